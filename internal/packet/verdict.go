@@ -1,0 +1,76 @@
+package packet
+
+// Verdict says how a packet's life in the balancer ended. Every packet that a
+// worker receives ends in exactly one. The one list serves as counter index,
+// metric label, CLI row, capture filter and documentation.
+type Verdict uint8
+
+// The verdicts. Pending is the zero value of a packet still under way; a worker
+// never counts it.
+const (
+	Pending Verdict = iota
+	Forwarded
+	Replied
+	DropTruncated
+	DropMalformed
+	DropNotIP
+	DropProtocol
+	DropFragment
+	DropICMP
+	DropNoService
+	DropNoFlow
+	DropNoBackend
+	DropBackendDown
+	DropNoNeighbour
+	DropTTL
+	DropTupleClash
+	DropTableFull
+	DropReplyLimit
+	DropTooBig
+	DropTxFull
+	DropLinkDown
+	NumVerdicts
+)
+
+var verdicts = [NumVerdicts]struct{ name, help string }{
+	Pending:         {"pending", "not decided yet; never counted"},
+	Forwarded:       {"forwarded", "rewritten and put on the TX ring"},
+	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset or ICMP unreachable"},
+	DropTruncated:   {"truncated", "the frame ends before the headers it announces"},
+	DropMalformed:   {"malformed", "a header contradicts itself or the frame: version, header length or total length"},
+	DropNotIP:       {"not-ip", "neither IPv4 nor IPv6 inside at most two VLAN tags"},
+	DropProtocol:    {"protocol", "an IP protocol or extension header that the balancer does not handle"},
+	DropFragment:    {"fragment", "an IP fragment; fragments are not followed yet"},
+	DropICMP:        {"icmp", "an ICMP message other than an echo request; errors are not translated yet"},
+	DropNoService:   {"no-service", "no service has this address, protocol and port"},
+	DropNoFlow:      {"no-flow", "a backend's packet that belongs to no known flow"},
+	DropNoBackend:   {"no-backend", "no backend of the service is in rotation, and on-no-backend is drop"},
+	DropBackendDown: {"backend-down", "the flow's backend is gone, and on-down forbids to move the flow"},
+	DropNoNeighbour: {"no-neighbour", "the next hop's MAC address is not known (yet)"},
+	DropTTL:         {"ttl", "the TTL or hop limit ran out here"},
+	DropTupleClash:  {"tuple-clash", "every backend already talks to this client address and port for another service, so a reply could not be told apart"},
+	DropTableFull:   {"table-full", "no flow record could be had, not even by eviction"},
+	DropReplyLimit:  {"reply-limit", "an answer was due, but the rate limit for answers is used up"},
+	DropTooBig:      {"too-big", "the answer or the rewritten packet does not fit into the frame"},
+	DropTxFull:      {"tx-full", "the TX ring stayed full"},
+	DropLinkDown:    {"link-down", "the interface was down or gone when the packet was to leave"},
+}
+
+// String returns the short, stable name: the counter's name and metric label.
+func (v Verdict) String() string {
+	if v >= NumVerdicts {
+		return "unknown"
+	}
+	return verdicts[v].name
+}
+
+// Help returns one sentence for people.
+func (v Verdict) Help() string {
+	if v >= NumVerdicts {
+		return ""
+	}
+	return verdicts[v].help
+}
+
+// IsDrop reports whether v is a drop reason.
+func (v Verdict) IsDrop() bool { return v > Replied && v < NumVerdicts }

@@ -1,0 +1,185 @@
+package balancer
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Protocol is a service's transport protocol, by its IANA number. The zero
+// value is not a protocol.
+type Protocol uint8
+
+// The protocols.
+const (
+	TCP Protocol = packet.ProtoTCP
+	UDP Protocol = packet.ProtoUDP
+)
+
+// Mode says what is changed in a packet on its way to the backend. The zero
+// value is NAT.
+type Mode uint8
+
+// The modes. This version forwards by NAT and DSR.
+const (
+	NAT     Mode = iota // destination rewritten; replies return through the balancer
+	FullNAT             // as NAT, and the source becomes an address of the balancer
+	DSR                 // only the MACs change; the backend answers the client itself
+	IPIP                // the packet inside IPv4 or IPv6; the backend answers the client itself
+	GUE                 // the packet inside UDP; the backend answers the client itself
+)
+
+// Algorithm says which backend a new flow gets. The zero value is RoundRobin.
+type Algorithm uint8
+
+// The algorithms.
+const (
+	RoundRobin         Algorithm = iota // the next in turn
+	WeightedRoundRobin                  // smooth weighted turn
+	Weighted                            // random by weight
+	LeastConn                           // fewest live connections for its weight
+	TwoChoices                          // the less loaded of two that are random by weight
+	SourceHash                          // by client address alone
+	Maglev                              // consistent hash of the 5-tuple
+)
+
+// OnNoBackend says what a new flow gets when no backend is in rotation. The zero
+// value is Reject.
+type OnNoBackend uint8
+
+// The answers when there is no backend.
+const (
+	Reject       OnNoBackend = iota // TCP reset or ICMP port unreachable
+	DropSilently                    // nothing
+)
+
+// OnDown says what becomes of the flows of a backend that is down. The zero value
+// is Reassign.
+type OnDown uint8
+
+// The fates of a dead backend's flows.
+const (
+	Reassign OnDown = iota // another backend gets the flow
+	Keep                   // the flow stays where it is
+	Reset                  // the client's next packet is answered by a TCP reset
+)
+
+// HealthType says how a backend is probed. The zero value is HealthTCP.
+type HealthType uint8
+
+// The kinds of probe. This version probes by tcp and http.
+const (
+	HealthTCP   HealthType = iota // a connection that opens
+	HealthHTTP                    // a request that is answered as expected
+	HealthHTTPS                   // the same over TLS
+	HealthUDP                     // a datagram that is answered as expected
+	HealthICMP                    // an echo request that is answered
+	HealthNone                    // no probe: always up
+)
+
+// The names are those of the config file, each at its value's place.
+var (
+	protocolNames  = []string{TCP: "tcp", UDP: "udp"}
+	modeNames      = []string{NAT: "nat", FullNAT: "fullnat", DSR: "dsr", IPIP: "ipip", GUE: "gue"}
+	algorithmNames = []string{
+		RoundRobin:         "round-robin",
+		WeightedRoundRobin: "weighted-round-robin",
+		Weighted:           "weighted",
+		LeastConn:          "least-conn",
+		TwoChoices:         "two-choices",
+		SourceHash:         "source-hash",
+		Maglev:             "maglev",
+	}
+	onNoBackendNames = []string{Reject: "reject", DropSilently: "drop"}
+	onDownNames      = []string{Reassign: "reassign", Keep: "keep", Reset: "reset"}
+	healthTypeNames  = []string{
+		HealthTCP:   "tcp",
+		HealthHTTP:  "http",
+		HealthHTTPS: "https",
+		HealthUDP:   "udp",
+		HealthICMP:  "icmp",
+		HealthNone:  "none",
+	}
+	stateNames = []string{StateUnknown: "unknown", StateUp: "up", StateDown: "down"}
+)
+
+// String returns the protocol's name in the config file.
+func (p Protocol) String() string { return name(p, protocolNames) }
+
+// String returns the mode's name in the config file.
+func (m Mode) String() string { return name(m, modeNames) }
+
+// String returns the algorithm's name in the config file.
+func (a Algorithm) String() string { return name(a, algorithmNames) }
+
+// String returns the value's name in the config file.
+func (o OnNoBackend) String() string { return name(o, onNoBackendNames) }
+
+// String returns the value's name in the config file.
+func (o OnDown) String() string { return name(o, onDownNames) }
+
+// String returns the health type's name in the config file.
+func (h HealthType) String() string { return name(h, healthTypeNames) }
+
+// String returns unknown, up or down.
+func (s State) String() string { return name(s, stateNames) }
+
+// ParseProtocol reads tcp or udp. The error of this function and of its
+// siblings is an [UnknownNameError].
+func ParseProtocol(s string) (Protocol, error) { return parse[Protocol]("protocol", s, protocolNames) }
+
+// ParseMode reads the name of a mode, also of one that this version can't do yet.
+func ParseMode(s string) (Mode, error) { return parse[Mode]("mode", s, modeNames) }
+
+// ParseAlgorithm reads the name of an algorithm.
+func ParseAlgorithm(s string) (Algorithm, error) {
+	return parse[Algorithm]("algorithm", s, algorithmNames)
+}
+
+// ParseOnNoBackend reads reject or drop.
+func ParseOnNoBackend(s string) (OnNoBackend, error) {
+	return parse[OnNoBackend]("on-no-backend", s, onNoBackendNames)
+}
+
+// ParseOnDown reads reassign, keep or reset.
+func ParseOnDown(s string) (OnDown, error) { return parse[OnDown]("on-down", s, onDownNames) }
+
+// ParseHealthType reads the name of a health type, also of one that this version
+// can't do yet.
+func ParseHealthType(s string) (HealthType, error) {
+	return parse[HealthType]("health type", s, healthTypeNames)
+}
+
+// UnknownNameError says that a word is none of the known names.
+type UnknownNameError struct {
+	What  string   // what was to be named, as in "algorithm"
+	Name  string   // the word that was found
+	Known []string // the words that would be right
+}
+
+func (e *UnknownNameError) Error() string {
+	last := len(e.Known) - 1
+	return fmt.Sprintf("unknown %s %q; want %s or %s", e.What, e.Name, strings.Join(e.Known[:last], ", "), e.Known[last])
+}
+
+func name[T ~uint8](v T, names []string) string {
+	if int(v) >= len(names) || names[v] == "" {
+		return fmt.Sprintf("unknown(%d)", v)
+	}
+	return names[v]
+}
+
+func parse[T ~uint8](what, s string, names []string) (T, error) {
+	var known []string
+	for i, n := range names {
+		if n == "" {
+			continue // a number between two protocols
+		}
+		if n == s {
+			return T(i), nil
+		}
+		known = append(known, n)
+	}
+	return 0, &UnknownNameError{What: what, Name: s, Known: known}
+}

@@ -1,0 +1,45 @@
+package balancer
+
+import "sync/atomic"
+
+// MaxBackends is how many backends can exist at a time, over all services and
+// including removed ones that still have flows. A backend's ID is below it, so
+// that it fits into the 16 bits of a slot of a consistent table.
+const MaxBackends = 1 << 16
+
+// Loads counts what each backend is busy with. It is shared by all workers and
+// by all generations of the table; every method may be called by anyone at any
+// time.
+//
+// A backend has two counts. Live connections are what least-conn and two-choices
+// compare: a connection that is closing is not live any more. Flows are all the
+// records that name the backend, also those that linger after the close: while
+// there is one, the ID must not be given to another backend.
+//
+// The zero value is ready to use. It takes 4 MiB of address space, of which only
+// the pages of IDs in use become resident.
+type Loads struct {
+	backends [MaxBackends]load // by ID
+}
+
+// load has a cache line of its own, so that workers which count for different
+// backends don't slow each other down.
+type load struct {
+	live, flows atomic.Int64
+	_           [48]byte
+}
+
+// NewLoads returns counts that are all zero.
+func NewLoads() *Loads { return new(Loads) }
+
+// AddLive changes the number of the backend's live connections.
+func (l *Loads) AddLive(id uint32, delta int) { l.backends[id].live.Add(int64(delta)) }
+
+// Live returns the number of the backend's live connections.
+func (l *Loads) Live(id uint32) int64 { return l.backends[id].live.Load() }
+
+// AddFlows changes the number of flow records that name the backend.
+func (l *Loads) AddFlows(id uint32, delta int) { l.backends[id].flows.Add(int64(delta)) }
+
+// Flows returns the number of flow records that name the backend.
+func (l *Loads) Flows(id uint32) int64 { return l.backends[id].flows.Load() }

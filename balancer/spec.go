@@ -1,0 +1,92 @@
+package balancer
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Spec is what the user wants: plain data that says nothing about the state of
+// the world. The same config always gives the same Spec.
+type Spec struct {
+	Services []ServiceSpec
+}
+
+// MaxPort is the last port of a service that takes every port; its first is 0.
+const MaxPort = 65535
+
+// ServiceSpec is one service: an address that clients talk to, and the backends
+// that answer.
+type ServiceSpec struct {
+	Name        string
+	Address     netip.Addr // the VIP
+	First, Last uint16     // ports, both included; equal for a single one, 0 and MaxPort for any
+	Protocol    Protocol
+	Mode        Mode
+	Algorithm   Algorithm
+	OnNoBackend OnNoBackend
+	OnDown      OnDown
+	// SnatAddresses are the balancer's own addresses towards the backends.
+	// FullNAT only.
+	SnatAddresses []netip.Addr
+	Health        HealthSpec
+	Backends      []BackendSpec
+}
+
+// BackendSpec is one server of a service.
+type BackendSpec struct {
+	Name    string
+	Address netip.Addr
+	Port    uint16 // 0: the port that the client asked for
+	Weight  uint16 // share of new flows; 0 drains: old flows stay, no new ones come
+}
+
+// HealthSpec says how the backends of a service are probed, and how many answers
+// it takes to believe a change. All but Type is without meaning for HealthNone.
+type HealthSpec struct {
+	Type     HealthType
+	Port     uint16 // 0: the port that traffic goes to
+	Interval time.Duration
+	Timeout  time.Duration // at most Interval
+	Rise     int           // consecutive good answers that bring a backend back up
+	Fall     int           // consecutive bad answers that take it down
+
+	// HealthHTTP only.
+
+	Path   string        // starts with a slash
+	Host   string        // Host header; empty: the backend's address
+	Expect []StatusRange // status codes that are good; empty: 200 to 399
+	Body   string        // what the answer's body must contain; empty: anything
+}
+
+// StatusRange is a range of HTTP status codes, both ends included.
+type StatusRange struct {
+	First, Last int
+}
+
+// BackendRef names a backend of a service.
+type BackendRef struct {
+	Service, Backend string
+}
+
+// AnyPort reports whether the service takes every port of its address.
+func (s *ServiceSpec) AnyPort() bool { return s.First == 0 && s.Last == MaxPort }
+
+// Probe returns where the backend's health is probed. The port is 0 if nothing
+// says which: the service has several ports, and neither the backend nor the
+// health check names one.
+func (s *ServiceSpec) Probe(b *BackendSpec) netip.AddrPort {
+	port := s.Health.Port
+	if port == 0 {
+		port = s.target(b)
+	}
+	return netip.AddrPortFrom(b.Address, port)
+}
+
+// target returns the port on which the backend gets the service's traffic, 0 if
+// there are several.
+func (s *ServiceSpec) target(b *BackendSpec) uint16 {
+	if b.Port == 0 && s.First == s.Last {
+		return s.First
+	}
+	return b.Port
+}

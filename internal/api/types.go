@@ -1,0 +1,133 @@
+package api
+
+import "time"
+
+// Status is the balancer at a glance.
+type Status struct {
+	Version    string    `json:"version"`
+	PID        int       `json:"pid"`
+	Started    time.Time `json:"started"`
+	State      string    `json:"state"`      // serving | waiting (the interface is gone) | stopping
+	Reason     string    `json:"reason"`     // why it is waiting
+	Generation uint64    `json:"generation"` // of the balancing table
+	Config     string    `json:"config"`     // the file it was loaded from
+	Reload     string    `json:"reload"`     // outcome of the last reload: empty, "ok" or what was wrong
+	Interface  string    `json:"interface"`
+	Driver     string    `json:"driver"`   // native | asavie
+	XDPMode    string    `json:"xdp_mode"` // how the program is attached: native | generic
+	Bind       string    `json:"bind"`     // how the sockets are bound: zero-copy | copy
+	Poll       string    `json:"poll"`     // adaptive | busy
+	Services   UpTotal   `json:"services"`
+	Backends   UpTotal   `json:"backends"`
+	Flows      FlowTable `json:"flows"`
+	Workers    []Worker  `json:"workers"`
+}
+
+// UpTotal counts things that can be up.
+type UpTotal struct {
+	Up    int `json:"up"`
+	Total int `json:"total"`
+}
+
+// FlowTable is how full the flow table is, and what happened to it.
+type FlowTable struct {
+	Flows              int            `json:"flows"`
+	ByClass            map[string]int `json:"by_class"`
+	MaxFlows           int            `json:"max_flows"`
+	MaxEmbryonic       int            `json:"max_embryonic"`
+	Inserted           uint64         `json:"inserted"`
+	Expired            uint64         `json:"expired"`
+	EvictedEstablished uint64         `json:"evicted_established"`
+	EvictedEmbryonic   uint64         `json:"evicted_embryonic"`
+	Clashes            uint64         `json:"clashes"`
+}
+
+// Worker is one queue's worker.
+type Worker struct {
+	Queue     int    `json:"queue"`
+	CPU       int    `json:"cpu"` // -1: not pinned
+	Received  uint64 `json:"received"`
+	Forwarded uint64 `json:"forwarded"`
+	Replied   uint64 `json:"replied"`
+	Dropped   uint64 `json:"dropped"`
+	Misses    uint64 `json:"misses"`
+	Batches   uint64 `json:"batches"`
+	Sleeps    uint64 `json:"sleeps"`
+	Bind      string `json:"bind"`
+}
+
+// Service is one service with its sums.
+type Service struct {
+	Name       string  `json:"name"`
+	Address    string  `json:"address"`
+	Port       string  `json:"port"`
+	Protocol   string  `json:"protocol"`
+	Mode       string  `json:"mode"`
+	Algorithm  string  `json:"algorithm"`
+	Backends   UpTotal `json:"backends"`
+	Live       int64   `json:"live"` // connections now
+	Flows      uint64  `json:"flows"`
+	PacketsIn  uint64  `json:"packets_in"`
+	PacketsOut uint64  `json:"packets_out"` // replies; nat only
+	BytesIn    uint64  `json:"bytes_in"`
+	BytesOut   uint64  `json:"bytes_out"`
+}
+
+// Backend is one backend of one service.
+type Backend struct {
+	Service    string    `json:"service"`
+	Name       string    `json:"name"`
+	Address    string    `json:"address"`
+	Port       string    `json:"port"`
+	Weight     int       `json:"weight"`
+	State      string    `json:"state"` // up | down | warming | drain
+	Since      time.Time `json:"since"`
+	Check      string    `json:"check"` // outcome of the last health check
+	MAC        string    `json:"mac"`   // next hop; empty: not known
+	Live       int64     `json:"live"`
+	Flows      uint64    `json:"flows"`
+	PacketsIn  uint64    `json:"packets_in"`
+	PacketsOut uint64    `json:"packets_out"`
+	BytesIn    uint64    `json:"bytes_in"`
+	BytesOut   uint64    `json:"bytes_out"`
+}
+
+// Flow is one tracked flow.
+type Flow struct {
+	Protocol   string        `json:"protocol"`
+	Client     string        `json:"client"`
+	VIP        string        `json:"vip"`
+	Service    string        `json:"service"`
+	Backend    string        `json:"backend"`
+	Target     string        `json:"target"` // the backend's address and port
+	State      string        `json:"state"`
+	Age        time.Duration `json:"age_ns"`
+	Idle       time.Duration `json:"idle_ns"`
+	PacketsIn  uint64        `json:"packets_in"`
+	PacketsOut uint64        `json:"packets_out"`
+	BytesIn    uint64        `json:"bytes_in"`
+	BytesOut   uint64        `json:"bytes_out"`
+}
+
+// FlowFilter selects flows; zero fields select all.
+type FlowFilter struct {
+	Service, Backend, Client string
+	Limit                    int
+}
+
+// Counter is one counter with its meaning.
+type Counter struct {
+	Group string `json:"group"` // packets | steering | kernel | flows
+	Name  string `json:"name"`
+	Value uint64 `json:"value"`
+	Help  string `json:"help"`
+}
+
+// Source is what the server asks; the control plane implements it.
+type Source interface {
+	Status() Status
+	Services() []Service
+	Backends(service string) []Backend
+	Flows(FlowFilter) []Flow
+	Counters() []Counter
+}

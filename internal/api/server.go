@@ -25,6 +25,9 @@ const defaultFlowLimit = 1000
 // Listen opens the control socket at path, for its owner and group only. A
 // socket that a killed process left behind is replaced; a living one is not.
 func Listen(path string) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != os.ModeSocket {
+		return nil, fmt.Errorf("listen on control socket %s: a file of another kind is there", path)
+	}
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		c.Close()
 		return nil, fmt.Errorf("listen on control socket %s: %w (stop it, or choose another path by --socket)", path, ErrInUse)

@@ -1,0 +1,89 @@
+package conntrack
+
+import (
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+func TestExpiryFollowsTheClass(t *testing.T) {
+	for class := range numClasses {
+		tab := newTable(100, 1)
+		proto := uint32(packet.ProtoTCP)
+		switch class {
+		case UDPNew, UDPEstablished:
+			proto = packet.ProtoUDP
+		case ICMP:
+			proto = packet.ProtoICMP
+		}
+		flow := newFlow(1, proto)
+		r := mustInsert(t, tab, flow, 1000)
+		tab.Reclassify(r, class, 1000)
+		timeout := uint32(DefaultTimeouts()[class].Milliseconds())
+		// Touch it half-way: the deadline moves.
+		tab.Flow(r).Touch(Request, 60, 1000+timeout/2)
+		deadline := 1000 + timeout/2 + timeout
+		step := timeout / 16
+		for now := uint32(1000); now <= deadline; now += step {
+			tab.Expire(now, 1000)
+			if _, ok := find(tab, flow.Key); !ok {
+				t.Fatalf("%v: gone at %d, deadline %d", class, now, deadline)
+			}
+		}
+		for now := deadline; now <= deadline+timeout/8+2*step; now += step {
+			tab.Expire(now, 1000)
+		}
+		if _, ok := find(tab, flow.Key); ok {
+			t.Errorf("%v: still there an eighth of its timeout after the deadline", class)
+		}
+		if s := tab.Stats(); s.Expired != 1 || s.Total() != 0 {
+			t.Errorf("%v: expired %d, left %d", class, s.Expired, s.Total())
+		}
+	}
+}
+
+func TestExpireIsBounded(t *testing.T) {
+	tab := newTable(10_000, 1)
+	for n := range 1000 {
+		mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
+	}
+	late := uint32(DefaultTimeouts()[TCPSyn].Milliseconds()) + 1000
+	total := 0
+	for calls := 1; total < 1000; calls++ {
+		n := tab.Expire(late, 100)
+		if n > 100 {
+			t.Fatalf("one call removed %d, limit 100", n)
+		}
+		if total += n; calls > 20 {
+			t.Fatalf("%d of 1000 removed after %d calls", total, calls)
+		}
+	}
+}
+
+// The clock wraps after 49 days; a flow from before must not seem idle for weeks.
+func TestExpiryAcrossTheClocksWrap(t *testing.T) {
+	tab := newTable(100, 1)
+	flow := newFlow(1, packet.ProtoTCP)
+	start := ^uint32(0) - 2000
+	mustInsert(t, tab, flow, start)
+	for passed := uint32(0); passed < 10_000; passed += 500 {
+		tab.Expire(start+passed, 100)
+		if _, ok := find(tab, flow.Key); !ok {
+			t.Fatalf("gone after %d ms of 10 s", passed)
+		}
+	}
+	tab.Expire(start+12_000, 100)
+	if _, ok := find(tab, flow.Key); ok {
+		t.Error("still there after 12 s of 10")
+	}
+}
+
+// A worker may read its clock a moment after the housekeeper read its own.
+func TestSeenInTheFutureIsNotIdle(t *testing.T) {
+	if got := idle(1000, 1064); got != 0 {
+		t.Errorf("idle = %d, want 0", got)
+	}
+	if got := idle(1064, 1000); got != 64 {
+		t.Errorf("idle = %d, want 64", got)
+	}
+}

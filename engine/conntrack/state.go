@@ -1,0 +1,160 @@
+package conntrack
+
+import "time"
+
+// Class is a flow's stage of life; it decides the timeout and the budget.
+type Class uint8
+
+// The classes. A record is embryonic until both sides, as far as the balancer
+// can see them, have shown that the flow is real.
+const (
+	TCPSyn         Class = iota // handshake under way, or picked up in mid-stream
+	UDPNew                      // one packet, or one-way
+	ICMP                        // echo
+	TCPEstablished              //
+	UDPEstablished              //
+	TCPClosing                  // both FINs or a RST seen
+	numClasses
+)
+
+var classNames = [numClasses]string{"tcp-syn", "udp-new", "icmp", "tcp-established", "udp-established", "tcp-closing"}
+
+// String returns the class's name, as the configuration's timeouts spell it.
+func (c Class) String() string { return classNames[c] }
+
+func (c Class) embryonic() bool { return c <= ICMP }
+
+// live reports whether a flow of this class counts as a connection of its
+// backend for least-conn and two-choices.
+func (c Class) live() bool { return c != TCPClosing }
+
+// Timeouts says how long a flow of each class may be idle.
+type Timeouts [numClasses]time.Duration
+
+// DefaultTimeouts returns the product's defaults.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		TCPSyn:         10 * time.Second,
+		UDPNew:         30 * time.Second,
+		ICMP:           10 * time.Second,
+		TCPEstablished: 15 * time.Minute,
+		UDPEstablished: 2 * time.Minute,
+		TCPClosing:     10 * time.Second,
+	}
+}
+
+// TCP header flags (RFC 9293, 3.1).
+const (
+	flagFIN = 0x01
+	flagSYN = 0x02
+	flagRST = 0x04
+	flagACK = 0x10
+)
+
+// Event bits of Flow.state. The class stands in the top byte and changes only
+// under the home shard's lock.
+const (
+	sawRequest uint32 = 1 << iota
+	sawReply
+	finRequest
+	finReply
+
+	classShift = 24
+)
+
+// Class returns the flow's stage of life.
+func (f *Flow) Class() Class { return Class(f.state.Load() >> classShift) }
+
+func (f *Flow) setClass(c Class) {
+	for {
+		old := f.state.Load()
+		if f.state.CompareAndSwap(old, old&(1<<classShift-1)|uint32(c)<<classShift) {
+			return
+		}
+	}
+}
+
+func (f *Flow) saw(bits uint32) {
+	if f.state.Load()&bits != bits {
+		f.state.Or(bits)
+	}
+}
+
+// Advance takes one packet into account and returns the class that the flow
+// should now be in. Most packets change nothing and write nothing. The caller
+// hands a changed class to [Table.Reclassify].
+//
+// The rules, after the close tracking of IPVS (Linux ip_vs_proto_tcp.c) with
+// its distinction between seeing both directions and one:
+//
+//   - With replies in sight, a TCP flow is established by the client's ACK after
+//     an answer of the backend, and closing after a RST or both FINs. A single
+//     FIN is a half-close, which may last.
+//   - Without (dsr), the client's second packet establishes it and its FIN
+//     closes it; its further ACKs keep the record alive while the backend is
+//     still sending.
+//   - A flow picked up in mid-stream has to earn its place the same way, so that
+//     a flood of bare ACKs stays in the embryonic budget.
+func (f *Flow) Advance(d Direction, tcpFlags uint8) Class {
+	state := f.state.Load()
+	class := Class(state >> classShift)
+	switch class {
+	case TCPEstablished:
+		if tcpFlags&(flagFIN|flagRST) == 0 {
+			return class
+		}
+	case UDPEstablished:
+		return class
+	case UDPNew:
+		return f.advanceUDP(d, state)
+	case ICMP, TCPClosing:
+		return class
+	}
+	return f.advanceTCP(d, tcpFlags, state)
+}
+
+func (f *Flow) advanceUDP(d Direction, state uint32) Class {
+	if d == Reply || !f.Paired && state&sawRequest != 0 {
+		return UDPEstablished
+	}
+	f.saw(sawRequest)
+	return UDPNew
+}
+
+func (f *Flow) advanceTCP(d Direction, flags uint8, state uint32) Class {
+	if flags&flagRST != 0 {
+		return TCPClosing
+	}
+	if flags&flagFIN != 0 {
+		fin, both := finRequest, finRequest|finReply
+		if d == Reply {
+			fin = finReply
+		}
+		if !f.Paired {
+			both = finRequest
+		}
+		if f.saw(fin); f.state.Load()&both == both {
+			return TCPClosing
+		}
+	}
+	class := Class(state >> classShift)
+	if d == Reply {
+		f.saw(sawReply)
+		return class
+	}
+	proof := sawReply
+	if !f.Paired {
+		proof = sawRequest
+	}
+	if class == TCPSyn && flags&(flagSYN|flagACK) == flagACK && state&proof != 0 {
+		class = TCPEstablished
+	}
+	f.saw(sawRequest)
+	return class
+}
+
+// Reopens reports whether a request with these flags starts a new connection on
+// the tuple of one that is over: the old record must not choose its backend.
+func (f *Flow) Reopens(tcpFlags uint8) bool {
+	return tcpFlags&(flagSYN|flagACK|flagRST) == flagSYN && f.Class() == TCPClosing
+}

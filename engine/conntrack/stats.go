@@ -1,0 +1,102 @@
+package conntrack
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// stats counts events of the slow path.
+type stats struct {
+	inserted, removed, expired, clashes, full atomic.Uint64
+	evicted                                   [2]atomic.Uint64
+}
+
+// Stats is the table at one moment. Flows are by class; the counters rise from
+// the table's creation.
+type Stats struct {
+	Flows              [numClasses]int
+	MaxFlows           int
+	MaxEmbryonic       int
+	Inserted, Removed  uint64
+	Expired            uint64
+	EvictedEstablished uint64
+	EvictedEmbryonic   uint64
+	Clashes            uint64 // inserts refused because their reply key was taken
+	Full               uint64 // inserts refused because no record was free
+}
+
+// Total returns how many flows there are in all classes.
+func (s *Stats) Total() (n int) {
+	for _, c := range s.Flows {
+		n += c
+	}
+	return n
+}
+
+// Stats walks the table's lists. It locks one shard at a time.
+func (t *Table) Stats() Stats {
+	out := Stats{
+		Inserted: t.stats.inserted.Load(), Removed: t.stats.removed.Load(), Expired: t.stats.expired.Load(),
+		EvictedEstablished: t.stats.evicted[established].Load(), EvictedEmbryonic: t.stats.evicted[embryonic].Load(),
+		Clashes: t.stats.clashes.Load(), Full: t.stats.full.Load(),
+	}
+	for i := range t.shards {
+		s := &t.shards[i]
+		out.MaxFlows += s.budget[established]
+		out.MaxEmbryonic += s.budget[embryonic]
+		s.mu.RLock()
+		for c := range s.lists {
+			out.Flows[c] += s.lists[c].n
+		}
+		s.mu.RUnlock()
+	}
+	return out
+}
+
+// Info is a copy of one flow for people.
+type Info struct {
+	Key         packet.Key // the request's
+	Backend     packet.Addr
+	BackendPort uint16
+	BackendID   uint32
+	Class       Class
+	Age, Idle   time.Duration
+	Packets     [2]uint64 // by Direction
+	Bytes       [2]uint64
+}
+
+// Range calls visit with each live flow until it returns false. One shard is
+// locked at a time, and visit runs outside of the lock.
+func (t *Table) Range(now uint32, visit func(Info) bool) {
+	var batch []Info
+	for i := range t.shards {
+		s := &t.shards[i]
+		batch = batch[:0]
+		s.mu.RLock()
+		for c := range s.lists {
+			for j := s.lists[c].head; j != none; j = t.flows[j].next {
+				batch = append(batch, t.flows[j].info(now))
+			}
+		}
+		s.mu.RUnlock()
+		for _, f := range batch {
+			if !visit(f) {
+				return
+			}
+		}
+	}
+}
+
+func (f *Flow) info(now uint32) Info {
+	in := Info{
+		Key: f.Key(Request), Backend: f.Backend, BackendPort: f.BackendPort, BackendID: f.BackendID, Class: f.Class(),
+		Age:  time.Duration(idle(now, f.created)) * time.Millisecond,
+		Idle: time.Duration(idle(now, f.seen.Load())) * time.Millisecond,
+	}
+	for d := range f.counts {
+		in.Packets[d], in.Bytes[d] = f.counts[d].packets.Load(), f.counts[d].bytes.Load()
+	}
+	return in
+}

@@ -1,0 +1,246 @@
+package conntrack
+
+import (
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Config sizes a [Table]. It can't be changed later.
+type Config struct {
+	MaxFlows int      // established flows; the embryonic budget comes on top
+	Workers  int      // readers of the [Grace] period
+	Timeouts Timeouts //
+	Loads    *balancer.Loads
+}
+
+// Table is the flow table of the whole process, shared by all workers.
+type Table struct {
+	Grace *Grace
+
+	flows    []Flow
+	shards   []shard
+	perShard uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
+	shift    int    // of a hash to a shard: its topmost bits; caches index by the lowest
+	seed     uint64
+	timeouts [numClasses]uint32 // ms
+	loads    *balancer.Loads
+	stats    stats
+	sweep    uint32 // next shard of Expire; housekeeping goroutine only
+}
+
+const (
+	maxShards = 64
+	// minPerShard keeps small tables in few shards, so that their limit is met
+	// as configured; a flow's shard is chosen by hash, never by how full it is.
+	minPerShard = 4096
+	// slack is what a shard owns beyond its budgets, for records that wait for
+	// their grace period while their successors need a place.
+	slack = 256
+)
+
+// New returns an empty table. The slab is reserved at once and becomes resident
+// only as flows arrive.
+func New(c Config) *Table {
+	shards := 1
+	for shards < maxShards && c.MaxFlows/(shards*2) >= minPerShard {
+		shards *= 2
+	}
+	established := (c.MaxFlows + shards - 1) / shards
+	embryonic := max(established/4, 1)
+	perShard := established + embryonic + slack
+	t := &Table{
+		Grace:    newGrace(c.Workers),
+		flows:    make([]Flow, shards*perShard),
+		shards:   make([]shard, shards),
+		perShard: uint32(perShard),
+		shift:    64 - bits.TrailingZeros(uint(shards)),
+		seed:     rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
+		loads:    c.Loads,
+	}
+	for i, d := range c.Timeouts {
+		t.timeouts[i] = uint32(d.Milliseconds())
+	}
+	for i := range t.shards {
+		t.shards[i].init(uint32(i*perShard), uint32(perShard), [2]int{established, embryonic})
+	}
+	return t
+}
+
+// Hash returns the hash under which the table and its caches file k.
+func (t *Table) Hash(k *packet.Key) uint64 { return k.Hash(t.seed) }
+
+func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shift] }
+
+func (t *Table) home(index uint32) *shard { return &t.shards[index/t.perShard] }
+
+// Flow returns the record behind r. Reading its identity is safe only while the
+// calling worker is online and has seen [Flow.Live].
+func (t *Table) Flow(r Ref) *Flow { return &t.flows[r.index()] }
+
+// Find looks k up in the authority, under its shard's read lock: what a worker
+// does when its [Cache] does not know the flow.
+func (t *Table) Find(k *packet.Key, hash uint64) (Ref, bool) {
+	s := t.shard(hash)
+	s.mu.RLock()
+	r, ok := s.get(k)
+	s.mu.RUnlock()
+	if !ok || !t.Flow(r).Live() || !t.Flow(r).Matches(k, r.Direction()) {
+		return 0, false // the last two: on its way out, its keys go next
+	}
+	return r, true
+}
+
+// NewFlow describes a flow to be remembered.
+type NewFlow struct {
+	Key         packet.Key // the request's
+	Backend     packet.Addr
+	BackendPort uint16
+	BackendID   uint32
+	Paired      bool // replies come back through the balancer
+}
+
+// Outcome says what became of an [Table.Insert].
+type Outcome uint8
+
+// The outcomes.
+const (
+	Inserted Outcome = iota
+	Exists           // another worker was faster; its flow is returned
+	Clash            // the reply's key belongs to a live flow of another service
+	Full             // no record could be had
+)
+
+// Insert remembers a flow and returns its request reference. When its budget is
+// used up the least recently used flow of the same class goes first.
+func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
+	class := TCPSyn
+	switch n.Key.Proto {
+	case packet.ProtoUDP:
+		class = UDPNew
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		class = ICMP
+	}
+	s := t.shard(hash)
+	t.makeRoom(s, class, now)
+	s.mu.Lock()
+	if r, ok := s.get(&n.Key); ok && t.Flow(r).Live() {
+		s.mu.Unlock()
+		return r, Exists
+	}
+	i, ok := s.alloc(t)
+	if !ok {
+		s.mu.Unlock()
+		t.stats.full.Add(1)
+		return 0, Full
+	}
+	f := &t.flows[i]
+	f.Client, f.VIP, f.Backend = n.Key.Src, n.Key.Dst, n.Backend
+	f.ClientPort, f.VIPPort, f.BackendPort = n.Key.SrcPort, n.Key.DstPort, n.BackendPort
+	f.Proto, f.Paired, f.BackendID = uint8(n.Key.Proto), n.Paired, n.BackendID
+	f.state.Store(uint32(class) << classShift)
+	f.seen.Store(now)
+	f.clientMAC.Store(0)
+	for d := range f.counts {
+		f.counts[d].packets.Store(0)
+		f.counts[d].bytes.Store(0)
+	}
+	f.created, f.stamp = now, now
+	f.life.Add(1) // odd: published
+	s.put(&n.Key, ref(i, Request))
+	s.lists[class].push(t.flows, i)
+	s.mu.Unlock()
+	t.loads.AddFlows(n.BackendID, 1)
+	t.loads.AddLive(n.BackendID, 1)
+	t.stats.inserted.Add(1)
+
+	if n.Paired && !t.pair(f, i) {
+		t.Remove(ref(i, Request))
+		return 0, Clash
+	}
+	return ref(i, Request), Inserted
+}
+
+// pair files the reply's key, unless it stands for another flow that is still
+// in use. One that is closing makes way.
+func (t *Table) pair(f *Flow, index uint32) bool {
+	k := f.Key(Reply)
+	s := t.shard(t.Hash(&k))
+	for range 2 {
+		s.mu.Lock()
+		old, taken := s.get(&k)
+		if !taken || !t.Flow(old).Live() {
+			s.put(&k, ref(index, Reply))
+			s.mu.Unlock()
+			return true
+		}
+		s.mu.Unlock()
+		if t.Flow(old).Class() != TCPClosing {
+			break
+		}
+		t.Remove(old)
+	}
+	t.stats.clashes.Add(1)
+	return false
+}
+
+// Remove forgets the flow behind r. Of several callers at once one does it.
+func (t *Table) Remove(r Ref) {
+	i := r.index()
+	s := t.home(i)
+	s.mu.Lock()
+	mine := s.claim(t.flows, i)
+	s.mu.Unlock()
+	if mine {
+		t.bury(i)
+	}
+}
+
+// bury takes a claimed record's keys out of the maps and puts it into limbo.
+// Its identity is still intact: nobody else may use the record before that.
+func (t *Table) bury(i uint32) {
+	f := &t.flows[i]
+	if f.Paired {
+		k := f.Key(Reply)
+		s := t.shard(t.Hash(&k))
+		s.mu.Lock()
+		s.drop(&k, ref(i, Reply))
+		s.mu.Unlock()
+	}
+	if f.Class().live() {
+		t.loads.AddLive(f.BackendID, -1)
+	}
+	t.loads.AddFlows(f.BackendID, -1)
+	t.stats.removed.Add(1)
+	k := f.Key(Request)
+	s := t.home(i)
+	s.mu.Lock()
+	s.drop(&k, ref(i, Request))
+	s.limbo = append(s.limbo, dead{index: i, tag: t.Grace.tag()})
+	s.mu.Unlock()
+}
+
+// Reclassify moves the flow behind r to another class, and makes room there
+// when its budget is used up.
+func (t *Table) Reclassify(r Ref, class Class, now uint32) {
+	i := r.index()
+	f, s := &t.flows[i], t.home(i)
+	if f.Class().embryonic() && !class.embryonic() {
+		t.makeRoom(s, class, now)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock() // a change of class happens a few times in a flow's life
+	old := f.Class()
+	if !f.Live() || old == class || old == TCPClosing {
+		return
+	}
+	s.lists[old].remove(t.flows, i)
+	f.setClass(class)
+	f.stamp = now
+	s.lists[class].push(t.flows, i)
+	if old.live() && !class.live() {
+		t.loads.AddLive(f.BackendID, -1)
+	}
+}

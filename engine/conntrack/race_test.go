@@ -14,7 +14,7 @@ import (
 // them. A flow's backend follows from its key, so a record that is reused under a
 // worker's eyes shows as a wrong backend, and as a data race under -race.
 func TestWorkersShareATable(t *testing.T) {
-	const workers, batches, keys = 4, 400, 600
+	const workers, batches, keys = 4, 150, 600
 	tab := newTable(200, workers) // smaller than the key space: evictions all the time
 	var flows [keys]*NewFlow
 	for n := range flows {

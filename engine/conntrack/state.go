@@ -1,6 +1,10 @@
 package conntrack
 
-import "time"
+import (
+	"time"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
 
 // Class is a flow's stage of life; it decides the timeout and the budget.
 type Class uint8
@@ -42,14 +46,6 @@ func DefaultTimeouts() Timeouts {
 		TCPClosing:     10 * time.Second,
 	}
 }
-
-// TCP header flags (RFC 9293, 3.1).
-const (
-	flagFIN = 0x01
-	flagSYN = 0x02
-	flagRST = 0x04
-	flagACK = 0x10
-)
 
 // Event bits of Flow.state. The class stands in the top byte and changes only
 // under the home shard's lock.
@@ -100,7 +96,7 @@ func (f *Flow) Advance(d Direction, tcpFlags uint8) Class {
 	class := Class(state >> classShift)
 	switch class {
 	case TCPEstablished:
-		if tcpFlags&(flagFIN|flagRST) == 0 {
+		if tcpFlags&(packet.TCPFin|packet.TCPRst) == 0 {
 			return class
 		}
 	case UDPEstablished:
@@ -122,10 +118,10 @@ func (f *Flow) advanceUDP(d Direction, state uint32) Class {
 }
 
 func (f *Flow) advanceTCP(d Direction, flags uint8, state uint32) Class {
-	if flags&flagRST != 0 {
+	if flags&packet.TCPRst != 0 {
 		return TCPClosing
 	}
-	if flags&flagFIN != 0 {
+	if flags&packet.TCPFin != 0 {
 		fin, both := finRequest, finRequest|finReply
 		if d == Reply {
 			fin = finReply
@@ -146,7 +142,7 @@ func (f *Flow) advanceTCP(d Direction, flags uint8, state uint32) Class {
 	if !f.Paired {
 		proof = sawRequest
 	}
-	if class == TCPSyn && flags&(flagSYN|flagACK) == flagACK && state&proof != 0 {
+	if class == TCPSyn && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPAck && state&proof != 0 {
 		class = TCPEstablished
 	}
 	f.saw(sawRequest)
@@ -156,5 +152,5 @@ func (f *Flow) advanceTCP(d Direction, flags uint8, state uint32) Class {
 // Reopens reports whether a request with these flags starts a new connection on
 // the tuple of one that is over: the old record must not choose its backend.
 func (f *Flow) Reopens(tcpFlags uint8) bool {
-	return tcpFlags&(flagSYN|flagACK|flagRST) == flagSYN && f.Class() == TCPClosing
+	return tcpFlags&(packet.TCPSyn|packet.TCPAck|packet.TCPRst) == packet.TCPSyn && f.Class() == TCPClosing
 }

@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	syn    = flagSYN
-	synAck = flagSYN | flagACK
-	ack    = flagACK
-	fin    = flagFIN | flagACK
-	rst    = flagRST
+	syn    = packet.TCPSyn
+	synAck = packet.TCPSyn | packet.TCPAck
+	ack    = packet.TCPAck
+	fin    = packet.TCPFin | packet.TCPAck
+	rst    = packet.TCPRst
 )
 
 func TestLifeOfAFlow(t *testing.T) {

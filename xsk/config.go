@@ -1,0 +1,106 @@
+package xsk
+
+import (
+	"fmt"
+	"math/bits"
+)
+
+// Driver names who sets the socket up. See the package comment.
+type Driver string
+
+// The drivers. The empty Driver means DriverNative.
+const (
+	DriverNative Driver = "native"
+	DriverAsavie Driver = "asavie"
+)
+
+// Mode is how packets get between the network driver and the UMEM.
+type Mode string
+
+// The modes. The empty Mode means ModeAuto.
+const (
+	ModeAuto     Mode = "auto"      // zero-copy where it works, else copy
+	ModeZeroCopy Mode = "zero-copy" // the driver's DMA goes straight to the UMEM
+	ModeCopy     Mode = "copy"      // the kernel copies; works with every interface
+	ModeGeneric  Mode = "generic"   // the XDP program runs on sk_buffs; for the socket the same as copy
+)
+
+// Config says what to open. The zero values of all but Interface are good defaults.
+type Config struct {
+	Interface string // in the calling thread's network namespace
+	Queue     int    // receive and transmit queue, from 0
+	Driver    Driver // default DriverNative
+	Mode      Mode   // default ModeAuto
+
+	// Frames is the number of packet buffers. The default, four times RingSize, keeps
+	// all four rings full at once.
+	Frames uint32
+	// FrameSize is 2048 or 4096 bytes, of which a packet gets all but the first 256.
+	// The default is the smallest that takes the interface's MTU.
+	FrameSize uint32
+	// RingSize is the number of descriptors of each ring, a power of two. Default 2048.
+	RingSize uint32
+}
+
+const (
+	defaultRingSize = 2048
+
+	// headroom is what the kernel leaves free in front of each received packet
+	// (XDP_PACKET_HEADROOM; include/uapi/linux/bpf.h). It is the caller's to use.
+	headroom = 256
+
+	// linkHeader is an Ethernet header with two VLAN tags.
+	linkHeader = 14 + 2*4
+)
+
+// withDefaults fills in what was left out, for an interface with the given MTU.
+func (c Config) withDefaults(mtu int) Config {
+	if c.Driver == "" {
+		c.Driver = DriverNative
+	}
+	if c.Mode == "" {
+		c.Mode = ModeAuto
+	}
+	if c.RingSize == 0 {
+		c.RingSize = defaultRingSize
+	}
+	if c.Frames == 0 {
+		c.Frames = 4 * c.RingSize
+	}
+	if c.FrameSize == 0 {
+		c.FrameSize = 2048
+		if mtu+linkHeader > 2048-headroom {
+			c.FrameSize = 4096
+		}
+	}
+	return c
+}
+
+// validate checks what the kernel would only answer with EINVAL.
+func (c Config) validate() error {
+	if c.Queue < 0 {
+		return fmt.Errorf("queue %d of %s: %w", c.Queue, c.Interface, ErrNoQueue)
+	}
+	if openers[c.Driver] == nil {
+		return fmt.Errorf("driver %q: want %q or %q", c.Driver, DriverNative, DriverAsavie)
+	}
+	if attempts[c.Mode] == nil {
+		return fmt.Errorf("mode %q: want %q, %q, %q or %q", c.Mode, ModeAuto, ModeZeroCopy, ModeCopy, ModeGeneric)
+	}
+	return checkSizes(c.Frames, c.FrameSize, c.RingSize)
+}
+
+func checkSizes(frames, frameSize, ringSize uint32) error {
+	// Larger frames than a page need hugepages, other sizes the unaligned mode
+	// (xdp_umem_reg in net/xdp/xdp_umem.c).
+	if frameSize != 2048 && frameSize != 4096 {
+		return fmt.Errorf("frame size %d: want 2048 or 4096 bytes", frameSize)
+	}
+	if bits.OnesCount32(ringSize) != 1 || ringSize > 1<<16 {
+		return fmt.Errorf("ring size %d: want a power of two up to 65536", ringSize)
+	}
+	if frames < 2 || frames > 1<<19 || frames%2 != 0 { // up to 2 GiB, of whole pages
+		return fmt.Errorf("%d frames: want an even number from 2 to %d", frames, 1<<19)
+	}
+	return nil
+}

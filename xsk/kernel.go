@@ -1,0 +1,93 @@
+package xsk
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Kernel answers the system calls of a socket whose rings are in plain memory; see
+// [NewFake]. A real socket has none and makes the calls below itself, so that its hot
+// path has no interface call.
+type Kernel interface {
+	// Send is sendto: take what is on the TX ring.
+	Send() unix.Errno
+	// Wake is recvfrom: look at the FILL ring.
+	Wake()
+	// Poll waits until there is something on the RX ring, at most timeout.
+	Poll(timeout time.Duration) (ready bool)
+	// Error returns and clears SO_ERROR.
+	Error() unix.Errno
+	// Statistics is XDP_STATISTICS.
+	Statistics() (KernelStatistics, error)
+}
+
+// NewFake returns a socket over memory that someone else plays the kernel of: package
+// xsktest. All but the system calls is the code of a real socket.
+func NewFake(frames, frameSize uint32, rings Rings, kernel Kernel) (*Socket, error) {
+	ringSize := uint32(len(rings.RX.Entries))
+	if err := checkSizes(frames, frameSize, ringSize); err != nil {
+		return nil, err
+	}
+	memory := make([]byte, uint64(frames)*uint64(frameSize))
+	umem := newUMEM(memory, plainLedger(frames), frames, frameSize)
+	info := Info{
+		Interface: "fake", Driver: "fake", Mode: ModeCopy,
+		Frames: frames, FrameSize: frameSize, RingSize: ringSize,
+	}
+	s := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
+	s.kernel = kernel
+	s.Recycle()
+	return s, nil
+}
+
+// kick makes the kernel look at the TX ring. MSG_DONTWAIT is a must (__xsk_sendmsg).
+// It is no RawSyscall: in copy mode the kernel sends the batch, and often runs the
+// receiver too, before it returns, and would hold up a stop of the world.
+func (s *Socket) kick() unix.Errno {
+	s.counters.kicks.Add(1)
+	if s.kernel != nil {
+		return s.kernel.Send()
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+	return errno
+}
+
+// wakeFill makes the driver look at the FILL ring (__xsk_recvmsg). Its errors are
+// those of kick, which reports them.
+func (s *Socket) wakeFill() {
+	if s.kernel != nil {
+		s.kernel.Wake()
+		return
+	}
+	_, _, _ = unix.Syscall6(unix.SYS_RECVFROM, uintptr(s.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
+}
+
+// poll waits for a packet. POLLIN alone: POLLOUT is set as long as the TX ring is not
+// half full, and would end each wait at once.
+func (s *Socket) poll(timeout time.Duration) (ready bool, err error) {
+	if s.kernel != nil {
+		return s.kernel.Poll(timeout), nil
+	}
+	left := unix.NsecToTimespec(int64(timeout))
+	for {
+		// ppoll(2), notes: Linux writes the time not slept to its argument. A
+		// signal, like those of Go's preemption, can't make the wait longer.
+		n, err := unix.Ppoll(s.pollFD[:], &left, nil)
+		if err != unix.EINTR {
+			return n > 0, err
+		}
+	}
+}
+
+// pendingError returns and clears SO_ERROR.
+func (s *Socket) pendingError() unix.Errno {
+	if s.kernel != nil {
+		return s.kernel.Error()
+	}
+	n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err != nil {
+		return 0
+	}
+	return unix.Errno(n)
+}

@@ -1,0 +1,140 @@
+package xsk
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// opener makes a socket with rings and memory as c says, and binds it with flags.
+type opener func(c Config, ifindex int, flags uint16) (bound, error)
+
+// bound is what an opener hands over.
+type bound struct {
+	fd             int
+	memory, ledger []byte
+	rings          Rings
+	close          func() error // takes everything back
+}
+
+var openers = map[Driver]opener{
+	DriverNative: openNative,
+	DriverAsavie: openAsavie,
+}
+
+// attempts are the bind flags to try for each mode, best first. The kernel would fall
+// back from zero-copy by itself, but not tell why.
+var attempts = map[Mode][]uint16{
+	ModeAuto:     {unix.XDP_ZEROCOPY, unix.XDP_COPY},
+	ModeZeroCopy: {unix.XDP_ZEROCOPY},
+	ModeCopy:     {unix.XDP_COPY},
+	ModeGeneric:  {unix.XDP_COPY},
+}
+
+// bindPauses are the pauses between attempts to bind a busy queue. The kernel frees a
+// closed socket's queue only later (xp_release_deferred in net/xdp/xsk_buff_pool.c),
+// as a rule in milliseconds, and no event tells when. About 2 s together.
+var bindPauses = []time.Duration{
+	2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
+	50 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond,
+	600 * time.Millisecond, 600 * time.Millisecond,
+}
+
+// Open makes a socket on a queue, with a UMEM of its own and the FILL ring filled: it
+// receives as soon as an XDP program redirects to it. Call it from the thread that
+// will use the socket, for the memory to be near. A queue that is just being given up
+// by another socket is waited for, up to two seconds.
+func Open(c Config) (*Socket, error) {
+	device, err := net.InterfaceByName(c.Interface)
+	if err != nil {
+		return nil, fmt.Errorf("interface %q: %w", c.Interface, noInterface(err))
+	}
+	c = c.withDefaults(device.MTU)
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("queue %d of %s", c.Queue, c.Interface)
+	b, why, err := bindPatiently(c, device.Index)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, explain(err, c, device.MTU))
+	}
+	info := Info{
+		Interface: c.Interface, Index: device.Index, Queue: c.Queue, Driver: c.Driver,
+		Frames: c.Frames, FrameSize: c.FrameSize, RingSize: c.RingSize,
+		WhyCopy: why,
+	}
+	if err := info.tune(b.fd); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close())
+	}
+	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize)
+	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
+	s.Recycle()
+	return s, nil
+}
+
+// bindPatiently goes through the flags to try, and all over again while the queue is
+// busy. why says what zero-copy failed with if something else was taken.
+func bindPatiently(c Config, ifindex int) (b bound, why string, err error) {
+	for _, pause := range append(bindPauses[:len(bindPauses):len(bindPauses)], 0) {
+		b, why, err = bindOnce(c, ifindex)
+		if !errors.Is(err, unix.EBUSY) {
+			break
+		}
+		time.Sleep(pause)
+	}
+	return b, why, err
+}
+
+func bindOnce(c Config, ifindex int) (b bound, why string, err error) {
+	for _, flags := range attempts[c.Mode] {
+		b, err = openers[c.Driver](c, ifindex, flags|unix.XDP_USE_NEED_WAKEUP)
+		if err == nil || errors.Is(err, unix.EBUSY) {
+			break
+		}
+		why = err.Error()
+	}
+	return b, why, err
+}
+
+// Close gives the queue back and the memory up; held frames and slices from
+// [UMEM.Frame] must not be used any more. The owner calls it, or whoever has stopped
+// the owner. What is on the TX ring is lost. After it nothing is received, and Flush
+// and Wait return ErrClosed.
+func (s *Socket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	s.fd, s.pollFD[0].Fd = -1, -1
+	s.gone, s.errs.gone = true, fmt.Errorf("%s: %w", s.name, ErrClosed)
+	// A late call of the owner must meet empty rings and not unmapped memory.
+	s.fill = newFillRing(NewRing[uint64](0))
+	s.rx = newRXRing(NewRing[Desc](0))
+	s.tx = newTXRing(NewRing[Desc](0))
+	s.completion = newCompletionRing(NewRing[uint64](0))
+	s.umem.memory = nil
+	s.umem.ledger = ledger{ledgerHead: new(ledgerHead)}
+	if err := s.release(); err != nil {
+		return fmt.Errorf("close %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// cleanup is a list of things to undo, in reverse.
+type cleanup []func() error
+
+func (c *cleanup) add(f func() error) { *c = append(*c, f) }
+
+func (c *cleanup) run() error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		errs = append(errs, (*c)[i]())
+	}
+	*c = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,175 @@
+package xsk
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Socket is an AF_XDP socket bound to one queue of one interface, with its UMEM. One
+// goroutine owns it; only Statistics, Info, FD and Close's effect on them are for any.
+type Socket struct {
+	// Set before first use, read only.
+	name   string // "queue 0 of eth0", for errors
+	info   Info
+	fd     int
+	kernel Kernel // nil: the real one, through fd
+	umem   *UMEM
+	errs   socketErrors
+
+	// The owner's. They stand in the middle of the struct, so that no neighbour in
+	// memory shares their cache lines.
+	fill       fillRing
+	rx         rxRing
+	tx         txRing
+	completion completionRing
+	pollFD     [1]unix.PollFd
+	gone       bool // the interface was removed: ErrGone from now on
+
+	// Any goroutine's.
+	counters counters
+	mu       sync.Mutex // held while fd is used beside the owner, and while it closes
+	closed   bool
+	release  func() error
+}
+
+// counters are what the kernel does not count. All but kicks are rare events.
+type counters struct {
+	kicks, again, dropped, refused, strays atomic.Uint64
+}
+
+func newSocket(name string, info Info, fd int, umem *UMEM, r Rings, release func() error) *Socket {
+	return &Socket{
+		name: name, info: info, fd: fd, umem: umem, release: release,
+		errs:       newSocketErrors(name),
+		fill:       newFillRing(r.Fill),
+		rx:         newRXRing(r.RX),
+		tx:         newTXRing(r.TX),
+		completion: newCompletionRing(r.Completion),
+		pollFD:     [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}},
+	}
+}
+
+// FD returns the socket's file descriptor, for the XSKMAP of an XDP program. It stays
+// the socket's.
+func (s *Socket) FD() int { return s.fd }
+
+// Info returns what was opened.
+func (s *Socket) Info() Info { return s.info }
+
+// UMEM returns the packet memory.
+func (s *Socket) UMEM() *UMEM { return s.umem }
+
+// Account returns whose the frames are.
+func (s *Socket) Account() Account { return s.umem.Account() }
+
+// Receive takes up to len(descs) packets off the RX ring and returns how many. Their
+// frames are the caller's until it gives each to Transmit or Release.
+func (s *Socket) Receive(descs []Desc) int {
+	n := s.rx.ready(uint32(len(descs)))
+	if n == 0 {
+		return 0
+	}
+	k := uint32(0)
+	for range n {
+		d := s.rx.get()
+		if !s.umem.move(d.Addr, filled, held) {
+			s.counters.strays.Add(1) // not a frame that we gave: never happens
+			continue
+		}
+		descs[k] = d
+		k++
+	}
+	s.rx.consumed()
+	s.umem.counted(k, filled, held)
+	return int(k)
+}
+
+// Transmit puts held packets on the TX ring, in order, and returns how many it took:
+// descs[:n] are no longer the caller's, descs[n:] did not fit and still are. The
+// kernel may not look at the ring before Flush.
+//
+// A descriptor that the kernel would not send (empty, across the end of its frame,
+// options set) is refused and counted: it is among the n, its frame goes to the free
+// list. One whose frame is not held is refused, and changes nothing.
+func (s *Socket) Transmit(descs []Desc) int {
+	n := s.tx.room(uint32(len(descs)))
+	if n == 0 {
+		return 0
+	}
+	sent := uint32(0)
+	for _, d := range descs[:n] {
+		if !s.umem.sendable(d) {
+			s.umem.putBack(d.Addr, held)
+			s.counters.refused.Add(1)
+			continue
+		}
+		if !s.umem.move(d.Addr, held, transmit) {
+			s.counters.refused.Add(1)
+			continue
+		}
+		s.tx.put(d)
+		sent++
+	}
+	s.umem.counted(sent, held, transmit)
+	s.tx.publish()
+	return int(n)
+}
+
+// Release gives held frames back to the free list. A frame that is not held is refused
+// and counted.
+func (s *Socket) Release(descs []Desc) {
+	for _, d := range descs {
+		if !s.umem.putBack(d.Addr, held) {
+			s.counters.refused.Add(1)
+		}
+	}
+}
+
+// Allocate takes up to len(descs) frames off the free list, for packets that were not
+// received, and returns how many. They are held, as if received, with as much room in
+// front; Len is all the room behind, which is the caller's to cut.
+func (s *Socket) Allocate(descs []Desc) int {
+	n := min(uint32(len(descs)), s.umem.count[free])
+	for i := range descs[:n] {
+		descs[i] = Desc{Addr: s.umem.takeFree(held) + headroom, Len: s.umem.FrameSize() - headroom}
+	}
+	return int(n)
+}
+
+// Recycle takes completed frames back, and fills the FILL ring as far as there are
+// free frames. It is cheap when there is nothing to do; call it once a batch.
+func (s *Socket) Recycle() {
+	s.reclaim()
+	if n := s.fill.room(s.umem.count[free]); n != 0 {
+		for range n {
+			s.fill.put(s.umem.takeFree(filled))
+		}
+		s.fill.publish()
+	}
+	// Not only after new frames: the driver may have gone to sleep just after the
+	// last ones.
+	if s.fill.needsWakeup() {
+		s.wakeFill()
+	}
+}
+
+// reclaim moves what is on the COMPLETION ring to the free list.
+func (s *Socket) reclaim() {
+	n := s.completion.ready(s.completion.size)
+	if n == 0 {
+		return
+	}
+	for range n {
+		if !s.umem.putBack(s.completion.get(), transmit) {
+			s.counters.strays.Add(1)
+		}
+	}
+	s.completion.consumed()
+}
+
+// Pending returns how many descriptors on the TX ring the kernel has not taken yet: 0
+// means that there is nothing to Flush. Frames that it took but that are still under
+// way count in [Account].Transmit only.
+func (s *Socket) Pending() uint32 { return s.tx.pending() }

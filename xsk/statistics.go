@@ -1,0 +1,53 @@
+package xsk
+
+import "fmt"
+
+// KernelStatistics is struct xdp_statistics of include/uapi/linux/if_xdp.h, counted
+// since the socket was made. The last three are 0 before Linux 5.9.
+type KernelStatistics struct {
+	RxDropped     uint64 // packets longer than a frame takes, or (copy mode) no frame on the FILL ring
+	RxInvalid     uint64 // invalid addresses on the FILL ring
+	TxInvalid     uint64 // invalid descriptors on the TX ring
+	RxRingFull    uint64 // packets dropped because the RX ring was full
+	FillRingEmpty uint64 // times the kernel found no frame on the FILL ring
+	TxRingEmpty   uint64 // times the kernel found nothing more on the TX ring
+}
+
+// Statistics are the kernel's counters and the socket's own.
+type Statistics struct {
+	KernelStatistics
+	Kicks     uint64 // sendto calls
+	Again     uint64 // of these, with EAGAIN or ENOBUFS: the kernel wanted a pause
+	TxDropped uint64 // packets that the interface refused after the kernel had taken them
+	Refused   uint64 // descriptors given to Transmit or Release that were not valid or not held
+	Strays    uint64 // frames that the kernel returned but did not have: always 0
+}
+
+// Statistics reads the counters. Any goroutine may call it.
+func (s *Socket) Statistics() (Statistics, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k, err := s.kernelStatistics()
+	if err != nil {
+		return Statistics{}, fmt.Errorf("statistics of %s: %w", s.name, err)
+	}
+	return Statistics{
+		KernelStatistics: k,
+		Kicks:            s.counters.kicks.Load(),
+		Again:            s.counters.again.Load(),
+		TxDropped:        s.counters.dropped.Load(),
+		Refused:          s.counters.refused.Load(),
+		Strays:           s.counters.strays.Load(),
+	}, nil
+}
+
+func (s *Socket) kernelStatistics() (KernelStatistics, error) {
+	switch {
+	case s.closed:
+		return KernelStatistics{}, ErrClosed
+	case s.kernel != nil:
+		return s.kernel.Statistics()
+	default:
+		return getStatistics(s.fd)
+	}
+}

@@ -1,0 +1,157 @@
+package xsk
+
+import "math/bits"
+
+// Desc is a descriptor of the RX and TX rings, struct xdp_desc of
+// include/uapi/linux/if_xdp.h: Len bytes at offset Addr of the UMEM. Options is 0; a
+// packet in several frames (XDP_USE_SG) or with metadata is not supported yet.
+type Desc struct {
+	Addr    uint64
+	Len     uint32
+	Options uint32
+}
+
+// UMEM is the packet memory: a row of frames of one size, and the ledger that says
+// whose each frame is. It belongs to the goroutine that owns its socket.
+//
+// It knows nothing of rings, so that a second socket, for the interface on the other
+// arm, can share it: frames received on one may be sent on the other, and come back
+// from whichever completion ring to the one free list.
+type UMEM struct {
+	memory []byte // the frames
+	shift  uint   // log2 of the frame size
+	ledger
+}
+
+// hand says who has a frame.
+type hand uint8
+
+const (
+	free     hand = iota // on the free list
+	filled               // on the FILL ring, in the kernel's receive path, or on the RX ring
+	held                 // received, and the caller's
+	transmit             // on the TX ring, under way, or on the COMPLETION ring
+	numHands
+)
+
+// ledger is the state of the frames. It lives beside them in shared memory: whoever
+// maps that later finds each frame's hand, even if its writer died in mid-batch.
+type ledger struct {
+	*ledgerHead
+	hands []hand   // by frame
+	stack []uint32 // the free list, count[free] deep; last in first out, for warm caches
+}
+
+// ledgerHead is what precedes hands and stack in memory. Its layout is a format:
+// change ledgerVersion with it.
+type ledgerHead struct {
+	magic, version    uint32
+	frames, frameSize uint32
+	count             [numHands]uint32
+	_                 [8]uint32 // to 64 bytes
+}
+
+const (
+	ledgerMagic   = 0x6166786c // "afxl"
+	ledgerVersion = 1
+)
+
+// ledgerSize returns the bytes that the ledger of so many frames takes.
+func ledgerSize(frames uint32) int {
+	return 64 + alignUp(int(frames), 64) + 4*int(frames)
+}
+
+func alignUp(n, to int) int { return (n + to - 1) &^ (to - 1) }
+
+// newUMEM puts all frames on the free list. Both memories belong to the caller, and
+// must outlive the UMEM.
+func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32) *UMEM {
+	u := &UMEM{
+		memory: memory[:uint64(frames)*uint64(frameSize)],
+		shift:  uint(bits.TrailingZeros32(frameSize)),
+		ledger: ledgerAt(ledgerMemory, frames),
+	}
+	*u.ledgerHead = ledgerHead{magic: ledgerMagic, version: ledgerVersion, frames: frames, frameSize: frameSize}
+	u.count[free] = frames
+	clear(u.hands)
+	for i := range u.stack {
+		u.stack[i] = frames - 1 - uint32(i) // frame 0 on top
+	}
+	return u
+}
+
+// Frame returns the packet of d. Its capacity reaches to the end of the frame, so that
+// a packet may grow at the end. The bytes are shared with the kernel: they are the
+// caller's from Receive until Transmit or Release, and gone after Close. It panics if
+// d lies outside of the UMEM.
+func (u *UMEM) Frame(d Desc) []byte {
+	end := (d.Addr>>u.shift + 1) << u.shift
+	return u.memory[d.Addr : d.Addr+uint64(d.Len) : end]
+}
+
+// FrameSize returns the size of a frame in bytes.
+func (u *UMEM) FrameSize() uint32 { return 1 << u.shift }
+
+// Frames returns the number of frames.
+func (u *UMEM) Frames() uint32 { return uint32(len(u.hands)) }
+
+// Account is whose the frames are. The four numbers sum to the number of frames at any
+// time: each is counted for itself, none is computed from the others.
+type Account struct {
+	Free     uint32 // on the free list
+	Filled   uint32 // with the kernel, or on the RX ring, to receive into
+	Held     uint32 // received, and the caller's
+	Transmit uint32 // given to be sent, and not yet completed
+}
+
+// Total returns the sum.
+func (a Account) Total() uint32 { return a.Free + a.Filled + a.Held + a.Transmit }
+
+// Account returns the current account.
+func (u *UMEM) Account() Account {
+	return Account{u.count[free], u.count[filled], u.count[held], u.count[transmit]}
+}
+
+// move passes the frame at addr from one hand to another. It reports whether the frame
+// exists and was in that hand; if not, nothing changes. The caller keeps the counts,
+// once a batch.
+func (u *UMEM) move(addr uint64, from, to hand) bool {
+	i := addr >> u.shift
+	if i >= uint64(len(u.hands)) || u.hands[i] != from {
+		return false
+	}
+	u.hands[i] = to
+	return true
+}
+
+// counted adds n moved frames to the counts.
+func (u *UMEM) counted(n uint32, from, to hand) {
+	u.count[from] -= n
+	u.count[to] += n
+}
+
+// putBack moves the frame at addr to the free list and counts it.
+func (u *UMEM) putBack(addr uint64, from hand) bool {
+	if !u.move(addr, from, free) {
+		return false
+	}
+	u.stack[u.count[free]] = uint32(addr >> u.shift)
+	u.counted(1, from, free)
+	return true
+}
+
+// takeFree moves a frame from the free list and counts it. The list must not be empty.
+func (u *UMEM) takeFree(to hand) (addr uint64) {
+	i := u.stack[u.count[free]-1]
+	u.hands[i] = to
+	u.counted(1, free, to)
+	return uint64(i) << u.shift
+}
+
+// sendable reports whether the kernel would take d (xskq_cons_is_valid_desc of
+// net/xdp/xsk_queue.h): a packet of at least a byte, within one frame. What it refuses,
+// it may skip without ever completing it, and the frame would be lost.
+func (u *UMEM) sendable(d Desc) bool {
+	size := uint64(1) << u.shift
+	return d.Len != 0 && d.Options == 0 && d.Addr&(size-1)+uint64(d.Len) <= size
+}

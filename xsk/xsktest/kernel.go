@@ -1,0 +1,131 @@
+package xsktest
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// headroom is XDP_PACKET_HEADROOM.
+const headroom = 256
+
+// Kernel is the other side of a socket's rings. The methods that deliver belong to one
+// goroutine at a time, as the kernel's receive path does; all others may be called
+// from any.
+type Kernel struct {
+	socket *xsk.Socket
+	rings  xsk.Rings
+	owners []owner // by frame; handed on with the frame, so no lock
+
+	// The delivering goroutine's.
+	fillCons, rxProd uint32
+	next             uint64 // address of the frame that Buffer returned
+	haveNext         bool
+	arrived          chan struct{} // wakes Poll
+
+	down, gone atomic.Bool
+	lastError  atomic.Uint32
+	stats      struct{ rxDropped, rxRingFull, fillEmpty, txEmpty, wakes, sent atomic.Uint64 }
+
+	mu       sync.Mutex // the rest: what sends, completes and tells
+	txCons   uint32
+	cqProd   uint32
+	inFlight []uint64 // taken and not completed, oldest first
+	hold     bool
+	record   bool
+	sent     [][]byte
+	budget   int
+	answers  []unix.Errno
+	drops    int
+	err      error
+}
+
+// owner is who has a frame, as far as the kernel can know.
+type owner uint8
+
+const (
+	theirs owner = iota // the socket's, or on a ring to us
+	receiving
+	sending
+)
+
+// New returns a kernel and its socket, with the FILL ring filled. It panics if the
+// sizes are not such as xsk.Config takes.
+func New(frames, frameSize, ringSize uint32) *Kernel {
+	k := &Kernel{
+		rings: xsk.Rings{
+			Fill:       xsk.NewRing[uint64](ringSize),
+			RX:         xsk.NewRing[xsk.Desc](ringSize),
+			TX:         xsk.NewRing[xsk.Desc](ringSize),
+			Completion: xsk.NewRing[uint64](ringSize),
+		},
+		owners:   make([]owner, frames),
+		arrived:  make(chan struct{}, 1),
+		inFlight: make([]uint64, 0, ringSize),
+		record:   true,
+		budget:   int(ringSize),
+	}
+	k.SetNeedWakeup(true)
+	s, err := xsk.NewFake(frames, frameSize, k.rings, (*calls)(k))
+	if err != nil {
+		panic("xsktest: " + err.Error())
+	}
+	k.socket = s
+	return k
+}
+
+// Socket returns the socket. There is but one.
+func (k *Kernel) Socket() *xsk.Socket { return k.socket }
+
+// Err returns the first breach of the ring protocol by the socket, or nil: an address
+// outside of the UMEM, a packet that crosses its frame's end, a frame given twice.
+func (k *Kernel) Err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
+// SetDown takes the link down, or up again. While it is down nothing is received or
+// sent, and what is on the rings stays.
+func (k *Kernel) SetDown(down bool) { k.down.Store(down) }
+
+// Remove removes the interface, for good.
+func (k *Kernel) Remove() {
+	k.gone.Store(true)
+	k.lastError.Store(uint32(unix.ENETDOWN))
+	k.wake()
+}
+
+// SetNeedWakeup says whether the kernel waits for a system call to look at the TX
+// ring: true, as in copy mode, from the start. With false, as in a busy zero-copy
+// driver, it looks when Transmit is called.
+func (k *Kernel) SetNeedWakeup(on bool) {
+	flag := uint32(0)
+	if on {
+		flag = unix.XDP_RING_NEED_WAKEUP
+	}
+	k.rings.TX.Flags.Store(flag)
+}
+
+// SetFillWakeup sets the flag of a zero-copy driver that sleeps for want of frames.
+// Wakes counts the calls that came for it.
+func (k *Kernel) SetFillWakeup(on bool) {
+	flag := uint32(0)
+	if on {
+		flag = unix.XDP_RING_NEED_WAKEUP
+	}
+	k.rings.Fill.Flags.Store(flag)
+}
+
+// Wakes returns how often the socket asked to look at the FILL ring.
+func (k *Kernel) Wakes() uint64 { return k.stats.wakes.Load() }
+
+func (k *Kernel) wake() {
+	select {
+	case k.arrived <- struct{}{}:
+	default:
+	}
+}

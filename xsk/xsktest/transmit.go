@@ -1,0 +1,173 @@
+package xsktest
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// Sent returns copies of the packets sent since the last call, in order.
+func (k *Kernel) Sent() [][]byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	sent := k.sent
+	k.sent = nil
+	return sent
+}
+
+// SentCount returns how many packets were sent in all.
+func (k *Kernel) SentCount() uint64 { return k.stats.sent.Load() }
+
+// Record says whether Sent keeps copies: yes from the start. Without, sending does not
+// allocate.
+func (k *Kernel) Record(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.record = on
+}
+
+// Hold plays a slow receiver: while on, what is sent is not completed before Complete
+// says so. Off completes what was held.
+func (k *Kernel) Hold(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.hold = on
+	if !on {
+		k.complete(len(k.inFlight))
+	}
+}
+
+// Complete completes up to n packets held back, oldest first, and returns how many.
+func (k *Kernel) Complete(n int) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.complete(n)
+}
+
+// SetBudget limits the packets taken by a system call; more have it answer EAGAIN.
+func (k *Kernel) SetBudget(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.budget = n
+}
+
+// Answer has the next system calls for the TX ring take nothing and return these.
+func (k *Kernel) Answer(errnos ...unix.Errno) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.answers = append(k.answers, errnos...)
+}
+
+// Drop has the interface refuse the next n packets: each completes unsent, and the
+// system call that meets it ends with EBUSY.
+func (k *Kernel) Drop(n int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drops = n
+}
+
+// Transmit takes what is on the TX ring, as a driver does that needs no system call.
+func (k *Kernel) Transmit() unix.Errno {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.transmit()
+}
+
+// transmit is __xsk_generic_xmit.
+func (k *Kernel) transmit() unix.Errno {
+	ring := k.rings.TX
+	mask := uint32(len(ring.Entries) - 1)
+	taken := 0
+	for ring.Producer.Load() != k.txCons {
+		if taken == k.budget || k.completionRoom() == 0 {
+			return unix.EAGAIN
+		}
+		d := ring.Entries[k.txCons&mask]
+		if !k.accept(d) {
+			return 0 // as the kernel does: skipped, and none the wiser
+		}
+		k.inFlight = append(k.inFlight, d.Addr)
+		k.txCons++
+		ring.Consumer.Store(k.txCons)
+		taken++
+		dropped := k.drops > 0
+		if dropped {
+			k.drops--
+		} else {
+			k.stats.sent.Add(1)
+			if k.record {
+				k.sent = append(k.sent, append([]byte(nil), k.socket.UMEM().Frame(d)...))
+			}
+		}
+		if !k.hold {
+			k.complete(len(k.inFlight))
+		}
+		if dropped {
+			return unix.EBUSY
+		}
+	}
+	k.stats.txEmpty.Add(1)
+	return 0
+}
+
+// accept checks a descriptor and takes its frame; a bad one is skipped and told of.
+func (k *Kernel) accept(d xsk.Desc) bool {
+	size := uint64(k.socket.UMEM().FrameSize())
+	i := d.Addr / size
+	var bad string
+	switch {
+	case i >= uint64(len(k.owners)):
+		bad = "outside of the UMEM"
+	case d.Len == 0 || d.Addr%size+uint64(d.Len) > size:
+		bad = "empty or across the frame's end"
+	case d.Options != 0:
+		bad = "unknown options"
+	case k.owners[i] != theirs:
+		bad = "of a frame that the kernel has"
+	default:
+		k.owners[i] = sending
+		return true
+	}
+	k.breachLocked(fmt.Errorf("TX ring: descriptor %+v: %s", d, bad))
+	k.txCons++
+	k.rings.TX.Consumer.Store(k.txCons)
+	return false
+}
+
+// completionRoom returns how many more packets may be under way: those that are have
+// an entry of the COMPLETION ring reserved.
+func (k *Kernel) completionRoom() int {
+	ring := k.rings.Completion
+	return len(ring.Entries) - int(k.cqProd-ring.Consumer.Load()) - len(k.inFlight)
+}
+
+func (k *Kernel) complete(n int) int {
+	n = min(n, len(k.inFlight))
+	if n == 0 {
+		return 0
+	}
+	ring := k.rings.Completion
+	size := uint64(k.socket.UMEM().FrameSize())
+	for _, addr := range k.inFlight[:n] {
+		k.owners[addr/size] = theirs
+		ring.Entries[k.cqProd&uint32(len(ring.Entries)-1)] = addr
+		k.cqProd++
+	}
+	ring.Producer.Store(k.cqProd)
+	k.inFlight = k.inFlight[:copy(k.inFlight, k.inFlight[n:])]
+	return n
+}
+
+func (k *Kernel) breach(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.breachLocked(err)
+}
+
+func (k *Kernel) breachLocked(err error) {
+	if k.err == nil {
+		k.err = err
+	}
+}

@@ -13,6 +13,7 @@ const (
 	Replied
 	DropTruncated
 	DropMalformed
+	DropMartian
 	DropNotIP
 	DropProtocol
 	DropFragment
@@ -36,8 +37,9 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	Pending:         {"pending", "not decided yet; never counted"},
 	Forwarded:       {"forwarded", "rewritten and put on the TX ring"},
 	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset or ICMP unreachable"},
-	DropTruncated:   {"truncated", "the frame ends before the headers it announces"},
-	DropMalformed:   {"malformed", "a header contradicts itself or the frame: version, header length or total length"},
+	DropTruncated:   {"truncated", "the frame ends before the headers or the packet that it announces"},
+	DropMalformed:   {"malformed", "a header contradicts itself or another one: version, header length or packet length"},
+	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified or loopback source, IPv4-mapped IPv6"},
 	DropNotIP:       {"not-ip", "neither IPv4 nor IPv6 inside at most two VLAN tags"},
 	DropProtocol:    {"protocol", "an IP protocol or extension header that the balancer does not handle"},
 	DropFragment:    {"fragment", "an IP fragment; fragments are not followed yet"},
@@ -51,7 +53,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropTupleClash:  {"tuple-clash", "every backend already talks to this client address and port for another service, so a reply could not be told apart"},
 	DropTableFull:   {"table-full", "no flow record could be had, not even by eviction"},
 	DropReplyLimit:  {"reply-limit", "an answer was due, but the rate limit for answers is used up"},
-	DropTooBig:      {"too-big", "the answer or the rewritten packet does not fit into the frame"},
+	DropTooBig:      {"too-big", "the packet, its rewritten form or its answer does not fit into a frame"},
 	DropTxFull:      {"tx-full", "the TX ring stayed full"},
 	DropLinkDown:    {"link-down", "the interface was down or gone when the packet was to leave"},
 }

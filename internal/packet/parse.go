@@ -1,0 +1,143 @@
+package packet
+
+import "encoding/binary"
+
+// Sizes of headers, in bytes.
+const (
+	ethernetLen = 14
+	vlanLen     = 4
+	ipv4Len     = 20 // without options
+	ipv6Len     = 40 // without extension headers
+	tcpLen      = 20 // without options
+	udpLen      = 8
+	icmpLen     = 8
+)
+
+// Values of the Ethernet type field.
+const (
+	etherIPv4 = 0x0800
+	etherIPv6 = 0x86dd
+	etherVLAN = 0x8100 // IEEE 802.1Q
+	etherQinQ = 0x88a8 // IEEE 802.1ad
+)
+
+// maxVLANs is how many tags may stand in front of the IP header.
+const maxVLANs = 2
+
+// TCP flags, as in Packet.TCPFlags.
+const (
+	TCPFin = 1 << iota
+	TCPSyn
+	TCPRst
+	TCPPsh
+	TCPAck
+)
+
+// Packet is what Parse found in one frame. It holds no pointer and stays true
+// for the frame as it was parsed: a rewrite changes the frame, not the Packet.
+type Packet struct {
+	Key Key
+
+	L3, L4   uint16 // offsets of the IP and the transport header in the frame
+	End      uint16 // offset behind the IP packet; what follows is padding
+	TCPFlags uint8  // 0 unless TCP
+	IPv6     bool
+	Echo     bool // ICMP or ICMPv6 echo request; Key.SrcPort is its identifier
+}
+
+// Parse reads the headers of an Ethernet frame into p: up to two VLAN tags, IPv4
+// with options or IPv6 with extension headers, and TCP, UDP or an echo request.
+// It returns Pending for a packet that is understood and a drop reason for any
+// other; p is then of no use. The frame is only read.
+//
+// Everything that later code relies on is checked here, once: every header lies
+// inside the IP packet, the IP packet inside the frame, and the addresses are
+// such that an answer has somewhere to go. Checksums are not verified: like a
+// router, the balancer passes a wrong one on as wrong as it was. A frame of more
+// than 65535 bytes is DropTooBig.
+func Parse(frame []byte, p *Packet) Verdict {
+	if len(frame) < ethernetLen {
+		return DropTruncated
+	}
+	if len(frame) > 0xffff { // or offsets would not fit into a Packet
+		return DropTooBig
+	}
+	l3 := ethernetLen
+	kind := binary.BigEndian.Uint16(frame[12:14])
+	for range maxVLANs {
+		if kind != etherVLAN && kind != etherQinQ {
+			break
+		}
+		if len(frame) < l3+vlanLen {
+			return DropTruncated
+		}
+		kind = binary.BigEndian.Uint16(frame[l3+2:])
+		l3 += vlanLen
+	}
+	switch kind {
+	case etherIPv4:
+		return parseIPv4(frame[l3:], uint16(l3), p)
+	case etherIPv6:
+		return parseIPv6(frame[l3:], uint16(l3), p)
+	}
+	return DropNotIP
+}
+
+// parseTransport reads the header at the start of l4, which ends with the IP
+// packet. The addresses in p are known already.
+func parseTransport(l4 []byte, proto uint8, p *Packet) Verdict {
+	if len(l4) < udpLen { // or an ICMP header, which is as long
+		return DropMalformed
+	}
+	h := (*[udpLen]byte)(l4)
+	p.Key.SrcPort = binary.BigEndian.Uint16(h[0:2])
+	p.Key.DstPort = binary.BigEndian.Uint16(h[2:4])
+	p.Key.Proto = uint32(proto)
+	p.TCPFlags = 0
+	p.Echo = false
+	switch {
+	case proto == ProtoTCP:
+		if len(l4) < tcpLen {
+			return DropMalformed
+		}
+		if offset := int(l4[12]>>4) * 4; offset < tcpLen || offset > len(l4) {
+			return DropMalformed
+		}
+		p.TCPFlags = l4[13]
+		return Pending
+	case proto == ProtoUDP:
+		// RFC 768; a length of 0 would be an IPv6 jumbogram (RFC 2675). What
+		// follows a length that is too short are UDP options (RFC 9868).
+		if n := int(binary.BigEndian.Uint16(h[4:6])); n < udpLen || n > len(l4) {
+			return DropMalformed
+		}
+		return Pending
+	case proto == ProtoICMP && !p.IPv6:
+		return parseEcho(l4, icmpEcho, p)
+	case proto == ProtoICMPv6 && p.IPv6:
+		return parseEcho(l4, icmpv6Echo, p)
+	}
+	return DropProtocol
+}
+
+// Types of ICMP messages (RFC 792, RFC 4443). The code of an echo is 0.
+const (
+	icmpEchoReply   = 0
+	icmpEcho        = 8
+	icmpv6Echo      = 128
+	icmpv6EchoReply = 129
+)
+
+// parseEcho accepts the one ICMP message that is not about another packet.
+func parseEcho(l4 []byte, request uint8, p *Packet) Verdict {
+	if len(l4) < icmpLen {
+		return DropMalformed
+	}
+	if l4[0] != request || l4[1] != 0 {
+		return DropICMP
+	}
+	p.Echo = true
+	p.Key.SrcPort = binary.BigEndian.Uint16(l4[4:])
+	p.Key.DstPort = 0
+	return Pending
+}

@@ -1,0 +1,57 @@
+package packet
+
+import "encoding/binary"
+
+// ipv4Fragment covers the offset and the more-fragments bit (RFC 791, 3.1).
+const ipv4Fragment = 0x3fff
+
+// parseIPv4 reads an IPv4 header (RFC 791) at the start of ip, which begins at
+// offset l3 of the frame and may end in Ethernet padding.
+func parseIPv4(ip []byte, l3 uint16, p *Packet) Verdict {
+	if len(ip) < ipv4Len {
+		return DropTruncated
+	}
+	h := (*[ipv4Len]byte)(ip)
+	header := int(h[0]&0xf) * 4
+	total := int(binary.BigEndian.Uint16(h[2:4]))
+	if h[0]>>4 != 4 || header < ipv4Len || total < header {
+		return DropMalformed
+	}
+	if total > len(ip) {
+		return DropTruncated
+	}
+	if binary.BigEndian.Uint16(h[6:8])&ipv4Fragment != 0 {
+		return DropFragment
+	}
+	src := binary.LittleEndian.Uint32(h[12:16])
+	if martianIPv4(src) {
+		return DropMartian
+	}
+	p.Key.Src.setIPv4(src)
+	p.Key.Dst.setIPv4(binary.LittleEndian.Uint32(h[16:20]))
+	p.IPv6 = false
+	p.L3 = l3
+	p.L4 = l3 + uint16(header)
+	p.End = l3 + uint16(total)
+	return parseTransport(ip[header:total], h[9], p)
+}
+
+// setIPv4 writes the IPv4-mapped form of an address read in little-endian order,
+// in two stores.
+func (a *Addr) setIPv4(addr uint32) {
+	binary.LittleEndian.PutUint64(a[0:8], 0)
+	binary.LittleEndian.PutUint64(a[8:16], 0xffff0000|uint64(addr)<<32)
+}
+
+// martianIPv4 reports whether src, read in little-endian order, cannot be the
+// source of a packet that crosses a router: "this" network, loopback, multicast
+// and limited broadcast. These are the martians of RFC 1812, 5.3.7, without class
+// E, which is in use as unicast space; Linux draws the same line
+// (ip_route_input_slow in net/ipv4/route.c).
+func martianIPv4(src uint32) bool {
+	first := uint8(src)
+	if first-1 < 223 && first != 127 { // all but a few packets
+		return false
+	}
+	return first < 240 || src == 0xffffffff
+}

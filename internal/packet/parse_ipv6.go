@@ -1,0 +1,103 @@
+package packet
+
+import "encoding/binary"
+
+// IPv6 extension headers (RFC 8200, 4).
+const (
+	extHopByHop    = 0
+	extRouting     = 43
+	extFragment    = 44
+	extDestination = 60
+)
+
+// maxExtensions bounds the walk along the extension headers. RFC 8200, 4.1
+// recommends an order in which four of those that are followed here can occur:
+// hop-by-hop, destination, routing, destination.
+const maxExtensions = 4
+
+// parseIPv6 reads an IPv6 header (RFC 8200) and its extension headers at the
+// start of ip, which begins at offset l3 of the frame and may end in Ethernet
+// padding.
+func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
+	if len(ip) < ipv6Len {
+		return DropTruncated
+	}
+	h := (*[ipv6Len]byte)(ip)
+	// A payload length of 0 would be a jumbogram (RFC 2675) or hold no header.
+	end := ipv6Len + int(binary.BigEndian.Uint16(h[4:6]))
+	if h[0]>>4 != 6 || end == ipv6Len {
+		return DropMalformed
+	}
+	if end > len(ip) {
+		return DropTruncated
+	}
+	p.Key.Src = Addr(h[8:24])
+	p.Key.Dst = Addr(h[24:40])
+	if martianIPv6(&p.Key.Src, &p.Key.Dst) {
+		return DropMartian
+	}
+	next, header, v := h[6], ipv6Len, Pending
+	if isExtension(next) {
+		if next, header, v = skipExtensions(ip[:end], next); v != Pending {
+			return v
+		}
+	}
+	p.IPv6 = true
+	p.L3 = l3
+	p.L4 = l3 + uint16(header)
+	p.End = l3 + uint16(end)
+	return parseTransport(ip[header:end], next, p)
+}
+
+// isExtension reports whether an IPv6 next header is one that skipExtensions
+// knows. ESP, AH and the rest are protocols that the balancer does not handle.
+func isExtension(next uint8) bool {
+	return next == extHopByHop || next == extRouting || next == extFragment || next == extDestination
+}
+
+// skipExtensions follows the chain of extension headers of the IPv6 packet ip
+// and returns the protocol behind it and where that one's header starts.
+func skipExtensions(ip []byte, first uint8) (next uint8, offset int, v Verdict) {
+	next, offset = first, ipv6Len
+	for n := 0; isExtension(next); n++ {
+		switch {
+		case next == extFragment:
+			// Even one that is alone ("atomic", RFC 6946): no sender makes these
+			// any more (RFC 8021).
+			return 0, 0, DropFragment
+		case n == maxExtensions:
+			return 0, 0, DropProtocol
+		case next == extHopByHop && n != 0:
+			return 0, 0, DropProtocol // RFC 8200, 4.1: only right behind the IPv6 header
+		case len(ip) < offset+8:
+			return 0, 0, DropMalformed
+		case next == extRouting && ip[offset+3] != 0:
+			// Segments left: the packet is not at its destination yet, and its
+			// checksum covers another address than the header's (RFC 8200, 8.1).
+			return 0, 0, DropProtocol
+		}
+		length := (int(ip[offset+1]) + 1) * 8
+		if len(ip) < offset+length {
+			return 0, 0, DropMalformed
+		}
+		next, offset = ip[offset], offset+length
+	}
+	return next, offset, Pending
+}
+
+// martianIPv6 reports whether addresses cannot stand in a packet that crosses a
+// router: a multicast, unspecified or loopback source (RFC 4291, 2.5 and 2.7), a
+// loopback destination, and IPv4-mapped addresses, which must not be seen on a
+// link and would be taken for IPv4 ones here.
+func martianIPv6(src, dst *Addr) bool {
+	return src[0] == 0xff ||
+		binary.LittleEndian.Uint64(src[:8]) == 0 && lowIPv6(src) ||
+		binary.LittleEndian.Uint64(dst[:8]) == 0 && lowIPv6(dst)
+}
+
+// lowIPv6 reports whether an address that starts with eight zero bytes is
+// unspecified, loopback, IPv4-mapped, or IPv4-compatible (deprecated).
+func lowIPv6(a *Addr) bool {
+	high := binary.BigEndian.Uint32(a[8:12])
+	return high == 0 || high == 0xffff
+}

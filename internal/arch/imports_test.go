@@ -1,0 +1,137 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rule says which packages of ours those under pkg may import. A trailing /...
+// means the folder and all below it.
+type rule struct {
+	pkg string
+	may []string
+}
+
+// rules is the architecture; the first rule that fits a package counts. A
+// package without a rule is an error: say here where it belongs.
+var rules = []rule{
+	{"internal/packet", nil},
+	{"internal/testutil", nil},
+	{"internal/arch", nil},
+	{"internal/lab", nil},
+	{"internal/neighbour", nil},
+	{"internal/api", nil},
+
+	{"xsk", nil},
+	{"bpf", nil},
+	{"balancer", []string{"internal/packet"}},
+	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet"}},
+
+	{"internal/config", []string{"balancer"}},
+	{"internal/health", []string{"balancer"}},
+	{"internal/control/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/control/...",
+		"internal/api", "internal/config", "internal/health", "internal/neighbour"}},
+	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
+	{"cmd/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
+
+	// For tests and benchmarks: nothing above may import these.
+	{"internal/packet/packettest", []string{"internal/packet"}},
+	{"xsk/xsktest", []string{"xsk"}},
+	{"bench/...", []string{"bench/...", "engine/...", "xsk/...", "bpf", "balancer", "internal/..."}},
+}
+
+// forTests lists what tests may import on top of their package's rule and of
+// the package itself.
+var forTests = []string{"internal/testutil", "internal/lab", "internal/packet/...", "xsk/xsktest"}
+
+// third says where packages of others may be used; those not named, anywhere.
+var third = []struct {
+	path  string
+	may   []string
+	tests bool // and in tests everywhere
+}{
+	{"github.com/asavie/xdp", []string{"xsk", "bench/..."}, false},
+	{"github.com/goccy/go-yaml", []string{"internal/config"}, false},
+	{"github.com/google/gopacket", []string{"bench/...", "internal/packet/packettest"}, true},
+	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
+	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine", "internal/lab", "internal/neighbour", "internal/demo", "cmd/...", "bench/..."}, true},
+	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
+	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
+	{"unsafe", []string{"xsk", "bpf", "engine", "internal/lab", "internal/neighbour", "bench/..."}, true},
+}
+
+func TestImportsGoOneWay(t *testing.T) {
+	for _, s := range sources(t) {
+		r, ok := ruleOf(s.pkg)
+		if !ok {
+			t.Errorf("%s: package %s has no rule: add it to the table in internal/arch", s.path, s.pkg)
+			continue
+		}
+		allowed := r.may
+		if s.test() {
+			allowed = slices.Concat(allowed, forTests, []string{s.pkg})
+		}
+		ours, _ := s.imports()
+		for _, imported := range ours {
+			if !matchAny(allowed, imported) {
+				t.Errorf("%s: must not import %s (%s may import %q)", s.path, imported, s.pkg, allowed)
+			}
+		}
+	}
+}
+
+func TestThirdPartyStaysWhereItBelongs(t *testing.T) {
+	for _, s := range sources(t) {
+		_, others := s.imports()
+		for _, imported := range others {
+			for _, rule := range third {
+				if !matches(rule.path+"/...", imported) || matchAny(rule.may, s.pkg) || rule.tests && s.test() {
+					continue
+				}
+				t.Errorf("%s: must not import %s (only %q may)", s.path, imported, rule.may)
+			}
+		}
+	}
+}
+
+func TestRulesAreOrdered(t *testing.T) {
+	for i, r := range rules {
+		if first, _ := ruleOf(strings.TrimSuffix(r.pkg, "/...")); first.pkg != r.pkg {
+			t.Errorf("rule %d for %s is never reached: %s comes first", i, r.pkg, first.pkg)
+		}
+		for _, p := range r.may {
+			if matches("cmd/...", p) || matches("bench/...", p) && r.pkg != "bench/..." {
+				t.Errorf("rule for %s allows %s: nothing imports cmd or bench", r.pkg, p)
+			}
+		}
+	}
+	for pattern, paths := range map[string]map[string]bool{
+		"xsk":        {"xsk": true, "xsk/xsktest": false, "xskother": false},
+		"engine/...": {"engine": true, "engine/conntrack": true, "engineering": false},
+	} {
+		for path, want := range paths {
+			if matches(pattern, path) != want {
+				t.Errorf("matches(%q, %q) = %v", pattern, path, !want)
+			}
+		}
+	}
+}
+
+func ruleOf(pkg string) (rule, bool) {
+	i := slices.IndexFunc(rules, func(r rule) bool { return matches(r.pkg, pkg) })
+	if i < 0 {
+		return rule{}, false
+	}
+	return rules[i], true
+}
+
+func matchAny(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return matches(p, path) })
+}
+
+func matches(pattern, path string) bool {
+	folder, deep := strings.CutSuffix(pattern, "/...")
+	return path == folder || deep && strings.HasPrefix(path, folder+"/")
+}

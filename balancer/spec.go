@@ -1,7 +1,9 @@
 package balancer
 
 import (
+	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 )
 
@@ -52,7 +54,7 @@ type HealthSpec struct {
 
 	// HealthHTTP only.
 
-	Path   string        // starts with a slash
+	Path   string        // starts with a slash; empty: /
 	Host   string        // Host header; empty: the backend's address
 	Expect []StatusRange // status codes that are good; empty: 200 to 399
 	Body   string        // what the answer's body must contain; empty: anything
@@ -89,4 +91,16 @@ func (s *ServiceSpec) target(b *BackendSpec) uint16 {
 		return s.First
 	}
 	return b.Port
+}
+
+// Ports returns the service's ports as the config writes them: 80, 8000-8099 or any.
+func (s *ServiceSpec) Ports() string {
+	switch {
+	case s.AnyPort():
+		return "any"
+	case s.First == s.Last:
+		return strconv.Itoa(int(s.First))
+	default:
+		return fmt.Sprintf("%d-%d", s.First, s.Last)
+	}
 }

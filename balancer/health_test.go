@@ -1,0 +1,112 @@
+package balancer
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// observe feeds answers, + for good and - for bad, and returns the state after
+// each: ?, U or D.
+func observe(h *Health, answers string) (states string) {
+	for _, a := range answers {
+		h.Observe(a == '+')
+		states += string("?UD"[h.State()])
+	}
+	return states
+}
+
+func TestHealth(t *testing.T) {
+	for _, test := range []struct {
+		name            string
+		rise, fall      int
+		answers, states string
+	}{
+		{"first good answer", 5, 5, "+", "U"},
+		{"first good answer after bad ones", 5, 3, "--+", "??U"},
+		{"unknown to down", 2, 3, "---", "??D"},
+		{"bad streak broken", 2, 3, "+--+--+---", "UUUUUUUUUD"},
+		{"good streak broken", 3, 1, "-++-++-+++", "DDDDDDDDDU"},
+		{"one is enough", 1, 1, "+-+-", "UDUD"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := NewHealth(&HealthSpec{Rise: test.rise, Fall: test.fall})
+			if got := observe(&h, test.answers); got != test.states {
+				t.Errorf("answers %s give %s, want %s", test.answers, got, test.states)
+			}
+		})
+	}
+}
+
+func TestHealthNoneIsAlwaysUp(t *testing.T) {
+	h := NewHealth(&HealthSpec{Type: HealthNone})
+	if h.State() != StateUp {
+		t.Errorf("an unprobed backend is %v, want up", h.State())
+	}
+	if got := observe(&h, "----"); got != "UUUU" {
+		t.Errorf("states are %s, want UUUU", got)
+	}
+}
+
+// stateOf judges by the whole history: the last run of equal answers that was long
+// enough decides.
+func stateOf(history []bool, rise, fall int) State {
+	state := StateUnknown
+	for i := range history {
+		alike := 1
+		for alike <= i && history[i-alike] == history[i] {
+			alike++
+		}
+		switch {
+		case history[i] && (state == StateUnknown || alike >= rise):
+			state = StateUp
+		case !history[i] && alike >= fall:
+			state = StateDown
+		}
+	}
+	return state
+}
+
+func TestHealthAgainstHistory(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rise, fall := rapid.IntRange(1, 4).Draw(t, "rise"), rapid.IntRange(1, 4).Draw(t, "fall")
+		answers := rapid.SliceOfN(rapid.Bool(), 1, 40).Draw(t, "answers")
+		h := NewHealth(&HealthSpec{Rise: rise, Fall: fall})
+		for i, ok := range answers {
+			before := h.State()
+			changed := h.Observe(ok)
+			if want := stateOf(answers[:i+1], rise, fall); h.State() != want {
+				t.Fatalf("after %v: %v, want %v", answers[:i+1], h.State(), want)
+			}
+			if changed != (h.State() != before) {
+				t.Fatalf("Observe says changed %t on the way from %v to %v", changed, before, h.State())
+			}
+		}
+	})
+}
+
+func TestTrusted(t *testing.T) {
+	start := time.Unix(1000, 0)
+	for _, test := range []struct {
+		name    string
+		states  []State
+		after   time.Duration
+		trusted bool
+		wait    time.Duration
+	}{
+		{"at the start", []State{StateUnknown, StateUnknown}, 0, false, WarmUp},
+		{"a moment before", []State{StateUnknown}, WarmUp - 1, false, 1},
+		{"after the warm-up", []State{StateUnknown, StateUnknown}, WarmUp, true, 0},
+		{"one is up", []State{StateUnknown, StateUp}, time.Hour, false, 0},
+		{"one is down", []State{StateDown, StateUnknown}, time.Hour, false, 0},
+		{"one is up early", []State{StateUp, StateUnknown}, time.Second, false, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			trusted, wait := Trusted(test.states, start, start.Add(test.after))
+			if trusted != test.trusted || wait != test.wait {
+				t.Errorf("trusted %t, ask again after %v; want %t, %v", trusted, wait, test.trusted, test.wait)
+			}
+		})
+	}
+}

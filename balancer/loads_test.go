@@ -1,0 +1,60 @@
+package balancer
+
+import (
+	"reflect"
+	"sync"
+	"testing"
+)
+
+func TestLoadsConcurrently(t *testing.T) {
+	l := NewLoads()
+	var workers sync.WaitGroup
+	for range 4 {
+		workers.Go(func() {
+			for range 1000 {
+				l.AddFlows(3, 1)
+				l.AddLive(3, 2)
+				l.AddLive(3, -1)
+				l.AddFlows(MaxBackends-1, 1)
+			}
+		})
+	}
+	workers.Wait()
+	if l.Flows(3) != 4000 || l.Live(3) != 4000 || l.Flows(MaxBackends-1) != 4000 || l.Live(2)+l.Flows(2)+l.Live(4)+l.Flows(4) != 0 {
+		t.Errorf("backend 3 has %d flows and %d live, the last has %d flows; want 4000 each and none at 3's neighbours",
+			l.Flows(3), l.Live(3), l.Flows(MaxBackends-1))
+	}
+}
+
+func TestLayout(t *testing.T) {
+	if size := reflect.TypeFor[load]().Size(); size != 64 {
+		t.Errorf("a load takes %d bytes, want a cache line of 64", size)
+	}
+	if size := reflect.TypeFor[Backend]().Size(); size != 32 {
+		t.Errorf("a backend takes %d bytes, want half a cache line, 32", size)
+	}
+	if size := reflect.TypeFor[place]().Size(); size != 20 {
+		t.Errorf("a place takes %d bytes, want 20: no padding", size)
+	}
+	for _, record := range []reflect.Type{reflect.TypeFor[Backend](), reflect.TypeFor[place](), reflect.TypeFor[portSpan]()} {
+		if hasPointer(record) {
+			t.Errorf("%v has a pointer for the garbage collector to follow", record)
+		}
+	}
+}
+
+func hasPointer(t reflect.Type) bool {
+	switch t.Kind() {
+	case reflect.Array:
+		return hasPointer(t.Elem())
+	case reflect.Struct:
+		for field := range t.Fields() {
+			if hasPointer(field.Type) {
+				return true
+			}
+		}
+		return false
+	default:
+		return t.Kind() > reflect.Complex128
+	}
+}

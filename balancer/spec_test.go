@@ -1,0 +1,52 @@
+package balancer
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestPorts(t *testing.T) {
+	for _, test := range []struct {
+		first, last uint16
+		want        string
+		any         bool
+	}{
+		{80, 80, "80", false},
+		{8000, 8099, "8000-8099", false},
+		{0, MaxPort, "any", true},
+		{1, MaxPort, "1-65535", false},
+		{MaxPort, MaxPort, "65535", false},
+	} {
+		s := ServiceSpec{First: test.first, Last: test.last}
+		if got := s.Ports(); got != test.want {
+			t.Errorf("ports %d to %d are %q, want %q", test.first, test.last, got, test.want)
+		}
+		if got := s.AnyPort(); got != test.any {
+			t.Errorf("ports %d to %d: any port is %t, want %t", test.first, test.last, got, test.any)
+		}
+	}
+}
+
+func TestProbe(t *testing.T) {
+	for _, test := range []struct {
+		name                         string
+		first, last, backend, health uint16
+		want                         uint16
+	}{
+		{"service's port", 80, 80, 0, 0, 80},
+		{"backend's port", 80, 80, 8080, 0, 8080},
+		{"health's port", 80, 80, 8080, 9000, 9000},
+		{"range, backend's port", 80, 89, 8080, 0, 8080},
+		{"range, health's port", 80, 89, 0, 9000, 9000},
+		{"range, nothing said", 80, 89, 0, 0, 0},
+		{"any, nothing said", 0, MaxPort, 0, 0, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := ServiceSpec{First: test.first, Last: test.last, Health: HealthSpec{Port: test.health}}
+			b := BackendSpec{Address: netip.MustParseAddr("10.0.0.1"), Port: test.backend}
+			if got, want := s.Probe(&b), netip.AddrPortFrom(b.Address, test.want); got != want {
+				t.Errorf("probe goes to %v, want %v", got, want)
+			}
+		})
+	}
+}

@@ -1,0 +1,144 @@
+package balancer
+
+import (
+	"math/bits"
+	"sort"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Table is one generation of all that a worker must know about services and
+// backends. It is never written after [Compiler.Compile] has returned it, and so
+// may be read by everyone. The zero value has no services.
+type Table struct {
+	Generation uint64     // counts the tables of a Compiler from 1
+	SourceMAC  packet.MAC // of the frames that leave
+	Services   []Service  // in the Spec's order
+
+	// Backends and Refs go by backend ID, over all services. IDs of backends that
+	// are gone keep their place, since flows may still name them; an ID that some
+	// table had is within the bounds of every later one.
+
+	Backends []Backend
+	Refs     []BackendRef // the names, for people
+
+	exact     map[place]uint32     // services of a single port: index into Services
+	wide      map[place][]portSpan // the others, under port 0; sorted, so any comes first
+	addresses map[packet.Addr]struct{}
+}
+
+// place is where a packet is sent to. It has no pointer, no padding, and compares
+// as plain memory.
+type place struct {
+	address     packet.Addr
+	port, proto uint16
+}
+
+// portSpan is the ports of a service that has more than one.
+type portSpan struct {
+	first, last uint16
+	service     uint32 // index into Services
+}
+
+// Lookup returns the service that a packet to k's destination belongs to: the one
+// with exactly this port, or else the one whose range has it, or else the one that
+// takes any port; nil if there is none.
+func (t *Table) Lookup(k *packet.Key) *Service {
+	at := place{address: k.Dst, port: k.DstPort, proto: uint16(k.Proto)}
+	if i, ok := t.exact[at]; ok {
+		return &t.Services[i]
+	}
+	at.port = 0
+	spans := t.wide[at]
+	// Ranges don't overlap each other, so only the last one that starts at or
+	// before the port can have it.
+	n := sort.Search(len(spans), func(i int) bool { return spans[i].first > k.DstPort })
+	if n == 0 {
+		return nil
+	}
+	for _, s := range [...]portSpan{spans[n-1], spans[0]} {
+		if k.DstPort <= s.last {
+			return &t.Services[s.service]
+		}
+	}
+	return nil
+}
+
+// HasAddress reports whether some service has the address.
+func (t *Table) HasAddress(a *packet.Addr) bool {
+	_, ok := t.addresses[*a]
+	return ok
+}
+
+// Flags say what is known about a [Backend].
+type Flags uint8
+
+// The flags of a backend.
+const (
+	Present Flags = 1 << iota // the Spec has it; without, only flows remember it
+	Up                        // it is healthy, so its flows may go on
+	HasMAC                    // its next hop is known
+)
+
+// Backend is what a worker needs in order to send a packet to a backend. It is
+// half a cache line without a pointer.
+type Backend struct {
+	Address packet.Addr
+	MAC     packet.MAC // of the next hop towards Address
+	Port    uint16     // 0: the packet's own
+	Service uint32     // index into Services; NoService if that is gone
+	Weight  uint16
+	Mode    Mode
+	Flags   Flags
+}
+
+// NoService is the Service of a backend whose service does not exist any more.
+const NoService = ^uint32(0)
+
+// Service is one service of a [Table].
+type Service struct {
+	ID          uint32 // the same in every generation that has a service of this name
+	Name        string
+	Address     packet.Addr
+	First, Last uint16
+	Protocol    Protocol
+	Mode        Mode
+	Algorithm   Algorithm
+	OnNoBackend OnNoBackend
+	OnDown      OnDown
+	Backends    []uint32 // IDs of all its backends, in the Spec's order
+
+	selection *selection
+}
+
+// Eligible returns the IDs of the backends that new flows may go to: those that
+// are up and have a weight, in the Spec's order. The slice is the table's own.
+func (s *Service) Eligible() []uint32 {
+	if s.selection == nil {
+		return nil
+	}
+	return s.selection.ids
+}
+
+// consistentSeed has no meaning; but all balancers must use the same, always.
+const consistentSeed = 0x6d61676c65763634
+
+// Consistent returns the ID of the backend for k by the service's consistent hash,
+// which every balancer with the same Spec and the same view of the backends'
+// health agrees on: of the 5-tuple, or with SourceHash of the client's address
+// alone. Besides being two of the algorithms, it says where a packet of a flow goes
+// that nobody remembers. It returns false if no backend is eligible.
+func (s *Service) Consistent(k *packet.Key) (id uint32, ok bool) {
+	if len(s.Eligible()) == 0 {
+		return 0, false
+	}
+	hash := k.Hash(consistentSeed)
+	if s.Algorithm == SourceHash {
+		client := packet.Key{Src: k.Src}
+		hash = client.Hash(consistentSeed)
+	}
+	slots := s.selection.slots
+	// The upper bits of the hash choose: as even as a modulo, without a division.
+	slot, _ := bits.Mul64(hash, uint64(len(slots)))
+	return uint32(slots[slot]), true
+}

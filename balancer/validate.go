@@ -1,0 +1,198 @@
+package balancer
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Problem is one thing that is wrong with a [Spec].
+type Problem struct {
+	Path string // in the words of the config, as in services[1].backends[0].port
+	Text string // what is wrong and what would be right
+}
+
+func (p Problem) Error() string { return p.Path + ": " + p.Text }
+
+// Problems is all that is wrong with a [Spec].
+type Problems []Problem
+
+// Error returns a line for each problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Validate returns all that is wrong with the Spec, in its order; nothing if a
+// [Table] can be made of it. A service without backends is right: its clients get
+// what OnNoBackend says.
+func (s *Spec) Validate() Problems {
+	v := validator{vips: map[netip.Addr]string{}}
+	for i := range s.Services {
+		v.vips[s.Services[i].Address] = s.Services[i].Name
+	}
+	names, clashes := map[string]int{}, s.clashes()
+	for i := range s.Services {
+		service := &s.Services[i]
+		v.prefix = fmt.Sprintf("services[%d].", i)
+		v.service(service)
+		if first, twice := names[service.Name]; twice {
+			v.addf("name", "%q is the name of services[%d] too; want another", service.Name, first)
+		} else {
+			names[service.Name] = i
+		}
+		if earlier, ok := clashes[i]; ok {
+			other := &s.Services[earlier]
+			v.addf("port", "%s overlaps %s of service %q at the same address and protocol; want another port, address or protocol",
+				service.Ports(), other.Ports(), other.Name)
+		}
+	}
+	return v.problems
+}
+
+// validator collects problems.
+type validator struct {
+	vips     map[netip.Addr]string // of all services, with a service's name
+	prefix   string                // path of the service that is looked at
+	problems Problems
+}
+
+func (v *validator) addf(path, format string, args ...any) {
+	v.problems = append(v.problems, Problem{v.prefix + path, fmt.Sprintf(format, args...)})
+}
+
+func (v *validator) service(s *ServiceSpec) {
+	v.name("name", s.Name)
+	v.address("address", s.Address)
+	switch {
+	case s.First > s.Last:
+		v.addf("port", "the range %d-%d runs backwards; want the lower port first", s.First, s.Last)
+	case s.First == 0 && !s.AnyPort():
+		v.addf("port", "port 0 cannot be served; want 1 to 65535, or any")
+	}
+	if s.Protocol != TCP && s.Protocol != UDP {
+		v.addf("protocol", "%v cannot be balanced; want tcp or udp", s.Protocol)
+	}
+	if s.Mode != NAT && s.Mode != DSR {
+		v.addf("mode", "%v is not supported yet by this version; want nat or dsr", s.Mode)
+	}
+	if s.Algorithm > Maglev {
+		v.addf("algorithm", "%v is no algorithm; want one as in round-robin", s.Algorithm)
+	}
+	if s.OnNoBackend > DropSilently {
+		v.addf("on-no-backend", "%v is no answer; want reject or drop", s.OnNoBackend)
+	}
+	if s.OnDown > Reset {
+		v.addf("on-down", "%v is no way to go on; want reassign, keep or reset", s.OnDown)
+	}
+	if s.Mode != FullNAT && len(s.SnatAddresses) > 0 {
+		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for fullnat", s.Mode)
+	}
+	v.health(&s.Health)
+	v.backends(s)
+}
+
+func (v *validator) backends(s *ServiceSpec) {
+	names := map[string]int{}
+	targets := map[netip.AddrPort]int{}
+	unprobed := false
+	for j := range s.Backends {
+		b := &s.Backends[j]
+		at := func(key string) string { return fmt.Sprintf("backends[%d].%s", j, key) }
+		v.name(at("name"), b.Name)
+		if first, twice := names[b.Name]; twice {
+			v.addf(at("name"), "%q is the name of backends[%d] too; want another", b.Name, first)
+		} else {
+			names[b.Name] = j
+		}
+		if v.address(at("address"), b.Address) {
+			v.target(s, b, at)
+		}
+		target := netip.AddrPortFrom(b.Address, s.target(b))
+		if first, twice := targets[target]; twice {
+			v.addf(at("address"), "%v with the same port is backends[%d] too; want each backend once, with a weight for its share", b.Address, first)
+		} else {
+			targets[target] = j
+		}
+		unprobed = unprobed || s.Probe(b).Port() == 0
+	}
+	if unprobed && (s.Health.Type == HealthTCP || s.Health.Type == HealthHTTP) {
+		v.addf("health.port", "a service of several ports does not say which to probe; want a port here or at each backend, or health type none")
+	}
+}
+
+// target checks what backend and mode ask of each other.
+func (v *validator) target(s *ServiceSpec, b *BackendSpec, at func(key string) string) {
+	if vip, ok := v.vips[b.Address]; ok {
+		v.addf(at("address"), "%v is the address of service %q; want the backend's own address", b.Address, vip)
+	}
+	if s.Mode != NAT && s.Mode != DSR {
+		return
+	}
+	if s.Address.IsValid() && s.Address.Is4() != b.Address.Is4() {
+		v.addf(at("address"), "%v and the service's %v are of different families, and mode %v does not translate; want %s",
+			b.Address, s.Address, s.Mode, family(s.Address))
+	}
+	if s.Mode == DSR && b.Port != 0 && (b.Port != s.First || b.Port != s.Last) {
+		v.addf(at("port"), "mode dsr delivers to the service's port %s, not to %d; want no port here", s.Ports(), b.Port)
+	}
+}
+
+// maxName keeps names in the columns of a table and in the limits of whatever
+// they are a label for.
+const maxName = 128
+
+// name checks a name: it is an argument of commands, a part of URLs and a label
+// of metrics.
+func (v *validator) name(path, name string) {
+	unfit := func(r rune) bool {
+		return r == '/' || r == utf8.RuneError || unicode.IsSpace(r) || !unicode.IsPrint(r)
+	}
+	switch {
+	case name == "":
+		v.addf(path, "missing; want a name")
+	case len(name) > maxName:
+		v.addf(path, "%d bytes are too long; want at most %d", len(name), maxName)
+	case strings.ContainsFunc(name, unfit):
+		v.addf(path, "%q cannot be a name; want no blanks, slashes or unprintable characters", name)
+	}
+}
+
+// address checks that a is one host's address, and reports whether it is.
+func (v *validator) address(path string, a netip.Addr) bool {
+	problem := ""
+	switch {
+	case !a.IsValid():
+		v.addf(path, "missing; want an IPv4 or IPv6 address")
+		return false
+	case a.Is4In6():
+		v.addf(path, "%v is an IPv4 address in IPv6's clothes; want %v", a, a.Unmap())
+		return false
+	case a.Zone() != "":
+		problem = "has a zone"
+	case a.IsUnspecified():
+		problem = "is the unspecified address"
+	case a.IsLoopback():
+		problem = "is a loopback address"
+	case a.IsMulticast():
+		problem = "is a multicast address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		problem = "is the broadcast address"
+	default:
+		return true
+	}
+	v.addf(path, "%v %s; want an address that one host can have on the network", a, problem)
+	return false
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "an IPv4 address"
+	}
+	return "an IPv6 address"
+}

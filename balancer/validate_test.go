@@ -1,0 +1,240 @@
+package balancer
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// validSpec has something of everything that can be got wrong.
+func validSpec() Spec {
+	probe := HealthSpec{Type: HealthTCP, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
+	web := HealthSpec{
+		Type: HealthHTTP, Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 1,
+		Path: "/health", Host: "www.example.com", Expect: []StatusRange{{200, 204}, {301, 301}}, Body: "all is well",
+	}
+	return Spec{Services: []ServiceSpec{
+		{
+			Name: "web", Address: netip.MustParseAddr("192.0.2.10"), First: 80, Last: 80, Protocol: TCP, Health: web,
+			Backends: []BackendSpec{
+				{Name: "a", Address: netip.MustParseAddr("10.0.0.11"), Port: 8080, Weight: 1},
+				{Name: "b", Address: netip.MustParseAddr("10.0.0.12"), Port: 8080, Weight: 65535},
+				{Name: "b2", Address: netip.MustParseAddr("10.0.0.12"), Port: 8081},
+			},
+		},
+		{
+			Name: "dns", Address: netip.MustParseAddr("2001:db8:2::10"), First: 53, Last: 53, Protocol: UDP, Mode: DSR, Health: probe,
+			Backends: []BackendSpec{
+				{Name: "a", Address: netip.MustParseAddr("2001:db8:10::1"), Weight: 1},
+				{Name: "b", Address: netip.MustParseAddr("2001:db8:10::2"), Port: 53, Weight: 1},
+			},
+		},
+		{
+			Name: "range", Address: netip.MustParseAddr("192.0.2.10"), First: 79, Last: 90, Protocol: TCP, Health: HealthSpec{Type: HealthNone},
+			Backends: []BackendSpec{{Name: "a", Address: netip.MustParseAddr("10.0.0.11"), Weight: 1}},
+		},
+		{Name: "any", Address: netip.MustParseAddr("192.0.2.10"), First: 0, Last: MaxPort, Protocol: TCP, Health: probe},
+	}}
+}
+
+func TestValidateAccepts(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		edit func(s *Spec)
+	}{
+		{"as it is", func(*Spec) {}},
+		{"nothing at all", func(s *Spec) { s.Services = nil }},
+		{"no backends", func(s *Spec) { s.Services[0].Backends = nil }},
+		{"same port, other protocol", func(s *Spec) { s.Services[3].Protocol = UDP; s.Services[3].First, s.Services[3].Last = 80, 80 }},
+		{"same port, other address", func(s *Spec) {
+			s.Services[3].Address = netip.MustParseAddr("192.0.2.11")
+			s.Services[3].First, s.Services[3].Last = 80, 80
+		}},
+		{"ranges side by side", func(s *Spec) { s.Services[3].First, s.Services[3].Last = 91, 100 }},
+		{"two services share a backend", func(s *Spec) { s.Services[2].Backends[0] = s.Services[0].Backends[0] }},
+		{"health port for a range", func(s *Spec) {
+			s.Services[2].Health = s.Services[3].Health
+			s.Services[2].Health.Port = 80
+		}},
+		{"no path", func(s *Spec) { s.Services[0].Health.Path = "" }},
+		{"name with letters of the world", func(s *Spec) { s.Services[0].Name = "größe-网.1_a:b" }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := validSpec()
+			test.edit(&s)
+			if problems := s.Validate(); len(problems) > 0 {
+				t.Errorf("found problems:\n%v", problems)
+			}
+		})
+	}
+}
+
+func TestValidateRefuses(t *testing.T) {
+	addr := netip.MustParseAddr
+	for _, test := range []struct {
+		name string
+		edit func(s *Spec)
+		want string // "path: text"; further ones on lines of their own
+	}{
+		{"no name", func(s *Spec) { s.Services[1].Name = "" }, `services[1].name: missing; want a name`},
+		{"name with a blank", func(s *Spec) { s.Services[1].Name = "a b" },
+			`services[1].name: "a b" cannot be a name; want no blanks, slashes or unprintable characters`},
+		{"name with a slash", func(s *Spec) { s.Services[1].Backends[0].Name = "a/b" },
+			`services[1].backends[0].name: "a/b" cannot be a name; want no blanks, slashes or unprintable characters`},
+		{"name that is not UTF-8", func(s *Spec) { s.Services[1].Name = "a\xff" },
+			`services[1].name: "a\xff" cannot be a name; want no blanks, slashes or unprintable characters`},
+		{"long name", func(s *Spec) { s.Services[1].Name = strings.Repeat("x", 129) },
+			`services[1].name: 129 bytes are too long; want at most 128`},
+		{"service name twice", func(s *Spec) { s.Services[2].Name = "web" },
+			`services[2].name: "web" is the name of services[0] too; want another`},
+		{"backend name twice", func(s *Spec) { s.Services[0].Backends[2].Name = "a" },
+			`services[0].backends[2].name: "a" is the name of backends[0] too; want another`},
+		{"no address", func(s *Spec) { s.Services[0].Address = netip.Addr{} },
+			`services[0].address: missing; want an IPv4 or IPv6 address`},
+		{"no backend address", func(s *Spec) { s.Services[0].Backends[1].Address = netip.Addr{} },
+			`services[0].backends[1].address: missing; want an IPv4 or IPv6 address`},
+		{"unspecified", func(s *Spec) { s.Services[0].Backends[0].Address = addr("0.0.0.0") },
+			`services[0].backends[0].address: 0.0.0.0 is the unspecified address; want an address that one host can have on the network`},
+		{"loopback", func(s *Spec) { s.Services[1].Backends[0].Address = addr("::1") },
+			`services[1].backends[0].address: ::1 is a loopback address; want an address that one host can have on the network`},
+		{"multicast", func(s *Spec) { s.Services[3].Address = addr("224.0.0.1") },
+			`services[3].address: 224.0.0.1 is a multicast address; want an address that one host can have on the network`},
+		{"broadcast", func(s *Spec) { s.Services[3].Address = addr("255.255.255.255") },
+			`services[3].address: 255.255.255.255 is the broadcast address; want an address that one host can have on the network`},
+		{"zone", func(s *Spec) { s.Services[1].Backends[0].Address = addr("fe80::1%eth0") },
+			`services[1].backends[0].address: fe80::1%eth0 has a zone; want an address that one host can have on the network`},
+		{"mapped", func(s *Spec) { s.Services[0].Backends[0].Address = addr("::ffff:10.0.0.1") },
+			`services[0].backends[0].address: ::ffff:10.0.0.1 is an IPv4 address in IPv6's clothes; want 10.0.0.1`},
+		{"backwards", func(s *Spec) { s.Services[2].First, s.Services[2].Last = 90, 79 },
+			`services[2].port: the range 90-79 runs backwards; want the lower port first`},
+		{"port 0", func(s *Spec) { s.Services[1].First, s.Services[1].Last = 0, 0; s.Services[1].Backends = nil },
+			`services[1].port: port 0 cannot be served; want 1 to 65535, or any`},
+		{"range from 0", func(s *Spec) { s.Services[2].First = 0 },
+			`services[2].port: port 0 cannot be served; want 1 to 65535, or any`},
+		{"VIP twice", func(s *Spec) { s.Services[3].First, s.Services[3].Last = 80, 80 },
+			`services[3].port: 80 overlaps 80 of service "web" at the same address and protocol; want another port, address or protocol`},
+		{"ranges overlap", func(s *Spec) { s.Services[3].First, s.Services[3].Last = 90, 95 },
+			`services[3].port: 90-95 overlaps 79-90 of service "range" at the same address and protocol; want another port, address or protocol`},
+		{"any twice", func(s *Spec) { s.Services[2].First, s.Services[2].Last = 0, MaxPort },
+			`services[3].port: any overlaps any of service "range" at the same address and protocol; want another port, address or protocol`},
+		{"no protocol", func(s *Spec) { s.Services[3].Protocol = 0 },
+			`services[3].protocol: unknown(0) cannot be balanced; want tcp or udp`},
+		{"mode to come", func(s *Spec) { s.Services[0].Mode = GUE },
+			`services[0].mode: gue is not supported yet by this version; want nat or dsr`},
+		{"fullnat may have snat", func(s *Spec) {
+			s.Services[0].Mode, s.Services[0].SnatAddresses = FullNAT, []netip.Addr{addr("10.0.0.5")}
+		},
+			`services[0].mode: fullnat is not supported yet by this version; want nat or dsr`},
+		{"snat in nat", func(s *Spec) { s.Services[0].SnatAddresses = []netip.Addr{addr("10.0.0.5")} },
+			`services[0].snat-addresses: mode nat leaves the source address alone; want no snat-addresses, they are for fullnat`},
+		{"no such values", func(s *Spec) {
+			s.Services[0].Algorithm, s.Services[0].OnNoBackend, s.Services[0].OnDown = 7, 2, 3
+		}, `services[0].algorithm: unknown(7) is no algorithm; want one as in round-robin
+services[0].on-no-backend: unknown(2) is no answer; want reject or drop
+services[0].on-down: unknown(3) is no way to go on; want reassign, keep or reset`},
+		{"families in nat", func(s *Spec) { s.Services[0].Backends[1].Address = addr("2001:db8:10::5") },
+			`services[0].backends[1].address: 2001:db8:10::5 and the service's 192.0.2.10 are of different families, and mode nat does not translate; want an IPv4 address`},
+		{"families in dsr", func(s *Spec) { s.Services[1].Backends[0].Address = addr("10.0.0.5") },
+			`services[1].backends[0].address: 10.0.0.5 and the service's 2001:db8:2::10 are of different families, and mode dsr does not translate; want an IPv6 address`},
+		{"port in dsr", func(s *Spec) { s.Services[1].Backends[1].Port = 5353 },
+			`services[1].backends[1].port: mode dsr delivers to the service's port 53, not to 5353; want no port here`},
+		{"port of a range in dsr", func(s *Spec) { s.Services[2].Mode, s.Services[2].Backends[0].Port = DSR, 80 },
+			`services[2].backends[0].port: mode dsr delivers to the service's port 79-90, not to 80; want no port here`},
+		{"backend twice", func(s *Spec) { s.Services[0].Backends[2].Port = 8080 },
+			`services[0].backends[2].address: 10.0.0.12 with the same port is backends[1] too; want each backend once, with a weight for its share`},
+		{"backend twice by default port", func(s *Spec) { s.Services[1].Backends[0].Address = s.Services[1].Backends[1].Address },
+			`services[1].backends[1].address: 2001:db8:10::2 with the same port is backends[0] too; want each backend once, with a weight for its share`},
+		{"backend is a VIP", func(s *Spec) { s.Services[1].Backends[0].Address = addr("2001:db8:2::10") },
+			`services[1].backends[0].address: 2001:db8:2::10 is the address of service "dns"; want the backend's own address`},
+		{"health of a range", func(s *Spec) { s.Services[2].Health = s.Services[3].Health },
+			`services[2].health.port: a service of several ports does not say which to probe; want a port here or at each backend, or health type none`},
+		{"health to come", func(s *Spec) { s.Services[0].Health = HealthSpec{Type: HealthHTTPS} },
+			`services[0].health.type: https is not supported yet by this version; want tcp, http or none`},
+		{"health that says nothing", func(s *Spec) { s.Services[1].Health = HealthSpec{} },
+			`services[1].health.interval: 0s is too short; want at least 10ms
+services[1].health.timeout: 0s is no time to answer in; want more than 0s
+services[1].health.rise: 0 answers cannot bring a backend up; want at least 1
+services[1].health.fall: 0 answers cannot take a backend down; want at least 1`},
+		{"timeout over interval", func(s *Spec) { s.Services[1].Health.Timeout = 6 * time.Second },
+			`services[1].health.timeout: 6s is longer than the interval; want at most 5s`},
+		{"path", func(s *Spec) { s.Services[0].Health.Path = "health" },
+			`services[0].health.path: "health" is no path; want one that starts with a slash and has no blanks, as in /health`},
+		{"path with another header", func(s *Spec) { s.Services[0].Health.Path = "/ HTTP/1.1\r\nX: y" },
+			`services[0].health.path: "/ HTTP/1.1\r\nX: y" is no path; want one that starts with a slash and has no blanks, as in /health`},
+		{"host", func(s *Spec) { s.Services[0].Health.Host = "http://a" },
+			`services[0].health.host: "http://a" is no host; want a name without blanks and slashes, as in www.example.com`},
+		{"status", func(s *Spec) { s.Services[0].Health.Expect[1] = StatusRange{300, 200} },
+			`services[0].health.expect: 300-200 are no status codes; want codes from 100 to 599, the lower first`},
+		{"http's options for tcp", func(s *Spec) {
+			s.Services[1].Health.Path, s.Services[1].Health.Body = "/", "ok"
+		},
+			`services[1].health.path: health type tcp sends no request; want type http, or no path
+services[1].health.body: health type tcp sends no request; want type http, or no body`},
+		{"all at once", func(s *Spec) { s.Services[0].First = 0; s.Services[1].Name = ""; s.Services[2].Name = "web" },
+			`services[0].port: port 0 cannot be served; want 1 to 65535, or any
+services[1].name: missing; want a name
+services[2].name: "web" is the name of services[0] too; want another
+services[2].port: 79-90 overlaps 0-80 of service "web" at the same address and protocol; want another port, address or protocol`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := validSpec()
+			test.edit(&s)
+			problems := s.Validate()
+			if diff := cmp.Diff(test.want, problems.Error()); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+			if _, err := NewCompiler(NewLoads()).Compile(s, Facts{}); err == nil {
+				t.Error("it compiles all the same")
+			}
+		})
+	}
+}
+
+// Exactly the services that overlap an earlier one of their class, at the same
+// address and protocol, are to be found; and the one they are said to clash with
+// must be such a one.
+func TestClashes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var s Spec
+		for i := range rapid.IntRange(0, 8).Draw(t, "services") {
+			service := ServiceSpec{
+				Name:     fmt.Sprint(i),
+				Address:  netip.AddrFrom4([4]byte{192, 0, 2, rapid.ByteRange(1, 2).Draw(t, "address")}),
+				Protocol: rapid.SampledFrom([]Protocol{TCP, UDP}).Draw(t, "protocol"),
+			}
+			service.First = rapid.Uint16Range(1, 20).Draw(t, "first")
+			service.Last = service.First + rapid.SampledFrom([]uint16{0, 0, 1, 5}).Draw(t, "more")
+			if rapid.IntRange(0, 9).Draw(t, "any") == 0 {
+				service.First, service.Last = 0, MaxPort
+			}
+			s.Services = append(s.Services, service)
+		}
+		clash := func(i, j int) bool {
+			a, b := &s.Services[i], &s.Services[j]
+			return a.Address == b.Address && a.Protocol == b.Protocol && a.portClass() == b.portClass() &&
+				a.First <= b.Last && b.First <= a.Last
+		}
+		found := s.clashes()
+		for i := range s.Services {
+			any := false
+			for j := range s.Services {
+				any = any || j != i && clash(i, j)
+			}
+			named := false
+			for later, earlier := range found {
+				if earlier >= later || !clash(earlier, later) {
+					t.Fatalf("services %d and %d are said to clash: %+v", earlier, later, s)
+				}
+				named = named || i == later || i == earlier
+			}
+			if any != named {
+				t.Errorf("service %d clashes: %t, is named: %t, in %+v", i, any, named, s)
+			}
+		}
+	})
+}

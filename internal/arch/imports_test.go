@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,17 @@ func TestThirdPartyStaysWhereItBelongs(t *testing.T) {
 				}
 				t.Errorf("%s: must not import %s (only %q may)", s.path, imported, rule.may)
 			}
+		}
+	}
+}
+
+// TestUnsafeHasItsOwnFiles: whoever reviews memory safety reads these, and only
+// these.
+func TestUnsafeHasItsOwnFiles(t *testing.T) {
+	for _, s := range sources(t) {
+		_, others := s.imports()
+		if !s.test() && slices.Contains(others, "unsafe") && path.Base(s.path) != "unsafe.go" {
+			t.Errorf("%s: imports unsafe; move what needs it to unsafe.go of its package", s.path)
 		}
 	}
 }

@@ -20,6 +20,10 @@ type Target struct {
 	Spec    balancer.HealthSpec
 }
 
+// Equal reports whether t and o are probed in the same way. (A slice in the Spec
+// keeps == from being defined.)
+func (t Target) Equal(o Target) bool { return reflect.DeepEqual(t, o) }
+
 // Result is the answer to one probe.
 type Result struct {
 	Ref  balancer.BackendRef
@@ -102,7 +106,7 @@ func (p *Prober) Set(targets []Target) {
 	next := make(map[balancer.BackendRef]*probing, len(targets))
 	var fresh []Target
 	for _, t := range targets {
-		if old := p.targets[t.Ref]; old != nil && !old.stopped && reflect.DeepEqual(old.target, t) {
+		if old := p.targets[t.Ref]; old != nil && !old.stopped && old.target.Equal(t) {
 			next[t.Ref] = old
 		} else {
 			fresh = append(fresh, t)

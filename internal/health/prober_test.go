@@ -195,6 +195,37 @@ func TestUnchangedTargetsGoOn(t *testing.T) {
 	})
 }
 
+func TestTargetEqual(t *testing.T) {
+	expect := func(codes ...int) (list []balancer.StatusRange) {
+		for _, c := range codes {
+			list = append(list, balancer.StatusRange{First: c, Last: c})
+		}
+		return list
+	}
+	base := func() Target {
+		a := target("a")
+		a.Spec.Expect = expect(200, 204)
+		return a
+	}
+	if !base().Equal(base()) {
+		t.Error("a target differs from itself")
+	}
+	for name, change := range map[string]func(*Target){
+		"name":    func(a *Target) { a.Ref.Backend = "b" },
+		"service": func(a *Target) { a.Ref.Service = "b" },
+		"port":    func(a *Target) { a.Address = netip.MustParseAddrPort("192.0.2.1:81") },
+		"timeout": func(a *Target) { a.Spec.Timeout++ },
+		"expect":  func(a *Target) { a.Spec.Expect = expect(200, 205) },
+		"fewer":   func(a *Target) { a.Spec.Expect = expect(200) },
+	} {
+		changed := base()
+		change(&changed)
+		if changed.Equal(base()) {
+			t.Errorf("another %s is not noticed", name)
+		}
+	}
+}
+
 func TestChangedTargetIsProbedAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, open)

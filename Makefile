@@ -1,0 +1,62 @@
+# afxlb: `make` lists the targets. Only Go, git, make and root are needed for
+# build, test and demo; generate and generate-check need clang too.
+
+SHELL   := bash
+GO      ?= go
+PREFIX  ?= /usr/local
+FUZZTIME ?= 10s
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# golangci-lint is built from source into .bin, under its version's name: the
+# first `make lint` takes two to three minutes on two cores, each later one seconds.
+LINT_VERSION := v2.15.0
+LINT         := .bin/golangci-lint-$(LINT_VERSION)
+
+.DEFAULT_GOAL := help
+.PHONY: help build generate generate-check test test-race fuzz lint bench demo install clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Build ./afxlb, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o afxlb ./cmd/afxlb
+
+generate: ## Rebuild the BPF object and its Go bindings (needs clang)
+	$(GO) generate ./bpf
+
+generate-check: ## Rebuild the BPF object in a copy and compare it with the committed one (needs clang)
+	scripts/generate-check
+
+test: ## Run all tests; as root, and without root they fail rather than skip
+	AFXLB_ROOT_TESTS=1 $(GO) test -timeout 10m ./...
+
+test-race: ## Run all tests under the race detector (needs a C compiler)
+	AFXLB_ROOT_TESTS=1 CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
+
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	scripts/fuzz $(FUZZTIME)
+
+lint: $(LINT) ## Check formatting, go vet and golangci-lint
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+$(LINT):
+	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv .bin/golangci-lint $@
+
+bench: ## Run every Go benchmark once
+	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+
+demo: build ## Build a lab of namespaces, balance real traffic in it, kill a backend, clean up (root)
+	./afxlb demo
+
+install: build ## Install the binary, the systemd unit and the example config under PREFIX (/usr/local)
+	install -D -m 0755 afxlb $(DESTDIR)$(PREFIX)/bin/afxlb
+	install -D -m 0644 packaging/afxlb.example.yaml $(DESTDIR)/etc/afxlb/afxlb.example.yaml
+	install -d $(DESTDIR)/etc/systemd/system
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' packaging/afxlb.service > $(DESTDIR)/etc/systemd/system/afxlb.service
+
+clean: ## Remove what the targets built
+	rm -rf afxlb dist .bin

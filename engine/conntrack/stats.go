@@ -28,7 +28,7 @@ type Stats struct {
 }
 
 // Total returns how many flows there are in all classes.
-func (s *Stats) Total() (n int) {
+func (s Stats) Total() (n int) {
 	for _, c := range s.Flows {
 		n += c
 	}

@@ -1,0 +1,18 @@
+// Package engine moves packets: one pinned worker per RX queue takes frames from
+// its AF_XDP socket, and sends them on, answers them, or drops them with a reason.
+//
+// Read worker.go first: it shows the packet's road from top to bottom. The rest
+// is what that road calls on the way:
+//
+//	worker.go    a batch through a worker, stage by stage
+//	slow.go      what happens to a packet of a flow that the worker does not know
+//	rewrite.go   one small step per forwarding mode
+//	answer.go    packets that the balancer answers itself
+//	idle.go      spinning and sleeping
+//	counters.go  what is counted, and how it gets out of a worker without atomics
+//	engine.go    the program, the sockets and the workers as a whole
+//	affinity.go  CPUs
+//
+// The control plane hands in immutable balancer.Tables through [Engine.Apply];
+// a worker takes the newest at its next batch.
+package engine

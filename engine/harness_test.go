@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+	"github.com/afxlb/afxlb/xsk/xsktest"
+)
+
+// The lab of these tests: a balancer whose workers' sockets have a fake kernel
+// behind them.
+const (
+	client4, client6 = "198.51.100.7:40000", "[2001:db8:100::7]:40000"
+	vip4, vip6       = "192.0.2.10:80", "[2001:db8:2::10]:80"
+)
+
+var gatewayMAC = packet.MAC{2, 0, 0, 0, 9, 9} // the balancer's own
+
+type harness struct {
+	t        testing.TB
+	engine   *Engine
+	compiler *balancer.Compiler
+	kernels  []*xsktest.Kernel
+	spec     balancer.Spec
+	facts    balancer.Facts
+}
+
+func newHarness(t testing.TB, workers int, services ...balancer.ServiceSpec) *harness {
+	t.Helper()
+	return newSizedHarness(t, workers, 1000, 64, services...)
+}
+
+func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services ...balancer.ServiceSpec) *harness {
+	t.Helper()
+	loads := balancer.NewLoads()
+	queues := make([]int, workers)
+	for i := range queues {
+		queues[i] = i
+	}
+	e, err := New(Config{Interface: "fake0", Queues: queues, MaxFlows: maxFlows, Timeouts: conntrack.DefaultTimeouts(), Loads: loads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{t: t, engine: e, compiler: balancer.NewCompiler(loads), spec: balancer.Spec{Services: services}}
+	for _, w := range e.workers {
+		k := xsktest.New(4*ring, 2048, ring)
+		h.kernels = append(h.kernels, k)
+		w.socket = k.Socket()
+	}
+	h.facts = balancer.Facts{SourceMAC: gatewayMAC, Health: map[balancer.BackendRef]balancer.State{}, NextHop: map[netip.Addr]packet.MAC{}}
+	for _, s := range services {
+		for _, b := range s.Backends {
+			h.facts.NextHop[b.Address] = backendMAC(b.Address)
+		}
+	}
+	h.apply()
+	for _, w := range e.workers {
+		w.adopt(e.table.Load())
+		e.flows.Grace.Quiescent(w.id)
+	}
+	return h
+}
+
+// backendMAC derives a MAC from an address, so that a wrong one shows.
+func backendMAC(a netip.Addr) packet.MAC {
+	b := a.As16()
+	return packet.MAC{2, 0xbe, 0, 0, b[14], b[15]}
+}
+
+// apply compiles the harness's spec and facts and hands them to the engine.
+func (h *harness) apply() {
+	h.t.Helper()
+	t, err := h.compiler.Compile(h.spec, h.facts)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.engine.table.Store(t)
+}
+
+// setHealth declares a backend up or down. The specs here have health none unless
+// a test says otherwise.
+func (h *harness) setHealth(service, backend string, s balancer.State) {
+	h.facts.Health[balancer.BackendRef{Service: service, Backend: backend}] = s
+	h.apply()
+}
+
+// pass delivers frames on a queue, runs its worker until they are all handled,
+// and returns what was sent. It holds the invariants against every batch.
+func (h *harness) pass(queue int, frames ...packettest.Frame) [][]byte {
+	h.t.Helper()
+	raw := make([][]byte, len(frames))
+	for i := range frames {
+		raw[i] = frames[i].Bytes()
+	}
+	return h.passRaw(queue, raw...)
+}
+
+func (h *harness) passRaw(queue int, raw ...[]byte) [][]byte {
+	h.t.Helper()
+	k, w := h.kernels[queue], h.engine.workers[queue]
+	for len(raw) > 0 {
+		w.socket.Recycle()
+		n := k.DeliverAll(raw)
+		if n == 0 {
+			h.t.Fatal("the fake kernel takes no packet")
+		}
+		raw = raw[n:]
+		for {
+			n, err := w.pass()
+			if err != nil {
+				h.t.Fatalf("pass: %v", err)
+			}
+			if n == 0 {
+				break
+			}
+		}
+	}
+	h.check(queue)
+	return k.Sent()
+}
+
+// check holds what must be true after every batch: each packet has one verdict,
+// no frame is lost or kept, the rings were used properly.
+func (h *harness) check(queue int) {
+	h.t.Helper()
+	w := h.engine.workers[queue]
+	var sum uint64
+	for _, n := range w.count.Verdicts {
+		sum += n
+	}
+	if sum != w.count.Received {
+		h.t.Errorf("verdicts %v sum up to %d, received %d", w.count.Verdicts, sum, w.count.Received)
+	}
+	if w.count.Verdicts[packet.Pending] != 0 {
+		h.t.Errorf("%d packets were counted as pending", w.count.Verdicts[packet.Pending])
+	}
+	a := w.socket.Account()
+	if a.Held != 0 || a.Total() != w.socket.UMEM().Frames() {
+		h.t.Errorf("frames after a batch: %+v of %d", a, w.socket.UMEM().Frames())
+	}
+	if err := h.kernels[queue].Err(); err != nil {
+		h.t.Errorf("ring protocol: %v", err)
+	}
+}
+
+// one delivers one frame and returns the one that comes out, decoded; its
+// checksums are right.
+func (h *harness) one(queue int, f packettest.Frame) packettest.Frame {
+	h.t.Helper()
+	sent := h.pass(queue, f)
+	if len(sent) != 1 {
+		h.t.Fatalf("%d packets came out for one from %v to %v; verdicts %v", len(sent), f.Src, f.Dst, h.verdicts(queue))
+	}
+	return packettest.Verify(h.t, sent[0])
+}
+
+// dropped delivers one frame and expects it to be dropped with the reason.
+func (h *harness) dropped(queue int, f packettest.Frame, want packet.Verdict) {
+	h.t.Helper()
+	h.droppedRaw(queue, f.Bytes(), want)
+}
+
+func (h *harness) droppedRaw(queue int, b []byte, want packet.Verdict) {
+	h.t.Helper()
+	before := h.engine.workers[queue].count.Verdicts
+	if sent := h.passRaw(queue, b); len(sent) != 0 {
+		h.t.Fatalf("a packet came out, want %v", want)
+	}
+	after := h.engine.workers[queue].count.Verdicts
+	before[want]++
+	if before != after {
+		h.t.Errorf("verdicts %v, want one more %v: %v", after, want, before)
+	}
+}
+
+// verdicts names what a worker counted.
+func (h *harness) verdicts(queue int) map[string]uint64 {
+	m := map[string]uint64{}
+	for v, n := range h.engine.workers[queue].count.Verdicts {
+		if n > 0 {
+			m[packet.Verdict(v).String()] = n
+		}
+	}
+	return m
+}
+
+// service returns a spec with so many backends on port 8080 (nat) or the
+// service's own (dsr), of the family of vip.
+func service(name, vip string, mode balancer.Mode, backends int) balancer.ServiceSpec {
+	at := netip.MustParseAddrPort(vip)
+	s := balancer.ServiceSpec{
+		Name: name, Address: at.Addr(), First: at.Port(), Last: at.Port(), Protocol: balancer.TCP, Mode: mode,
+		Health: balancer.HealthSpec{Type: balancer.HealthNone},
+	}
+	for i := range backends {
+		b := balancer.BackendSpec{Name: string(rune('a' + i)), Weight: 1}
+		if at.Addr().Is4() {
+			b.Address = netip.AddrFrom4([4]byte{10, 0, 0, byte(11 + i)})
+		} else {
+			b.Address = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0x10, 15: byte(0x11 + i)})
+		}
+		if mode == balancer.NAT {
+			b.Port = 8080
+		}
+		s.Backends = append(s.Backends, b)
+	}
+	return s
+}
+
+// probed makes a service's backends depend on the facts' health.
+func probed(s balancer.ServiceSpec) balancer.ServiceSpec {
+	s.Health.Type = balancer.HealthTCP
+	s.Health.Interval, s.Health.Timeout, s.Health.Rise, s.Health.Fall = 5e9, 2e9, 2, 3
+	return s
+}
+
+// target returns where a frame that left for a backend of s went.
+func target(t testing.TB, s *balancer.ServiceSpec, f packettest.Frame) string {
+	t.Helper()
+	i := slices.IndexFunc(s.Backends, func(b balancer.BackendSpec) bool { return backendMAC(b.Address) == f.DstMAC })
+	if i < 0 {
+		t.Fatalf("frame to %v left for %v, which is no backend", f.Dst, f.DstMAC)
+	}
+	return s.Backends[i].Name
+}

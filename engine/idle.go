@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/afxlb/afxlb/xsk"
+)
+
+const (
+	// spinTime is how long a worker polls an empty queue before it sleeps: about
+	// what a wakeup costs, so that sleeping never loses more than it saves.
+	spinTime = 50 * time.Microsecond
+	// sleepTime bounds a sleep, and with it how long a stop may take. A packet
+	// ends the sleep at once.
+	sleepTime = 100 * time.Millisecond
+	// retryTime is the sleep while frames wait for the link or for the kernel.
+	retryTime = 10 * time.Millisecond
+	// checkEvery is how many empty polls pass between two looks at the clock.
+	checkEvery = 64
+)
+
+// run works until stop is set or the interface is gone.
+func (w *worker) run(stop *atomic.Bool) error {
+	w.adopt(w.tables.Load())
+	w.flows.Grace.Quiescent(w.id)
+	defer func() {
+		w.flows.Grace.Offline(w.id)
+		w.publish()
+	}()
+	empty, spinning := 0, time.Time{}
+	for !stop.Load() {
+		n, err := w.pass()
+		switch {
+		case errors.Is(err, xsk.ErrGone):
+			return err
+		case n > 0:
+			empty = 0
+			w.count.Batches++
+			if w.now-w.published.at >= publishInterval {
+				w.publish()
+			}
+			continue
+		}
+		if empty++; empty == 1 {
+			spinning = time.Now()
+		}
+		if empty%checkEvery != 0 || time.Since(spinning) < spinTime {
+			continue
+		}
+		if err := w.rest(); err != nil {
+			return err
+		}
+		empty = 0
+	}
+	return nil
+}
+
+// rest is what a worker does when its queue has been empty for a while: it takes
+// the newest table, publishes its counters, pushes what the kernel has not taken yet and, unless
+// it is to stay hot, sleeps until a packet comes.
+func (w *worker) rest() error {
+	if t := w.tables.Load(); t != w.table {
+		w.adopt(t)
+	}
+	if w.published.copied != w.count.Received {
+		w.publish()
+	}
+	sleep := sleepTime
+	if w.socket.Pending() > 0 {
+		sleep = retryTime
+		if err := w.socket.Flush(); errors.Is(err, xsk.ErrGone) {
+			return err
+		}
+	}
+	if w.busy {
+		w.flows.Grace.Quiescent(w.id)
+		return nil
+	}
+	w.count.Sleeps++
+	w.flows.Grace.Offline(w.id)
+	err := w.socket.Wait(sleep)
+	w.flows.Grace.Quiescent(w.id)
+	if errors.Is(err, xsk.ErrGone) {
+		return err
+	}
+	return nil
+}

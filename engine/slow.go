@@ -1,0 +1,102 @@
+package engine
+
+import (
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// The slow path: everything that happens once per flow, or to packets without
+// one. It may take a shard's lock; it still does not allocate or log.
+
+// slow handles packet i, whose flow the worker's cache does not know: another
+// worker may know it, or it is new.
+func (w *worker) slow(i int) packet.Verdict {
+	p := &w.packets[i]
+	w.count.Misses++
+	if p.Echo {
+		return w.echo(i)
+	}
+	if r, ok := w.flows.Find(&p.Key, w.hashes[i]); ok {
+		w.cache.Put(w.hashes[i], r)
+		return w.forward(i, r, w.flows.Flow(r))
+	}
+	return w.assign(i)
+}
+
+// unusable handles a request whose flow can't keep its backend: the backend is
+// down or removed, or the client opens a new connection on the tuple of one that
+// is over.
+func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
+	s := w.table.Lookup(&w.packets[i].Key)
+	if s != nil && !f.Reopens(w.packets[i].TCPFlags) {
+		switch {
+		case s.OnDown == balancer.Keep && b.Flags&balancer.Present != 0:
+			return w.deliver(i, r, f, b)
+		case s.OnDown == balancer.Reset:
+			w.flows.Remove(r)
+			return w.reset(i, packet.DropBackendDown)
+		}
+	}
+	w.flows.Remove(r)
+	return w.assign(i)
+}
+
+// assign picks a backend for packet i and remembers the choice.
+func (w *worker) assign(i int) packet.Verdict {
+	p := &w.packets[i]
+	s := w.table.Lookup(&p.Key)
+	if s == nil {
+		if w.table.HasAddress(&p.Key.Dst) {
+			return packet.DropNoService
+		}
+		return packet.DropNoFlow
+	}
+	opens := p.Key.Proto != packet.ProtoTCP || p.TCPFlags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
+	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {
+		return packet.DropNoFlow // a RST or SYN-ACK of nothing we know has no use for a backend
+	}
+	// A taken reply tuple is rare: one client port used for two services that
+	// share a backend. Another backend settles it.
+	for range 4 {
+		id, ok := w.choose(s, &p.Key, opens)
+		if !ok {
+			return w.refuse(i, s)
+		}
+		r, outcome := w.remember(i, s, id)
+		switch outcome {
+		case conntrack.Inserted:
+			w.count.Backends[id].Flows++
+			fallthrough
+		case conntrack.Exists:
+			w.cache.Put(w.hashes[i], r)
+			f := w.flows.Flow(r)
+			if int(f.BackendID) >= len(w.table.Backends) {
+				return packet.DropNoFlow
+			}
+			return w.deliver(i, r, f, &w.table.Backends[f.BackendID])
+		case conntrack.Full:
+			return packet.DropTableFull
+		}
+	}
+	return packet.DropTupleClash
+}
+
+// choose picks by the service's algorithm. A TCP packet in mid-stream, after a
+// restart or when a router moves traffic here, goes by the consistent hash
+// instead, so that every instance picks the same backend.
+func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32, bool) {
+	if opens {
+		return w.picker.Pick(s, k)
+	}
+	return s.Consistent(k)
+}
+
+func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref, conntrack.Outcome) {
+	p, b := &w.packets[i], &w.table.Backends[id]
+	n := conntrack.NewFlow{Key: p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id, Paired: s.Mode == balancer.NAT}
+	if n.BackendPort == 0 {
+		n.BackendPort = p.Key.DstPort
+	}
+	return w.flows.Insert(&n, w.hashes[i], w.now)
+}

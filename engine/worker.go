@@ -1,0 +1,208 @@
+package engine
+
+import (
+	"sync/atomic"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// batchSize is how many packets go through the stages together. The memory
+// misses of a batch overlap, so a larger one hides more of them, until its own
+// working set leaves the first-level cache.
+const batchSize = 64
+
+// worker serves one RX queue on one OS thread. The life of a batch:
+//
+//  1. receive   descriptors from the RX ring; the frames are ours until sent or released
+//  2. parse     headers → key, offsets, TCP flags; malformed ones get their drop reason
+//  3. find      key → flow record, by the worker's own exact-match cache
+//  4. handle    flow state, then the rewrite; unknown flows take the slow path (slow.go)
+//  5. send      TX ring, one kick a batch; dropped frames go back to the free list
+//
+// Nothing here allocates, locks, logs or reads a clock per packet: there is one
+// clock reading and one look at the balancing table per batch.
+type worker struct {
+	// Immutable once the worker runs.
+
+	id     int // index among the workers, and reader of the grace period
+	queue  int
+	cpu    int // -1: not pinned
+	busy   bool
+	tables *atomic.Pointer[balancer.Table]
+	flows  *conntrack.Table
+	clock  Clock
+
+	// The worker's own.
+
+	socket *xsk.Socket
+	cache  *conntrack.Cache
+	picker *balancer.Picker
+	limit  rateLimit
+	table  *balancer.Table // of this batch
+	now    uint32          // of this batch, ms
+	sink   uint32          // keeps the loads of the warming loops alive
+	count  Counters
+
+	descs    [batchSize]xsk.Desc
+	frames   [batchSize][]byte
+	packets  [batchSize]packet.Packet
+	hashes   [batchSize]uint64
+	refs     [batchSize]conntrack.Ref
+	known    [batchSize]bool
+	verdicts [batchSize]packet.Verdict
+	out      [batchSize]xsk.Desc       // to send, in order of arrival
+	outcome  [batchSize]packet.Verdict // of out
+	drop     [batchSize]xsk.Desc
+
+	// Read by others.
+
+	generation atomic.Uint64 // of table
+	published  published
+}
+
+// pass takes one batch through all stages and returns its size.
+func (w *worker) pass() (int, error) {
+	w.socket.Recycle()
+	n := w.socket.Receive(w.descs[:])
+	if n == 0 {
+		return 0, nil
+	}
+	w.now = w.clock.Now()
+	if t := w.tables.Load(); t != w.table {
+		w.adopt(t)
+	}
+	w.parse(n)
+	w.find(n)
+	w.handle(n)
+	err := w.send(n)
+	w.flows.Grace.Quiescent(w.id)
+	return n, err
+}
+
+// adopt makes t the worker's table.
+func (w *worker) adopt(t *balancer.Table) {
+	w.table = t
+	w.count.grow(len(t.Backends))
+	w.generation.Store(t.Generation)
+}
+
+// parse reads every frame's headers and warms the cache set of its key, so that
+// find does not wait for one miss after the other.
+func (w *worker) parse(n int) {
+	umem, sink := w.socket.UMEM(), uint32(0)
+	for i, d := range w.descs[:n] {
+		frame := umem.Frame(d)
+		w.frames[i] = frame
+		w.count.ReceivedBytes += uint64(len(frame))
+		v := packet.Parse(frame, &w.packets[i])
+		if w.verdicts[i] = v; v != packet.Pending {
+			continue
+		}
+		w.hashes[i] = w.flows.Hash(&w.packets[i].Key)
+		sink += w.cache.Warm(w.hashes[i])
+	}
+	w.count.Received += uint64(n)
+	w.sink = sink
+}
+
+// find asks the cache for every packet's flow and warms the records.
+func (w *worker) find(n int) {
+	sink := uint32(0)
+	for i := range n {
+		if w.verdicts[i] != packet.Pending {
+			continue
+		}
+		r, ok := w.cache.Get(w.hashes[i])
+		if w.refs[i], w.known[i] = r, ok; ok {
+			sink += uint32(w.flows.Flow(r).Class())
+		}
+	}
+	w.sink += sink
+}
+
+// handle decides each packet's verdict, in order of arrival.
+func (w *worker) handle(n int) {
+	for i := range n {
+		if w.verdicts[i] != packet.Pending {
+			continue
+		}
+		r := w.refs[i]
+		if w.known[i] {
+			if f := w.flows.Flow(r); f.Live() && f.Matches(&w.packets[i].Key, r.Direction()) {
+				w.verdicts[i] = w.forward(i, r, f)
+				continue
+			}
+		}
+		w.verdicts[i] = w.slow(i)
+	}
+}
+
+// forward sends packet i of a known flow on its way, if the flow may keep its
+// backend.
+func (w *worker) forward(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
+	if int(f.BackendID) >= len(w.table.Backends) {
+		w.adopt(w.tables.Load()) // another worker is a generation ahead of this batch
+	}
+	b := &w.table.Backends[f.BackendID]
+	if r.Direction() == conntrack.Request && (b.Flags&balancer.Up == 0 || f.Reopens(w.packets[i].TCPFlags)) {
+		return w.unusable(i, r, f, b)
+	}
+	return w.deliver(i, r, f, b)
+}
+
+// deliver takes packet i into account and rewrites it.
+func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
+	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
+	if class := f.Advance(d, p.TCPFlags); class != f.Class() {
+		w.flows.Reclassify(r, class, w.now)
+	}
+	f.Touch(d, len(frame), w.now)
+	c := &w.count.Backends[f.BackendID]
+	c.Packets[d]++
+	c.Bytes[d] += uint64(len(frame))
+	switch {
+	case d == conntrack.Reply:
+		return w.natReply(frame, p, f)
+	case f.Paired:
+		return w.natRequest(frame, p, f, b)
+	default:
+		return w.direct(frame, f, b)
+	}
+}
+
+// send puts forwarded packets and answers on the TX ring and gives the frames of
+// dropped ones back. What does not fit after one kick is dropped: waiting would
+// only move the loss to the RX ring, where it has no reason.
+func (w *worker) send(n int) error {
+	out, drop := 0, 0
+	for i, v := range w.verdicts[:n] {
+		if v.IsDrop() {
+			w.drop[drop] = w.descs[i]
+			w.count.Verdicts[v]++
+			drop++
+			continue
+		}
+		w.out[out], w.outcome[out] = w.descs[i], v
+		out++
+	}
+	w.socket.Release(w.drop[:drop])
+	sent := w.socket.Transmit(w.out[:out])
+	var err error
+	if out > 0 {
+		err = w.socket.Flush()
+	}
+	if sent < out {
+		w.socket.Recycle()
+		sent += w.socket.Transmit(w.out[sent:out])
+		err = w.socket.Flush()
+		w.socket.Release(w.out[sent:out])
+		w.count.Verdicts[packet.DropTxFull] += uint64(out - sent)
+	}
+	for _, v := range w.outcome[:sent] {
+		w.count.Verdicts[v]++
+	}
+	return err
+}

@@ -116,7 +116,7 @@ func (c *Config) keys() keys {
 		"xdp-mode":   to(&c.XDPMode, ParseXDPMode),
 		"driver":     to(&c.Driver, ParseDriver),
 		"poll":       to(&c.Poll, ParsePoll),
-		"listen":     to(&c.Listen, parseListen),
+		"listen":     to(&c.Listen, ParseListen),
 		"log": within(keys{
 			"level":  to(&c.Log.Level, parseLogLevel),
 			"format": to(&c.Log.Format, parseLogFormat),
@@ -164,8 +164,9 @@ func parseInterface(s string) (string, error) {
 	return s, nil
 }
 
-// parseListen accepts an IP address, localhost or nothing, and a port.
-func parseListen(s string) (string, error) {
+// ParseListen checks an address to listen on: an IP address, localhost or nothing,
+// and a port.
+func ParseListen(s string) (string, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err == nil && host != "" && host != "localhost" {
 		_, err = netip.ParseAddr(host)

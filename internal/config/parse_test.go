@@ -73,6 +73,18 @@ func TestSyntaxErrors(t *testing.T) {
 	}
 }
 
+// TestWindowsLineEnds: files come from all kinds of editors.
+func TestWindowsLineEnds(t *testing.T) {
+	c, err := Parse("f", []byte("interface: eth0\r\ndriver: asavie\r\nservices: []\r\n"))
+	if err != nil || c.Interface != "eth0" || c.Driver != DriverAsavie {
+		t.Errorf("%+v, %v", c, err)
+	}
+	_, err = Parse("f", []byte("interface: eth0\r\n\r\ndriver: x\r\nservices: []\r\n"))
+	if err == nil || err.Error() != `f:3: driver: unknown driver "x"; want native or asavie` {
+		t.Errorf("got %v, want the problem of line 3", err)
+	}
+}
+
 func TestLoadOfUnreadableFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none.yaml")
 	_, err := Load(path)
@@ -139,13 +151,13 @@ services: []
 
 func TestListenForms(t *testing.T) {
 	for _, ok := range []string{":9190", "localhost:9190", "0.0.0.0:80", "[2001:db8::1]:80", "127.0.0.1:0"} {
-		if _, err := parseListen(ok); err != nil {
+		if _, err := ParseListen(ok); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, bad := range []string{"", "9190", "127.0.0.1", "example.com:80", "::1:80", "127.0.0.1:http", "127.0.0.1:65536"} {
-		if got, err := parseListen(bad); err == nil {
-			t.Errorf("parseListen(%q) = %q, want an error", bad, got)
+		if got, err := ParseListen(bad); err == nil {
+			t.Errorf("ParseListen(%q) = %q, want an error", bad, got)
 		}
 	}
 }

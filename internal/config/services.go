@@ -53,15 +53,16 @@ func service(v value) balancer.ServiceSpec {
 	for i := range s.Backends {
 		completeBackend(&s, i)
 	}
-	if !v.has("health.type") {
+	if !v.has("health") {
 		s.Health.Type = defaultHealth(&s)
 	}
 	completeHealth(&s.Health)
 	return s
 }
 
-// defaultHealth is how a service is probed that does not say it: by a TCP
-// connection where that can tell anything, otherwise not at all.
+// defaultHealth is how a service is probed that says nothing of health: by a TCP
+// connection where that can tell anything, otherwise not at all. One that has a
+// health check without a type wants to be probed, by tcp.
 func defaultHealth(s *balancer.ServiceSpec) balancer.HealthType {
 	if s.Protocol != balancer.TCP {
 		return balancer.HealthNone
@@ -203,7 +204,7 @@ func cutRange(s string, limit int) (first, last int, ok bool) {
 	if !isRange {
 		high = low
 	}
-	first, err1 := strconv.Atoi(strings.TrimSpace(low))
-	last, err2 := strconv.Atoi(strings.TrimSpace(high))
-	return first, last, err1 == nil && err2 == nil && 1 <= first && first <= last && last <= limit
+	from, err1 := strconv.ParseUint(strings.TrimSpace(low), 10, 16)
+	to, err2 := strconv.ParseUint(strings.TrimSpace(high), 10, 16)
+	return int(from), int(to), err1 == nil && err2 == nil && 1 <= from && from <= to && int(to) <= limit
 }

@@ -140,8 +140,7 @@ func TestServiceDefaults(t *testing.T) {
 	}{
 		{"tcp", "port: 80", balancer.HealthTCP, 80, "10.0.0.1:80"},
 		{"udp", "port: 53, protocol: udp", balancer.HealthNone, 53, "10.0.0.1:53"},
-		{"udp with an interval", "port: 53, protocol: udp, health: {interval: 1s}", balancer.HealthNone, 53, "10.0.0.1:53"},
-		{"udp probed by tcp", "port: 53, protocol: udp, health: {type: tcp}", balancer.HealthTCP, 53, "10.0.0.1:53"},
+		{"udp with an interval", "port: 53, protocol: udp, health: {interval: 1s}", balancer.HealthTCP, 53, "10.0.0.1:53"},
 		{"range", `port: "8000-8099"`, balancer.HealthNone, 0, "10.0.0.1"},
 		{"range, bare", `port: 8000-8099`, balancer.HealthNone, 0, "10.0.0.1"},
 		{"any", `port: any`, balancer.HealthNone, 0, "10.0.0.1"},

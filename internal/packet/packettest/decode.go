@@ -30,18 +30,22 @@ func Decode(frame []byte) (Frame, error) {
 		d.fail(fmt.Errorf("ethernet type %v: %w", kind, ErrNotTransport))
 	}
 	d.transport()
+	if d.truncated {
+		d.note(errors.New("truncated"))
+	}
 	return d.f, d.err
 }
 
 // decoder goes along a frame layer by layer. After a fatal error rest is nil.
 type decoder struct {
-	f    Frame
-	rest []byte
-	err  error
+	f         Frame
+	rest      []byte
+	err       error // the first one
+	truncated bool
 }
 
 // SetTruncated makes a decoder a gopacket.DecodeFeedback.
-func (d *decoder) SetTruncated() { d.note(errors.New("truncated")) }
+func (d *decoder) SetTruncated() { d.truncated = true }
 
 func (d *decoder) note(err error) {
 	if d.err == nil {

@@ -1,0 +1,250 @@
+package packet_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+)
+
+// hasPorts reports whether a rewrite of f changes a port.
+func hasPorts(f packettest.Frame) bool {
+	return f.Proto == packet.ProtoTCP || f.Proto == packet.ProtoUDP
+}
+
+// moved returns to with the port that a rewrite of f leaves there.
+func moved(f packettest.Frame, to netip.AddrPort) netip.AddrPort {
+	if hasPorts(f) {
+		return to
+	}
+	return netip.AddrPortFrom(to.Addr(), 0)
+}
+
+// A rewritten frame is, byte for byte, the frame that gopacket builds with the
+// new address and port: nothing else changed, and every checksum is right.
+func TestRewriteIsBuildingAnew(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	for range 20000 {
+		f := packettest.Random(r)
+		to := netip.AddrPortFrom(packettest.RandomAddr(r, f.Is4()), uint16(r.Uint32()))
+		addr := packet.AddrFrom(to.Addr())
+		original := f.Bytes()
+		p := mustParse(t, original)
+
+		b := guard(original, 0)
+		packet.RewriteDst(b.frame(len(original)), &p, &addr, to.Port())
+		want := f
+		want.Dst = moved(f, to)
+		equalBytes(t, b.frame(len(original)), want)
+		b.check(t, len(original))
+
+		b = guard(original, 0)
+		packet.RewriteSrc(b.frame(len(original)), &p, &addr, to.Port())
+		want = f
+		want.Src = moved(f, to)
+		equalBytes(t, b.frame(len(original)), want)
+		b.check(t, len(original))
+	}
+}
+
+// equalBytes compares with the frame that gopacket builds from want.
+func equalBytes(t testing.TB, got []byte, want packettest.Frame) {
+	t.Helper()
+	if b := want.Bytes(); !bytes.Equal(got, b) {
+		t.Logf(" got %x\nwant %x", got, b)
+		packettest.Equal(t, got, want) // says it in words
+		t.Fatal("bytes differ where gopacket does not look")
+	}
+}
+
+// A request through NAT and back to where it was is what it was.
+func TestRewriteBackAndForth(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 20000 {
+		f := packettest.Random(r)
+		b := f.Bytes()
+		p := mustParse(t, b)
+		src, dst := packet.AddrFrom(f.Src.Addr()), packet.AddrFrom(f.Dst.Addr())
+		other := packet.AddrFrom(packettest.RandomAddr(r, f.Is4()))
+		packet.RewriteDst(b, &p, &other, uint16(r.Uint32()))
+		packet.RewriteSrc(b, &p, &other, uint16(r.Uint32()))
+		packet.RewriteDst(b, &p, &dst, f.Dst.Port())
+		packet.RewriteSrc(b, &p, &src, f.Src.Port())
+		equalBytes(t, b, f)
+	}
+}
+
+// transportSum returns where the transport's checksum is.
+func transportSum(b []byte, p *packet.Packet) []byte {
+	at := map[uint32]uint16{packet.ProtoTCP: 16, packet.ProtoUDP: 6, packet.ProtoICMP: 2, packet.ProtoICMPv6: 2}
+	return b[p.L4+at[p.Key.Proto]:][:2]
+}
+
+// A packet that was damaged on its way must be seen as damaged by the receiver:
+// its checksums stay off by what they were off.
+func TestRewriteNeverRepairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 10))
+	for range 20000 {
+		f := packettest.Random(r)
+		if f.NoChecksum {
+			continue
+		}
+		good, bad := f.Bytes(), f.Bytes()
+		p := mustParse(t, good)
+		off := uint16(1 + r.IntN(0xfffe))
+		spoil(transportSum(bad, &p), off)
+		if !p.IPv6 {
+			spoil(bad[p.L3+10:][:2], off)
+		}
+		addr, port := packet.AddrFrom(packettest.RandomAddr(r, f.Is4())), uint16(r.Uint32())
+		for _, b := range [][]byte{good, bad} {
+			packet.RewriteDst(b, &p, &addr, port)
+			packet.DecrementTTL(b, &p)
+		}
+		packettest.Verify(t, good)
+		if got := difference(transportSum(bad, &p), transportSum(good, &p)); got != off {
+			t.Fatalf("transport checksum was off by %#x, is by %#x", off, got)
+		}
+		if !p.IPv6 {
+			if got := difference(bad[p.L3+10:], good[p.L3+10:]); got != off {
+				t.Fatalf("IP checksum was off by %#x, is by %#x", off, got)
+			}
+		}
+	}
+}
+
+// spoil adds off to a checksum, modulo 65535, and avoids 0, which would mean no
+// checksum in UDP.
+func spoil(field []byte, off uint16) {
+	v := (uint32(binary.BigEndian.Uint16(field)) + uint32(off)) % 0xffff
+	if v == 0 {
+		v = 0xffff
+	}
+	binary.BigEndian.PutUint16(field, uint16(v))
+}
+
+func difference(a, b []byte) uint16 {
+	return uint16((uint32(binary.BigEndian.Uint16(a)) + 0xffff - uint32(binary.BigEndian.Uint16(b))) % 0xffff)
+}
+
+// Of 65536 ports one makes the checksum 0. UDP must send that as 0xffff, and
+// whatever comes next must come out right from there.
+func TestRewriteToEveryPort(t *testing.T) {
+	for name, f := range map[string]packettest.Frame{
+		"tcp4": packettest.TCP(client4, service4, packet.TCPSyn),
+		"udp4": packettest.UDP(client4, service4, "odd"),
+		"tcp6": packettest.TCP(client6, service6, packet.TCPSyn),
+		"udp6": packettest.UDP(client6, service6, "odd"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := f.Bytes()
+			p := mustParse(t, b)
+			dst := packet.AddrFrom(f.Dst.Addr())
+			zeros, ones := 0, 0
+			for port := range 65536 {
+				packet.RewriteDst(b, &p, &dst, uint16(port))
+				switch binary.BigEndian.Uint16(transportSum(b, &p)) {
+				case 0:
+					zeros++
+				case 0xffff:
+					ones++
+				default:
+					if port%97 != 0 {
+						continue
+					}
+				}
+				f.Dst = netip.AddrPortFrom(f.Dst.Addr(), uint16(port))
+				equalBytes(t, b, f)
+			}
+			// The sum takes each of 65535 values once, and one of them twice.
+			if f.Proto == packet.ProtoUDP && (zeros != 0 || ones == 0) || f.Proto == packet.ProtoTCP && (zeros == 0 || ones != 0) {
+				t.Errorf("checksum was 0 %d times, 0xffff %d times", zeros, ones)
+			}
+		})
+	}
+}
+
+// In UDP over IPv6 a checksum of 0 is an affair of tunnels and their ends.
+func TestRewriteKeepsMissingChecksum(t *testing.T) {
+	f := packettest.UDP(client6, service6, "tunnel")
+	f.NoChecksum = true
+	b := f.Bytes()
+	p := mustParse(t, b)
+	to := netip.MustParseAddrPort("[2001:db8:10::11]:8080")
+	addr := packet.AddrFrom(to.Addr())
+	packet.RewriteDst(b, &p, &addr, to.Port())
+	f.Dst = to
+	if want := f.Bytes(); !bytes.Equal(b, want) {
+		t.Errorf("\n got %x\nwant %x", b, want)
+	}
+}
+
+func TestDecrementTTL(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 11))
+	for ttl := range 256 {
+		for range 40 {
+			f := packettest.Random(r)
+			f.TTL = uint8(ttl)
+			original := f.Bytes()
+			p := mustParse(t, original)
+			b := guard(original, 0)
+			went := packet.DecrementTTL(b.frame(len(original)), &p)
+			if went != (ttl > 1) {
+				t.Fatalf("ttl %d: %v", ttl, went)
+			}
+			if went {
+				f.TTL--
+			}
+			equalBytes(t, b.frame(len(original)), f)
+			b.check(t, len(original))
+		}
+	}
+}
+
+func TestSetMACs(t *testing.T) {
+	f := packettest.TCP(client4, service4, packet.TCPSyn)
+	f.VLANs = []uint16{7}
+	b := f.Bytes()
+	dst, src := packet.MAC{2, 0, 0, 0, 9, 1}, packet.MAC{2, 0, 0, 0, 9, 2}
+	packet.SetMACs(b, dst, src)
+	if packet.DestinationMAC(b) != dst || packet.SourceMAC(b) != src {
+		t.Errorf("MACs are %v and %v", packet.DestinationMAC(b), packet.SourceMAC(b))
+	}
+	f.DstMAC, f.SrcMAC = dst, src
+	equalBytes(t, b, f)
+	if got := dst.String(); got != "02:00:00:00:09:01" {
+		t.Errorf("String() = %q", got)
+	}
+}
+
+func TestMACIsGroup(t *testing.T) {
+	for mac, want := range map[packet.MAC]bool{
+		{0x02, 0, 0, 0, 0, 1}:                false,
+		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}: true,
+		{0x01, 0, 0x5e, 0, 0, 1}:             true,
+		{0x33, 0x33, 0, 0, 0, 1}:             true,
+	} {
+		if got := mac.IsGroup(); got != want {
+			t.Errorf("%v: %v", mac, got)
+		}
+	}
+}
+
+func TestRewriteDoesNotAllocate(t *testing.T) {
+	for name, frame := range benchFrames() {
+		p := mustParse(t, frame)
+		addr := p.Key.Src
+		if n := testing.AllocsPerRun(100, func() {
+			packet.DecrementTTL(frame, &p)
+			packet.RewriteDst(frame, &p, &addr, 1)
+			packet.RewriteSrc(frame, &p, &addr, 2)
+			packet.SetMACs(frame, packet.MAC{}, packet.MAC{})
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

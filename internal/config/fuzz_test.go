@@ -23,7 +23,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, s := range []string{"", "services: []", "a: &a [*a]", "services: &s [*s]", "? a\n: b", "- ", "{", "&a", "*a", "---\n---", "a: |\n  b", "<<: 1"} {
+	for _, s := range []string{"", "services: []", "a: &a [*a]", "services: &s [*s]", "? a\n: b", "- ", "{", "&a", "*a", "---\n---", "a: |\n  b", "<<: 1", "a: 0\rb: 1"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -34,10 +34,11 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		lines := 1 + strings.Count(string(data), "\n") + strings.Count(string(data), "\r") // YAML ends a line at either
 		var problems Problems
 		if errors.As(err, &problems) {
 			for _, p := range problems {
-				if p.Line < 1 || p.Line > strings.Count(string(data), "\n")+1 || p.Text == "" {
+				if p.Line < 1 || p.Line > lines || p.Text == "" {
 					t.Errorf("problem without a place in the file: %v", p)
 				}
 			}

@@ -106,7 +106,7 @@ func flip(k Key, bit int) Key {
 // Flipping any one bit of the key must flip each bit of the hash in half of the
 // cases, for random keys and for keys that hardly differ.
 func TestHashAvalanche(t *testing.T) {
-	const samples = 4096
+	const samples = 2048
 	r := rand.New(rand.NewPCG(1, 2))
 	for name, next := range map[string]func(i int) Key{
 		"random":     func(int) Key { return randomKey(r) },
@@ -145,7 +145,7 @@ func chiSquare(counts []int, total int) float64 {
 }
 
 func TestHashSpread(t *testing.T) {
-	const keys = 1 << 20
+	const keys = 1 << 19
 	for name, slot := range map[string]func(h uint64) int{
 		"maglev, modulo 65537": func(h uint64) int { return int(h % 65537) },
 		"lowest 6 bits":        func(h uint64) int { return int(h & 63) },
@@ -169,7 +169,7 @@ func TestHashSpread(t *testing.T) {
 }
 
 func TestHashHasNoCollisionsAmongSequentialClients(t *testing.T) {
-	const keys = 1 << 20
+	const keys = 1 << 19
 	seen := make(map[uint64]struct{}, keys)
 	for i := range keys {
 		k := clientKey(i)

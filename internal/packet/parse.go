@@ -113,9 +113,9 @@ func parseTransport(l4 []byte, proto uint8, p *Packet) Verdict {
 		}
 		return Pending
 	case proto == ProtoICMP && !p.IPv6:
-		return parseEcho(l4, icmpEcho, p)
+		return parseEcho(h, icmpEcho, p)
 	case proto == ProtoICMPv6 && p.IPv6:
-		return parseEcho(l4, icmpv6Echo, p)
+		return parseEcho(h, icmpv6Echo, p)
 	}
 	return DropProtocol
 }
@@ -129,15 +129,12 @@ const (
 )
 
 // parseEcho accepts the one ICMP message that is not about another packet.
-func parseEcho(l4 []byte, request uint8, p *Packet) Verdict {
-	if len(l4) < icmpLen {
-		return DropMalformed
-	}
-	if l4[0] != request || l4[1] != 0 {
+func parseEcho(h *[icmpLen]byte, request uint8, p *Packet) Verdict {
+	if h[0] != request || h[1] != 0 {
 		return DropICMP
 	}
 	p.Echo = true
-	p.Key.SrcPort = binary.BigEndian.Uint16(l4[4:])
+	p.Key.SrcPort = binary.BigEndian.Uint16(h[4:6])
 	p.Key.DstPort = 0
 	return Pending
 }

@@ -23,9 +23,10 @@ func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
 		return DropTruncated
 	}
 	h := (*[ipv6Len]byte)(ip)
-	// A payload length of 0 would be a jumbogram (RFC 2675) or hold no header.
+	// A payload length of 0, as a jumbogram has (RFC 2675), holds no transport
+	// header and ends as malformed there.
 	end := ipv6Len + int(binary.BigEndian.Uint16(h[4:6]))
-	if h[0]>>4 != 6 || end == ipv6Len {
+	if h[0]>>4 != 6 {
 		return DropMalformed
 	}
 	if end > len(ip) {

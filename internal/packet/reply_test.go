@@ -94,7 +94,7 @@ func isEcho(f *packettest.Frame) bool {
 
 func TestEchoReply(t *testing.T) {
 	r := rand.New(rand.NewPCG(12, 12))
-	for range 3000 {
+	for range 1500 {
 		f := randomOf(r, isEcho)
 		kind := uint8(0)
 		if !f.Is4() {
@@ -137,7 +137,7 @@ func TestResetNumbers(t *testing.T) {
 
 func TestReset(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 13))
-	for range 3000 {
+	for range 1500 {
 		f := randomOf(r, func(f *packettest.Frame) bool { return f.Proto == packet.ProtoTCP })
 		got := answer(t, packet.Reset, f.Bytes(), 0)
 		if f.Flags&packet.TCPRst != 0 {
@@ -160,7 +160,7 @@ func TestReset(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 14))
-	for range 3000 {
+	for range 1500 {
 		f := randomOf(r, func(f *packettest.Frame) bool { return !isEcho(f) })
 		frame := f.Bytes()
 		got := answer(t, packet.Unreachable, frame, 100)

@@ -28,7 +28,7 @@ func moved(f packettest.Frame, to netip.AddrPort) netip.AddrPort {
 // new address and port: nothing else changed, and every checksum is right.
 func TestRewriteIsBuildingAnew(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
-	for range 20000 {
+	for range 5000 {
 		f := packettest.Random(r)
 		to := netip.AddrPortFrom(packettest.RandomAddr(r, f.Is4()), uint16(r.Uint32()))
 		addr := packet.AddrFrom(to.Addr())
@@ -64,7 +64,7 @@ func equalBytes(t testing.TB, got []byte, want packettest.Frame) {
 // A request through NAT and back to where it was is what it was.
 func TestRewriteBackAndForth(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
-	for range 20000 {
+	for range 5000 {
 		f := packettest.Random(r)
 		b := f.Bytes()
 		p := mustParse(t, b)
@@ -88,7 +88,7 @@ func transportSum(b []byte, p *packet.Packet) []byte {
 // its checksums stay off by what they were off.
 func TestRewriteNeverRepairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(10, 10))
-	for range 20000 {
+	for range 5000 {
 		f := packettest.Random(r)
 		if f.NoChecksum {
 			continue

@@ -14,7 +14,7 @@ import (
 
 func TestRandomFramesComeBack(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	for range 5000 {
+	for range 2000 {
 		f := Random(r)
 		Equal(t, f.Bytes(), f)
 	}

@@ -1,9 +1,6 @@
 package balancer
 
-import (
-	"cmp"
-	"slices"
-)
+import "net/netip"
 
 // portClass ranks how precisely a service names its ports. Where several
 // services match a packet the most precise one gets it, so that services of
@@ -28,31 +25,29 @@ func (s *ServiceSpec) portClass() portClass {
 }
 
 // clashes returns, for each service that overlaps an earlier one of the same
-// address, protocol and class, the index of the earlier one.
+// address, protocol and class, the index of that one.
 func (s *Spec) clashes() map[int]int {
-	order := make([]int, len(s.Services))
-	for i := range order {
-		order[i] = i
+	type rivals struct { // services that may overlap
+		address  netip.Addr
+		protocol Protocol
+		class    portClass
+		port     uint16 // of exactPort: only the same port can overlap
 	}
-	place := func(a, b *ServiceSpec) int {
-		return cmp.Or(a.Address.Compare(b.Address), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.portClass(), b.portClass()))
-	}
-	slices.SortFunc(order, func(i, j int) int {
-		a, b := &s.Services[i], &s.Services[j]
-		return cmp.Or(place(a, b), cmp.Compare(a.First, b.First), cmp.Compare(i, j))
-	})
+	earlier := map[rivals][]int{}
 	found := map[int]int{}
-	var widest *ServiceSpec // of those at the same place so far, the one that reaches furthest
-	var at int
-	for _, i := range order {
+	for i := range s.Services {
 		this := &s.Services[i]
-		same := widest != nil && place(widest, this) == 0
-		if same && this.First <= widest.Last {
-			found[max(i, at)] = min(i, at)
+		key := rivals{this.Address, this.Protocol, this.portClass(), 0}
+		if key.class == exactPort {
+			key.port = this.First
 		}
-		if !same || this.Last > widest.Last {
-			widest, at = this, i
+		for _, j := range earlier[key] {
+			if other := &s.Services[j]; this.First <= other.Last && other.First <= this.Last {
+				found[i] = j
+				break
+			}
 		}
+		earlier[key] = append(earlier[key], i)
 	}
 	return found
 }

@@ -28,7 +28,6 @@ type Facts struct {
 type Compiler struct {
 	loads      *Loads
 	generation uint64
-	epochs     uint64 // selections made so far
 	services   *ids[string]
 	backends   *ids[backendKey]
 	selections map[string]*selection // of the last generation, by service name
@@ -185,8 +184,7 @@ func (c *Compiler) selection(service string, r *rotation) *selection {
 	if last, ok := c.selections[service]; ok && last.serves(r) {
 		return last
 	}
-	c.epochs++
-	return newSelection(r, c.epochs)
+	return newSelection(r)
 }
 
 // remember writes the records of backends that are gone: they have a service only

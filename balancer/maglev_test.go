@@ -118,7 +118,8 @@ func TestQuotas(t *testing.T) {
 		for _, w := range weights {
 			total += int64(w)
 		}
-		for i, q := range quotas(weights, m) {
+		got := quotas(weights, m)
+		for i, q := range got {
 			sum += int64(q)
 			// |q - w·m/total| < 1
 			if off := int64(q)*total - int64(weights[i])*int64(m); off <= -total || off >= total {
@@ -127,6 +128,19 @@ func TestQuotas(t *testing.T) {
 		}
 		if sum != int64(m) {
 			t.Errorf("the quotas sum to %d, want %d", sum, m)
+		}
+		// Who was rounded up had no smaller remainder than anyone rounded down.
+		up, down := total, int64(0) // the smallest and the largest of them
+		for i, q := range got {
+			rest := int64(weights[i]) * int64(m) % total
+			if int64(q)*total > int64(weights[i])*int64(m) {
+				up = min(up, rest)
+			} else {
+				down = max(down, rest)
+			}
+		}
+		if up < down {
+			t.Errorf("remainder %d was rounded up, %d down, both of %d", up, down, total)
 		}
 	})
 }

@@ -1,13 +1,16 @@
 package balancer
 
-import "slices"
+import (
+	"slices"
+	"sync/atomic"
+)
 
 // selection is what the algorithms need to choose among the backends of a
 // service that are in rotation. It never changes once made. The next generation
 // of the table shares it if nothing about the service's rotation has changed, so
 // that a change to one service costs the others nothing.
 type selection struct {
-	epoch   uint64   // above 0, different for every selection
+	epoch   uint64   // above 0, different from every other selection's
 	ids     []uint32 // in the Spec's order
 	weights []uint32 // of ids; none is 0
 	total   uint32   // sum of weights; MaxBackends times the largest weight still fits
@@ -33,8 +36,12 @@ func tableSize(a Algorithm, n int) int {
 	return smallSlots
 }
 
-func newSelection(r *rotation, epoch uint64) *selection {
-	s := &selection{epoch: epoch, ids: r.ids, weights: r.weights}
+// epochs counts the selections of all Compilers, so that a Picker cannot mistake one
+// for another whatever tables it is shown.
+var epochs atomic.Uint64
+
+func newSelection(r *rotation) *selection {
+	s := &selection{epoch: epochs.Add(1), ids: r.ids, weights: r.weights}
 	if len(r.ids) == 0 {
 		return s
 	}

@@ -61,17 +61,11 @@ func (s *Service) behind(id uint32) (n uint32, ok bool) {
 	return 0, false
 }
 
-// credit is what smooth weighted round-robin remembers of a backend.
-type credit struct {
-	value int64
-	epoch uint64 // the selection in which it was valid
-}
-
 // weightedRoundRobin picks by nginx's smooth weighted round-robin
 // (ngx_http_upstream_get_peer): at each pick every backend earns its weight, and
 // the richest one is picked and pays what all have earned. Over as many picks as
-// the sum of the weights each backend is picked exactly its weight, and well spread
-// among the others. Credits always add up to 0.
+// the sum of the weights each backend is picked exactly its weight, well spread
+// among the others.
 func (p *Picker) weightedRoundRobin(s *Service) uint32 {
 	t := &p.turns[s.ID]
 	if t.epoch != s.selection.epoch {
@@ -90,34 +84,23 @@ func (p *Picker) richest(s *selection) uint32 {
 	best := s.ids[0]
 	var most int64
 	for i, id := range s.ids {
-		c := &p.credits[id]
-		c.value += int64(s.weights[i])
-		if i == 0 || c.value > most {
-			best, most = id, c.value
+		c := p.credits[id] + int64(s.weights[i])
+		p.credits[id] = c
+		if i == 0 || c > most {
+			best, most = id, c
 		}
 	}
-	p.credits[best].value -= int64(s.total)
+	p.credits[best] -= int64(s.total)
 	return best
 }
 
 // carry takes the credits over into a new selection, so that a change does not
-// begin the turn again with the heaviest backend. Newcomers start with nothing;
-// what left or came with the change is made up for by all.
+// begin the turn again with the heaviest backend. What was earned or owed under
+// larger weights, or by a former owner of the ID, comes down to at most one pick.
 func (p *Picker) carry(t *turn, s *selection) {
-	limit, sum := int64(s.total), int64(0)
+	limit := int64(s.total)
 	for _, id := range s.ids {
-		c := &p.credits[id]
-		if c.epoch != t.epoch {
-			c.value = 0 // from another time
-		}
-		c.value = min(max(c.value, -limit), limit) // weights may have become smaller
-		c.epoch = s.epoch
-		sum += c.value
-	}
-	n := int64(len(s.ids))
-	for i, id := range s.ids {
-		share := (sum*int64(i+1))/n - (sum*int64(i))/n // all shares add up to sum
-		p.credits[id].value -= share
+		p.credits[id] = min(max(p.credits[id], -limit), limit)
 	}
 	t.epoch = s.epoch
 }

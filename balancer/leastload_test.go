@@ -1,0 +1,151 @@
+package balancer
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// leastOf returns the IDs with the smallest live/weight, as fractions.
+func leastOf(s *Service, t *Table, loads *Loads) (least []uint32) {
+	var min *big.Rat
+	for _, id := range s.Eligible() {
+		ratio := big.NewRat(loads.Live(id), int64(t.Backends[id].Weight))
+		switch {
+		case min == nil || ratio.Cmp(min) < 0:
+			min, least = ratio, []uint32{id}
+		case ratio.Cmp(min) == 0:
+			least = append(least, id)
+		}
+	}
+	return least
+}
+
+// The pick is one of the least loaded, and of several the first behind the last.
+func TestLeastConn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		loads := NewLoads()
+		c, p := NewCompiler(loads), NewPicker(0, loads)
+		n := rapid.IntRange(1, 8).Draw(t, "backends")
+		last := uint32(n) // nobody: at the start the first one is next
+		for range 3 {
+			weights := rapid.SliceOfN(rapid.SampledFrom([]uint16{0, 1, 1, 2, 3, 65535}), n, n).Draw(t, "weights")
+			table, err := c.Compile(webSpec(LeastConn, weights...), Facts{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &table.Services[0]
+			for range rapid.IntRange(0, 30).Draw(t, "flows") {
+				k := clientKey(0)
+				id, ok := p.Pick(s, &k)
+				if !ok {
+					break
+				}
+				least := leastOf(s, table, loads)
+				want := least[0]
+				if i := slices.IndexFunc(least, func(id uint32) bool { return id > last }); last < uint32(n) && i >= 0 {
+					want = least[i]
+				}
+				if id != want {
+					t.Fatalf("picked %d after %d, want %d of the least loaded %v", id, last, want, least)
+				}
+				last = id
+				loads.AddLive(id, 1)
+				if leaver := rapid.SampledFrom(s.Eligible()).Draw(t, "leaver"); loads.Live(leaver) > 0 && rapid.Bool().Draw(t, "leaves") {
+					loads.AddLive(leaver, -1)
+				}
+			}
+		}
+	})
+}
+
+// Connections that stay end up in proportion to the weights.
+func TestLeastConnFillsByWeight(t *testing.T) {
+	loads := NewLoads()
+	s, p := onlyService(t, webSpec(LeastConn, 1, 2, 5)), NewPicker(0, loads)
+	for range 800 {
+		k := clientKey(0)
+		id, _ := p.Pick(s, &k)
+		loads.AddLive(id, 1)
+	}
+	if got := fmt.Sprint(loads.Live(0), loads.Live(1), loads.Live(2)); got != "100 200 500" {
+		t.Errorf("800 connections are spread %s, want 100 200 500", got)
+	}
+}
+
+// Idle backends get their turn one after the other, also where a connection is
+// over before the next one comes.
+func TestLeastConnTies(t *testing.T) {
+	s, p := onlyService(t, webSpec(LeastConn, 1, 7, 1)), NewPicker(0, NewLoads())
+	if got := fmt.Sprint(picks(t, p, s, 300)); got != "[100 100 100]" {
+		t.Errorf("300 picks among idle backends are %s, want 100 each", got)
+	}
+}
+
+// twoChoicesOf computes each backend's exact probability, over all pairs.
+func twoChoicesOf(weights []uint16, live []int) []float64 {
+	total := 0.0
+	for _, w := range weights {
+		total += float64(w)
+	}
+	result := make([]float64, len(weights))
+	for i, wi := range weights {
+		for j, wj := range weights {
+			if i == j || wi == 0 || wj == 0 {
+				continue
+			}
+			chosen := i
+			if float64(live[j])/float64(wj) < float64(live[i])/float64(wi) {
+				chosen = j
+			}
+			result[chosen] += float64(wi) / total * float64(wj) / (total - float64(wi))
+		}
+	}
+	return result
+}
+
+func TestTwoChoicesDistribution(t *testing.T) {
+	for _, test := range []struct {
+		weights []uint16
+		live    []int
+	}{
+		{[]uint16{1, 1, 1, 1}, []int{0, 0, 0, 0}},
+		{[]uint16{1, 1, 1, 1}, []int{4, 3, 2, 1}},
+		{[]uint16{1, 5, 0, 10, 2}, []int{0, 0, 0, 0, 0}},
+		{[]uint16{1, 5, 0, 10, 2}, []int{3, 5, 0, 20, 8}},
+		{[]uint16{60000, 1}, []int{1, 0}},
+		{[]uint16{3, 9}, []int{1, 3}},
+	} {
+		loads := NewLoads()
+		for id, n := range test.live {
+			loads.AddLive(uint32(id), n)
+		}
+		s, p := onlyService(t, webSpec(TwoChoices, test.weights...)), NewPicker(0, loads)
+		checkDistribution(t, fmt.Sprintf("weights %v, live %v", test.weights, test.live), picks(t, p, s, 50000), twoChoicesOf(test.weights, test.live))
+	}
+}
+
+func TestTwoChoicesSingle(t *testing.T) {
+	s, p := onlyService(t, webSpec(TwoChoices, 0, 9, 0)), NewPicker(0, NewLoads())
+	if got := fmt.Sprint(picks(t, p, s, 50)); got != "[0 50 0]" {
+		t.Errorf("50 picks of a single backend are %s", got)
+	}
+}
+
+// Each number below the total belongs to the backend in whose share it lies.
+func TestSumsAt(t *testing.T) {
+	weights := []uint32{3, 1, 65535, 2}
+	s := selection{sums: newSums(weights)}
+	r := uint32(0)
+	for i, w := range weights {
+		for range w {
+			if got := s.at(r); got != i {
+				t.Fatalf("number %d is in share %d, want %d", r, got, i)
+			}
+			r++
+		}
+	}
+}

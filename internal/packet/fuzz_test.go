@@ -28,7 +28,7 @@ func seeds(add func(frame []byte)) {
 			add(f.Bytes())
 		}
 	}
-	for _, kinds := range [][]uint8{{44}, {0, 60, 43, 60}, {60, 0}, {60, 60, 60, 60, 60}, {51}, {59}} {
+	for _, kinds := range [][]uint8{{44}, {0, 60, 43, 60}, {60, 0}, {60, 60, 60, 60, 60, 60, 60, 60, 60}, {51}, {59}} {
 		f := packettest.TCP(client6, service6, packet.TCPSyn)
 		for _, k := range kinds {
 			f.Extensions = append(f.Extensions, packettest.Extension{Type: k, Data: []byte{0, 1, 0, 0, 0, 0}})
@@ -90,7 +90,7 @@ func strictly(v packet.Verdict, f packettest.Frame, data []byte) bool {
 		return f.Code != 0 || f.Proto == packet.ProtoICMP && f.Type != 8 || f.Proto == packet.ProtoICMPv6 && f.Type != 128
 	case packet.DropProtocol:
 		return f.Is4() && f.Proto == packet.ProtoICMPv6 || !f.Is4() && f.Proto == packet.ProtoICMP ||
-			len(f.Extensions) > 4 || slices.ContainsFunc(f.Extensions, segmentsLeft) ||
+			len(f.Extensions) > 8 || slices.ContainsFunc(f.Extensions, segmentsLeft) ||
 			len(f.Extensions) > 1 && slices.ContainsFunc(f.Extensions[1:], func(e packettest.Extension) bool { return e.Type == 0 })
 	case packet.DropMalformed:
 		// gopacket takes a length of 0 for "all there is": TSO and jumbograms.

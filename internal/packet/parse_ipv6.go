@@ -10,10 +10,10 @@ const (
 	extDestination = 60
 )
 
-// maxExtensions bounds the walk along the extension headers. RFC 8200, 4.1
-// recommends an order in which four of those that are followed here can occur:
-// hop-by-hop, destination, routing, destination.
-const maxExtensions = 4
+// maxExtensions bounds the walk along the extension headers. The order that
+// RFC 8200, 4.1 recommends has four of those that are followed here; the steering
+// program in bpf/ gives up at the same number.
+const maxExtensions = 8
 
 // parseIPv6 reads an IPv6 header (RFC 8200) and its extension headers at the
 // start of ip, which begins at offset l3 of the frame and may end in Ethernet

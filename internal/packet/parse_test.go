@@ -207,7 +207,8 @@ func TestParseVerdicts(t *testing.T) {
 		{"ipv6 source 64:ff9b::/96", vary(tcp6, setAll(22, []byte{0, 0x64, 0xff, 0x9b})), packet.Pending},
 
 		{"ipv6 hop-by-hop, destination, routing, destination", with(0, 60, 43, 60).Bytes(), packet.Pending},
-		{"ipv6 five extension headers", with(0, 60, 60, 60, 60).Bytes(), packet.DropProtocol},
+		{"ipv6 eight extension headers", with(0, 60, 60, 60, 60, 60, 60, 60).Bytes(), packet.Pending},
+		{"ipv6 nine extension headers", with(0, 60, 60, 60, 60, 60, 60, 60, 60).Bytes(), packet.DropProtocol},
 		{"ipv6 hop-by-hop not first", with(60, 0).Bytes(), packet.DropProtocol},
 		{"ipv6 hop-by-hop twice", with(0, 0).Bytes(), packet.DropProtocol},
 		{"ipv6 fragment", with(44).Bytes(), packet.DropFragment},

@@ -79,14 +79,14 @@ func (s *ServiceSpec) AnyPort() bool { return s.First == 0 && s.Last == MaxPort 
 func (s *ServiceSpec) Probe(b *BackendSpec) netip.AddrPort {
 	port := s.Health.Port
 	if port == 0 {
-		port = s.target(b)
+		port = s.Target(b)
 	}
 	return netip.AddrPortFrom(b.Address, port)
 }
 
-// target returns the port on which the backend gets the service's traffic, 0 if
+// Target returns the port on which the backend gets the service's traffic, 0 if
 // there are several.
-func (s *ServiceSpec) target(b *BackendSpec) uint16 {
+func (s *ServiceSpec) Target(b *BackendSpec) uint16 {
 	if b.Port == 0 && s.First == s.Last {
 		return s.First
 	}

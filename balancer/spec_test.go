@@ -50,3 +50,20 @@ func TestProbe(t *testing.T) {
 		})
 	}
 }
+
+func TestTarget(t *testing.T) {
+	for _, test := range []struct {
+		first, last, backend, want uint16
+	}{
+		{80, 80, 0, 80},
+		{80, 80, 8080, 8080},
+		{80, 89, 8080, 8080},
+		{80, 89, 0, 0},
+		{0, MaxPort, 0, 0},
+	} {
+		s := ServiceSpec{First: test.first, Last: test.last, Health: HealthSpec{Port: 9000}}
+		if got := s.Target(&BackendSpec{Port: test.backend}); got != test.want {
+			t.Errorf("ports %s, backend port %d: traffic goes to port %d, want %d", s.Ports(), test.backend, got, test.want)
+		}
+	}
+}

@@ -113,7 +113,7 @@ func (v *validator) backends(s *ServiceSpec) {
 		if v.address(at("address"), b.Address) {
 			v.target(s, b, at)
 		}
-		target := netip.AddrPortFrom(b.Address, s.target(b))
+		target := netip.AddrPortFrom(b.Address, s.Target(b))
 		if first, twice := targets[target]; twice {
 			v.addf(at("address"), "%v with the same port is backends[%d] too; want each backend once, with a weight for its share", b.Address, first)
 		} else {

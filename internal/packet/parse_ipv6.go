@@ -10,6 +10,9 @@ const (
 	extDestination = 60
 )
 
+// ipv6Fragment covers the offset and the more-fragments bit (RFC 8200, 4.5).
+const ipv6Fragment = 0xfff9
+
 // maxExtensions bounds the walk along the extension headers. The order that
 // RFC 8200, 4.1 recommends has four of those that are followed here; the steering
 // program in bpf/ gives up at the same number.
@@ -61,27 +64,31 @@ func isExtension(next uint8) bool {
 func skipExtensions(ip []byte, first uint8) (next uint8, offset int, v Verdict) {
 	next, offset = first, ipv6Len
 	for n := 0; isExtension(next); n++ {
-		switch {
-		case next == extFragment:
-			// Even one that is alone ("atomic", RFC 6946): no sender makes these
-			// any more (RFC 8021).
-			return 0, 0, DropFragment
-		case n == maxExtensions:
+		if n == maxExtensions {
 			return 0, 0, DropProtocol
+		}
+		if len(ip) < offset+8 { // the least that any of them has
+			return 0, 0, DropMalformed
+		}
+		h := (*[8]byte)(ip[offset:])
+		length := (int(h[1]) + 1) * 8
+		switch {
 		case next == extHopByHop && n != 0:
 			return 0, 0, DropProtocol // RFC 8200, 4.1: only right behind the IPv6 header
-		case len(ip) < offset+8:
-			return 0, 0, DropMalformed
-		case next == extRouting && ip[offset+3] != 0:
+		case next == extRouting && h[3] != 0:
 			// Segments left: the packet is not at its destination yet, and its
 			// checksum covers another address than the header's (RFC 8200, 8.1).
 			return 0, 0, DropProtocol
+		case next == extFragment:
+			if binary.BigEndian.Uint16(h[2:4])&ipv6Fragment != 0 {
+				return 0, 0, DropFragment
+			}
+			length = 8 // all of a packet in one fragment (RFC 6946) is none
 		}
-		length := (int(ip[offset+1]) + 1) * 8
 		if len(ip) < offset+length {
 			return 0, 0, DropMalformed
 		}
-		next, offset = ip[offset], offset+length
+		next, offset = h[0], offset+length
 	}
 	return next, offset, Pending
 }

@@ -17,7 +17,7 @@ var ErrNotTransport = errors.New("no TCP, UDP or ICMP header")
 
 // Decode takes a frame apart by gopacket. With an error the Frame holds what was
 // found before it; malformed IP and TCP options are reported, but passed over.
-// Fragments are an error. The slices in the result are copies of frame's bytes.
+// Fragments are an error, unless one holds the whole packet. The slices in the result are copies of frame's bytes.
 func Decode(frame []byte) (Frame, error) {
 	d := decoder{rest: frame}
 	kind := d.link()
@@ -151,13 +151,31 @@ func (d *decoder) ipv6() {
 			f.Extensions = append(f.Extensions, Extension{Type: uint8(next), Data: clone(e.Contents[2:])})
 			next = e.NextHeader
 		case layers.IPProtocolIPv6Fragment:
-			d.fail(errors.New("fragment"))
-			return
+			if !d.atomicFragment() {
+				return
+			}
+			next = layers.IPProtocol(d.rest[0])
+			f.Extensions = append(f.Extensions, Extension{Type: 44, Data: clone(d.rest[2:8])})
+			d.rest = d.rest[8:]
 		default:
 			f.Proto = uint8(next)
 			return
 		}
 	}
+}
+
+// atomicFragment reports whether a fragment header that holds a whole packet (RFC
+// 6946) comes next, and fails otherwise. gopacket has no decoder of just that.
+func (d *decoder) atomicFragment() bool {
+	if len(d.rest) < 8 {
+		d.fail(errors.New("short fragment header"))
+		return false
+	}
+	if binary.BigEndian.Uint16(d.rest[2:])&^6 != 0 {
+		d.fail(errors.New("fragment"))
+		return false
+	}
+	return true
 }
 
 func (f *Frame) setAddrs(src, dst []byte) {

@@ -85,14 +85,17 @@ func randomExtensions(r *rand.Rand) (list []Extension) {
 	if r.IntN(2) == 0 {
 		return nil
 	}
-	for _, kind := range []uint8{0, 60, 43, 60} { // the order of RFC 8200, 4.1
+	for _, kind := range []uint8{0, 60, 43, 44, 60} { // the order of RFC 8200, 4.1
 		if r.IntN(3) != 0 {
 			continue
 		}
 		data := make([]byte, 6+8*r.IntN(4))
-		if kind == 43 {
+		switch kind {
+		case 43:
 			copy(data[2:], randomBytes(r, len(data))) // type 0, no segments left
-		} else {
+		case 44:
+			data = append([]byte{0, 0}, randomBytes(r, 4)...) // all in one fragment
+		default:
 			data[0], data[1] = 1, uint8(len(data)-2) // one PadN
 		}
 		list = append(list, Extension{Type: kind, Data: data})

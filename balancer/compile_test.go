@@ -184,12 +184,10 @@ func TestCompileSharesSelections(t *testing.T) {
 			c := NewCompiler(NewLoads())
 			before := mustCompile(t, c, two(RoundRobin), Facts{})
 			spec := two(RoundRobin)
-			web, other := &spec.Services[0], &spec.Services[1]
 			if test.edit != nil {
-				test.edit(web)
+				test.edit(&spec.Services[0])
 			} else {
-				*web, *other = *other, *web
-				web, other = other, web
+				slices.Reverse(spec.Services)
 			}
 			after := mustCompile(t, c, spec, test.facts)
 			find := func(table *Table, name string) *selection {

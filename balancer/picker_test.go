@@ -154,7 +154,7 @@ func TestWorkersDifferAndRunsDoNot(t *testing.T) {
 		}
 		return ids
 	}
-	if sequence(0) != sequence(0) {
+	if again := sequence(0); again != sequence(0) {
 		t.Error("a worker's random choices differ from run to run")
 	}
 	for w := 1; w < 10; w++ {

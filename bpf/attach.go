@@ -1,0 +1,120 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+)
+
+// AttachMode is where in the receive path the program runs.
+type AttachMode string
+
+const (
+	// Native runs in the driver, before the kernel makes a socket buffer.
+	Native AttachMode = "native"
+	// Generic runs after that: on every interface, but slowly, and always in
+	// copy mode.
+	Generic AttachMode = "generic"
+)
+
+var attachFlags = map[AttachMode]link.XDPAttachFlags{
+	Native:  link.XDPDriverMode,
+	Generic: link.XDPGenericMode,
+}
+
+// Attach attaches the program to the interface in the first of the preferred
+// modes that works there, and returns that mode; without preference these are
+// Native, then Generic. To learn why a mode is refused, ask for it alone.
+//
+// It attaches by a BPF link that this process alone holds: when the process ends,
+// however it ends, the kernel detaches the program. A program is on at most one
+// interface, as its sockets are those of one interface's queues.
+//
+// The error is [ErrBusy] if another program is there, which is left alone, and
+// ENODEV if there is no such interface in the caller's network namespace.
+func (p *Program) Attach(ifindex int, prefer ...AttachMode) (AttachMode, error) {
+	// The kernel's answer would be EINVAL, as for much else.
+	device, err := net.InterfaceByIndex(ifindex)
+	if err != nil {
+		return "", fmt.Errorf("attach to interface %d: %w: %w", ifindex, unix.ENODEV, err)
+	}
+	name := device.Name
+	if p.link != nil {
+		return "", fmt.Errorf("attach to %s: this program is attached already: detach it first", name)
+	}
+	if len(prefer) == 0 {
+		prefer = []AttachMode{Native, Generic}
+	}
+	var refused error
+	for _, mode := range prefer {
+		flags, ok := attachFlags[mode]
+		if !ok {
+			return "", fmt.Errorf("attach to %s: no such mode: %q", name, mode)
+		}
+		l, err := link.AttachXDP(link.XDPOptions{Program: p.objects.Steer, Interface: ifindex, Flags: flags})
+		if err == nil {
+			p.link = l
+			return mode, nil
+		}
+		err, final := explainAttach(err, mode, name)
+		err = fmt.Errorf("%s mode: %w", mode, err)
+		if final {
+			return "", fmt.Errorf("attach to %s: %w", name, err)
+		}
+		if refused != nil {
+			err = fmt.Errorf("%w; %w", refused, err)
+		}
+		refused = err
+	}
+	return "", fmt.Errorf("attach to %s: %w", name, refused)
+}
+
+// Detach takes the program off its interface, at once: from then on the kernel
+// has every packet. It is no error if it is not attached, or the interface gone.
+func (p *Program) Detach() error {
+	if p.link == nil {
+		return nil
+	}
+	err := p.link.Close()
+	p.link = nil
+	if err != nil {
+		return fmt.Errorf("detach the steering program: %w", err)
+	}
+	return nil
+}
+
+// refusals says what drivers mean by refusing native mode: drivers/net/veth.c,
+// veth_xdp_set, and common practice in the others.
+var refusals = map[unix.Errno]string{
+	unix.EOPNOTSUPP: "the driver has no native XDP",
+	unix.ERANGE:     "the MTU is too large for XDP",
+	unix.ENOSPC:     "there are too few RX queues (a veth needs as many as its peer has TX queues)",
+	unix.EINVAL:     "the driver refuses it as the interface is set up: mind MTU, LRO and number of queues",
+}
+
+// explainAttach names what the kernel's errno means; final if another mode has no
+// better chance.
+func explainAttach(err error, mode AttachMode, name string) (explained error, final bool) {
+	if errors.Is(err, ebpf.ErrNotSupported) {
+		return fmt.Errorf("%w: no BPF link for XDP (Linux 5.9): %w", ErrNotSupported, err), true
+	}
+	var errno unix.Errno
+	if !errors.As(err, &errno) {
+		return err, true
+	}
+	switch errno {
+	case unix.EBUSY, unix.EEXIST: // in this mode, or in the other: net/core/dev.c, dev_xdp_attach
+		return fmt.Errorf("%w to %s: stop what put it there (`ip link show dev %[2]s` names it): %w",
+			ErrBusy, name, errno), true
+	case unix.EPERM, unix.EACCES:
+		return explainPermission(errno), true
+	}
+	if why, ok := refusals[errno]; ok && mode == Native {
+		return fmt.Errorf("%s: %w", why, errno), false
+	}
+	return errno, false
+}

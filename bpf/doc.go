@@ -1,0 +1,82 @@
+// Package bpf loads, attaches and feeds the steering program: the few
+// instructions in the receive path that decide whose packet this is.
+//
+//	            RX queue q of the interface
+//	                        |
+//	                steer (XDP program)
+//	                        |
+//	to a service? ----------+---------- all else:
+//	addresses, services     |           XDP_PASS, the kernel
+//	                        |
+//	from a nat backend? ----+
+//	addresses, replies      |
+//	                   the packet is ours
+//	                        |
+//	               sockets[q] is there? ---- no: XDP_DROP
+//	                        |
+//	             AF_XDP socket of worker q
+//
+// All policy is in Go: the program knows addresses and ports, but neither
+// backends' state nor flows. [Load] puts it into the kernel, [Program.Attach] on
+// an interface, [Program.SetSocket] gives it somewhere to steer to,
+// [Program.Apply] says what to steer, and [Program.Counters] what became of it.
+//
+// # Whose packet is it?
+//
+// A packet is steered if it is IPv4 or IPv6, behind at most two VLAN tags (802.1Q
+// or 802.1ad), behind any IPv4 options or at most eight IPv6 hop-by-hop, routing,
+// destination or fragment headers, and is one of these, in this order:
+//
+//   - An echo request to a service address.
+//   - An ICMP error (unreachable, too big, time exceeded, parameter problem) to a
+//     service address. If that is also one of this machine's own addresses, only
+//     an error about what a service's port sent: the kernel needs those about its
+//     own connections.
+//   - An ICMP error on its way to somebody else that quotes a packet to a service
+//     address or to a nat backend's port: about a request that was sent on.
+//   - A fragment to a service address that has a service of that protocol, or
+//     of any ICMP message. All fragments of a packet have to go the same way and
+//     only the first one has ports, so ports don't decide.
+//   - TCP or UDP to a service's address and port. It makes no difference that the
+//     address may also be this machine's own.
+//   - TCP or UDP from a nat backend's address and port, or the first fragment of
+//     it, or a later one if every port of the backend will do; but neither to an
+//     address of this machine (the answer to a health probe) nor to a group.
+//
+// The kernel has everything else, above all what it needs to live: ARP, neighbour
+// and router discovery (these are ICMPv6, and no errors), routing protocols, SSH,
+// tunnels. IPv6 packets with IPv4-mapped addresses are nobody's.
+//
+// # What can't be read
+//
+// A packet may be malformed, or end, before its ports or its ICMP type can be
+// read. To a service address that has a service of its protocol, if that much
+// can be read, it is steered, and the worker drops it under a reason of its own.
+// The kernel can do nothing with such a packet either, so nothing is taken from
+// it; and a service's traffic does not leak to it. That also holds for a chain of
+// more than eight IPv6 extension headers, though there the kernel might disagree.
+// What has no addresses that can be read is passed, and the kernel drops it. What
+// follows the IP packet in a frame is padding and is not read.
+//
+// # What a leak would do
+//
+// A packet that is ours is never passed: with no socket on its queue it is dropped
+// and counted. If the kernel saw a segment of a service's connection it would
+// answer with a reset, and a restart of the balancer would kill connections
+// rather than delay them.
+//
+// # Changes
+//
+// The addresses of both families are 16 bytes, IPv4 as IPv4-mapped. For each, the
+// program finds in one look-up which kinds of port blocks are listed for it: a
+// single port, all of them, or an aligned block of a power of two, of which every
+// range is made. There is no limit but the maps' sizes. [Program.Apply] makes the
+// maps say something else entry by entry, in an order in which no packet can fall
+// in between.
+//
+// # Requirements
+//
+// Linux 5.12: it has BPF links for XDP (5.9), and global functions that take a
+// pointer (5.12), which keep the verifier's work small. CAP_BPF, CAP_NET_ADMIN and
+// CAP_PERFMON, the last one for packet pointers with a variable offset.
+package bpf

@@ -1,0 +1,202 @@
+package bpf
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+)
+
+// oracle judges a frame by the rules of doc.go, slowly and without a thought for
+// the verifier: by copying slices, and from the Steering itself, not the maps.
+func oracle(s Steering, frame []byte) Reason {
+	etherType, packet := etherType(frame)
+	p, ok := readIP(etherType, packet)
+	if !ok {
+		return Passed
+	}
+	if p.isICMP && !p.fragment {
+		return s.judgeICMP(p)
+	}
+	switch {
+	case !s.isService(p.dst):
+	case p.fragment && s.hasProtocol(p.dst, p):
+		return SteeredFragment
+	case p.fragment:
+	case p.ports != nil && s.serves(p.dst, p.protocol, p.ports[1]):
+		return SteeredService
+	case p.ports == nil && s.hasProtocol(p.dst, p):
+		return SteeredUnreadable
+	}
+	if slices.Contains(s.Local, p.dst) || isGroup(p.dst) {
+		return Passed
+	}
+	if !s.isReply(p.src, p, 0) {
+		return Passed
+	}
+	if p.fragment {
+		return SteeredFragment
+	}
+	return SteeredReply
+}
+
+func isGroup(a netip.Addr) bool {
+	return a.IsMulticast() || a == netip.MustParseAddr("255.255.255.255")
+}
+
+// oraclePacket is an IP packet taken apart.
+type oraclePacket struct {
+	src, dst  netip.Addr
+	protocol  int      // -1: unknown
+	ports     []uint16 // source and destination, or nil
+	body      []byte   // from the transport's header on
+	isICMP    bool
+	fragment  bool
+	etherType uint16
+}
+
+func etherType(frame []byte) (uint16, []byte) {
+	at := 12
+	for tags := 0; ; tags++ {
+		if len(frame) < at+2 {
+			return 0, nil
+		}
+		etherType := binary.BigEndian.Uint16(frame[at:])
+		if tags == 2 || etherType != 0x8100 && etherType != 0x88a8 {
+			return etherType, frame[at+2:]
+		}
+		at += 4
+	}
+}
+
+func readIP(etherType uint16, b []byte) (oraclePacket, bool) {
+	p := oraclePacket{etherType: etherType}
+	first := true
+	switch {
+	case etherType == 0x0800 && len(b) >= 20 && b[0]>>4 == 4:
+		p.src, _ = netip.AddrFromSlice(b[12:16])
+		p.dst, _ = netip.AddrFromSlice(b[16:20])
+		p.protocol = int(b[9])
+		p.isICMP = p.protocol == 1
+		more, offset := b[6]&0x20 != 0, binary.BigEndian.Uint16(b[6:])&0x1fff
+		p.fragment, first = more || offset != 0, offset == 0
+		header, end := int(b[0]&15)*4, min(len(b), int(binary.BigEndian.Uint16(b[2:])))
+		if header >= 20 && header <= end {
+			p.body = b[header:end]
+		}
+	case etherType == 0x86dd && len(b) >= 40 && b[0]>>4 == 6:
+		p.src, _ = netip.AddrFromSlice(b[8:24])
+		p.dst, _ = netip.AddrFromSlice(b[24:40])
+		if p.src.Is4In6() || p.dst.Is4In6() {
+			return p, false
+		}
+		p.protocol = int(b[6])
+		p.body = b[40:min(len(b), 40+int(binary.BigEndian.Uint16(b[4:])))]
+		first = p.walk()
+		p.isICMP = p.protocol == 58
+	default:
+		return p, false
+	}
+	if (p.protocol == 6 || p.protocol == 17) && first && len(p.body) >= 4 {
+		p.ports = []uint16{binary.BigEndian.Uint16(p.body), binary.BigEndian.Uint16(p.body[2:])}
+	}
+	return p, true
+}
+
+// walk follows at most eight extension headers, up to a fragment header. It
+// reports whether the transport's header would follow in this very packet.
+func (p *oraclePacket) walk() (first bool) {
+	isExtension := func() bool { return slices.Contains([]int{0, 43, 44, 60}, p.protocol) }
+	first = true
+	for range 8 {
+		if !isExtension() || len(p.body) < 8 {
+			break
+		}
+		length := 8 + 8*int(p.body[1])
+		if p.protocol == 44 {
+			length = 8
+			more, offset := p.body[3]&1 != 0, binary.BigEndian.Uint16(p.body[2:])>>3
+			p.fragment, first = more || offset != 0, offset == 0
+		}
+		p.protocol = int(p.body[0])
+		p.body = p.body[min(length, len(p.body)):]
+		if p.fragment {
+			break
+		}
+	}
+	if isExtension() {
+		p.protocol = -1
+	}
+	return first
+}
+
+func (s Steering) judgeICMP(p oraclePacket) Reason {
+	service, local := s.isService(p.dst), slices.Contains(s.Local, p.dst)
+	ours := Passed // for what can't be read
+	if service {
+		ours = SteeredUnreadable
+	}
+	if len(p.body) == 0 {
+		return ours
+	}
+	echo, errors := byte(8), []byte{3, 11, 12}
+	if p.etherType == 0x86dd {
+		echo, errors = 128, []byte{1, 2, 3, 4}
+	}
+	if p.body[0] == echo && service {
+		return SteeredICMP
+	}
+	if !slices.Contains(errors, p.body[0]) {
+		return Passed
+	}
+	if service && !local {
+		return SteeredICMP
+	}
+	if local && !service {
+		return Passed
+	}
+	if len(p.body) < 8 {
+		return ours
+	}
+	q, ok := readIP(p.etherType, p.body[8:])
+	if !ok {
+		return ours
+	}
+	mine := false
+	switch {
+	case !local: // on its way to a client
+		mine = s.isService(q.dst) || s.isReply(q.dst, q, 1)
+	case q.ports != nil:
+		mine = s.serves(q.src, q.protocol, q.ports[0])
+	case s.isService(q.src) && !q.isICMP && s.hasProtocol(q.src, q):
+		return SteeredUnreadable
+	}
+	if mine {
+		return SteeredICMP
+	}
+	return Passed
+}
+
+func (s Steering) isService(a netip.Addr) bool {
+	return slices.ContainsFunc(s.Services, func(v Service) bool { return v.Address == a })
+}
+
+func (s Steering) serves(a netip.Addr, protocol int, port uint16) bool {
+	return slices.ContainsFunc(s.Services, func(v Service) bool {
+		return v.Address == a && int(v.Protocol) == protocol && v.First <= port && port <= v.Last
+	})
+}
+
+// hasProtocol reports whether p could be for a service at a, its port apart.
+func (s Steering) hasProtocol(a netip.Addr, p oraclePacket) bool {
+	return p.isICMP || slices.ContainsFunc(s.Services, func(v Service) bool {
+		return v.Address == a && (int(v.Protocol) == p.protocol || p.protocol == -1)
+	})
+}
+
+// isReply reports whether a and one of p's ports are a nat backend.
+func (s Steering) isReply(a netip.Addr, p oraclePacket, port int) bool {
+	return slices.ContainsFunc(s.Replies, func(e Endpoint) bool {
+		return e.Address == a && int(e.Protocol) == p.protocol &&
+			(e.Port == 0 || p.ports != nil && p.ports[port] == e.Port)
+	})
+}

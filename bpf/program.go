@@ -1,0 +1,118 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+)
+
+// Config sizes a program's maps. The zero value is good for most machines: a
+// limit costs little before it is used (16 bytes an address or port).
+type Config struct {
+	Queues    int // RX queues that can have a socket: 0 to Queues-1; 0 means 1024
+	Addresses int // service, backend and local addresses together; 0 means 65536
+	Ports     int // port blocks of the services, and as many of the backends; 0 means 262144
+}
+
+// Program is the steering program and its maps in the kernel. Counters may be
+// called from any goroutine, all else from one at a time; nothing after Close.
+type Program struct {
+	objects  steerObjects
+	steering steering
+	queues   int
+	link     link.Link // nil: not attached
+	closed   bool
+}
+
+// Load loads the program and its maps, all empty: until [Program.Apply] it passes
+// every packet. It raises the process's limit on locked memory where the kernel
+// still charges maps to that (before 5.11). The caller owns the program and must
+// close it.
+//
+// The error is [ErrNotSupported] on a kernel that is too old or lacks AF_XDP and
+// [io/fs.ErrPermission] without the privileges.
+func Load(c Config) (*Program, error) {
+	if c.Queues < 0 || c.Addresses < 0 || c.Ports < 0 {
+		return nil, fmt.Errorf("load the steering program: negative size in %+v", c)
+	}
+	c.Queues = orDefault(c.Queues, 1024)
+	c.Addresses = orDefault(c.Addresses, 1<<16)
+	c.Ports = orDefault(c.Ports, 1<<18)
+
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise the limit on locked memory (needs CAP_SYS_RESOURCE before Linux 5.11): %w", err)
+	}
+	spec, err := loadSteer()
+	if err != nil {
+		return nil, fmt.Errorf("read the steering program's object: %w", err)
+	}
+	spec.Maps[steerMapSockets].MaxEntries = uint32(c.Queues)
+	spec.Maps[steerMapAddresses].MaxEntries = room(c.Addresses)
+	spec.Maps[steerMapServices].MaxEntries = room(c.Ports)
+	spec.Maps[steerMapReplies].MaxEntries = room(c.Ports)
+
+	p := &Program{queues: c.Queues}
+	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
+		return nil, fmt.Errorf("load the steering program: %w", explainLoad(err))
+	}
+	p.steering = steering{
+		addresses: p.objects.Addresses,
+		services:  p.objects.Services,
+		replies:   p.objects.Replies,
+		limits:    limits{addresses: c.Addresses, ports: c.Ports},
+		have:      newState(),
+	}
+	return p, nil
+}
+
+func orDefault(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// SetSocket makes the AF_XDP socket fd the one that the queue's packets are
+// steered to, in place of any other. The kernel keeps its own reference: the
+// caller still owns fd, and when it closes the socket the queue is without one.
+func (p *Program) SetSocket(queue, fd int) error {
+	if err := p.checkQueue(queue); err != nil {
+		return fmt.Errorf("set the socket of %w", err)
+	}
+	if err := p.objects.Sockets.Update(uint32(queue), uint32(fd), ebpf.UpdateAny); err != nil {
+		return fmt.Errorf("set the socket of queue %d to fd %d: %w", queue, fd, err)
+	}
+	return nil
+}
+
+// ClearSocket leaves the queue without a socket: what would be steered there is
+// dropped and counted. It is no error if there is none.
+func (p *Program) ClearSocket(queue int) error {
+	if err := p.checkQueue(queue); err != nil {
+		return fmt.Errorf("clear the socket of %w", err)
+	}
+	if err := p.objects.Sockets.Delete(uint32(queue)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("clear the socket of queue %d: %w", queue, err)
+	}
+	return nil
+}
+
+func (p *Program) checkQueue(queue int) error {
+	if queue < 0 || queue >= p.queues {
+		return fmt.Errorf("queue %d: %w: queues go from 0 to %d (Config.Queues)", queue, ErrFull, p.queues-1)
+	}
+	return nil
+}
+
+// Close detaches the program and frees it and its maps. Nothing is left in the
+// kernel. A second Close does nothing.
+func (p *Program) Close() error {
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	return errors.Join(p.Detach(), p.objects.Close())
+}

@@ -1,0 +1,112 @@
+package bpf
+
+import (
+	"fmt"
+	"math/bits"
+	"net/netip"
+)
+
+// state is what the program's maps hold, or are to hold.
+type state struct {
+	addresses map[steerIp]steerAddress
+	services  blocks
+	replies   blocks
+}
+
+// blocks is a set of blocks of 2^order ports each, as steer.bpf.c describes them.
+type blocks map[steerBlock]struct{}
+
+// anyPort is the order of the one block that has all ports.
+const anyPort = 16
+
+func newState() state {
+	return state{addresses: map[steerIp]steerAddress{}, services: blocks{}, replies: blocks{}}
+}
+
+// compile checks s and returns it as the maps say it.
+func compile(s Steering) (state, error) {
+	want := newState()
+	for _, v := range s.Services {
+		if err := check("service", v.Address, v.Protocol); err != nil {
+			return state{}, err
+		}
+		if v.First > v.Last {
+			return state{}, fmt.Errorf("service %s: its ports %d to %d are the wrong way round", v.Address, v.First, v.Last)
+		}
+		a := want.addresses[ipFrom(v.Address)]
+		orders := &a.Tcp
+		if v.Protocol == UDP {
+			orders = &a.Udp
+		}
+		*orders |= want.services.add(v.Address, v.Protocol, v.First, v.Last)
+		want.addresses[ipFrom(v.Address)] = a
+	}
+	for _, e := range s.Replies {
+		if err := check("backend", e.Address, e.Protocol); err != nil {
+			return state{}, err
+		}
+		first, last := e.Port, e.Port
+		if e.Port == 0 {
+			last = 65535
+		}
+		a := want.addresses[ipFrom(e.Address)]
+		orders := &a.ReplyTcp
+		if e.Protocol == UDP {
+			orders = &a.ReplyUdp
+		}
+		*orders |= want.replies.add(e.Address, e.Protocol, first, last)
+		want.addresses[ipFrom(e.Address)] = a
+	}
+	for _, l := range s.Local {
+		if !l.IsValid() {
+			return state{}, fmt.Errorf("local address: none given")
+		}
+		a := want.addresses[ipFrom(l)]
+		a.Local = 1
+		want.addresses[ipFrom(l)] = a
+	}
+	return want, nil
+}
+
+func check(what string, address netip.Addr, protocol uint8) error {
+	if !address.IsValid() {
+		return fmt.Errorf("%s without an address", what)
+	}
+	if protocol != TCP && protocol != UDP {
+		return fmt.Errorf("%s %s: protocol %d is neither TCP (6) nor UDP (17)", what, address, protocol)
+	}
+	return nil
+}
+
+// add adds the ports first to last in the fewest blocks, and returns their orders
+// as a bit set.
+func (s blocks) add(address netip.Addr, protocol uint8, first, last uint16) (orders uint32) {
+	for at, end := uint32(first), uint32(last)+1; at < end; {
+		// As large as the alignment of its first port and what is left allow.
+		order := min(bits.TrailingZeros32(at|1<<anyPort), bits.Len32(end-at)-1)
+		s[steerBlock{Address: ipFrom(address), First: uint16(at), Protocol: protocol, Order: uint8(order)}] = struct{}{}
+		orders |= 1 << order
+		at += 1 << order
+	}
+	return orders
+}
+
+// union is what either of a and b is.
+func union(a, b steerAddress) steerAddress {
+	a.Tcp |= b.Tcp
+	a.Udp |= b.Udp
+	a.ReplyTcp |= b.ReplyTcp
+	a.ReplyUdp |= b.ReplyUdp
+	a.Local |= b.Local
+	return a
+}
+
+func ipFrom(a netip.Addr) steerIp { return steerIp{Byte: a.As16()} }
+
+// String returns the address as people write it.
+func (ip steerIp) String() string { return netip.AddrFrom16(ip.Byte).Unmap().String() }
+
+// String returns the block as address, protocol and ports.
+func (b steerBlock) String() string {
+	return fmt.Sprintf("%s protocol %d ports %d to %d", b.Address, b.Protocol, b.First, uint32(b.First)+1<<b.Order-1)
+}

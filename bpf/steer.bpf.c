@@ -1,0 +1,455 @@
+//go:build ignore
+
+// steer decides whose packet this is, and nothing else: a service's, then it goes
+// to the AF_XDP socket of its RX queue; or not, then the kernel has it. The rules
+// and their reasons are in doc.go.
+//
+// It needs Linux 5.12: for read_ip; all else is older (bounded loops and the
+// default action of bpf_redirect_map are of 5.3). Its two helpers are free for
+// programs under any licence, so the project's own is the one it states.
+
+#include "abi.h"
+
+char _license[] SEC("license") = "Apache-2.0";
+
+// Ports are listed in blocks: 2^order ports, the first one a multiple of that.
+// Order 0 is a single port, order 16 all of them, and any range of ports is at
+// most 30 blocks. So there is no limit to the ranges of an address.
+#define ORDERS 17
+
+struct ip {
+	__u8 byte[16]; // as on the wire, IPv4 as ::ffff:a.b.c.d
+} __attribute__((aligned(4)));
+
+struct block {
+	struct ip address;
+	__u16 first; // host order
+	__u8 protocol;
+	__u8 order;
+};
+
+// address says what an address is to us. Bit n of the words for ports is set when
+// it has blocks of order n, so that only these need to be looked for.
+struct address {
+	__u32 tcp, udp;             // a service's
+	__u32 reply_tcp, reply_udp; // a nat backend's
+	__u32 local;                // 1: one of this machine's own
+};
+
+// reason says what was done with a packet and why. Each packet has exactly one.
+// counters.go has the names.
+enum reason {
+	PASSED,
+	STEERED_SERVICE,
+	STEERED_REPLY,
+	STEERED_ICMP,
+	STEERED_FRAGMENT,
+	STEERED_UNREADABLE,
+	DROPPED_NO_SOCKET,
+	REASONS,
+};
+
+// The sizes that say 1 are set when the program is loaded.
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, NO_PREALLOC); // a high limit costs nothing before it is used
+	NUMBER(max_entries, 1);
+	TYPE(key, struct ip);
+	TYPE(value, struct address);
+} addresses SEC(".maps");
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, NO_PREALLOC);
+	NUMBER(max_entries, 1);
+	TYPE(key, struct block);
+	TYPE(value, __u8);
+} services SEC(".maps");
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, NO_PREALLOC);
+	NUMBER(max_entries, 1);
+	TYPE(key, struct block);
+	TYPE(value, __u8);
+} replies SEC(".maps");
+
+struct {
+	NUMBER(type, MAP_XSK);
+	NUMBER(max_entries, 1);
+	TYPE(key, __u32);
+	TYPE(value, __u32);
+} sockets SEC(".maps");
+
+struct {
+	NUMBER(type, MAP_PERCPU_ARRAY);
+	NUMBER(max_entries, REASONS);
+	TYPE(key, enum reason);
+	TYPE(value, __u64);
+} counters SEC(".maps");
+
+// packet is what could be read of an IP packet's headers.
+struct packet {
+	struct ip src, dst;
+	__u16 at;           // where in the frame the transport's header is
+	__u16 left;         // how much of the IP packet is there; 0: unreadable
+	__u16 sport, dport; // host order
+	__u16 protocol;     // the transport's
+	bool ports;         // sport and dport could be read
+	bool icmp;          // protocol is this IP version's ICMP
+	bool fragment;      // one of several
+	bool later;         // a fragment, and not the first
+	bool group;         // dst is multicast or broadcast
+};
+
+// cursor is the place in the frame that has been read up to. Both the frame and
+// the IP packet inside of it bound what may be read: what follows the IP packet
+// in the frame is padding.
+struct cursor {
+	void *at, *end;
+	__u32 left; // of the IP packet
+};
+
+INLINE bool has(const struct cursor *c, __u32 n)
+{
+	return n <= c->left && c->at + n <= c->end;
+}
+
+// cursor_at stands at an offset in the frame. No header that is read begins past
+// 2^14 and a little (EXTENSIONS of 2^11 bytes each), which the verifier can't see.
+INLINE struct cursor cursor_at(struct xdp_md *ctx, __u16 at, __u16 left)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	return (struct cursor){data + (at & 0x7fff), end, left};
+}
+
+INLINE __u16 offset(struct xdp_md *ctx, const struct cursor *c)
+{
+	return c->at - (void *)(long)ctx->data;
+}
+
+// skip goes n bytes on: all of these are in the IP packet, though perhaps not in
+// the frame.
+INLINE void skip(struct cursor *c, __u32 n)
+{
+	c->at += n;
+	c->left -= n;
+}
+
+INLINE struct ip mapped(__u32 ipv4)
+{
+	struct ip ip = {{[10] = 0xff, 0xff}};
+
+	__builtin_memcpy(ip.byte + 12, &ipv4, sizeof(ipv4));
+	return ip;
+}
+
+INLINE bool is_mapped(const __u32 ip[4])
+{
+	return ip[0] == 0 && ip[1] == 0 && ip[2] == BE32(0xffff);
+}
+
+// limit says how much of the frame is of the IP packet.
+INLINE void limit(struct cursor *c, __u32 n)
+{
+	if (n < c->left)
+		c->left = n;
+}
+
+INLINE bool read_ipv4(struct cursor *c, struct packet *p)
+{
+	struct ipv4 *ip = c->at;
+
+	if (!has(c, sizeof(*ip)) || ip->version_ihl >> 4 != 4)
+		return false;
+	p->src = mapped(ip->src);
+	p->dst = mapped(ip->dst);
+	p->group = *(__u8 *)&ip->dst >> 4 == 14 || ip->dst == 0xffffffff;
+	p->protocol = ip->protocol;
+	p->icmp = ip->protocol == ICMP;
+	p->fragment = ip->fragment & BE16(0x3fff);
+	p->later = ip->fragment & BE16(0x1fff);
+
+	__u32 header = (ip->version_ihl & 15) * 4;
+	limit(c, BE16(ip->length));
+	if (header < sizeof(*ip) || header > c->left)
+		c->left = 0;
+	else
+		skip(c, header);
+	return true;
+}
+
+INLINE bool is_extension(__u16 protocol)
+{
+	return protocol == HOP_BY_HOP || protocol == ROUTING || protocol == FRAGMENT || protocol == DESTINATION;
+}
+
+// EXTENSIONS bounds the chain of IPv6 extension headers. RFC 8200, 4.1 has at
+// most seven in a packet, two of which are not ours to follow (AH, ESP).
+#define EXTENSIONS 8
+
+INLINE bool read_ipv6(struct cursor *c, struct packet *p)
+{
+	struct ipv6 *ip = c->at;
+
+	if (!has(c, sizeof(*ip)) || *(__u8 *)ip >> 4 != 6)
+		return false;
+	__builtin_memcpy(&p->src, ip->src, sizeof(p->src));
+	__builtin_memcpy(&p->dst, ip->dst, sizeof(p->dst));
+	// No such address may be on the wire, and none must pass for an IPv4 one.
+	if (is_mapped(ip->src) || is_mapped(ip->dst))
+		return false;
+	p->group = *(__u8 *)ip->dst == 0xff;
+
+	__u16 next = ip->next;
+	__u32 length = BE16(ip->length);
+	skip(c, sizeof(*ip));
+	limit(c, length);
+	for (int i = 0; i < EXTENSIONS && is_extension(next); i++) {
+		struct extension *e = c->at;
+		__u32 header = sizeof(*e);
+
+		if (!has(c, sizeof(*e)))
+			break;
+		if (next == FRAGMENT) {
+			struct fragment *f = c->at;
+			// A fragment that is also the whole (RFC 6946) is none.
+			p->fragment = f->offset & BE16(0xfff9);
+			p->later = f->offset & BE16(0xfff8);
+		} else {
+			header += e->length * 8;
+		}
+		next = e->next;
+		if (header > c->left) {
+			c->left = 0;
+			break;
+		}
+		skip(c, header);
+		if (p->fragment)
+			break;
+	}
+	p->protocol = is_extension(next) ? UNKNOWN : next;
+	p->icmp = next == ICMPV6;
+	return true;
+}
+
+// read_ip reads the IP packet that begins at offset at in the frame and has at
+// most left bytes. It returns 0 if there are no addresses to judge by.
+//
+// It is global so that the verifier walks it once, by itself, and not once more
+// for each way in which its caller got there (Linux 5.12).
+__attribute__((noinline)) int read_ip(struct xdp_md *ctx, struct packet *p, __u32 type, __u16 at, __u16 left)
+{
+	struct cursor c = cursor_at(ctx, at, left);
+
+	if (!p)
+		return 0;
+	*p = (struct packet){};
+	if (type == IPV4) {
+		if (!read_ipv4(&c, p))
+			return 0;
+	} else if (type == IPV6) {
+		if (!read_ipv6(&c, p))
+			return 0;
+	} else {
+		return 0;
+	}
+	if ((p->protocol == TCP || p->protocol == UDP) && !p->later && has(&c, sizeof(struct ports))) {
+		struct ports *ports = c.at;
+		p->sport = BE16(ports->src);
+		p->dport = BE16(ports->dst);
+		p->ports = true;
+	}
+	p->at = offset(ctx, &c);
+	p->left = c.left;
+	return 1;
+}
+
+// read_ethernet returns the EtherType behind at most two VLAN tags, and where
+// that ends; 0 if it can't be read.
+INLINE __u16 read_ethernet(struct xdp_md *ctx, __u16 *at)
+{
+	struct cursor c = cursor_at(ctx, 0, 0xffff);
+	struct ethernet *e = c.at;
+
+	if (!has(&c, sizeof(*e)))
+		return 0;
+	__u16 type = BE16(e->type);
+	skip(&c, sizeof(*e));
+	for (int i = 0; i < 2 && (type == VLAN || type == QINQ); i++) {
+		struct vlan *v = c.at;
+		if (!has(&c, sizeof(*v)))
+			return 0;
+		type = BE16(v->type);
+		skip(&c, sizeof(*v));
+	}
+	*at = offset(ctx, &c);
+	return type;
+}
+
+// listed looks for the blocks of those orders that the port would be in.
+INLINE bool listed(void *map, const struct ip *address, __u16 protocol, __u16 port, __u32 orders)
+{
+	struct block b = {.address = *address, .protocol = protocol};
+
+	for (__u32 order = 0; order < ORDERS; order++) {
+		__u32 rest = orders >> order;
+		if (!rest)
+			break;
+		if (!(rest & 1))
+			continue;
+		b.first = (__u32)port >> order << order;
+		b.order = order;
+		if (map_lookup(map, &b))
+			return true;
+	}
+	return false;
+}
+
+INLINE bool has_service(const struct address *a)
+{
+	return a && (a->tcp | a->udp);
+}
+
+// may_serve judges without a port: has the address a service of this protocol?
+INLINE bool may_serve(const struct address *a, const struct packet *p)
+{
+	switch (p->protocol) {
+	case TCP:
+		return a->tcp;
+	case UDP:
+		return a->udp;
+	case UNKNOWN:
+		return a->tcp | a->udp;
+	default:
+		return p->icmp;
+	}
+}
+
+INLINE bool serves(const struct address *a, const struct ip *ip, const struct packet *p, __u16 port)
+{
+	return p->ports && listed(&services, ip, p->protocol, port, p->protocol == TCP ? a->tcp : a->udp);
+}
+
+// replies_from reports whether a nat backend listens at ip and port.
+INLINE bool replies_from(const struct address *a, const struct ip *ip, const struct packet *p, __u16 port)
+{
+	__u32 orders = p->protocol == TCP ? a->reply_tcp : p->protocol == UDP ? a->reply_udp : 0;
+
+	if (!p->ports)
+		return orders >> (ORDERS - 1); // any port will do
+	return listed(&replies, ip, p->protocol, port, orders);
+}
+
+INLINE bool is_echo_request(__u16 type, const struct icmp *m)
+{
+	return m->type == (type == IPV4 ? 8 : 128);
+}
+
+// is_error: those that quote a packet of a flow. A redirect is about the kernel's
+// routes and source quench is dead (RFC 6633).
+INLINE bool is_error(__u16 type, const struct icmp *m)
+{
+	if (type == IPV4)
+		return m->type == 3 || m->type == 11 || m->type == 12;
+	return m->type >= 1 && m->type <= 4;
+}
+
+// judge_icmp judges a whole ICMP message, to is its destination.
+INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 type, const struct address *to)
+{
+	bool local = to && to->local;
+	bool service = has_service(to);
+	struct cursor c = cursor_at(ctx, p->at, p->left);
+	struct icmp *m = c.at;
+
+	if (!has(&c, 1))
+		return service ? STEERED_UNREADABLE : PASSED;
+	if (is_echo_request(type, m))
+		return service ? STEERED_ICMP : PASSED;
+	if (!is_error(type, m))
+		return PASSED;
+	if (service && !local)
+		return STEERED_ICMP;
+	if (local && !service)
+		return PASSED;
+
+	struct packet quoted = {};
+	if (p->left < sizeof(*m))
+		return service ? STEERED_UNREADABLE : PASSED;
+	if (!read_ip(ctx, &quoted, type, p->at + sizeof(*m), p->left - sizeof(*m)))
+		return service ? STEERED_UNREADABLE : PASSED;
+	if (local) {
+		// The kernel has flows of its own from this address. Only an error
+		// about what a service answered is ours.
+		const struct address *from = map_lookup(&addresses, &quoted.src);
+		if (!from)
+			return PASSED;
+		if (quoted.ports)
+			return serves(from, &quoted.src, &quoted, quoted.sport) ? STEERED_ICMP : PASSED;
+		return !quoted.icmp && may_serve(from, &quoted) ? STEERED_UNREADABLE : PASSED;
+	}
+	// On its way to a client, about a packet that the client or we sent.
+	const struct address *about = map_lookup(&addresses, &quoted.dst);
+	if (!about)
+		return PASSED;
+	if (has_service(about) || replies_from(about, &quoted.dst, &quoted, quoted.dport))
+		return STEERED_ICMP;
+	return PASSED;
+}
+
+INLINE enum reason judge(struct xdp_md *ctx)
+{
+	struct packet p = {};
+	__u16 at = 0, type = read_ethernet(ctx, &at);
+
+	if (!read_ip(ctx, &p, type, at, 0xffff))
+		return PASSED;
+	const struct address *to = map_lookup(&addresses, &p.dst);
+	if (p.icmp && !p.fragment)
+		return judge_icmp(ctx, &p, type, to);
+	if (has_service(to)) {
+		// All fragments of a packet must go the same way, and only the first
+		// has ports: none is judged by them.
+		if (p.fragment) {
+			if (may_serve(to, &p))
+				return STEERED_FRAGMENT;
+		} else if (p.ports) {
+			if (serves(to, &p.dst, &p, p.dport))
+				return STEERED_SERVICE;
+		} else if (may_serve(to, &p)) {
+			return STEERED_UNREADABLE;
+		}
+	}
+	if ((to && to->local) || p.group)
+		return PASSED;
+	const struct address *from = map_lookup(&addresses, &p.src);
+	if (from && replies_from(from, &p.src, &p, p.sport))
+		return p.fragment ? STEERED_FRAGMENT : STEERED_REPLY;
+	return PASSED;
+}
+
+INLINE void count(enum reason why)
+{
+	__u32 key = why;
+	__u64 *n = map_lookup(&counters, &key);
+
+	if (n)
+		(*n)++;
+}
+
+SEC("xdp") int steer(struct xdp_md *ctx)
+{
+	enum reason why = judge(ctx);
+	int action = XDP_PASS;
+
+	if (why != PASSED) {
+		action = redirect_map(&sockets, ctx->rx_queue_index, XDP_DROP);
+		if (action != XDP_REDIRECT)
+			why = DROPPED_NO_SOCKET;
+	}
+	count(why);
+	return action;
+}

@@ -1,0 +1,292 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestApplyNeverInBetween: after each single change on the way from one steering
+// to the next, what both agree on is so.
+func TestApplyNeverInBetween(t *testing.T) {
+	r := random(t)
+	f := newFakeMaps()
+	var old Steering
+	for range 60 {
+		next := randomSteering(r)
+		all := questions(old, next)
+		var agreed []question
+		for _, q := range all {
+			if q.right(old) == q.right(next) {
+				agreed = append(agreed, q)
+			}
+		}
+		f.changed = func() {
+			for range 100 { // of thousands
+				q := pick(r, agreed...)
+				if want := q.right(old); q.ask(f) != want {
+					t.Fatalf("%+v: %v in the midst of a change, %v before and after\n%+v\n%+v", q, !want, want, old, next)
+				}
+			}
+			for _, a := range addresses() {
+				local := f.address(a).Local == 1
+				before, after := slices.Contains(old.Local, a), slices.Contains(next.Local, a)
+				if before == after && local != before {
+					t.Fatalf("%s: local %v in the midst of a change, %v before and after", a, local, before)
+				}
+			}
+		}
+		if err := f.apply(next); err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range all {
+			if q.ask(f) != q.right(next) {
+				t.Fatalf("%+v: %v\n%+v", q, q.ask(f), next)
+			}
+		}
+		same(t, next, f.content())
+		old = next
+	}
+}
+
+// TestApplyChangesOnlyWhatDiffers: nothing twice, and one port is one entry.
+func TestApplyChangesOnlyWhatDiffers(t *testing.T) {
+	f, s := newFakeMaps(), testSteering()
+	if err := f.apply(s); err != nil {
+		t.Fatal(err)
+	}
+	expect := func(want int, why string) {
+		t.Helper()
+		f.changes = 0
+		if err := f.apply(s); err != nil {
+			t.Fatal(err)
+		}
+		if f.changes != want {
+			t.Errorf("%s: %d changes, want %d", why, f.changes, want)
+		}
+	}
+	expect(0, "the same again")
+	s.Services = append(s.Services, s.Services[0], Service{ip(vip4), TCP, 8010, 8010})
+	expect(1, "one twice, and a port that a range has")
+	s.Services = append(s.Services, Service{ip(vip4), TCP, 81, 81})
+	expect(1, "a port more at an address that has one")
+	s.Services = s.Services[:len(s.Services)-1]
+	expect(1, "a port less")
+	s.Local = append(s.Local, ip("192.0.2.77"))
+	expect(1, "a local address")
+	s = Steering{}
+	f.changes = 0
+	if err := f.apply(s); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(f.addresses.content) + len(f.services.content) + len(f.replies.content); n != 0 {
+		t.Errorf("%d entries are left after nothing was applied", n)
+	}
+}
+
+// TestApplyAfterErrors: whatever change fails, a later Apply sets all right.
+func TestApplyAfterErrors(t *testing.T) {
+	r := random(t)
+	f := newFakeMaps()
+	broken := errors.New("broken")
+	failed := 0
+	for range 300 {
+		next := randomSteering(r)
+		left := r.IntN(20)
+		f.change = func() error {
+			if left--; left < 0 {
+				return broken
+			}
+			return nil
+		}
+		err := f.apply(next)
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, broken) {
+			t.Fatal(err)
+		}
+		failed++
+		if r.IntN(2) == 0 {
+			next = randomSteering(r) // the caller may have given up on it
+		}
+		f.change = func() error { return nil }
+		if err := f.apply(next); err != nil {
+			t.Fatal(err)
+		}
+		same(t, next, f.content())
+	}
+	if failed < 20 {
+		t.Errorf("only %d changes failed", failed)
+	}
+}
+
+// TestApplyWrong: what is wrong is named, and nothing is changed.
+func TestApplyWrong(t *testing.T) {
+	good := testSteering()
+	f := newFakeMaps()
+	if err := f.apply(good); err != nil {
+		t.Fatal(err)
+	}
+	before := maps.Clone(f.services.content)
+	f.changed = func() { t.Error("a wrong steering changed the maps") }
+	f.limits = limits{addresses: 20, ports: 100}
+	many := func(n int, change func(i int, s *Steering)) Steering {
+		var s Steering
+		for i := range n {
+			change(i, &s)
+		}
+		return s
+	}
+	nth := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
+	for _, c := range []struct {
+		name string
+		s    Steering
+		full bool
+		want string
+	}{
+		{"no address", Steering{Services: []Service{{Protocol: TCP}}}, false, "service without an address"},
+		{"no backend address", Steering{Replies: []Endpoint{{Protocol: TCP}}}, false, "backend without an address"},
+		{"no local address", Steering{Local: []netip.Addr{{}}}, false, "local address"},
+		{"protocol", Steering{Services: []Service{{ip(vip4), 132, 1, 1}}}, false, "service 192.0.2.10: protocol 132"},
+		{"backend protocol", Steering{Replies: []Endpoint{{ip(vip4), 0, 1}}}, false, "backend 192.0.2.10: protocol 0"},
+		{"ports", Steering{Services: []Service{{ip(vip4), TCP, 2, 1}}}, false, "2 to 1"},
+		{"addresses", many(21, func(i int, s *Steering) { s.Local = append(s.Local, nth(i)) }), true, "limit of 20 (Config.Addresses)"},
+		{"services", many(101, func(i int, s *Steering) {
+			s.Services = append(s.Services, Service{ip(vip4), TCP, uint16(2 * i), uint16(2 * i)})
+		}), true, "limit of 100 (Config.Ports)"},
+		{"backends", many(101, func(i int, s *Steering) {
+			s.Replies = append(s.Replies, Endpoint{ip(vip4), TCP, uint16(i + 1)})
+		}), true, "limit of 100 (Config.Ports)"},
+	} {
+		err := f.apply(c.s)
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrFull) != c.full {
+			t.Errorf("%s: %v; want one with %q, ErrFull %v", c.name, err, c.want, c.full)
+		}
+	}
+	if d := cmp.Diff(before, f.services.content); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestApplyInKernel: the kernel's maps hold what the fakes do, through a random
+// sequence and at the limit, where the old and the new meet.
+func TestApplyInKernel(t *testing.T) {
+	r := random(t)
+	p := load(t, Config{Addresses: 30, Ports: 400}, Steering{})
+	check := func(s Steering) {
+		t.Helper()
+		if err := p.Apply(s); err != nil {
+			t.Fatal(err)
+		}
+		got := [3]map[any]any{
+			dump[steerIp, steerAddress](t, p.objects.Addresses),
+			dump[steerBlock, uint8](t, p.objects.Services),
+			dump[steerBlock, uint8](t, p.objects.Replies),
+		}
+		same(t, s, got)
+	}
+	for range 40 {
+		check(randomSteering(r))
+	}
+	full := func(from int) (s Steering) {
+		for i := range 400 {
+			a := netip.AddrFrom4([4]byte{10, 0, 0, byte(from + i%30)})
+			s.Services = append(s.Services, Service{a, TCP, uint16(2 * i), uint16(2 * i)})
+			s.Replies = append(s.Replies, Endpoint{a, TCP, uint16(i + 1)})
+		}
+		return s
+	}
+	check(full(0))
+	check(full(100)) // no address, service or backend in common
+	over := full(100)
+	over.Local = append(over.Local, ip(own6))
+	if err := p.Apply(over); !errors.Is(err, ErrFull) {
+		t.Errorf("one address too many: %v", err)
+	}
+	check(full(0))
+	check(Steering{})
+}
+
+func dump[K comparable, V any](t *testing.T, m *ebpf.Map) map[any]any {
+	t.Helper()
+	content := map[any]any{}
+	var k K
+	var v V
+	entries := m.Iterate()
+	for entries.Next(&k, &v) {
+		content[k] = v
+	}
+	if err := entries.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// TestBlocks: the blocks of a range have each of its ports once, and no others,
+// and are few.
+func TestBlocks(t *testing.T) {
+	r := random(t)
+	ranges := [][2]uint16{{0, 65535}, {0, 0}, {65535, 65535}, {0, 32767}, {32768, 65535}, {1, 65534}, {8000, 8099}, {80, 80}}
+	for range 200 {
+		first, last := uint16(r.Uint32()), uint16(r.Uint32())
+		ranges = append(ranges, [2]uint16{min(first, last), max(first, last)})
+	}
+	for _, c := range ranges {
+		s := blocks{}
+		orders := s.add(ip(vip4), TCP, c[0], c[1])
+		var times [65536]int
+		var want uint32
+		for b := range s {
+			if int(b.First)%(1<<b.Order) != 0 || b.Address != ipFrom(ip(vip4)) || b.Protocol != TCP {
+				t.Fatalf("%d to %d: a block of %s", c[0], c[1], b)
+			}
+			want |= 1 << b.Order
+			for i := range 1 << b.Order {
+				times[int(b.First)+i]++
+			}
+		}
+		for port, n := range times {
+			if in := int(c[0]) <= port && port <= int(c[1]); n > 1 || in != (n == 1) {
+				t.Fatalf("%d to %d: port %d is in %d blocks", c[0], c[1], port, n)
+			}
+		}
+		if orders != want || len(s) > 30 {
+			t.Errorf("%d to %d: %d blocks of orders %b, reported as %b", c[0], c[1], len(s), want, orders)
+		}
+	}
+	if s := (blocks{}); s.add(ip(vip4), TCP, 0, 65535) != 1<<anyPort || len(s) != 1 {
+		t.Errorf("any port is more than one block: %v", s)
+	}
+}
+
+// TestMappedAddresses: an IPv4 address may come in either form.
+func TestMappedAddresses(t *testing.T) {
+	form := func(prefix string) Steering {
+		return Steering{
+			Services: []Service{{ip(prefix + vip4), TCP, 80, 80}},
+			Replies:  []Endpoint{{ip(prefix + backend4), TCP, 8080}},
+			Local:    []netip.Addr{ip(prefix + own4)},
+		}
+	}
+	if d := cmp.Diff(applied(t, form("")), applied(t, form("::ffff:"))); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestNames(t *testing.T) {
+	b := steerBlock{Address: ipFrom(ip(vip4)), First: 8064, Protocol: TCP, Order: 5}
+	if got, want := fmt.Sprint(b), "192.0.2.10 protocol 6 ports 8064 to 8095"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := fmt.Sprint(ipFrom(ip(vip6))); got != vip6 {
+		t.Errorf("%q, want %q", got, vip6)
+	}
+}

@@ -11,11 +11,7 @@ func (w *worker) echo(i int) packet.Verdict {
 	if !w.table.HasAddress(&p.Key.Dst) {
 		return packet.DropNoService
 	}
-	if !w.limit.take(w.now) {
-		return packet.DropReplyLimit
-	}
-	packet.EchoReply(w.frames[i], p)
-	return packet.Replied
+	return w.answer(i, packet.DropICMP, packet.EchoReply)
 }
 
 // refuse handles a packet of a new flow when no backend is in rotation, as the

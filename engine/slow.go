@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -58,10 +60,13 @@ func (w *worker) assign(i int) packet.Verdict {
 	}
 	// A taken reply tuple is rare: one client port used for two services that
 	// share a backend. Another backend settles it.
-	for range 4 {
-		id, ok := w.choose(s, &p.Key, opens)
-		if !ok {
-			return w.refuse(i, s)
+	id, ok := w.choose(s, &p.Key, opens)
+	if !ok {
+		return w.refuse(i, s)
+	}
+	for try := range min(len(s.Eligible()), maxTries) {
+		if try > 0 {
+			id = after(s.Eligible(), id)
 		}
 		r, outcome := w.remember(i, s, id)
 		switch outcome {
@@ -80,6 +85,14 @@ func (w *worker) assign(i int) packet.Verdict {
 		}
 	}
 	return packet.DropTupleClash
+}
+
+// maxTries bounds how many backends are tried for one flow.
+const maxTries = 4
+
+// after returns the ID that follows id in the rotation.
+func after(eligible []uint32, id uint32) uint32 {
+	return eligible[(slices.Index(eligible, id)+1)%len(eligible)]
 }
 
 // choose picks by the service's algorithm. A TCP packet in mid-stream, after a

@@ -82,10 +82,18 @@ func (w *worker) pass() (int, error) {
 	return n, err
 }
 
-// adopt makes t the worker's table.
+// adopt makes t the worker's table. A backend that got the ID of one that is gone
+// starts to count from zero.
 func (w *worker) adopt(t *balancer.Table) {
-	w.table = t
 	w.count.grow(len(t.Backends))
+	if w.table != nil {
+		for id := range w.table.Refs {
+			if w.table.Refs[id] != t.Refs[id] {
+				w.count.Backends[id] = BackendCounters{}
+			}
+		}
+	}
+	w.table = t
 	w.generation.Store(t.Generation)
 }
 

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/afxlb/afxlb/internal/api"
+)
+
+func newBackends(e *env) *cobra.Command {
+	var service string
+	c := reader(e, &cobra.Command{Use: "backends", Short: "List the backends of a running balancer"},
+		func(c *cobra.Command, a *api.Client) ([]api.Backend, error) { return a.Backends(c.Context(), service) },
+		func(w io.Writer, list []api.Backend) {
+			table(w, "SERVICE BACKEND ADDRESS PORT WEIGHT STATE LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT MAC CHECK", func(row func(...any)) {
+				for _, b := range list {
+					row(b.Service, b.Name, b.Address, b.Port, b.Weight, b.State, b.Live, b.Flows,
+						amount(b.PacketsIn), amount(b.PacketsOut), amount(b.BytesIn), amount(b.BytesOut), b.MAC, b.Check)
+				}
+			})
+		})
+	c.Flags().StringVar(&service, "service", "", "only this service's")
+	return c
+}

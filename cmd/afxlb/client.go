@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/afxlb/afxlb/internal/api"
+)
+
+func addSocketFlag(c *cobra.Command, path *string) {
+	c.Flags().StringVar(path, "socket", api.DefaultSocket, "control socket")
+}
+
+// reader makes a command that asks a running balancer by ask and prints the
+// answer by print, or as JSON.
+func reader[T any](e *env, c *cobra.Command, ask func(*cobra.Command, *api.Client) (T, error), print func(io.Writer, T)) *cobra.Command {
+	var socket string
+	var asJSON bool
+	addSocketFlag(c, &socket)
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Args = exactArgs()
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		v, err := ask(c, api.NewClient(socket))
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			enc := json.NewEncoder(e.stdout)
+			enc.SetIndent("", "  ")
+			return enc.Encode(v)
+		}
+		print(e.stdout, v)
+		return nil
+	}
+	return c
+}
+
+// table prints aligned columns.
+func table(w io.Writer, head string, rows func(row func(cells ...any))) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, strings.ReplaceAll(head, " ", "\t"))
+	rows(func(cells ...any) {
+		for i, c := range cells {
+			if i > 0 {
+				fmt.Fprint(tw, "\t")
+			}
+			if c == "" {
+				c = "-"
+			}
+			fmt.Fprint(tw, c)
+		}
+		fmt.Fprintln(tw)
+	})
+	tw.Flush() // a failed write to the terminal has nobody to be told to
+}
+
+// amount prints a large number in four or five characters.
+func amount(n uint64) string {
+	units := []struct {
+		size uint64
+		name string
+	}{{1e15, "P"}, {1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}}
+	for _, u := range units {
+		if n >= u.size {
+			return fmt.Sprintf("%.1f%s", float64(n)/float64(u.size), u.name)
+		}
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,60 @@
+// Command afxlb is a layer-4 load balancer that forwards packets in user space
+// through AF_XDP sockets.
+//
+// Without a verb it is the daemon. The verbs check and demo stand alone; the
+// others read a running daemon through its control socket.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker; see the Makefile.
+var version = "dev"
+
+// env is what a command knows of the world outside, so that tests can run
+// commands in-process.
+type env struct {
+	stdout, stderr io.Writer
+	hangup         <-chan os.Signal // SIGHUP: reload
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, &env{os.Stdout, os.Stderr, hangup}, os.Args[1:]))
+}
+
+// run executes one command line and returns the process's exit code.
+func run(ctx context.Context, e *env, args []string) int {
+	root := newRoot(e)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errSaid) {
+		fmt.Fprintf(e.stderr, "afxlb: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func newRoot(e *env) *cobra.Command {
+	root := newDaemon(e)
+	root.SetOut(e.stdout)
+	root.SetErr(e.stderr)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
+	})
+	root.AddCommand(newCheck(e), newDemo(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newVersion(e))
+	return root
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/afxlb/afxlb/internal/api"
+)
+
+func newStatus(e *env) *cobra.Command {
+	return reader(e, &cobra.Command{Use: "status", Short: "Show a running balancer at a glance"},
+		func(c *cobra.Command, a *api.Client) (api.Status, error) { return a.Status(c.Context()) }, printStatus)
+}
+
+func printStatus(w io.Writer, s api.Status) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(tw, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	state := s.State
+	if s.Reason != "" {
+		state += " (" + s.Reason + ")"
+	}
+	line("state", "%s", state)
+	line("version", "%s, pid %d, up %v", s.Version, s.PID, time.Since(s.Started).Round(time.Second))
+	line("config", "%s, generation %d", s.Config, s.Generation)
+	if s.Reload != "" {
+		line("last reload", "%s", s.Reload)
+	}
+	line("interface", "%s, driver %s, XDP %s, %s, poll %s", s.Interface, s.Driver, orDash(s.XDPMode), orDash(s.Bind), s.Poll)
+	if s.XDPMode == "generic" {
+		line("warning", "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
+	}
+	line("services", "%d of %d up", s.Services.Up, s.Services.Total)
+	line("backends", "%d of %d up", s.Backends.Up, s.Backends.Total)
+	f := s.Flows
+	line("flows", "%d of %d, %s", f.Flows, f.MaxFlows+f.MaxEmbryonic, classes(f.ByClass))
+	line("flow events", "%d new, %d expired, %d+%d evicted (established+embryonic)", f.Inserted, f.Expired, f.EvictedEstablished, f.EvictedEmbryonic)
+	tw.Flush()
+	fmt.Fprintln(w)
+	table(w, "QUEUE CPU RECEIVED FORWARDED REPLIED DROPPED SLOW-PATH BATCHES", func(row func(...any)) {
+		for _, k := range s.Workers {
+			cpu := "any"
+			if k.CPU >= 0 {
+				cpu = fmt.Sprint(k.CPU)
+			}
+			row(k.Queue, cpu, k.Received, k.Forwarded, k.Replied, k.Dropped, k.Misses, k.Batches)
+		}
+	})
+}
+
+func classes(by map[string]int) string {
+	var parts []string
+	for _, c := range []string{"tcp-syn", "tcp-established", "tcp-closing", "udp-new", "udp-established", "icmp"} {
+		if by[c] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", c, by[c]))
+		}
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

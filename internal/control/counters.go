@@ -1,0 +1,49 @@
+package control
+
+import (
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Counters returns every counter with its meaning: what the workers did with
+// each packet, what the steering program did before them, and what the kernel
+// could not hand over.
+func (c *Controller) Counters() []api.Counter {
+	in := c.engine.Info()
+	var list []api.Counter
+	add := func(group, name string, value uint64, help string) {
+		list = append(list, api.Counter{Group: group, Name: name, Value: value, Help: help})
+	}
+	add("packets", "received", in.Total.Received, "taken from the RX rings; the sum of the following")
+	for v := packet.Forwarded; v < packet.NumVerdicts; v++ {
+		add("packets", v.String(), in.Total.Verdicts[v], v.Help())
+	}
+	for r := range bpf.NumReasons {
+		add("steering", r.String(), in.Steering[r], r.Help())
+	}
+
+	var rxDropped, rxRingFull, fillEmpty, txInvalid, txDropped, again uint64
+	for _, w := range in.Workers {
+		rxDropped += w.Kernel.RxDropped
+		rxRingFull += w.Kernel.RxRingFull
+		fillEmpty += w.Kernel.FillRingEmpty
+		txInvalid += w.Kernel.TxInvalid
+		txDropped += w.Kernel.TxDropped
+		again += w.Kernel.Again
+	}
+	add("kernel", "rx-dropped", rxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
+	add("kernel", "rx-ring-full", rxRingFull, "dropped because a worker was slower than its queue")
+	add("kernel", "fill-ring-empty", fillEmpty, "times the kernel found no free frame")
+	add("kernel", "tx-invalid", txInvalid, "descriptors that the kernel refused; a defect if not 0")
+	add("kernel", "tx-dropped", txDropped, "dropped by the interface after the kernel had taken them")
+	add("kernel", "tx-again", again, "times the kernel wanted a pause before it took more")
+
+	s := &in.Flows
+	add("flows", "inserted", s.Inserted, "flows remembered")
+	add("flows", "expired", s.Expired, "flows forgotten because they were idle")
+	add("flows", "evicted-established", s.EvictedEstablished, "flows that made way because max-flows was reached")
+	add("flows", "evicted-embryonic", s.EvictedEmbryonic, "half-open flows that made way for newer ones")
+	add("flows", "clashes", s.Clashes, "flows refused because the backend's replies could not have been told apart")
+	return list
+}

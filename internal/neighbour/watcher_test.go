@@ -1,0 +1,234 @@
+package neighbour
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/internal/lab"
+	"github.com/afxlb/afxlb/internal/testutil"
+)
+
+// watched is a watcher on the balancer of a lab, with its changes.
+type watched struct {
+	*Watcher
+	t       *testing.T
+	lab     *lab.Lab
+	changes chan struct{}
+}
+
+func watch(t *testing.T) *watched {
+	t.Helper()
+	testutil.RequireRoot(t)
+	l, err := lab.New(lab.Options{Backends: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watched{t: t, lab: l, changes: make(chan struct{}, 1)}
+	err = l.Balancer.Do(func() (err error) {
+		w.Watcher, err = New(lab.Interface, zap.NewNop(), func() {
+			select {
+			case w.changes <- struct{}{}:
+			default:
+			}
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.Close()
+		if err := l.Close(); err != nil {
+			t.Errorf("close the lab: %v", err)
+		}
+		goleak.VerifyNone(t)
+	})
+	return w
+}
+
+// until waits for a snapshot that ok accepts, looking at each change.
+func (w *watched) until(what string, ok func(Snapshot) bool) Snapshot {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 15*time.Second)
+	defer cancel()
+	for {
+		s := w.Snapshot()
+		if ok(s) {
+			return s
+		}
+		select {
+		case <-w.changes:
+		case <-ctx.Done():
+			w.t.Fatalf("%s: never seen; last snapshot %+v", what, s)
+		}
+	}
+}
+
+// mac returns the MAC address of a host's interface.
+func mac(t *testing.T, h *lab.Host) [6]byte {
+	t.Helper()
+	l, err := h.Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [6]byte(l.Attrs().HardwareAddr)
+}
+
+func TestNextHopsAreResolved(t *testing.T) {
+	w := watch(t)
+	silent := lab.BackendAddr(99) // nobody has it
+	elsewhere := netip.MustParseAddr("203.0.113.1")
+	w.Set([]netip.Addr{lab.BackendAddr(0), lab.BackendAddr6(1), silent, elsewhere})
+	s := w.until("both backends", func(s Snapshot) bool {
+		return s.Hops[lab.BackendAddr(0)].Known && s.Hops[lab.BackendAddr6(1)].Known
+	})
+	for a, h := range map[netip.Addr]*lab.Host{lab.BackendAddr(0): w.lab.Backends[0], lab.BackendAddr6(1): w.lab.Backends[1]} {
+		if got, want := s.Hops[a], (Hop{OnLink: true, Via: a, Known: true, MAC: mac(t, h)}); got != want {
+			t.Errorf("hop to %v: %+v, want %+v", a, got, want)
+		}
+	}
+	if h := s.Hops[silent]; h.Known || !h.OnLink {
+		t.Errorf("hop to an address that nobody has: %+v", h)
+	}
+	if h := s.Hops[elsewhere]; h != (Hop{}) {
+		t.Errorf("hop to an address without a route: %+v", h)
+	}
+	if s.MAC != mac(t, w.lab.Balancer) || !s.LinkUp || s.Gone {
+		t.Errorf("interface: %+v", s)
+	}
+	has := map[netip.Addr]bool{}
+	for _, a := range s.Local {
+		has[a] = true
+	}
+	if !has[lab.BalancerAddr()] || !has[netip.MustParseAddr("127.0.0.1")] || has[lab.BackendAddr(0)] {
+		t.Errorf("local addresses %v", s.Local)
+	}
+}
+
+func TestMACChange(t *testing.T) {
+	w := watch(t)
+	a := lab.BackendAddr(0)
+	w.Set([]netip.Addr{a})
+	w.until("the backend", func(s Snapshot) bool { return s.Hops[a].Known })
+	// The backend moves, and says so as a failover pair would: the kernel sees its
+	// ARP request for the balancer.
+	want := net.HardwareAddr{2, 0, 0, 0, 0, 0x42}
+	h := w.lab.Backends[0]
+	l, err := h.Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Netlink().LinkSetHardwareAddr(l, want); err != nil {
+		t.Fatal(err)
+	}
+	// The change has emptied its own cache, so it asks for the balancer.
+	c, err := h.Dial(t.Context(), "udp", "10.0.0.1:9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the new MAC", func(s Snapshot) bool { return s.Hops[a].MAC == [6]byte(want) })
+}
+
+func TestGateway(t *testing.T) {
+	w := watch(t)
+	far := netip.MustParseAddr("203.0.113.7")
+	w.Set([]netip.Addr{far})
+	w.until("the address at all", func(s Snapshot) bool { _, ok := s.Hops[far]; return ok })
+	l, err := w.lab.Balancer.Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := &netlink.Route{
+		LinkIndex: l.Attrs().Index, Gw: lab.BackendAddr(1).AsSlice(),
+		Dst: &net.IPNet{IP: net.IPv4(203, 0, 113, 0), Mask: net.CIDRMask(24, 32)},
+	}
+	if err := w.lab.Balancer.Netlink().RouteAdd(route); err != nil {
+		t.Fatal(err)
+	}
+	s := w.until("the way by the gateway", func(s Snapshot) bool { return s.Hops[far].Known })
+	if got, want := s.Hops[far], (Hop{Via: lab.BackendAddr(1), Known: true, MAC: mac(t, w.lab.Backends[1])}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if err := w.lab.Balancer.Netlink().RouteDel(route); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the loss of the route", func(s Snapshot) bool { return s.Hops[far] == Hop{} })
+}
+
+func TestLinkAndAddresses(t *testing.T) {
+	w := watch(t)
+	h := w.lab.Balancer
+	l, err := h.Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	extra := netip.MustParseAddr("192.0.2.200")
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: extra.AsSlice(), Mask: net.CIDRMask(32, 32)}}
+	if err := h.Netlink().AddrAdd(l, addr); err != nil {
+		t.Fatal(err)
+	}
+	w.until("a new address", func(s Snapshot) bool {
+		for _, a := range s.Local {
+			if a == extra {
+				return true
+			}
+		}
+		return false
+	})
+	if err := h.Netlink().LinkSetDown(l); err != nil {
+		t.Fatal(err)
+	}
+	w.until("link down", func(s Snapshot) bool { return !s.LinkUp })
+	if err := h.Netlink().LinkSetUp(l); err != nil {
+		t.Fatal(err)
+	}
+	w.until("link up", func(s Snapshot) bool { return s.LinkUp })
+	if err := h.Netlink().LinkDel(l); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the interface's end", func(s Snapshot) bool { return s.Gone })
+}
+
+func TestNoSuchInterface(t *testing.T) {
+	testutil.RequireRoot(t)
+	if w, err := New("nosuch0", zap.NewNop(), func() {}); err == nil {
+		w.Close()
+		t.Error("a watcher for an interface that does not exist")
+	}
+	goleak.VerifyNone(t)
+}
+
+func TestEqual(t *testing.T) {
+	a := netip.MustParseAddr("10.0.0.1")
+	base := Snapshot{Ifindex: 2, LinkUp: true, Hops: map[netip.Addr]Hop{a: {Known: true}}, Local: []netip.Addr{a}}
+	same := base
+	same.Hops, same.Local = map[netip.Addr]Hop{a: {Known: true}}, []netip.Addr{a}
+	if !base.equal(&same) {
+		t.Error("equal snapshots differ")
+	}
+	for name, change := range map[string]func(*Snapshot){
+		"gone": func(s *Snapshot) { s.Gone = true }, "index": func(s *Snapshot) { s.Ifindex++ },
+		"link": func(s *Snapshot) { s.LinkUp = false }, "mac": func(s *Snapshot) { s.MAC[5]++ },
+		"hop":   func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a: {}} },
+		"hops":  func(s *Snapshot) { s.Hops = nil },
+		"other": func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a.Next(): {Known: true}} },
+		"local": func(s *Snapshot) { s.Local = []netip.Addr{a.Next()} }, "fewer": func(s *Snapshot) { s.Local = nil },
+	} {
+		other := base
+		change(&other)
+		if base.equal(&other) {
+			t.Errorf("%s: the change is not seen", name)
+		}
+	}
+}

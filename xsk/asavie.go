@@ -47,7 +47,7 @@ func openAsavie(c Config, ifindex int, flags uint16) (b bound, err error) {
 	undo.add(maps.unmap)
 	b.rings = rings
 	b.memory = lib.GetFrame(asavie.Desc{Addr: 0, Len: c.Frames * c.FrameSize})
-	b.ledger = plainLedger(c.Frames)
+	b.ledger, b.memfd = plainLedger(c.Frames), -1
 	b.close = undo.run
 	return b, nil
 }

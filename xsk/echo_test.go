@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ func swapMACs(p []byte) {
 // loop of the package comment, with a nap for idle moments.
 type echo struct {
 	socket *xsk.Socket
+	once   sync.Once
 	stop   chan struct{}
 	done   chan struct{}
 	each   func([]xsk.Desc) // called with each batch, if not nil
@@ -52,10 +54,16 @@ type echo struct {
 	bad    error            // first violation of the account, or unknown error
 }
 
-func startEcho(s *xsk.Socket, each func([]xsk.Desc)) *echo {
+func startEcho(t testing.TB, s *xsk.Socket, each func([]xsk.Desc)) *echo {
 	e := &echo{socket: s, stop: make(chan struct{}), done: make(chan struct{}), each: each, errs: map[error]int{}}
 	go e.run()
+	t.Cleanup(e.halt) // before the socket is closed, also when the test failed
 	return e
+}
+
+func (e *echo) halt() {
+	e.once.Do(func() { close(e.stop) })
+	<-e.done
 }
 
 func (e *echo) run() {
@@ -104,8 +112,7 @@ func (e *echo) note(err error) {
 // end stops the loop and fails the test if anything went wrong in it.
 func (e *echo) end(t testing.TB) {
 	t.Helper()
-	close(e.stop)
-	<-e.done
+	e.halt()
 	if e.bad != nil {
 		t.Errorf("%v; %+v", e.bad, e.socket.Account())
 	}
@@ -155,7 +162,7 @@ func TestEcho(t *testing.T) {
 		}
 		enter(t, sockets, s)
 		peer := rawSocket(t, v1)
-		e := startEcho(s, nil)
+		e := startEcho(t, s, nil)
 
 		const total = 20_000
 		const window = 64 // veth's own ring holds 256
@@ -185,6 +192,9 @@ func TestEcho(t *testing.T) {
 			received++
 		}
 		e.end(t)
+		if n, _, err := unix.Recvfrom(peer, buf, unix.MSG_DONTWAIT); err == nil {
+			t.Errorf("%d packets came back, and then one more: %x", total, buf[:n])
+		}
 		for number, times := range back {
 			if times != 1 {
 				t.Fatalf("packet %d came back %d times", number, times)

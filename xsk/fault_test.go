@@ -1,6 +1,7 @@
 package xsk_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"testing"
@@ -19,11 +20,11 @@ func TestFlap(t *testing.T) {
 		inNetns(t)
 		v0, v1 := addVeth(t, 1)
 		sockets := redirect(t, v0)
-		// As many frames as entries: each frame takes part.
+		// As many frames as the FILL ring has entries: each frame takes part.
 		s := open(t, xsk.Config{Interface: "v0", Driver: driver, Frames: 256, RingSize: 256})
 		enter(t, sockets, s)
 		peer := rawSocket(t, v1)
-		e := startEcho(s, nil)
+		e := startEcho(t, s, nil)
 		number := uint64(0)
 		exchange(t, peer, &number, 500)
 		for range 5 {
@@ -40,26 +41,61 @@ func TestFlap(t *testing.T) {
 		if e.errs[xsk.ErrGone] != 0 {
 			t.Error("a link that was only down was taken for gone")
 		}
+		settle(t, s)
 
-		// A send on a link that is down says so, and what is on the ring stays there.
-		must(t, netlink.LinkSetDown(v0))
-		var descs [4]xsk.Desc
-		s.Recycle()
-		for s.Allocate(descs[:1]) == 0 {
-			t.Skip("no free frame to send") // cannot be: settle below would fail
+		// The kernel has them all, too: each comes by within two turns of the ring.
+		seen := map[uint64]bool{}
+		e = startEcho(t, s, func(descs []xsk.Desc) {
+			for _, d := range descs {
+				seen[d.Addr/2048] = true
+			}
+		})
+		exchange(t, peer, &number, 2*256)
+		e.end(t)
+		if len(seen) != 256 {
+			t.Errorf("%d of 256 frames are in use after all", len(seen))
 		}
-		descs[0].Len = 60
-		if n := s.Transmit(descs[:1]); n != 1 {
+		settle(t, s)
+	})
+}
+
+// TestLinkDown: a send on a link that is down says so, without allocating an error
+// each time; what is on the ring stays there and leaves when the link is back.
+func TestLinkDown(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver xsk.Driver) {
+		inNetns(t)
+		v0, v1 := addVeth(t, 1)
+		peer := rawSocket(t, v1)
+		s := open(t, xsk.Config{Interface: "v0", Driver: driver, RingSize: 64})
+		must(t, netlink.LinkSetDown(v0))
+		var descs [40]xsk.Desc
+		s.Allocate(descs[:])
+		for i := range descs {
+			fillFrame(s.UMEM().Frame(descs[i])[:60], uint64(i))
+			descs[i].Len = 60
+		}
+		if n := s.Transmit(descs[:]); n != len(descs) {
 			t.Fatalf("transmitted %d", n)
 		}
-		if err := s.Flush(); !errors.Is(err, xsk.ErrLinkDown) {
+		if err := s.Flush(); !errors.Is(err, xsk.ErrLinkDown) || !errors.Is(err, unix.ENETDOWN) {
 			t.Errorf("flush on a link that is down: %v", err)
 		}
-		if n := s.Pending(); n != 1 {
-			t.Errorf("%d pending, want 1", n)
+		if n := testing.AllocsPerRun(100, func() { s.Flush() }); n != 0 {
+			t.Errorf("%v allocations a flush", n)
+		}
+		if n := s.Pending(); n != uint32(len(descs)) {
+			t.Errorf("%d pending, want %d", n, len(descs))
 		}
 		must(t, netlink.LinkSetUp(v0))
 		settle(t, s)
+		buf := make([]byte, 2048)
+		for i := range descs {
+			n, _, err := unix.Recvfrom(peer, buf, 0)
+			must(t, err)
+			if want := frame(uint64(i), 60); !bytes.Equal(buf[:n], want) {
+				t.Fatalf("packet %d: %x, want %x", i, buf[:n], want)
+			}
+		}
 	})
 }
 
@@ -77,10 +113,15 @@ func exchange(t *testing.T, peer int, number *uint64, n int) {
 	t.Helper()
 	buf := make([]byte, 2048)
 	for range n {
-		must(t, unix.Send(peer, frame(*number, 60), 0))
+		// A packet socket tells once that its link was down, in whatever call is next.
+		err := unix.Send(peer, frame(*number, 60), 0)
+		if errors.Is(err, unix.ENETDOWN) {
+			err = unix.Send(peer, frame(*number, 60), 0)
+		}
+		must(t, err)
 		for {
 			_, _, err := unix.Recvfrom(peer, buf, 0)
-			if errors.Is(err, unix.ENETDOWN) { // left over from when it was down
+			if errors.Is(err, unix.ENETDOWN) {
 				continue
 			}
 			if err != nil {
@@ -209,17 +250,21 @@ func clog(t *testing.T, l netlink.Link) (free func()) {
 	must(t, netlink.LinkAdd(bridge))
 	port := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "w0"}, PeerName: "w1"}
 	must(t, netlink.LinkAdd(port))
-	must(t, netlink.LinkSetMaster(l, bridge))
-	must(t, netlink.LinkSetMaster(port, bridge))
 	for _, name := range []string{"br0", "w0", "w1"} {
 		must(t, netlink.LinkSetUp(linkByName(t, name)))
+	}
+	// A port that is up already forwards as soon as it joins.
+	for _, port := range []netlink.Link{l, port} {
+		waitUp(t, port)
+		must(t, netlink.LinkSetMaster(port, bridge))
 	}
 	queue := &netlink.Tbf{
 		QdiscAttrs: netlink.QdiscAttrs{
 			LinkIndex: linkByName(t, "w0").Attrs().Index,
 			Handle:    netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT,
 		},
-		Rate: 1, Limit: 64 << 20, Buffer: 1 << 30, // bytes a second, bytes, ticks
+		Rate: 100, Limit: 64 << 20, // bytes a second, bytes
+		Buffer: 1 << 26, // ticks of 64 ns, about 4 s: the most that sch_tbf takes
 	}
 	must(t, netlink.QdiscAdd(queue))
 	return func() { must(t, netlink.QdiscDel(queue)) }

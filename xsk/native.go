@@ -21,16 +21,16 @@ func openNative(c Config, ifindex int, flags uint16) (b bound, err error) {
 	// of one that it passes the descriptor to. MAP_POPULATE: the pages come from the
 	// NUMA node of the calling thread, which should be the one that will use them.
 	size := int(c.Frames) * int(c.FrameSize)
-	fd, err := unix.MemfdCreate("afxlb-umem", unix.MFD_CLOEXEC)
+	b.memfd, err = unix.MemfdCreate("afxlb-umem", unix.MFD_CLOEXEC)
 	if err != nil {
 		return b, fmt.Errorf("create memfd: %w", err)
 	}
-	undo.add(func() error { return unix.Close(fd) })
+	undo.add(func() error { return unix.Close(b.memfd) })
 	total := size + ledgerSize(c.Frames)
-	if err := unix.Ftruncate(fd, int64(total)); err != nil {
+	if err := unix.Ftruncate(b.memfd, int64(total)); err != nil {
 		return b, fmt.Errorf("size memfd to %d bytes: %w", total, err)
 	}
-	memory, err := unix.Mmap(fd, 0, total, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	memory, err := unix.Mmap(b.memfd, 0, total, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		return b, fmt.Errorf("map UMEM of %d bytes: %w", total, err)
 	}

@@ -76,6 +76,20 @@ func linkByName(t testing.TB, name string) netlink.Link {
 	return l
 }
 
+// waitUp waits for a link's carrier, which the kernel tells of with some delay.
+func waitUp(t testing.TB, l netlink.Link) {
+	t.Helper()
+	updates, stop := make(chan netlink.LinkUpdate), make(chan struct{})
+	defer close(stop)
+	must(t, netlink.LinkSubscribeWithOptions(updates, stop, netlink.LinkSubscribeOptions{ListExisting: true}))
+	for u := range updates {
+		if u.Attrs().Name == l.Attrs().Name && u.Attrs().OperState == netlink.OperUp {
+			return
+		}
+	}
+	t.Fatalf("%s did not come up", l.Attrs().Name)
+}
+
 // redirect attaches the smallest steering program to a link,
 //
 //	return bpf_redirect_map(&sockets, ctx->rx_queue_index, XDP_PASS)

@@ -16,6 +16,7 @@ type opener func(c Config, ifindex int, flags uint16) (bound, error)
 type bound struct {
 	fd             int
 	memory, ledger []byte
+	memfd          int // that both are in; or -1
 	rings          Rings
 	close          func() error // takes everything back
 }
@@ -70,6 +71,7 @@ func Open(c Config) (*Socket, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close())
 	}
 	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize)
+	umem.fd = b.memfd
 	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
 	s.Recycle()
 	return s, nil

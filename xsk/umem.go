@@ -20,6 +20,7 @@ type Desc struct {
 type UMEM struct {
 	memory []byte // the frames
 	shift  uint   // log2 of the frame size
+	fd     int    // of the memfd with frames and ledger, for a successor; or -1
 	ledger
 }
 
@@ -68,6 +69,7 @@ func alignUp(n, to int) int { return (n + to - 1) &^ (to - 1) }
 func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32) *UMEM {
 	u := &UMEM{
 		memory: memory[:uint64(frames)*uint64(frameSize)],
+		fd:     -1,
 		shift:  uint(bits.TrailingZeros32(frameSize)),
 		ledger: ledgerAt(ledgerMemory, frames),
 	}

@@ -173,16 +173,14 @@ func newEngineConfig(cfg *config.Config) (engine.Config, error) {
 func newLog(e *env, l config.Log) *zap.Logger {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.ISO8601TimeEncoder
-	encoder := zapcore.NewConsoleEncoder(enc)
-	if l.Format == "json" {
-		encoder = zapcore.NewJSONEncoder(enc)
-	} else {
+	newEncoder := zapcore.NewJSONEncoder
+	if l.Format == "console" {
 		enc.EncodeLevel = zapcore.CapitalLevelEncoder
-		encoder = zapcore.NewConsoleEncoder(enc)
+		newEncoder = zapcore.NewConsoleEncoder
 	}
 	level, err := zapcore.ParseLevel(l.Level)
 	if err != nil {
 		level = zapcore.InfoLevel // config has checked it
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(e.stderr)), level))
+	return zap.New(zapcore.NewCore(newEncoder(enc), zapcore.Lock(zapcore.AddSync(e.stderr)), level))
 }

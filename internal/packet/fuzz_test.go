@@ -191,7 +191,7 @@ func fuzzRewrite(t *testing.T, data []byte, p *packet.Packet, dst bool, addr pac
 // off, 0 when they are right, modulo 65535.
 func residues(b []byte, p *packet.Packet) (ip, l4 uint16) {
 	header, payload := b[p.L3:p.L4], b[p.L4:p.End]
-	addresses := header[8:]
+	var addresses []byte
 	if p.IPv6 {
 		addresses = header[8:40]
 	} else {

@@ -40,8 +40,9 @@ func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
 	if martianIPv6(&p.Key.Src, &p.Key.Dst) {
 		return DropMartian
 	}
-	next, header, v := h[6], ipv6Len, Pending
+	next, header := h[6], ipv6Len
 	if isExtension(next) {
+		var v Verdict
 		if next, header, v = skipExtensions(ip[:end], next); v != Pending {
 			return v
 		}

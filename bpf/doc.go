@@ -76,7 +76,7 @@
 //
 // # Requirements
 //
-// Linux 5.12: it has BPF links for XDP (5.9), and global functions that take a
-// pointer (5.12), which keep the verifier's work small. CAP_BPF, CAP_NET_ADMIN and
+// Linux 5.12, by what is used: BPF links for XDP (5.9), and a global function that
+// takes a pointer (5.12), which keeps the verifier's work small. CAP_BPF, CAP_NET_ADMIN and
 // CAP_PERFMON, the last one for packet pointers with a variable offset.
 package bpf

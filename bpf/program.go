@@ -10,11 +10,11 @@ import (
 )
 
 // Config sizes a program's maps. The zero value is good for most machines: a
-// limit costs little before it is used (16 bytes an address or port).
+// limit costs little before it is used (32 bytes an address or port).
 type Config struct {
 	Queues    int // RX queues that can have a socket: 0 to Queues-1; 0 means 1024
 	Addresses int // service, backend and local addresses together; 0 means 65536
-	Ports     int // port blocks of the services, and as many of the backends; 0 means 262144
+	Ports     int // port blocks of the services, and as many of the backends; 0 means 65536
 }
 
 // Program is the steering program and its maps in the kernel. Counters may be
@@ -40,7 +40,7 @@ func Load(c Config) (*Program, error) {
 	}
 	c.Queues = orDefault(c.Queues, 1024)
 	c.Addresses = orDefault(c.Addresses, 1<<16)
-	c.Ports = orDefault(c.Ports, 1<<18)
+	c.Ports = orDefault(c.Ports, 1<<16)
 
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, fmt.Errorf("raise the limit on locked memory (needs CAP_SYS_RESOURCE before Linux 5.11): %w", err)

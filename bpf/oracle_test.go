@@ -70,7 +70,7 @@ func etherType(frame []byte) (uint16, []byte) {
 
 func readIP(etherType uint16, b []byte) (oraclePacket, bool) {
 	p := oraclePacket{etherType: etherType}
-	first := true
+	var first bool
 	switch {
 	case etherType == 0x0800 && len(b) >= 20 && b[0]>>4 == 4:
 		p.src, _ = netip.AddrFromSlice(b[12:16])

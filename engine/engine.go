@@ -149,8 +149,8 @@ func attachModes(m xsk.Mode) []bpf.AttachMode {
 }
 
 const (
-	expireEvery = 50 * time.Millisecond
-	expireLimit = 16384 // records a tick: 300 k a second, above what a SYN flood can insert and time out
+	expireEvery = 100 * time.Millisecond
+	expireLimit = 32768 // records a tick: 300 k a second, above what a SYN flood can insert and time out
 )
 
 // Run works until ctx ends, and then returns nil, or until the interface is gone.

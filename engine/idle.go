@@ -14,7 +14,7 @@ const (
 	spinTime = 50 * time.Microsecond
 	// sleepTime bounds a sleep, and with it how long a stop may take. A packet
 	// ends the sleep at once.
-	sleepTime = 100 * time.Millisecond
+	sleepTime = 250 * time.Millisecond
 	// retryTime is the sleep while frames wait for the link or for the kernel.
 	retryTime = 10 * time.Millisecond
 	// checkEvery is how many empty polls pass between two looks at the clock.

@@ -35,7 +35,12 @@ func openAsavie(c Config, ifindex int, flags uint16) (b bound, err error) {
 	if err != nil {
 		return b, err
 	}
-	undo.add(func() error { return unmapSocket(inode) })
+	undo.add(func() error {
+		if err := unmapSocket(inode); err != nil {
+			return fmt.Errorf("the queue stays bound until this process ends: %w", err)
+		}
+		return nil
+	})
 
 	rings, maps, err := mapRings(b.fd, c.RingSize)
 	if errors.Is(err, unix.EBUSY) {

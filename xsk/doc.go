@@ -42,8 +42,8 @@
 //   - [DriverAsavie] lets github.com/asavie/xdp v0.3.3 make the socket and then maps
 //     the rings a second time, which needs Linux 6.4. That library's Close leaves
 //     its own ring maps behind, and with them the queue bound until the process
-//     ends; [Socket.Close] finds them in /proc/self/maps and takes them away. Where
-//     /proc is not mounted it cannot, says so, and the next Open gives [ErrBusy].
+//     ends; [Socket.Close] finds them in /proc/self/maps and takes them away, so
+//     that the queue is free as with the other driver. Without /proc it does not open.
 //
 // Package xsktest has a kernel's part of the rings in plain memory, for tests and
 // benchmarks without root.

@@ -91,7 +91,7 @@ func (g *generator) run(t *testing.T) {
 	var window [128]xsk.Desc
 	n := s.Allocate(window[:])
 	received := uint64(0)
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(2 * time.Minute)
 	want := make([]byte, 2048)
 	for received < g.total {
 		g.send(t, window[:n])

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket is an AF_XDP socket bound to one queue of one interface, with its UMEM. One
-// goroutine owns it; only Statistics, Info, FD and Close's effect on them are for any.
+// Socket is an AF_XDP socket bound to one queue of one interface, with its UMEM. It
+// belongs to one goroutine; only Statistics, Info and FD are for any.
 type Socket struct {
 	// Set before first use, read only.
 	name   string // "queue 0 of eth0", for errors
@@ -51,9 +51,13 @@ func newSocket(name string, info Info, fd int, umem *UMEM, r Rings, release func
 	}
 }
 
-// FD returns the socket's file descriptor, for the XSKMAP of an XDP program. It stays
-// the socket's.
-func (s *Socket) FD() int { return s.fd }
+// FD returns the socket's file descriptor, for the XSKMAP of an XDP program; -1 after
+// Close. It stays the socket's.
+func (s *Socket) FD() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fd
+}
 
 // Info returns what was opened.
 func (s *Socket) Info() Info { return s.info }
@@ -73,16 +77,16 @@ func (s *Socket) Receive(descs []Desc) int {
 	}
 	k := uint32(0)
 	for range n {
-		d := s.rx.get()
-		if !s.umem.move(d.Addr, filled, held) {
-			s.counters.strays.Add(1) // not a frame that we gave: never happens
-			continue
+		if d := s.rx.get(); s.umem.move(d.Addr, filled, held) {
+			descs[k] = d
+			k++
 		}
-		descs[k] = d
-		k++
 	}
 	s.rx.consumed()
 	s.umem.counted(k, filled, held)
+	if k != n {
+		s.counters.strays.Add(uint64(n - k)) // not frames that we gave: never happens
+	}
 	return int(k)
 }
 
@@ -99,9 +103,9 @@ func (s *Socket) Transmit(descs []Desc) int {
 		return 0
 	}
 	sent := uint32(0)
-	for _, d := range descs[:n] {
+	for i, d := range descs[:n] {
 		if !s.umem.sendable(d) {
-			s.umem.putBack(d.Addr, held)
+			s.discard(descs[i : i+1])
 			s.counters.refused.Add(1)
 			continue
 		}
@@ -120,11 +124,21 @@ func (s *Socket) Transmit(descs []Desc) int {
 // Release gives held frames back to the free list. A frame that is not held is refused
 // and counted.
 func (s *Socket) Release(descs []Desc) {
+	if n := s.discard(descs); n != len(descs) {
+		s.counters.refused.Add(uint64(len(descs) - n))
+	}
+}
+
+// discard moves the frames that are held to the free list, and returns how many were.
+func (s *Socket) discard(descs []Desc) int {
+	n := 0
 	for _, d := range descs {
-		if !s.umem.putBack(d.Addr, held) {
-			s.counters.refused.Add(1)
+		if s.umem.putBack(d.Addr, held) {
+			n++
 		}
 	}
+	s.umem.count[held] -= uint32(n)
+	return n
 }
 
 // Allocate takes up to len(descs) frames off the free list, for packets that were not
@@ -132,8 +146,8 @@ func (s *Socket) Release(descs []Desc) {
 // front; Len is all the room behind, which is the caller's to cut.
 func (s *Socket) Allocate(descs []Desc) int {
 	n := min(uint32(len(descs)), s.umem.count[free])
-	for i := range descs[:n] {
-		descs[i] = Desc{Addr: s.umem.takeFree(held) + headroom, Len: s.umem.FrameSize() - headroom}
+	for i, frame := range s.umem.takeFree(n, held) {
+		descs[i] = Desc{Addr: uint64(frame)<<s.umem.shift + headroom, Len: s.umem.FrameSize() - headroom}
 	}
 	return int(n)
 }
@@ -143,8 +157,8 @@ func (s *Socket) Allocate(descs []Desc) int {
 func (s *Socket) Recycle() {
 	s.reclaim()
 	if n := s.fill.room(s.umem.count[free]); n != 0 {
-		for range n {
-			s.fill.put(s.umem.takeFree(filled))
+		for _, frame := range s.umem.takeFree(n, filled) {
+			s.fill.put(uint64(frame) << s.umem.shift)
 		}
 		s.fill.publish()
 	}
@@ -161,12 +175,17 @@ func (s *Socket) reclaim() {
 	if n == 0 {
 		return
 	}
+	k := uint32(0)
 	for range n {
-		if !s.umem.putBack(s.completion.get(), transmit) {
-			s.counters.strays.Add(1)
+		if s.umem.putBack(s.completion.get(), transmit) {
+			k++
 		}
 	}
 	s.completion.consumed()
+	s.umem.count[transmit] -= k
+	if k != n {
+		s.counters.strays.Add(uint64(n - k)) // not frames that we gave: never happens
+	}
 }
 
 // Pending returns how many descriptors on the TX ring the kernel has not taken yet: 0

@@ -132,22 +132,27 @@ func (u *UMEM) counted(n uint32, from, to hand) {
 	u.count[to] += n
 }
 
-// putBack moves the frame at addr to the free list and counts it.
+// putBack moves the frame at addr to the free list and counts it there; the caller
+// takes it off the other count, once a batch. Small enough to be inlined, just so.
 func (u *UMEM) putBack(addr uint64, from hand) bool {
-	if !u.move(addr, from, free) {
-		return false
+	ok := u.move(addr, from, free)
+	if ok {
+		u.stack[u.count[free]] = uint32(addr >> u.shift)
+		u.count[free]++
 	}
-	u.stack[u.count[free]] = uint32(addr >> u.shift)
-	u.counted(1, from, free)
-	return true
+	return ok
 }
 
-// takeFree moves a frame from the free list and counts it. The list must not be empty.
-func (u *UMEM) takeFree(to hand) (addr uint64) {
-	i := u.stack[u.count[free]-1]
-	u.hands[i] = to
-	u.counted(1, free, to)
-	return uint64(i) << u.shift
+// takeFree moves n frames, the last that were put back, from the free list, which must
+// have so many, and counts them. It returns their numbers, good until the next putBack.
+func (u *UMEM) takeFree(n uint32, to hand) []uint32 {
+	top := u.count[free]
+	taken := u.stack[top-n : top]
+	for _, i := range taken {
+		u.hands[i] = to
+	}
+	u.counted(n, free, to)
+	return taken
 }
 
 // sendable reports whether the kernel would take d (xskq_cons_is_valid_desc of

@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +60,7 @@ func TestLedger(t *testing.T) {
 		for range rapid.IntRange(0, 100).Draw(t, "steps") {
 			switch to := hand(rapid.IntRange(0, int(numHands)-1).Draw(t, "to")); {
 			case rapid.Bool().Draw(t, "take") && u.count[free] > 0:
-				i := u.takeFree(filled) >> 12
+				i := uint64(u.takeFree(1, filled)[0])
 				if model[i] != free {
 					t.Fatalf("frame %d was on the free list, and in hand %d", i, model[i])
 				}
@@ -70,7 +71,9 @@ func TestLedger(t *testing.T) {
 				valid := addr>>12 < uint64(frames) && model[addr>>12] == from
 				var moved bool
 				if to == free {
-					moved = u.putBack(addr, from)
+					if moved = u.putBack(addr, from); moved {
+						u.count[from]--
+					}
 				} else if moved = u.move(addr, from, to); moved {
 					u.counted(1, from, to)
 				}
@@ -91,7 +94,7 @@ func TestLedger(t *testing.T) {
 		}
 		// The free list holds each free frame once.
 		for u.count[free] > 0 {
-			i := u.takeFree(held) >> 12
+			i := uint64(u.takeFree(1, held)[0])
 			if model[i] != free {
 				t.Fatalf("frame %d on the free list, and in hand %d", i, model[i])
 			}
@@ -104,17 +107,15 @@ func TestLedger(t *testing.T) {
 // next.
 func TestLastInFirstOut(t *testing.T) {
 	u := testUMEM(8, 2048)
-	var addrs []uint64
-	for range 8 {
-		addrs = append(addrs, u.takeFree(held))
+	if got := u.takeFree(2, held); !slices.Equal(got, []uint32{1, 0}) {
+		t.Errorf("first out are %d, want 0 and 1", got)
 	}
-	if addrs[0] != 0 || addrs[7] != 7*2048 {
-		t.Errorf("first out %#x, last %#x", addrs[0], addrs[7])
+	u.takeFree(6, held)
+	for i := range uint64(5) {
+		u.putBack(i*2048, held)
 	}
-	u.putBack(addrs[2], held)
-	u.putBack(addrs[5], held)
-	if got := u.takeFree(held); got != addrs[5] {
-		t.Errorf("got %#x, want the last in, %#x", got, addrs[5])
+	if got := u.takeFree(3, held); !slices.Equal(got, []uint32{2, 3, 4}) {
+		t.Errorf("got %d, want the last in, 2 to 4", got)
 	}
 }
 
@@ -140,8 +141,10 @@ func TestSuccessor(t *testing.T) {
 		defer unix.Munmap(maps[i])
 	}
 	u := newUMEM(maps[0][:frames*size], maps[0][frames*size:], frames, size)
-	a, b, c := u.takeFree(filled), u.takeFree(held), u.takeFree(held)
+	take := func(to hand) uint64 { return uint64(u.takeFree(1, to)[0]) * size }
+	a, b, c := take(filled), take(held), take(held)
 	u.putBack(b, held)
+	u.count[held]--
 	copy(u.Frame(Desc{Addr: c, Len: 5}), "hello")
 
 	next := ledgerAt(maps[1][frames*size:], frames)

@@ -26,7 +26,7 @@ type ringMaps [][]byte
 // net/xdp/xsk.c).
 func mapRings(fd int, size uint32) (r Rings, maps ringMaps, err error) {
 	var off unix.XDPMmapOffsets
-	if _, err := getXDPOption(fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&off), unsafe.Sizeof(off)); err != nil {
+	if err := getXDPOption(fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&off), unsafe.Sizeof(off)); err != nil {
 		return r, nil, fmt.Errorf("ring offsets: %w", err)
 	}
 	defer func() {
@@ -116,7 +116,7 @@ func registerUMEM(fd int, memory []byte, frameSize uint32) error {
 func getStatistics(fd int) (KernelStatistics, error) {
 	// Zero where the kernel is older than a field.
 	var k unix.XDPStatistics
-	if _, err := getXDPOption(fd, unix.XDP_STATISTICS, unsafe.Pointer(&k), unsafe.Sizeof(k)); err != nil {
+	if err := getXDPOption(fd, unix.XDP_STATISTICS, unsafe.Pointer(&k), unsafe.Sizeof(k)); err != nil {
 		return KernelStatistics{}, err
 	}
 	return KernelStatistics{
@@ -132,18 +132,20 @@ func getStatistics(fd int) (KernelStatistics, error) {
 // isZeroCopy reads XDP_OPTIONS.
 func isZeroCopy(fd int) (bool, error) {
 	var flags uint32
-	_, err := getXDPOption(fd, unix.XDP_OPTIONS, unsafe.Pointer(&flags), unsafe.Sizeof(flags))
+	err := getXDPOption(fd, unix.XDP_OPTIONS, unsafe.Pointer(&flags), unsafe.Sizeof(flags))
 	return flags&unix.XDP_OPTIONS_ZEROCOPY != 0, err
 }
 
-func getXDPOption(fd, option int, p unsafe.Pointer, size uintptr) (uintptr, error) {
+// getXDPOption reads an option into the struct of size bytes at p. An older kernel may
+// know fewer of its fields, and leaves the others alone.
+func getXDPOption(fd, option int, p unsafe.Pointer, size uintptr) error {
 	length := uint32(size)
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_XDP, uintptr(option),
 		uintptr(p), uintptr(unsafe.Pointer(&length)), 0)
 	if errno != 0 {
-		return 0, errno
+		return errno
 	}
-	return uintptr(length), nil
+	return nil
 }
 
 // unmapRange removes the mapping at the addresses from start to end, which Go never

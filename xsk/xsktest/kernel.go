@@ -28,19 +28,20 @@ type Kernel struct {
 
 	down, gone atomic.Bool
 	lastError  atomic.Uint32
-	stats      struct{ rxDropped, rxRingFull, fillEmpty, txEmpty, wakes, sent atomic.Uint64 }
+	stats      struct{ rxDropped, rxRingFull, fillEmpty, txEmpty, wakes atomic.Uint64 }
 
-	mu       sync.Mutex // the rest: what sends, completes and tells
-	txCons   uint32
-	cqProd   uint32
-	inFlight []uint64 // taken and not completed, oldest first
-	hold     bool
-	record   bool
-	sent     [][]byte
-	budget   int
-	answers  []unix.Errno
-	drops    int
-	err      error
+	mu        sync.Mutex // the rest: what sends, completes and tells
+	txCons    uint32
+	cqProd    uint32
+	inFlight  []uint64 // taken and not completed, oldest first
+	hold      bool
+	record    bool
+	sent      [][]byte
+	sentCount uint64
+	budget    int
+	answers   []unix.Errno
+	drops     int
+	err       error
 }
 
 // owner is who has a frame, as far as the kernel can know.

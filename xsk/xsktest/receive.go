@@ -67,7 +67,6 @@ func (k *Kernel) takeFrame() bool {
 	}
 	addr := ring.Entries[k.fillCons&uint32(len(ring.Entries)-1)]
 	k.fillCons++
-	ring.Consumer.Store(k.fillCons)
 	size := uint64(k.socket.UMEM().FrameSize())
 	i := addr / size
 	if i >= uint64(len(k.owners)) || k.owners[i] != theirs {
@@ -97,6 +96,7 @@ func (k *Kernel) Publish() {
 	if k.rings.RX.Producer.Load() == k.rxProd {
 		return
 	}
+	k.rings.Fill.Consumer.Store(k.fillCons)
 	k.rings.RX.Producer.Store(k.rxProd)
 	k.wake()
 }

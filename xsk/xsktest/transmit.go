@@ -18,7 +18,11 @@ func (k *Kernel) Sent() [][]byte {
 }
 
 // SentCount returns how many packets were sent in all.
-func (k *Kernel) SentCount() uint64 { return k.stats.sent.Load() }
+func (k *Kernel) SentCount() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.sentCount
+}
 
 // Record says whether Sent keeps copies: yes from the start. Without, sending does not
 // allocate.
@@ -77,42 +81,43 @@ func (k *Kernel) Transmit() unix.Errno {
 
 // transmit is __xsk_generic_xmit.
 func (k *Kernel) transmit() unix.Errno {
+	errno := k.takeTX()
+	k.rings.TX.Consumer.Store(k.txCons)
+	if !k.hold {
+		k.complete(len(k.inFlight))
+	}
+	return errno
+}
+
+// takeTX takes packets off the TX ring until something ends it.
+func (k *Kernel) takeTX() unix.Errno {
 	ring := k.rings.TX
-	mask := uint32(len(ring.Entries) - 1)
-	taken := 0
-	for ring.Producer.Load() != k.txCons {
-		if taken == k.budget || k.completionRoom() == 0 {
+	end, start := ring.Producer.Load(), k.txCons
+	room := uint32(k.completionRoom())
+	for k.txCons != end {
+		if n := k.txCons - start; n == uint32(k.budget) || n == room {
 			return unix.EAGAIN
 		}
-		d := ring.Entries[k.txCons&mask]
+		d := ring.Entries[k.txCons&uint32(len(ring.Entries)-1)]
+		k.txCons++
 		if !k.accept(d) {
 			return 0 // as the kernel does: skipped, and none the wiser
 		}
 		k.inFlight = append(k.inFlight, d.Addr)
-		k.txCons++
-		ring.Consumer.Store(k.txCons)
-		taken++
-		dropped := k.drops > 0
-		if dropped {
+		if k.drops > 0 {
 			k.drops--
-		} else {
-			k.stats.sent.Add(1)
-			if k.record {
-				k.sent = append(k.sent, append([]byte(nil), k.socket.UMEM().Frame(d)...))
-			}
-		}
-		if !k.hold {
-			k.complete(len(k.inFlight))
-		}
-		if dropped {
 			return unix.EBUSY
+		}
+		k.sentCount++
+		if k.record {
+			k.sent = append(k.sent, append([]byte(nil), k.socket.UMEM().Frame(d)...))
 		}
 	}
 	k.stats.txEmpty.Add(1)
 	return 0
 }
 
-// accept checks a descriptor and takes its frame; a bad one is skipped and told of.
+// accept checks a descriptor and takes its frame; it tells of a bad one.
 func (k *Kernel) accept(d xsk.Desc) bool {
 	size := uint64(k.socket.UMEM().FrameSize())
 	i := d.Addr / size
@@ -131,8 +136,6 @@ func (k *Kernel) accept(d xsk.Desc) bool {
 		return true
 	}
 	k.breachLocked(fmt.Errorf("TX ring: descriptor %+v: %s", d, bad))
-	k.txCons++
-	k.rings.TX.Consumer.Store(k.txCons)
 	return false
 }
 

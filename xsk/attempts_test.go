@@ -1,0 +1,141 @@
+package xsk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestAttempts plays drivers with and without zero-copy to Open's search for the best
+// bind flags.
+func TestAttempts(t *testing.T) {
+	const (
+		nw = unix.XDP_USE_NEED_WAKEUP
+		zc = unix.XDP_ZEROCOPY | nw
+		cp = unix.XDP_COPY | nw
+	)
+	defer SetBindPauses(0, 0)()
+	busy, unsupported := unix.EBUSY, unix.EOPNOTSUPP
+	for _, test := range []struct {
+		name    string
+		mode    Mode
+		answers []error // of bind; then success
+		flags   []uint16
+		why     string
+		err     error
+	}{
+		{"auto, zero-copy works", ModeAuto, nil, []uint16{zc}, "", nil},
+		{"auto, only copy", ModeAuto, []error{unsupported}, []uint16{zc, cp}, "bind: operation not supported", nil},
+		{"auto, nothing works", ModeAuto, []error{unsupported, unix.EINVAL}, []uint16{zc, cp}, "", unix.EINVAL},
+		{"zero-copy", ModeZeroCopy, nil, []uint16{zc}, "", nil},
+		{"zero-copy, unsupported", ModeZeroCopy, []error{unsupported}, []uint16{zc}, "", unsupported},
+		{"copy", ModeCopy, nil, []uint16{cp}, "", nil},
+		{"generic", ModeGeneric, nil, []uint16{cp}, "", nil},
+		{"busy for a moment", ModeAuto, []error{busy, busy}, []uint16{zc, zc, zc}, "", nil},
+		{"busy, then only copy", ModeAuto, []error{busy, unsupported}, []uint16{zc, zc, cp}, "bind: operation not supported", nil},
+		{"busy for good", ModeAuto, []error{busy, busy, busy, busy}, []uint16{zc, zc, zc}, "", busy},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var tried []uint16
+			openers["stub"] = func(c Config, ifindex int, flags uint16) (bound, error) {
+				tried = append(tried, flags)
+				if len(tried) <= len(test.answers) {
+					return bound{}, fmt.Errorf("bind: %w", test.answers[len(tried)-1])
+				}
+				return bound{fd: 7}, nil
+			}
+			defer delete(openers, "stub")
+			b, why, err := bindPatiently(Config{Driver: "stub", Mode: test.mode}, 1)
+			if !errors.Is(err, test.err) || (err == nil) != (b.fd == 7) {
+				t.Errorf("fd %d, error %v, want %v", b.fd, err, test.err)
+			}
+			if !slices.Equal(tried, test.flags) {
+				t.Errorf("bound with flags %#x, want %#x", tried, test.flags)
+			}
+			if err == nil && why != test.why {
+				t.Errorf("why copy: %q, want %q", why, test.why)
+			}
+		})
+	}
+}
+
+// stubKernel answers as it is told.
+type stubKernel struct{ send, err unix.Errno }
+
+func (k *stubKernel) Send() unix.Errno                      { return k.send }
+func (k *stubKernel) Error() unix.Errno                     { return k.err }
+func (k *stubKernel) Wake()                                 {}
+func (k *stubKernel) Poll(time.Duration) bool               { return false }
+func (k *stubKernel) Statistics() (KernelStatistics, error) { return KernelStatistics{}, unix.EIO }
+
+// TestUnbound: ENXIO is the end in copy mode, and in zero-copy mode only if the
+// interface was removed; otherwise the driver is resetting.
+func TestUnbound(t *testing.T) {
+	for _, test := range []struct {
+		mode Mode
+		err  unix.Errno // SO_ERROR
+		want error
+	}{
+		{ModeCopy, 0, ErrGone},
+		{ModeCopy, unix.ENETDOWN, ErrGone},
+		{ModeZeroCopy, 0, ErrLinkDown},
+		{ModeZeroCopy, unix.ENETDOWN, ErrGone},
+	} {
+		k := &stubKernel{send: unix.ENXIO, err: test.err}
+		rings := Rings{NewRing[uint64](8), NewRing[Desc](8), NewRing[Desc](8), NewRing[uint64](8)}
+		rings.TX.Flags.Store(flagNeedWakeup)
+		s, err := NewFake(16, 2048, rings, k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.info.Mode = test.mode
+		var d [1]Desc
+		s.Allocate(d[:])
+		s.Transmit(d[:])
+		if err := s.Flush(); !errors.Is(err, test.want) {
+			t.Errorf("%s, SO_ERROR %v: %v, want %v", test.mode, test.err, err, test.want)
+		}
+		// A driver that was only resetting sends again.
+		k.send = 0
+		rings.TX.Consumer.Store(1)
+		if err := s.Flush(); (err != nil) != (test.want == ErrGone) {
+			t.Errorf("%s, SO_ERROR %v, then well again: %v", test.mode, test.err, err)
+		}
+		if _, err := s.Statistics(); !errors.Is(err, unix.EIO) {
+			t.Errorf("statistics: %v, want the kernel's error", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestStrays: a frame that the kernel did not have is not taken from it.
+func TestStrays(t *testing.T) {
+	rings := Rings{NewRing[uint64](8), NewRing[Desc](8), NewRing[Desc](8), NewRing[uint64](8)}
+	s, err := NewFake(16, 2048, rings, &stubKernel{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := s.Account() // frames 0 to 7 are filled, 8 to 15 free
+	copy(rings.RX.Entries, []Desc{{Addr: 8 * 2048, Len: 1}, {Addr: 256, Len: 2}, {Addr: 16 * 2048, Len: 3}, {Addr: 300, Len: 4}})
+	rings.RX.Producer.Store(4)
+	var descs [8]Desc
+	if n := s.Receive(descs[:]); n != 1 || descs[0] != (Desc{Addr: 256, Len: 2}) {
+		t.Errorf("received %d, first %+v; want the one that was filled", n, descs[0])
+	}
+	want.Filled, want.Held = want.Filled-1, 1
+	copy(rings.Completion.Entries, []uint64{256, 0, 8 * 2048, ^uint64(0)})
+	rings.Completion.Producer.Store(4)
+	s.Recycle()
+	if a := s.Account(); a != want {
+		t.Errorf("%+v, want %+v", a, want)
+	}
+	if n := s.counters.strays.Load(); n != 3+4 {
+		t.Errorf("%d strays, want 7", n)
+	}
+}

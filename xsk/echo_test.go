@@ -175,18 +175,18 @@ func TestEcho(t *testing.T) {
 				lengths[sent] = 60 + random.IntN(1514-60+1)
 				must(t, unix.Send(peer, frame(uint64(sent), lengths[sent]), 0))
 			}
-			n, _, err := unix.Recvfrom(peer, buf, 0)
+			got, err := receive(peer, buf)
 			if err != nil {
 				t.Fatalf("%d of %d packets came back, then: %v", received, total, err)
 			}
-			number := binary.BigEndian.Uint64(buf[14:])
+			number := binary.BigEndian.Uint64(got[14:])
 			if number >= uint64(sent) {
 				t.Fatalf("packet %d came back, which was not sent yet", number)
 			}
 			want := frame(number, lengths[number])
 			swapMACs(want)
-			if !bytes.Equal(buf[:n], want) {
-				t.Fatalf("packet %d came back changed:\n%x\nwant\n%x", number, buf[:n], want)
+			if !bytes.Equal(got, want) {
+				t.Fatalf("packet %d came back changed:\n%x\nwant\n%x", number, got, want)
 			}
 			back[number]++
 			received++

@@ -90,10 +90,10 @@ func TestLinkDown(t *testing.T) {
 		settle(t, s)
 		buf := make([]byte, 2048)
 		for i := range descs {
-			n, _, err := unix.Recvfrom(peer, buf, 0)
+			got, err := receive(peer, buf)
 			must(t, err)
-			if want := frame(uint64(i), 60); !bytes.Equal(buf[:n], want) {
-				t.Fatalf("packet %d: %x, want %x", i, buf[:n], want)
+			if want := frame(uint64(i), 60); !bytes.Equal(got, want) {
+				t.Fatalf("packet %d: %x, want %x", i, got, want)
 			}
 		}
 	})
@@ -120,14 +120,14 @@ func exchange(t *testing.T, peer int, number *uint64, n int) {
 		}
 		must(t, err)
 		for {
-			_, _, err := unix.Recvfrom(peer, buf, 0)
+			got, err := receive(peer, buf)
 			if errors.Is(err, unix.ENETDOWN) {
 				continue
 			}
 			if err != nil {
 				t.Fatalf("packet %d: %v", *number, err)
 			}
-			if binary.BigEndian.Uint64(buf[14:]) == *number {
+			if binary.BigEndian.Uint64(got[14:]) == *number {
 				break
 			}
 		}

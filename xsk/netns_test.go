@@ -164,6 +164,16 @@ func rawSocket(t testing.TB, l netlink.Link) int {
 	return fd
 }
 
+// receive reads a packet from a raw socket, ten seconds at most.
+func receive(fd int, buf []byte) ([]byte, error) {
+	for {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if err != unix.EINTR { // a receive with a limit is not restarted after a signal
+			return buf[:max(n, 0)], err
+		}
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -81,7 +81,7 @@ func newAsavieSocket(c Config, ifindex int, flags uint16) (*asavie.Socket, error
 	}
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return nil, errors.Join(withErrno(err), unmapOrphans(before))
+		return nil, errors.Join(fmt.Errorf("github.com/asavie/xdp: %w", withErrno(err)), unmapOrphans(before))
 	}
 	return lib, nil
 }

@@ -35,8 +35,9 @@ const (
 	numHands
 )
 
-// ledger is the state of the frames. It lives beside them in shared memory: whoever
-// maps that later finds each frame's hand, even if its writer died in mid-batch.
+// ledger is the state of the frames. It lives beside them in shared memory, for a
+// successor to map: with the rings it tells each frame's hand, even if the writer died
+// in mid-batch.
 type ledger struct {
 	*ledgerHead
 	hands []hand   // by frame

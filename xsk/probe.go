@@ -29,6 +29,7 @@ var capabilities = []struct {
 	{unix.CAP_NET_RAW, "CAP_NET_RAW", "AF_XDP sockets"},
 	{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN", "attaching the XDP program"},
 	{unix.CAP_BPF, "CAP_BPF", "loading the XDP program"},
+	{unix.CAP_PERFMON, "CAP_PERFMON", "the XDP program's pointer arithmetic"},
 }
 
 func probeCapabilities() error {
@@ -44,8 +45,10 @@ func missingCapabilities(effective uint64) error {
 	has := func(bit uint) bool { return effective>>bit&1 != 0 }
 	var missing []string
 	for _, c := range capabilities {
-		// CAP_SYS_ADMIN contains CAP_BPF, which is a part split off from it.
-		if !has(c.bit) && !(c.bit == unix.CAP_BPF && has(unix.CAP_SYS_ADMIN)) {
+		// CAP_BPF and CAP_PERFMON were split off from CAP_SYS_ADMIN, which still
+		// contains them.
+		split := c.bit == unix.CAP_BPF || c.bit == unix.CAP_PERFMON
+		if !has(c.bit) && !(split && has(unix.CAP_SYS_ADMIN)) {
 			missing = append(missing, fmt.Sprintf("%s (%s)", c.name, c.why))
 		}
 	}

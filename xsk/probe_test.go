@@ -19,7 +19,7 @@ func TestProbe(t *testing.T) {
 }
 
 func TestMissingCapabilities(t *testing.T) {
-	const all = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_BPF
+	const all = 1<<unix.CAP_NET_RAW | 1<<unix.CAP_NET_ADMIN | 1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON
 	for _, test := range []struct {
 		name      string
 		effective uint64
@@ -29,7 +29,8 @@ func TestMissingCapabilities(t *testing.T) {
 		{"no raw", all &^ (1 << unix.CAP_NET_RAW), []string{"CAP_NET_RAW"}},
 		{"no bpf", all &^ (1 << unix.CAP_BPF), []string{"CAP_BPF"}},
 		{"admin instead of bpf", all&^(1<<unix.CAP_BPF) | 1<<unix.CAP_SYS_ADMIN, nil},
-		{"none", 0, []string{"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF"}},
+		{"no perfmon", all &^ (1 << unix.CAP_PERFMON), []string{"CAP_PERFMON"}},
+		{"none", 0, []string{"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF", "CAP_PERFMON"}},
 	} {
 		err := missingCapabilities(test.effective)
 		if (err == nil) != (test.missing == nil) {

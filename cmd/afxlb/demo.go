@@ -5,11 +5,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/demo"
 )
 
 func newDemo(e *env) *cobra.Command {
-	o := demo.Options{Out: e.stdout}
+	o, driver := demo.Options{Out: e.stdout}, config.DriverNative
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Balance real traffic in a lab of network namespaces",
@@ -25,10 +26,11 @@ went as it should.`,
 			if err != nil {
 				return err
 			}
-			o.Executable = exe
+			o.Executable, o.Driver = exe, string(driver)
 			return demo.Run(c.Context(), o)
 		},
 	}
-	c.Flags().StringVar(&o.Driver, "driver", "native", "socket set-up: native or asavie")
+	c.Flags().Var(&driver, "driver", "socket set-up: native or asavie")
+	c.Flags().BoolVar(&o.Verbose, "verbose", false, "show the balancer's log at the end")
 	return c
 }

@@ -146,13 +146,13 @@ func (c *Controller) backend(in *engine.Info, s *balancer.Service, id uint32) ap
 		out.MAC = b.MAC.String()
 	}
 	k := c.checks[ref]
-	switch {
-	case k != nil && k.health.State() == balancer.StateDown:
-		out.State = "down"
+	switch { // as the workers see it: a change of health is told when they have it
 	case b.Flags&balancer.Up != 0 && b.Weight == 0:
 		out.State = "drain"
 	case b.Flags&balancer.Up != 0:
 		out.State = "up"
+	case k != nil && k.health.State() != balancer.StateUnknown:
+		out.State = "down"
 	}
 	if k != nil {
 		out.Since = k.since

@@ -151,7 +151,7 @@ func (c *Controller) backend(in *engine.Info, s *balancer.Service, id uint32) ap
 		out.State = "drain"
 	case b.Flags&balancer.Up != 0:
 		out.State = "up"
-	case k != nil && k.health.State() != balancer.StateUnknown:
+	case k != nil && k.health.State() == balancer.StateDown:
 		out.State = "down"
 	}
 	if k != nil {

@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"unsafe"
@@ -24,14 +25,15 @@ type ringMaps [][]byte
 // mapRings maps the four rings of fd, each of size entries. A socket's rings can be
 // mapped until it is bound, and since Linux 6.4 again after that (xsk_mmap in
 // net/xdp/xsk.c).
-func mapRings(fd int, size uint32) (r Rings, maps ringMaps, err error) {
+func mapRings(fd int, size uint32) (r Rings, mapped ringMaps, err error) {
 	var off unix.XDPMmapOffsets
 	if err := getXDPOption(fd, unix.XDP_MMAP_OFFSETS, unsafe.Pointer(&off), unsafe.Sizeof(off)); err != nil {
 		return r, nil, fmt.Errorf("ring offsets: %w", err)
 	}
+	var maps ringMaps // its own variable: a return with an error clears the result first
 	defer func() {
 		if err != nil {
-			maps.unmap()
+			err = errors.Join(err, maps.unmap())
 		}
 	}()
 	if r.Fill, err = mapRing[uint64](&maps, fd, unix.XDP_UMEM_PGOFF_FILL_RING, off.Fr, size); err != nil {

@@ -121,7 +121,7 @@ func (e *Engine) Open(ifindex int) (err error) {
 		return err
 	}
 	if e.attached, err = e.program.Attach(ifindex, attachModes(e.config.Mode)...); err != nil {
-		return fmt.Errorf("attach to %s: %w", e.config.Interface, err)
+		return err
 	}
 	for _, w := range e.workers {
 		w.socket, err = xsk.Open(xsk.Config{Interface: e.config.Interface, Queue: w.queue, Driver: e.config.Driver, Mode: e.config.Mode})

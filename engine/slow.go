@@ -32,8 +32,11 @@ func (w *worker) slow(i int) packet.Verdict {
 func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	s := w.table.Lookup(&w.packets[i].Key)
 	if s != nil && !f.Reopens(w.packets[i].TCPFlags) {
+		// With no backend in rotation the flow stays where it is: when all of them
+		// seem dead, it is more likely the balancer's own link that was.
+		keep := s.OnDown == balancer.Keep || s.OnDown == balancer.Reassign && len(s.Eligible()) == 0
 		switch {
-		case s.OnDown == balancer.Keep && b.Flags&balancer.Present != 0:
+		case keep && b.Flags&balancer.Present != 0:
 			return w.deliver(i, r, f, b)
 		case s.OnDown == balancer.Reset:
 			w.flows.Remove(r)

@@ -119,6 +119,17 @@ func TestOnDown(t *testing.T) {
 			t.Errorf("moved again, to %s, when the old backend returned", got)
 		}
 	})
+	t.Run("reassign, but nobody is left", func(t *testing.T) {
+		h, s, f := setup(t, balancer.Reassign)
+		h.setHealth("web", "b", balancer.StateDown)
+		if got := target(t, s, h.one(0, f)); got != "a" {
+			t.Errorf("went to %s", got)
+		}
+		f.Src, f.Flags = packettest.TCP("198.51.100.7:41000", vip4, 0).Src, packet.TCPSyn
+		if out := h.one(0, f); out.Flags&packet.TCPRst == 0 {
+			t.Errorf("a new flow was not refused: %+v", out)
+		}
+	})
 	t.Run("keep", func(t *testing.T) {
 		h, s, f := setup(t, balancer.Keep)
 		if got := target(t, s, h.one(0, f)); got != "a" {

@@ -156,25 +156,34 @@ func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 	t.loads.AddLive(n.BackendID, 1)
 	t.stats.inserted.Add(1)
 
-	if n.Paired && !t.pair(f, i) {
-		t.Remove(ref(i, Request))
-		return 0, Clash
+	if n.Paired {
+		if out := t.pair(f, i); out != Inserted {
+			t.Remove(ref(i, Request))
+			return 0, out
+		}
 	}
 	return ref(i, Request), Inserted
 }
 
 // pair files the reply's key, unless it stands for another flow that is still
 // in use. One that is closing makes way.
-func (t *Table) pair(f *Flow, index uint32) bool {
+func (t *Table) pair(f *Flow, index uint32) Outcome {
 	k := f.Key(Reply)
 	s := t.shard(t.Hash(&k))
 	for range 2 {
 		s.mu.Lock()
 		old, taken := s.get(&k)
-		if !taken || !t.Flow(old).Live() {
+		switch {
+		case !f.Live():
+			// Evicted since its request key was filed: whoever did that may have
+			// looked for this key already, so nobody would take it out again.
+			s.mu.Unlock()
+			t.stats.full.Add(1)
+			return Full
+		case !taken || !t.Flow(old).Live():
 			s.put(&k, ref(index, Reply))
 			s.mu.Unlock()
-			return true
+			return Inserted
 		}
 		s.mu.Unlock()
 		if t.Flow(old).Class() != TCPClosing {
@@ -183,7 +192,7 @@ func (t *Table) pair(f *Flow, index uint32) bool {
 		t.Remove(old)
 	}
 	t.stats.clashes.Add(1)
-	return false
+	return Clash
 }
 
 // Remove forgets the flow behind r. Of several callers at once one does it.

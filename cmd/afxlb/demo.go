@@ -14,12 +14,13 @@ func newDemo(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Balance real traffic in a lab of network namespaces",
-		Long: `demo builds a network of namespaces on this machine (a client, the balancer, HTTP
+		Long: `demo builds a network of namespaces on this machine (clients, the balancer, HTTP
 backends), runs the real balancer in it, shows how each algorithm spreads
-connections, kills a backend and brings it back, and cleans up.
+connections, kills a backend and brings it back, accounts for every packet, and
+cleans up. It takes some ten seconds.
 
-It touches nothing outside of its namespaces, needs root, and exits 0 only if all
-went as it should.`,
+It touches nothing outside of its namespaces, needs root, and exits 0 only if
+each of its expectations held.`,
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			exe, err := os.Executable()
@@ -31,6 +32,6 @@ went as it should.`,
 		},
 	}
 	c.Flags().Var(&driver, "driver", "socket set-up: native or asavie")
-	c.Flags().BoolVar(&o.Verbose, "verbose", false, "show the balancer's log at the end")
+	c.Flags().BoolVar(&o.Verbose, "verbose", false, "show the balancer's config, and its log at the end")
 	return c
 }

@@ -4,15 +4,17 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
 const (
-	queues   = 2
-	webPort  = 8080
-	interval = 200 // ms between health checks
-	fall     = 2
+	clients = 3
+	queues  = 2
+
+	interval = 250 * time.Millisecond // between health checks
+	fall     = 3
 	rise     = 2
 )
 
@@ -22,26 +24,37 @@ var backends = []struct {
 	weight int
 }{{"a", 1}, {"b", 2}, {"c", 3}}
 
-// service is one service of the demo, all with the same backends.
+// service is one service of the demo, all with the same backends. Each has a port
+// of its own also at the backends: replies for two nat services that share a
+// backend's port could not be told apart if a client used one port for both, and
+// the balancer would go round such a clash by another backend.
 type service struct {
 	algorithm, mode string
 	vip             netip.AddrPort
+	connections     int
+	hold            bool // open until the last one is, so that load shows
 	expect          expectation
 }
 
 // services are one for each algorithm, and one for each other way of forwarding.
 var services = []service{
-	{"round-robin", "nat", vip("192.0.2.10", 8001), even},
-	{"weighted-round-robin", "nat", vip("192.0.2.10", 8002), exactByWeight},
-	{"weighted", "nat", vip("192.0.2.10", 8003), roughlyByWeight},
-	{"least-conn", "nat", vip("192.0.2.10", 8004), all},
-	{"two-choices", "nat", vip("192.0.2.10", 8005), all},
-	{"source-hash", "nat", vip("192.0.2.10", 8006), one},
-	{"maglev", "nat", vip("192.0.2.10", 8007), all},
-	{"round-robin", "nat", vip("2001:db8:2::10", 8001), even},
-	{"round-robin", "dsr", vip("192.0.2.20", webPort), even},
-	{"round-robin", "dsr", vip("2001:db8:2::20", webPort), even},
+	{"round-robin", "nat", vip("192.0.2.10", 8001), 60, false, evenTurns},
+	{"weighted-round-robin", "nat", vip("192.0.2.10", 8002), 60, false, weightedTurns},
+	{"weighted", "nat", vip("192.0.2.10", 8003), 600, false, chanceByWeight},
+	{"least-conn", "nat", vip("192.0.2.10", 8004), 60, true, loadByWeight},
+	{"two-choices", "nat", vip("192.0.2.10", 8005), 60, true, aboutLoadByWeight},
+	{"source-hash", "nat", vip("192.0.2.10", 8006), 60, false, oneEach},
+	{"maglev", "nat", vip("192.0.2.10", 8007), 600, false, chanceByWeight},
+	{"round-robin", "nat", vip("2001:db8:2::10", 8001), 60, false, evenTurns},
+	{"round-robin", "dsr", vip("192.0.2.20", 8008), 60, false, evenTurns},
+	{"round-robin", "dsr", vip("2001:db8:2::20", 8008), 60, false, evenTurns},
 }
+
+// What the later steps use.
+var (
+	roundRobin = &services[0]
+	leastConn  = &services[3]
+)
 
 func vip(addr string, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr(addr), port)
@@ -56,12 +69,25 @@ func dsrVIPs() (list []netip.Addr) {
 	return list
 }
 
-func (s *service) name() string {
-	family := "ipv4"
-	if s.vip.Addr().Is6() {
-		family = "ipv6"
+// ports are those that the backends listen on.
+func ports() (list []uint16) {
+	seen := map[uint16]bool{}
+	for _, s := range services {
+		if p := s.vip.Port(); !seen[p] {
+			seen[p] = true
+			list = append(list, p)
+		}
 	}
-	return s.algorithm + "-" + s.mode + "-" + family
+	return list
+}
+
+func (s *service) name() string { return s.algorithm + "-" + s.mode + "-" + s.family() }
+
+func (s *service) family() string {
+	if s.vip.Addr().Is6() {
+		return "ipv6"
+	}
+	return "ipv4"
 }
 
 // configFile returns the daemon's config file.
@@ -70,16 +96,13 @@ func configFile(driver string) string {
 	fmt.Fprintf(&b, "interface: %s\ndriver: %s\nservices:\n", lab.Interface, driver)
 	for _, s := range services {
 		fmt.Fprintf(&b, "  - name: %s\n    address: %q\n    port: %d\n    mode: %s\n    algorithm: %s\n", s.name(), s.vip.Addr(), s.vip.Port(), s.mode, s.algorithm)
-		fmt.Fprintf(&b, "    health: {type: http, path: /healthz, port: %d, interval: %dms, timeout: %dms, rise: %d, fall: %d}\n    backends:\n", webPort, interval, interval, rise, fall)
+		fmt.Fprintf(&b, "    health: {type: http, path: /healthz, interval: %v, timeout: %[1]v, rise: %d, fall: %d}\n    backends:\n", interval, rise, fall)
 		for i, be := range backends {
-			addr, port := lab.BackendAddr(i), ""
+			addr := lab.BackendAddr(i)
 			if s.vip.Addr().Is6() {
 				addr = lab.BackendAddr6(i)
 			}
-			if s.mode == "nat" {
-				port = fmt.Sprintf(", port: %d", webPort)
-			}
-			fmt.Fprintf(&b, "      - {name: %s, address: %q%s, weight: %d}\n", be.name, addr, port, be.weight)
+			fmt.Fprintf(&b, "      - {name: %s, address: %q, weight: %d}\n", be.name, addr, be.weight)
 		}
 	}
 	return b.String()

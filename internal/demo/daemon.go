@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
+	"github.com/afxlb/afxlb/xsk"
 )
 
 // daemon is the balancer's process.
@@ -27,33 +29,55 @@ type daemon struct {
 }
 
 // Write collects the process's log.
-func (d *daemon) Write(p []byte) (int, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.out.Write(p)
+func (p *daemon) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(b)
 }
 
-func (d *daemon) log() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.out.String()
+func (p *daemon) log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
 }
 
 // kill ends the process if it still runs.
-func (d *daemon) kill() {
-	_ = d.cmd.Process.Kill() // it may have ended already
-	<-d.ended
+func (p *daemon) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended already
+	<-p.ended
 }
 
+// exitMachine is afxlb's exit code for what the machine can't do.
+const exitMachine = 3
+
+// ending returns an error that tells how the process ended, with its last words.
+func (p *daemon) ending() error {
+	log := strings.TrimSpace(p.log())
+	err := fmt.Errorf("afxlb ended by itself: %v: %s", p.err, log[strings.LastIndexByte(log, '\n')+1:])
+	if p.cmd.ProcessState.ExitCode() == exitMachine {
+		err = fmt.Errorf("%w: %w", err, xsk.ErrNotSupported)
+	}
+	return err
+}
+
+// file and socket are where the daemon's are.
+func (d *demo) file() string   { return filepath.Join(d.dir, "afxlb.yaml") }
+func (d *demo) socket() string { return filepath.Join(d.dir, "afxlb.sock") }
+
 // start runs afxlb in the balancer's namespace and waits until it serves.
-func (d *demo) start(ctx context.Context, dir string) error {
-	file, socket := filepath.Join(dir, "afxlb.yaml"), filepath.Join(dir, "afxlb.sock")
-	if err := os.WriteFile(file, []byte(configFile(d.Driver)), 0o600); err != nil {
+func (d *demo) start(ctx context.Context) error {
+	config, begun := configFile(d.Driver), time.Now()
+	if d.Verbose {
+		d.say("The config:\n\n%s\n", config)
+	}
+	if err := os.WriteFile(d.file(), []byte(config), 0o600); err != nil {
 		return fmt.Errorf("write the demo's config: %w", err)
 	}
 	p := &daemon{ended: make(chan struct{})}
-	p.cmd = exec.Command(d.Executable, "--config", file, "--socket", socket)
-	p.cmd.Stderr, p.cmd.Env = p, d.Env
+	p.cmd = exec.Command(d.Executable, "--config", d.file(), "--socket", d.socket())
+	p.cmd.Stderr, p.cmd.Env, p.cmd.WaitDelay = p, d.Env, time.Second
+	// A terminal's ^C is for the demo; it ends the daemon itself.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := d.lab.Balancer.Start(p.cmd); err != nil {
 		return err
 	}
@@ -61,65 +85,69 @@ func (d *demo) start(ctx context.Context, dir string) error {
 		defer close(p.ended)
 		p.err = p.cmd.Wait()
 	}()
-	d.daemon, d.api = p, api.NewClient(socket)
-	s, err := d.await(ctx, "serve with all backends up", func(s api.Status) bool {
-		return s.State == "serving" && s.Backends.Up == s.Backends.Total
+	d.daemon, d.api = p, api.NewClient(d.socket())
+
+	var s api.Status
+	err := d.poll(ctx, 20*time.Second, func(ctx context.Context) (ok bool, err error) {
+		s, err = d.api.Status(ctx)
+		return s.State == "serving" && s.Backends.Up == s.Backends.Total, err
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("wait until afxlb serves with all backends up (now %d of %d): %w", s.Backends.Up, s.Backends.Total, err)
 	}
-	d.say("afxlb serves: driver %s, XDP %s, sockets in %s mode, %d workers on", s.Driver, s.XDPMode, s.Bind, len(s.Workers))
-	for _, w := range s.Workers {
-		d.say(" queue %d (CPU %d)", w.Queue, w.CPU)
-	}
-	d.say(", %d services, %d backends up\n", s.Services.Up, s.Backends.Up)
-	return nil
+	return d.describe(&s, time.Since(begun))
 }
 
-// poll is how often a state is asked for while waiting for it.
-const poll = 20 * time.Millisecond
-
-// await asks for the status until ok accepts it.
-func (d *demo) await(ctx context.Context, what string, ok func(api.Status) bool) (api.Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	for {
-		s, err := d.api.Status(ctx)
-		if err == nil && ok(s) {
-			return s, nil
-		}
-		select {
-		case <-d.daemon.ended:
-			return s, fmt.Errorf("afxlb ended instead of coming to %s: %w", what, d.daemon.err)
-		case <-ctx.Done():
-			return s, fmt.Errorf("afxlb did not come to %s: %w", what, ctx.Err())
-		case <-time.After(poll):
-		}
-	}
-}
-
-// stop ends the daemon as an operator would, and looks at what it left.
-func (d *demo) stop(ctx context.Context, dir string) error {
-	d.say("\nSIGTERM to the balancer: ")
-	if err := d.daemon.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop afxlb: %w", err)
-	}
-	select {
-	case <-d.daemon.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("stop afxlb: %w", ctx.Err())
-	}
-	if d.daemon.err != nil {
-		return fmt.Errorf("afxlb ended with %w, want exit code 0", d.daemon.err)
-	}
-	_, err := os.Stat(filepath.Join(dir, "afxlb.sock"))
-	d.expect(errors.Is(err, os.ErrNotExist), "the control socket is left behind")
+// describe shows how the balancer runs.
+func (d *demo) describe(s *api.Status, took time.Duration) error {
 	link, err := d.lab.Balancer.Netlink().LinkByName(lab.Interface)
 	if err != nil {
 		return fmt.Errorf("look at %s: %w", lab.Interface, err)
 	}
-	x := link.Attrs().Xdp
-	d.expect(x == nil || !x.Attached, "an XDP program is left on %s", lab.Interface)
-	d.say("exit code 0, program detached, socket gone.\n")
+	d.say("   afxlb    %s, pid %d, ready after %.1f s: %d services up, %d backends up\n", s.Version, s.PID, took.Seconds(), s.Services.Up, s.Backends.Up)
+	d.say("   driver   %s\n", s.Driver)
+	d.say("   XDP      %s mode", s.XDPMode)
+	if x := link.Attrs().Xdp; x != nil && x.Attached {
+		d.say(", program %d on %s", x.ProgId, lab.Interface)
+	}
+	d.say("\n   sockets  %s mode, one a queue\n", s.Bind)
+	for _, w := range s.Workers {
+		cpu := "not pinned"
+		if w.CPU >= 0 {
+			cpu = fmt.Sprintf("on CPU %d", w.CPU)
+		}
+		d.say("   worker   queue %d, %s\n", w.Queue, cpu)
+	}
+	wrong := ""
+	if s.Driver != d.Driver || len(s.Workers) != queues {
+		wrong = fmt.Sprintf("expected %s and %d; saw %s and %d", d.Driver, queues, s.Driver, len(s.Workers))
+	}
+	d.say("\n")
+	d.check("the driver and the number of workers asked for", wrong)
 	return nil
+}
+
+// pollInterval is how often a state is asked for while waiting for it.
+const pollInterval = 10 * time.Millisecond
+
+var errTooLong = errors.New("it took too long")
+
+// poll asks until ok holds. An error of ok only counts when time is up, since the
+// control socket is not there from the start.
+func (d *demo) poll(ctx context.Context, limit time.Duration, ok func(context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w, more than %v", errTooLong, limit))
+	defer cancel()
+	for {
+		done, err := ok(ctx)
+		if done && err == nil {
+			return nil
+		}
+		select {
+		case <-d.daemon.ended:
+			return d.daemon.ending()
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		case <-time.After(pollInterval):
+		}
+	}
 }

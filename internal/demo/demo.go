@@ -12,7 +12,6 @@ import (
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
-	"github.com/afxlb/afxlb/xsk"
 )
 
 // Options say how to run the demo.
@@ -21,101 +20,68 @@ type Options struct {
 	Executable string    // the afxlb to run
 	Env        []string  // of the daemon; nil: this process's
 	Driver     string    // native | asavie
-	Verbose    bool      // show the daemon's log also when all goes well
+	Verbose    bool      // show the daemon's config and log also when all goes well
 }
 
 // demo is a run under way.
 type demo struct {
 	Options
-	lab    *lab.Lab
-	web    []*lab.HTTPServer // by backend
-	daemon *daemon
-	api    *api.Client
-	failed []string // expectations that did not hold
+	report
+	dir        string // for the config and the control socket
+	lab        *lab.Lab
+	namespaces []string // of the lab, as /proc spells them
+	servers    [][]*lab.HTTPServer
+	daemon     *daemon
+	api        *api.Client
 }
 
 // limit bounds the whole run; it takes a fraction of it.
 const limit = 2 * time.Minute
 
 // Run builds the lab, balances in it, shows what it sees, and takes everything
-// down again, also when ctx ends in the middle. The error says which expectation
-// did not hold, or what the machine lacks.
+// down again, also when ctx ends in the middle. The error says which expectations
+// did not hold, or what the machine lacks; in the latter case it wraps what the
+// command's exit code 3 stands for, and nothing was built.
 func Run(ctx context.Context, o Options) (err error) {
-	if err := xsk.Probe(); err != nil {
-		return fmt.Errorf("the demo needs root: %w", err)
+	if err := requirements(); err != nil {
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
 	defer cancel()
 	dir, err := os.MkdirTemp("", "afxlb-demo-")
 	if err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
-	d := &demo{Options: o}
+	d := &demo{Options: o, report: report{out: o.Out}, dir: dir}
 	defer func() {
-		err = errors.Join(err, d.takeDown(dir, err != nil))
-	}()
-	for _, step := range []func(context.Context, string) error{d.build, d.start, d.spread, d.failover, d.account, d.stop} {
-		if err := step(ctx, dir); err != nil {
-			if ctx.Err() != nil {
-				return fmt.Errorf("the demo was interrupted: %w", context.Cause(ctx))
-			}
-			return err
+		if d.daemon != nil && ctx.Err() == nil && (err != nil || o.Verbose) {
+			d.daemon.kill() // its log is complete then
+			d.say("\nThe balancer's log:\n%s", d.daemon.log())
 		}
-	}
-	if len(d.failed) > 0 {
-		return fmt.Errorf("%d expectations did not hold; the first: %s", len(d.failed), d.failed[0])
-	}
-	d.say("\nAll went as it should.\n")
-	return nil
-}
-
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.Out, format, args...) }
-
-// expect notes an expectation that did not hold, and says so at once.
-func (d *demo) expect(ok bool, format string, args ...any) {
-	if ok {
-		return
-	}
-	text := fmt.Sprintf(format, args...)
-	d.failed = append(d.failed, text)
-	d.say("  NOT AS EXPECTED: %s\n", text)
-}
-
-// build makes the lab and its web servers.
-func (d *demo) build(context.Context, string) (err error) {
-	d.say(`A lab of network namespaces on this machine, all real kernels:
-
-                       +--------------------- balancer: afxlb on eth0, 2 queues
-                       |
-  client ---------- switch --+--- backend a, weight 1
-  %-15v            +--- backend b, weight 2
-                             +--- backend c, weight 3
-
-`, lab.ClientAddr(0))
-	if d.lab, err = lab.New(lab.Options{Backends: len(backends), Queues: queues, VIPs: dsrVIPs()}); err != nil {
-		return err
-	}
-	for i, h := range d.lab.Backends {
-		s, err := h.HTTPServer(fmt.Sprintf(":%d", webPort), backends[i].name)
+		err = errors.Join(err, d.takeDown())
+	}()
+	d.say("afxlb demo: the real balancer on real AF_XDP sockets, in a lab of network namespaces.\nNothing outside of the lab is touched.\n")
+	for _, step := range []func(context.Context) error{d.build, d.start, d.spread, d.failover, d.account, d.stop, d.clean} {
+		err := step(ctx)
+		if ctx.Err() != nil {
+			d.say("\nInterrupted; taking the lab down.\n")
+			return fmt.Errorf("the demo was interrupted: %w", context.Cause(ctx))
+		}
 		if err != nil {
 			return err
 		}
-		d.web = append(d.web, s)
 	}
-	return nil
+	return d.verdict()
 }
 
-// takeDown removes everything, and shows the daemon's log if something went wrong.
-func (d *demo) takeDown(dir string, wrong bool) error {
+// takeDown removes everything, in whatever state it is. It may be called again.
+func (d *demo) takeDown() error {
 	if d.daemon != nil {
 		d.daemon.kill()
-		if wrong || d.Verbose || len(d.failed) > 0 {
-			d.say("\nThe balancer's log:\n%s", d.daemon.log())
-		}
 	}
 	var err error
 	if d.lab != nil {
 		err = d.lab.Close()
 	}
-	return errors.Join(err, os.RemoveAll(dir))
+	return errors.Join(err, os.RemoveAll(d.dir))
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +30,10 @@ each of its expectations held.`,
 				return err
 			}
 			o.Executable, o.Driver = exe, string(driver)
-			return demo.Run(c.Context(), o)
+			// Nobody looks any more: clean up rather than die at the next write.
+			ctx, stop := signal.NotifyContext(c.Context(), syscall.SIGPIPE, syscall.SIGHUP)
+			defer stop()
+			return demo.Run(ctx, o)
 		},
 	}
 	c.Flags().Var(&driver, "driver", "socket set-up: native or asavie")

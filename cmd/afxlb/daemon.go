@@ -71,6 +71,9 @@ func (f *flags) load(c *cobra.Command) (*config.Config, error) {
 			override()
 		}
 	}
+	if _, err := config.ParseListen(cfg.Listen); err != nil {
+		return nil, usageError{fmt.Errorf("--listen: %w", err)}
+	}
 	if cfg.Interface == "" {
 		return nil, usageError{fmt.Errorf("no interface: give --interface, or interface in %s", f.config)}
 	}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
+	"github.com/afxlb/afxlb/internal/testutil"
+)
+
+func TestTermLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "")))
+	if !w.attached() {
+		t.Fatal("no XDP program while afxlb serves")
+	}
+	p.stop()
+	if w.attached() {
+		t.Error("the XDP program is left")
+	}
+	if _, err := os.Stat(p.socket); !os.IsNotExist(err) {
+		t.Errorf("the control socket is left: %v", err)
+	}
+}
+
+func TestKilledAndStartedAgain(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", ""))
+	socket := filepath.Join(w.dir, "one.sock")
+	for _, driver := range []string{"native", "asavie", "native"} {
+		p := w.start(nil, "--config", config, "--driver", driver, "--socket", socket)
+		p.api = api.NewClient(socket)
+		p.await("serve", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+		w.mustAnswer(3, natVIP4)
+		if err := p.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		p.exit()
+	}
+	if w.attached() {
+		t.Error("the XDP program outlived its process")
+	}
+}
+
+func TestSecondInstance(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", ""))
+	first := w.serve(config)
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"same queues":         {nil, "another XDP program is attached to eth0"},
+		"another queue":       {[]string{"--queues", "1"}, "another XDP program is attached to eth0"},
+		"same control socket": {[]string{"--socket", first.socket}, "another afxlb is running"},
+	} {
+		p := w.start(nil, append([]string{"--config", config}, c.args...)...)
+		if code := p.exit(); code != exitFailed || !strings.Contains(p.output(), c.want) {
+			t.Errorf("%s: exit code %d, want %d and %q:\n%s", name, code, exitFailed, c.want, p.output())
+		}
+		w.mustAnswer(3, natVIP4)
+	}
+	first.stop()
+}
+
+func TestWhatTheMachineCannotDo(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", ""))
+	if err := os.Chmod(w.dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for d := w.dir; d != os.TempDir(); d = filepath.Dir(d) { // nobody must get at the config
+		if err := os.Chmod(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nobody := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	for name, c := range map[string]struct {
+		attr *syscall.SysProcAttr
+		args []string
+		want []string
+	}{
+		"no interface": {nil, []string{"--interface", "nosuch0"}, []string{"nosuch0", "no such interface"}},
+		"no queue":     {nil, []string{"--queues", "0,7"}, []string{"eth0", "no queue 7"}},
+		"zero-copy":    {nil, []string{"--xdp-mode", "zero-copy"}, []string{"zero-copy", "eth0"}},
+		"no privilege": {nobody, nil, []string{"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF"}},
+	} {
+		p := w.start(c.attr, append([]string{"--config", config}, c.args...)...)
+		if code := p.exit(); code != exitMachine {
+			t.Errorf("%s: exit code %d, want %d:\n%s", name, code, exitMachine, p.output())
+		}
+		for _, want := range c.want {
+			if !strings.Contains(p.output(), want) {
+				t.Errorf("%s: no %q in:\n%s", name, want, p.output())
+			}
+		}
+		if w.attached() {
+			t.Errorf("%s: an XDP program is left", name)
+		}
+	}
+}
+
+func TestWrongConfigTouchesNothing(t *testing.T) {
+	w := newWorld(t)
+	path := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "algorithm: round-robbin,"))
+	p := w.start(nil, "--config", path)
+	if code := p.exit(); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
+	}
+	if want := path + ":3: services[0].algorithm: "; !strings.Contains(p.output(), want) {
+		t.Errorf("no %q in:\n%s", want, p.output())
+	}
+	if w.attached() {
+		t.Error("an XDP program is attached")
+	}
+	if _, err := os.Stat(p.socket); !os.IsNotExist(err) {
+		t.Errorf("a control socket was made: %v", err)
+	}
+}
+
+func TestLinkFlap(t *testing.T) {
+	w := newWorld(t)
+	for _, driver := range []string{"native", "asavie"} {
+		p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--driver", driver)
+		nl := w.lab.Balancer.Netlink()
+		link, err := nl.LinkByName(lab.Interface)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := nl.LinkSetDown(link); err != nil {
+				t.Fatal(err)
+			}
+			p.await("see the backends out of reach", func(s api.Status) bool { return s.Backends.Up == 0 })
+			if err := nl.LinkSetUp(link); err != nil {
+				t.Fatal(err)
+			}
+			p.await("resume", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+			w.mustAnswer(6, natVIP4)
+		}
+		p.checkSums()
+		p.stop()
+	}
+}
+
+func TestInterfaceRemoved(t *testing.T) {
+	w := newWorld(t)
+	for _, driver := range []string{"native", "asavie"} {
+		p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--driver", driver)
+		nl := w.lab.Balancer.Netlink()
+		link, err := nl.LinkByName(lab.Interface)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nl.LinkDel(link); err != nil {
+			t.Fatal(err)
+		}
+		s := p.await("notice", func(s api.Status) bool { return s.State == "waiting" })
+		if s.Reason == "" {
+			t.Error("the status gives no reason for waiting")
+		}
+		if err := w.lab.PlugBalancer(queues); err != nil {
+			t.Fatal(err)
+		}
+		p.await("resume", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+		w.mustAnswer(6, natVIP4)
+		p.stop()
+	}
+}
+
+func TestReload(t *testing.T) {
+	w := newWorld(t)
+	web := service("web", natVIP4, "nat", "tcp", quickHealth)
+	second := netip.MustParseAddr("192.0.2.11")
+	config := w.writeConfig("afxlb.yaml", web)
+	p := w.serve(config)
+	hangup := func() {
+		t.Helper()
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	w.writeConfig("afxlb.yaml", web, service("second", second, "nat", "tcp", quickHealth))
+	hangup()
+	p.await("have a second service", func(s api.Status) bool { return s.Services.Up == 2 && s.Backends.Up == 6 && s.Reload == "ok" })
+	w.mustAnswer(6, second)
+
+	w.writeConfig("afxlb.yaml", web, "  - {name: wrong}\n")
+	hangup()
+	s := p.await("refuse a wrong file", func(s api.Status) bool { return s.Reload != "ok" })
+	if !strings.Contains(s.Reload, fmt.Sprint(config, ":4: services[1]")) || s.Services.Total != 2 {
+		t.Errorf("after a wrong file: %d services, %q", s.Services.Total, s.Reload)
+	}
+	w.mustAnswer(6, second)
+
+	// A backend and a service are removed; the flows of others go on.
+	w.writeConfig("afxlb.yaml", strings.Replace(web, fmt.Sprintf("{name: b1, address: %q}, ", lab.BackendAddr(1)), "", 1))
+	hangup()
+	p.await("have one service with two backends", func(s api.Status) bool {
+		return s.Services.Total == 1 && s.Backends.Total == 2 && s.Backends.Up == 2
+	})
+	if by := w.mustAnswer(20, natVIP4); by["b1"] != 0 || len(by) != 2 {
+		t.Errorf("without b1, answered by %v", by)
+	}
+	p.stop()
+}
+
+// As make test asks for root tests, they must fail without root, not skip.
+func TestRootTestsFailWithoutRoot(t *testing.T) {
+	testutil.RequireRoot(t)
+	for asked, want := range map[string]string{"1": "FAIL", "": "SKIP"} {
+		c := exec.Command("/proc/self/exe", "-test.run=^TestPing$", "-test.v")
+		c.Env = []string{"AFXLB_ROOT_TESTS=" + asked, "TMPDIR=" + os.TempDir()}
+		c.Dir = "/"
+		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, _ := c.CombinedOutput() // its exit code is in the output
+		if !strings.Contains(string(out), "--- "+want+": TestPing") {
+			t.Errorf("AFXLB_ROOT_TESTS=%q as nobody: no %s in:\n%s", asked, want, out)
+		}
+	}
+}

@@ -4,7 +4,8 @@
 // Nothing of it has a name outside of this process. A namespace is held by a file
 // descriptor, so it goes when the process goes, also by SIGKILL, and with it all its
 // interfaces, addresses and programs; a child that was started in one dies with its
-// parent. All is done by netlink and ioctl; no program of the machine is needed.
+// parent (its own children do not). All is done by netlink and ioctl; no program of
+// the machine is needed.
 //
 // [New] builds the standard topology, in which the balancer has one arm:
 //

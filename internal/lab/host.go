@@ -20,13 +20,27 @@ import (
 type Host struct {
 	Name string
 
-	ns   netns.NsHandle
 	link *netlink.Handle // netlink inside of the namespace
 
 	mu      sync.Mutex
-	nursery chan func() // to the thread that children are started from
+	ns      netns.NsHandle // open until Close
+	nursery chan func()    // to the thread that children are started from
 	closers []func() error
 	closed  bool
+}
+
+// settings are every host's, whatever the machine's own are: a new namespace
+// inherits those of IPv4 (net.core.devconf_inherit_init_net in the kernel's
+// Documentation/admin-guide/sysctl/net.rst).
+var settings = []struct{ name, value string }{
+	// A packet that leaks past the XDP program must be noticed, not forwarded.
+	{"net/ipv4/ip_forward", "0"},
+	{"net/ipv6/conf/all/forwarding", "0"},
+	{"net/ipv4/conf/all/rp_filter", "0"},
+	{"net/ipv4/conf/default/rp_filter", "0"},
+	// Addresses are usable at once, link-local ones too: without duplicate address
+	// detection, neighbour discovery works from the first packet on.
+	{"net/ipv6/conf/default/accept_dad", "0"},
 }
 
 // NewHost makes a namespace with the loopback interface up.
@@ -42,28 +56,15 @@ func NewHost(name string) (*Host, error) {
 	if h.link, err = netlink.NewHandleAt(h.ns, unix.NETLINK_ROUTE); err != nil {
 		return nil, errors.Join(fmt.Errorf("open netlink in %s: %w", name, err), h.ns.Close())
 	}
-	// Addresses are usable at once, link-local ones too: without duplicate address
-	// detection, neighbour discovery works from the first packet on.
-	err = h.Sysctl("net/ipv6/conf/default/accept_dad", "0")
-	if err == nil {
-		err = h.setUp("lo")
+	for _, s := range settings {
+		if err := h.Sysctl(s.name, s.value); err != nil {
+			return nil, errors.Join(err, h.Close())
+		}
 	}
-	if err != nil {
+	if err := h.setUp("lo"); err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
-}
-
-// setUp sets an interface up.
-func (h *Host) setUp(name string) error {
-	link, err := h.link.LinkByName(name)
-	if err == nil {
-		err = h.link.LinkSetUp(link)
-	}
-	if err != nil {
-		return fmt.Errorf("set up %s of %s: %w", name, h.Name, err)
-	}
-	return nil
 }
 
 // onThread runs f on a thread of its own whose namespace f may change. The thread
@@ -71,10 +72,12 @@ func (h *Host) setUp(name string) error {
 func onThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
+		err := errEnded // unless f returns
+		defer func() { result <- err }()
 		runtime.LockOSThread()
-		home, err := netns.Get()
-		if err != nil {
-			result <- fmt.Errorf("open the thread's network namespace: %w", err)
+		home, herr := netns.Get()
+		if herr != nil {
+			err = fmt.Errorf("open the thread's network namespace: %w", herr)
 			return
 		}
 		defer home.Close()
@@ -82,20 +85,36 @@ func onThread(f func() error) error {
 		if netns.Set(home) == nil {
 			runtime.UnlockOSThread()
 		}
-		result <- err
 	}()
 	return <-result
 }
+
+// errEnded is what becomes of a function that ends its goroutine: by t.Fatal, say.
+var errEnded = errors.New("the function ended its goroutine instead of returning")
 
 // Do runs f on a thread inside of the namespace. What f opens stays there; other
 // goroutines that it starts are outside.
 func (h *Host) Do(f func() error) error {
 	return onThread(func() error {
-		if err := netns.Set(h.ns); err != nil {
-			return fmt.Errorf("enter %s: %w", h.Name, err)
+		if err := h.enter(); err != nil {
+			return err
 		}
 		return f()
 	})
+}
+
+// enter moves the calling thread into the namespace.
+func (h *Host) enter() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := net.ErrClosed
+	if !h.closed {
+		err = netns.Set(h.ns)
+	}
+	if err != nil {
+		return fmt.Errorf("enter %s: %w", h.Name, err)
+	}
+	return nil
 }
 
 // Dial is net.Dialer.DialContext inside of the namespace. The address must be
@@ -127,8 +146,9 @@ func (h *Host) ListenPacket(network, address string) (c net.PacketConn, err erro
 	return c, err
 }
 
-// Start starts a program inside of the namespace. It is killed when this process
-// ends, however that happens.
+// Start starts a program inside of the namespace. It is killed when the host is
+// closed and when this process ends, however that happens. As after c.Start, the
+// caller has to call c.Wait.
 func (h *Host) Start(c *exec.Cmd) error {
 	if c.SysProcAttr == nil {
 		c.SysProcAttr = &syscall.SysProcAttr{}
@@ -136,6 +156,9 @@ func (h *Host) Start(c *exec.Cmd) error {
 	c.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return fmt.Errorf("start %s in %s: %w", c.Path, h.Name, net.ErrClosed)
+	}
 	if h.nursery == nil {
 		if err := h.openNursery(); err != nil {
 			return err
@@ -157,18 +180,24 @@ func (h *Host) Start(c *exec.Cmd) error {
 
 // openNursery starts the thread from which children are started. The kernel sends
 // a parent-death signal when the thread that forked ends (prctl(2),
-// PR_SET_PDEATHSIG), so that must be one which stays.
+// PR_SET_PDEATHSIG), so that must be one which stays. When the host closes it goes
+// home, like any other: were it the process's first, it would not end with its
+// goroutine and hold the namespace.
 func (h *Host) openNursery() error {
 	tasks, ready := make(chan func()), make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		err := netns.Set(h.ns)
-		ready <- err
+		err := onThread(func() error {
+			if err := netns.Set(h.ns); err != nil {
+				return err
+			}
+			ready <- nil
+			for f := range tasks {
+				f()
+			}
+			return nil
+		})
 		if err != nil {
-			return
-		}
-		for f := range tasks {
-			f()
+			ready <- err
 		}
 	}()
 	if err := <-ready; err != nil {
@@ -191,22 +220,29 @@ func (h *Host) Sysctl(name, value string) error {
 // Netlink returns a netlink handle inside of the namespace. It is the host's.
 func (h *Host) Netlink() *netlink.Handle { return h.link }
 
-// onClose has f called by Close, last in first out.
+// onClose has f called by Close, last in first out, or at once if the host is
+// closed already.
 func (h *Host) onClose(f func() error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		_ = f()
+		return
+	}
 	h.closers = append(h.closers, f)
 }
 
 // Close ends what was started on the host by this package, children included, and
 // lets go of the namespace; the kernel removes it when nothing is in it any more.
+// To close a closed host does nothing.
 func (h *Host) Close() error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.closed {
+		h.mu.Unlock()
 		return nil
 	}
-	h.closed = true
+	h.closed = true // from here on, nobody else adds closers, or enters
+	h.mu.Unlock()
 	var errs []error
 	for i := len(h.closers) - 1; i >= 0; i-- {
 		errs = append(errs, h.closers[i]())

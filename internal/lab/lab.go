@@ -3,15 +3,14 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
-	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Options size the standard topology. Zero counts mean one.
+// Options size the standard topology. Zero counts mean one; there are 200 clients
+// and 200 backends at most.
 type Options struct {
 	Clients  int
 	Backends int
@@ -41,36 +40,47 @@ var (
 )
 
 const (
-	gateway  = 1    // the balancer's host number in each network
-	firstEnd = 0x11 // of the first client and the first backend
+	gateway  = 1  // the balancer's host number in each network
+	firstEnd = 11 // of the first client and the first backend
+	maxEnds  = 200
 )
 
-// ClientAddr returns the address of client i, ClientAddr6 its IPv6 address.
+// ClientAddr returns the IPv4 address of client i.
 func ClientAddr(i int) netip.Addr { return nth(clients4, firstEnd+i) }
 
 // ClientAddr6 returns the IPv6 address of client i.
 func ClientAddr6(i int) netip.Addr { return nth(clients6, firstEnd+i) }
 
-// BackendAddr returns the address of backend i.
+// BackendAddr returns the IPv4 address of backend i.
 func BackendAddr(i int) netip.Addr { return nth(backends4, firstEnd+i) }
 
 // BackendAddr6 returns the IPv6 address of backend i.
 func BackendAddr6(i int) netip.Addr { return nth(backends6, firstEnd+i) }
 
-// BalancerAddr returns the balancer's own address in the clients' network.
+// BalancerAddr returns the balancer's own IPv4 address in the clients' network.
 func BalancerAddr() netip.Addr { return nth(clients4, gateway) }
 
-// nth returns host n of a network.
+// nth returns host n of a network, n < 256: with the same digits in 10.0.0.11 and
+// in 2001:db8:10::11.
 func nth(p netip.Prefix, n int) netip.Addr {
 	b := p.Addr().AsSlice()
-	b[len(b)-2] |= byte(n >> 8)
+	if p.Addr().Is6() {
+		n = n/100<<8 | n/10%10<<4 | n%10
+		b[len(b)-2] = byte(n >> 8)
+	}
 	b[len(b)-1] = byte(n)
 	a, _ := netip.AddrFromSlice(b)
 	return a
 }
 
+// in is host n of a network with the network's mask, as an interface has it.
+func in(p netip.Prefix, n int) netip.Prefix { return netip.PrefixFrom(nth(p, n), p.Bits()) }
+
 // New builds the standard topology. On an error nothing is left behind.
 func New(o Options) (l *Lab, err error) {
+	if o.Clients > maxEnds || o.Backends > maxEnds {
+		return nil, fmt.Errorf("build the lab: %d clients and %d backends wanted, of each %d is the most", o.Clients, o.Backends, maxEnds)
+	}
 	l = &Lab{}
 	defer func() {
 		if err != nil {
@@ -122,11 +132,7 @@ func (l *Lab) addBalancer(queues int) error {
 		return err
 	}
 	l.Balancer = h
-	if err := l.PlugBalancer(queues); err != nil {
-		return err
-	}
-	// A packet that leaks past the XDP program must be noticed, not forwarded.
-	return errors.Join(h.Sysctl("net/ipv4/ip_forward", "0"), h.Sysctl("net/ipv6/conf/all/forwarding", "0"))
+	return l.PlugBalancer(queues)
 }
 
 // PlugBalancer gives the balancer its interface, at the start and after a test
@@ -135,7 +141,11 @@ func (l *Lab) PlugBalancer(queues int) error {
 	if err := l.plug(l.Balancer, queues); err != nil {
 		return err
 	}
-	if err := addAddrs(l.Balancer, Interface, nth(clients4, gateway), nth(clients6, gateway), nth(backends4, gateway), nth(backends6, gateway)); err != nil {
+	var own []netip.Prefix
+	for _, net := range []netip.Prefix{clients4, clients6, backends4, backends6} {
+		own = append(own, in(net, gateway))
+	}
+	if err := l.Balancer.addAddrs(Interface, own...); err != nil {
 		return err
 	}
 	return l.Switch.Do(func() error { return noOffload(port(l.Balancer)) })
@@ -150,13 +160,13 @@ func (l *Lab) addClient(i int) error {
 	if err := l.plug(h, 1); err != nil {
 		return err
 	}
-	if err := addAddrs(h, Interface, ClientAddr(i), ClientAddr6(i)); err != nil {
+	if err := h.addAddrs(Interface, in(clients4, firstEnd+i), in(clients6, firstEnd+i)); err != nil {
 		return err
 	}
 	// The backends are on the link, so that the kernel answers their ARP, for dsr.
 	return errors.Join(
-		addRoute(h, vips4, nth(clients4, gateway)), addRoute(h, vips6, nth(clients6, gateway)),
-		addRoute(h, backends4, onLink), addRoute(h, backends6, onLink),
+		h.addRoute(vips4, nth(clients4, gateway)), h.addRoute(vips6, nth(clients6, gateway)),
+		h.addRoute(backends4, onLink), h.addRoute(backends6, onLink),
 	)
 }
 
@@ -167,27 +177,25 @@ func (l *Lab) addBackend(i int, vips []netip.Addr) error {
 	}
 	l.Backends = append(l.Backends, h)
 	// Before the interface comes up: a backend must not answer ARP for the VIPs.
-	for name, value := range map[string]string{
-		"net/ipv4/conf/all/arp_ignore": "1", "net/ipv4/conf/all/arp_announce": "2",
-		"net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/default/rp_filter": "0",
-	} {
-		if err := h.Sysctl(name, value); err != nil {
-			return err
-		}
+	err = errors.Join(h.Sysctl("net/ipv4/conf/all/arp_ignore", "1"), h.Sysctl("net/ipv4/conf/all/arp_announce", "2"))
+	if err != nil {
+		return err
 	}
 	if err := l.plug(h, 1); err != nil {
 		return err
 	}
-	if err := addAddrs(h, Interface, BackendAddr(i), BackendAddr6(i)); err != nil {
+	if err := h.addAddrs(Interface, in(backends4, firstEnd+i), in(backends6, firstEnd+i)); err != nil {
 		return err
 	}
+	var held []netip.Prefix
 	for _, a := range vips {
-		if err := addAddr(h, "lo", netip.PrefixFrom(a, a.BitLen())); err != nil {
-			return err
-		}
+		held = append(held, netip.PrefixFrom(a, a.BitLen()))
+	}
+	if err := h.addAddrs("lo", held...); err != nil {
+		return err
 	}
 	return errors.Join(
-		addRoute(h, clients4, nth(backends4, gateway)), addRoute(h, clients6, nth(backends6, gateway)),
+		h.addRoute(clients4, nth(backends4, gateway)), h.addRoute(clients6, nth(backends6, gateway)),
 		answerDirectly(h, vips4, clients4), answerDirectly(h, vips6, clients6),
 	)
 }
@@ -205,99 +213,5 @@ func answerDirectly(h *Host, vips, clients netip.Prefix) error {
 	if err := h.link.RuleAdd(rule); err != nil {
 		return fmt.Errorf("add the rule for %s on %s: %w", vips, h.Name, err)
 	}
-	return addRouteTo(h, clients, onLink, table)
-}
-
-// port is the name of the switch's end of a host's cable.
-func port(h *Host) string { return "to-" + h.Name }
-
-// plug connects a host to the switch. Both ends have as many queues as each other,
-// as native XDP on veth wants it (veth_xdp_set in drivers/net/veth.c).
-func (l *Lab) plug(h *Host, queues int) error {
-	cable := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{
-			Name: port(h), NumTxQueues: queues, NumRxQueues: queues, MasterIndex: l.fabric.Attrs().Index,
-		},
-		PeerName: Interface, PeerNamespace: netlink.NsFd(h.ns),
-		PeerNumTxQueues: uint32(queues), PeerNumRxQueues: uint32(queues),
-	}
-	if err := l.Switch.link.LinkAdd(cable); err != nil {
-		return fmt.Errorf("connect %s: %w", h.Name, err)
-	}
-	return errors.Join(l.Switch.setUp(port(h)), h.setUp(Interface))
-}
-
-// noOffload has the kernel finish packets before they leave by an interface of this
-// thread's namespace: segmented to the MTU, and with their checksums. A veth else
-// passes on what the far end's stack left undone, and who takes packets by XDP sees
-// them like that.
-func noOffload(name string) error {
-	tool, err := ethtool.NewEthtool()
-	if err != nil {
-		return fmt.Errorf("switch offloads of %s off: %w", name, err)
-	}
-	defer tool.Close()
-	off := map[string]bool{"tx-checksum-ip-generic": false, "tx-tcp-segmentation": false, "tx-tcp6-segmentation": false, "tx-tcp-ecn-segmentation": false, "tx-udp-segmentation": false}
-	if err := tool.Change(name, off); err != nil {
-		return fmt.Errorf("switch offloads of %s off: %w", name, err)
-	}
-	return nil
-}
-
-func addAddrs(h *Host, link string, addrs ...netip.Addr) error {
-	for _, a := range addrs {
-		bits := 24
-		if a.Is6() {
-			bits = 64
-		}
-		if err := addAddr(h, link, netip.PrefixFrom(a, bits)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// addAddr adds an address that is usable at once.
-func addAddr(h *Host, name string, p netip.Prefix) error {
-	link, err := h.link.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", name, h.Name, err)
-	}
-	addr := &netlink.Addr{IPNet: ipNet(p)}
-	if p.Addr().Is6() {
-		addr.Flags = unix.IFA_F_NODAD
-	}
-	if err := h.link.AddrAdd(link, addr); err != nil {
-		return fmt.Errorf("add %s to %s of %s: %w", p, name, h.Name, err)
-	}
-	return nil
-}
-
-// onLink is the gateway of a network that needs none.
-var onLink netip.Addr
-
-// addRoute routes a network by way of a gateway.
-func addRoute(h *Host, to netip.Prefix, by netip.Addr) error {
-	return addRouteTo(h, to, by, unix.RT_TABLE_MAIN)
-}
-
-func addRouteTo(h *Host, to netip.Prefix, by netip.Addr, table int) error {
-	link, err := h.link.LinkByName(Interface)
-	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", Interface, h.Name, err)
-	}
-	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(to), Table: table}
-	if by.IsValid() {
-		r.Gw = by.AsSlice()
-	} else {
-		r.Scope = netlink.SCOPE_LINK
-	}
-	if err := h.link.RouteAdd(r); err != nil {
-		return fmt.Errorf("route %s on %s: %w", to, h.Name, err)
-	}
-	return nil
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+	return h.addRouteTo(clients, onLink, table)
 }

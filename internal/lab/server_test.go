@@ -1,0 +1,59 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestHTTPServerDiesAndReturns(t *testing.T) {
+	l := newLab(t, Options{})
+	s, err := l.Backends[0].HTTPServer(":8080", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := fmt.Sprintf("http://%s", netip.AddrPortFrom(BackendAddr(0), 8080))
+	c := l.Balancer.HTTPClient(5*time.Second, true)
+	if got, err := Get(t.Context(), c, url+"/"); got != "one" || err != nil {
+		t.Fatalf("%q %v", got, err)
+	}
+	s.Kill()
+	if _, err := Get(t.Context(), c, url+"/"); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("dead server: %v, want refused", err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const n = 1 << 20
+	got, err := Get(t.Context(), c, fmt.Sprint(url, "/big?n=", n))
+	want, _ := io.ReadAll(io.LimitReader(&Stream{}, n))
+	if err != nil || got != string(want) {
+		t.Errorf("/big: %d bytes, %v", len(got), err)
+	}
+	if bytes.Equal(want[:4096], want[4096:8192]) {
+		t.Error("the stream repeats itself: a lost block would not show")
+	}
+}
+
+func TestUDPEcho(t *testing.T) {
+	l := newLab(t, Options{})
+	if err := l.Backends[0].UDPEcho(":53", "one"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Balancer.Dial(context.Background(), "udp", netip.AddrPortFrom(BackendAddr6(0), 53).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "hello")
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	b := make([]byte, 64)
+	if n, err := c.Read(b); err != nil || string(b[:n]) != "one hello" {
+		t.Errorf("%q %v", b[:n], err)
+	}
+}

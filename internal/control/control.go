@@ -29,6 +29,7 @@ type Options struct {
 	Version string
 	Config  string // the file's path, for status
 	Log     *zap.Logger
+	Health  []health.Option // of the prober
 }
 
 // Controller runs a balancer. Its exported methods may be called by anyone.
@@ -74,7 +75,7 @@ func New(o Options) (*Controller, error) {
 		compiler: balancer.NewCompiler(loads),
 		state:    StateStarting,
 	}
-	c.prober = health.New(o.Log.Named("health"), c.observe)
+	c.prober = health.New(o.Log.Named("health"), c.observe, o.Health...)
 	return c, nil
 }
 

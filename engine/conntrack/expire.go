@@ -1,8 +1,9 @@
 package conntrack
 
-// Expire removes idle flows. It inspects at most limit records, going on where
-// the last call stopped, and returns how many it removed. One goroutine calls
-// it, a few times a second, off the workers' threads.
+// Expire removes idle flows. It inspects at most limit records, and returns how many
+// it removed. The next call goes on with the next list, so that one which uses up
+// the limit each time does not keep the others waiting. One goroutine calls it, a
+// few times a second, off the workers' threads.
 //
 // A list is kept in order of last inspection, not of last packet, because
 // keeping it in order of last packet would cost a locked write per packet. A
@@ -10,15 +11,12 @@ package conntrack
 // looked at again after an eighth of its timeout, so an idle flow outlives its
 // timeout by no more than that.
 func (t *Table) Expire(now uint32, limit int) (removed int) {
-	for range t.shards {
-		s := &t.shards[t.sweep]
-		t.sweep = (t.sweep + 1) % uint32(len(t.shards))
-		for c := range numClasses {
-			n, idle := t.expireClass(s, c, now, limit)
-			limit, removed = limit-n, removed+idle
-			if limit <= 0 {
-				return removed
-			}
+	for range len(t.shards) * int(numClasses) {
+		s, c := &t.shards[t.sweep/uint32(numClasses)], Class(t.sweep%uint32(numClasses))
+		t.sweep = (t.sweep + 1) % uint32(len(t.shards)*int(numClasses))
+		n, idle := t.expireClass(s, c, now, limit)
+		if limit, removed = limit-n, removed+idle; limit <= 0 {
+			break
 		}
 	}
 	return removed
@@ -72,9 +70,8 @@ func idle(now, seen uint32) uint32 {
 	return 0
 }
 
-// makeRoom evicts the least recently used flow of class's budget when a further
-// record would not fit into it: one of the same class if there is one, but
-// closing flows before established ones.
+// makeRoom evicts the least recently used flow of one class when a further record
+// of class would not fit into its budget.
 func (t *Table) makeRoom(s *shard, class Class, now uint32) {
 	b := budget(class)
 	s.mu.Lock()
@@ -82,12 +79,9 @@ func (t *Table) makeRoom(s *shard, class Class, now uint32) {
 		s.mu.Unlock()
 		return
 	}
-	i := none
-	for _, c := range evictionOrder[class] {
-		if i = s.oldest(t.flows, c, now); i != none {
-			s.claim(t.flows, i)
-			break
-		}
+	i := s.oldest(t.flows, s.victim(class), now)
+	if i != none {
+		s.claim(t.flows, i)
 	}
 	s.mu.Unlock()
 	if i != none {
@@ -96,14 +90,25 @@ func (t *Table) makeRoom(s *shard, class Class, now uint32) {
 	}
 }
 
-// evictionOrder lists, for the class of a newcomer, whose oldest flow goes.
-var evictionOrder = [numClasses][]Class{
-	TCPSyn:         {TCPSyn, UDPNew, ICMP},
-	UDPNew:         {UDPNew, TCPSyn, ICMP},
-	ICMP:           {ICMP, UDPNew, TCPSyn},
-	TCPEstablished: {TCPClosing, TCPEstablished, UDPEstablished},
-	UDPEstablished: {TCPClosing, UDPEstablished, TCPEstablished},
-	TCPClosing:     {TCPClosing, TCPEstablished, UDPEstablished},
+// victim returns the class that makes way for a newcomer of class c: its own, so
+// that a flood pushes out its own kind. But as long as c has less than half of the
+// budget it is the largest one, so that whoever came first can't keep the others
+// out: a handshake would not live until its answer. Connections that are over go
+// before all others, and push out only their like.
+func (s *shard) victim(c Class) Class {
+	b := budget(c)
+	switch {
+	case c == TCPClosing, b == established && s.lists[TCPClosing].n > 0:
+		return TCPClosing
+	case 2*s.lists[c].n >= s.budget[b]:
+		return c
+	}
+	for other := range numClasses {
+		if budget(other) == b && s.lists[other].n > s.lists[c].n {
+			c = other
+		}
+	}
+	return c
 }
 
 // lruProbe bounds how many records an eviction looks at.

@@ -87,3 +87,29 @@ func TestSeenInTheFutureIsNotIdle(t *testing.T) {
 		t.Errorf("idle = %d, want 64", got)
 	}
 }
+
+// One list that always uses up the limit must not keep the others from their turn.
+func TestExpireIsFair(t *testing.T) {
+	tab := newTable(1000, 1)
+	for n := range 200 {
+		mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
+	}
+	idle := newFlow(1000, packet.ProtoUDP)
+	mustInsert(t, tab, idle, 0)
+	now := uint32(0)
+	for calls := 0; ; calls++ {
+		if _, ok := find(tab, idle.Key); !ok {
+			break
+		}
+		if now > 2*uint32(DefaultTimeouts()[UDPNew].Milliseconds()) {
+			t.Fatalf("an idle flow is still there after %d s", now/1000)
+		}
+		now += 2000 // all of tcp-syn is due for a look again
+		for n := range 200 {
+			if r, ok := find(tab, newFlow(n, packet.ProtoTCP).Key); ok {
+				tab.Flow(r).Touch(Request, 60, now)
+			}
+		}
+		tab.Expire(now, 50)
+	}
+}

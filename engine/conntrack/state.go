@@ -9,8 +9,9 @@ import (
 // Class is a flow's stage of life; it decides the timeout and the budget.
 type Class uint8
 
-// The classes. A record is embryonic until both sides, as far as the balancer
-// can see them, have shown that the flow is real.
+// The classes, in an order that a flow never goes back in. A record is embryonic
+// until both sides, as far as the balancer can see them, have shown that the flow is
+// real.
 const (
 	TCPSyn         Class = iota // handshake under way, or picked up in mid-stream
 	UDPNew                      // one packet, or one-way

@@ -28,7 +28,7 @@ type Table struct {
 	timeouts [numClasses]uint32 // ms
 	loads    *balancer.Loads
 	stats    stats
-	sweep    uint32 // next shard of Expire; housekeeping goroutine only
+	sweep    uint32 // next list of Expire, over all shards; housekeeping goroutine only
 }
 
 const (
@@ -114,7 +114,7 @@ const (
 )
 
 // Insert remembers a flow and returns its request reference. When its budget is
-// used up the least recently used flow of the same class goes first.
+// used up a least recently used flow goes first.
 func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 	class := TCPSyn
 	switch n.Key.Proto {
@@ -231,8 +231,9 @@ func (t *Table) bury(i uint32) {
 	s.mu.Unlock()
 }
 
-// Reclassify moves the flow behind r to another class, and makes room there
-// when its budget is used up.
+// Reclassify moves the flow behind r on to a later class, and makes room there when
+// its budget is used up. A class never goes back: the caller may have judged by a
+// state that another worker has changed since.
 func (t *Table) Reclassify(r Ref, class Class, now uint32) {
 	i := r.index()
 	f, s := &t.flows[i], t.home(i)
@@ -242,7 +243,7 @@ func (t *Table) Reclassify(r Ref, class Class, now uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock() // a change of class happens a few times in a flow's life
 	old := f.Class()
-	if !f.Live() || old == class || old == TCPClosing {
+	if !f.Live() || class <= old {
 		return
 	}
 	s.lists[old].remove(t.flows, i)

@@ -237,3 +237,17 @@ func TestFailover(t *testing.T) {
 	p.checkSums()
 	p.stop()
 }
+
+// TestGenericMode takes the slow road that every interface has.
+func TestGenericMode(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "")), "--xdp-mode", "generic")
+	if s := p.await("serve", func(api.Status) bool { return true }); s.XDPMode != "generic" || s.Bind != "copy" {
+		t.Errorf("status says XDP %s, bind %s", s.XDPMode, s.Bind)
+	}
+	if by := w.mustAnswer(30, natVIP4); len(by) != 3 {
+		t.Errorf("answered by %v, want all three", by)
+	}
+	p.checkSums()
+	p.stop()
+}

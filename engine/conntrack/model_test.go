@@ -75,6 +75,7 @@ func TestAgainstModel(t *testing.T) {
 			},
 			"quiescent": func(*rapid.T) { tab.Grace.Quiescent(0) },
 			"": func(rt *rapid.T) {
+				tab.check(t)
 				live := 0
 				for n := range flows {
 					flow := newFlow(n, packet.ProtoTCP)

@@ -74,6 +74,7 @@ func TestWorkersShareATable(t *testing.T) {
 	stop.Store(true)
 	side.Wait()
 
+	tab.check(t)
 	s := tab.Stats()
 	if hits.Load() == 0 || s.EvictedEmbryonic+s.EvictedEstablished == 0 {
 		t.Errorf("hits %d, evictions %d+%d: the test did not stress what it is for", hits.Load(), s.EvictedEmbryonic, s.EvictedEstablished)

@@ -41,12 +41,6 @@ func (s *shard) full(b int) bool {
 	return n >= s.budget[b]
 }
 
-// dead is a removed record that waits for its grace period.
-type dead struct {
-	index uint32
-	tag   uint64
-}
-
 // shard owns a range of the slab and a part of the key space. A flow's two keys
 // usually lie in two shards; the record belongs to its request key's.
 type shard struct {
@@ -57,7 +51,7 @@ type shard struct {
 	v4     map[key4]Ref
 	v6     map[packet.Key]Ref
 	lists  [numClasses]list
-	limbo  []dead // oldest first
+	limbo  limbo
 	free   uint32 // head of a stack linked through Flow.next
 	fresh  uint32 // records from here to end were never used
 	end    uint32
@@ -108,7 +102,7 @@ func (s *shard) drop(k *packet.Key, r Ref) {
 // alloc hands out a record: one that was freed, one whose grace period is over,
 // or one that was never used.
 func (s *shard) alloc(t *Table) (uint32, bool) {
-	if s.free == none && len(s.limbo) > 0 {
+	if s.free == none && s.limbo.len() > 0 {
 		s.reclaim(t)
 	}
 	if i := s.free; i != none {
@@ -122,16 +116,20 @@ func (s *shard) alloc(t *Table) (uint32, bool) {
 	return 0, false
 }
 
+// reclaimBatch bounds how many records a worker takes back at once: each is a cache
+// miss under the shard's lock, and after a flood there are thousands.
+const reclaimBatch = 64
+
 // reclaim moves records whose grace period is over from limbo to the free stack.
 func (s *shard) reclaim(t *Table) {
 	passed := t.Grace.passed()
-	n := 0
-	for n < len(s.limbo) && s.limbo[n].tag <= passed {
-		i := s.limbo[n].index
+	for range reclaimBatch {
+		i, ok := s.limbo.pop(passed)
+		if !ok {
+			return
+		}
 		t.flows[i].next, s.free = s.free, i
-		n++
 	}
-	s.limbo = s.limbo[:copy(s.limbo, s.limbo[n:])]
 }
 
 // claim makes the caller the one that removes record i: it is dead from here

@@ -67,23 +67,30 @@ type Info struct {
 	Bytes       [2]uint64
 }
 
-// Range calls visit with each live flow until it returns false. One shard is
-// locked at a time, and visit runs outside of the lock.
+// rangeBatch bounds how long Range keeps a shard's workers waiting.
+const rangeBatch = 256
+
+// Range calls visit with each live flow until it returns false. A shard is locked
+// for a few records at a time, and visit runs outside of the lock.
 func (t *Table) Range(now uint32, visit func(Info) bool) {
-	var batch []Info
+	batch := make([]Info, 0, rangeBatch)
 	for i := range t.shards {
 		s := &t.shards[i]
-		batch = batch[:0]
-		s.mu.RLock()
-		for c := range s.lists {
-			for j := s.lists[c].head; j != none; j = t.flows[j].next {
-				batch = append(batch, t.flows[j].info(now))
+		for at, more := uint32(i)*t.perShard, true; more; at += rangeBatch {
+			batch = batch[:0]
+			s.mu.RLock()
+			end := min(at+rangeBatch, s.fresh)
+			for j := at; j < end; j++ {
+				if f := &t.flows[j]; f.Live() {
+					batch = append(batch, f.info(now))
+				}
 			}
-		}
-		s.mu.RUnlock()
-		for _, f := range batch {
-			if !visit(f) {
-				return
+			more = end < s.fresh
+			s.mu.RUnlock()
+			for _, f := range batch {
+				if !visit(f) {
+					return
+				}
 			}
 		}
 	}

@@ -227,7 +227,7 @@ func (t *Table) bury(i uint32) {
 	s := t.home(i)
 	s.mu.Lock()
 	s.drop(&k, ref(i, Request))
-	s.limbo = append(s.limbo, dead{index: i, tag: t.Grace.tag()})
+	s.limbo.push(dead{index: i, tag: t.Grace.tag()})
 	s.mu.Unlock()
 }
 

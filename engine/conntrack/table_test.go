@@ -230,3 +230,19 @@ func TestClosingFlowsGoBeforeEstablishedOnes(t *testing.T) {
 		t.Error("the established flow went")
 	}
 }
+
+// Another worker evicts a flow between its request key and its reply key: nobody
+// would take the reply key out again.
+func TestReplyKeyOfAnEvictedFlowIsNotFiled(t *testing.T) {
+	tab := newTable(100, 2)
+	flow := newFlow(1, packet.ProtoTCP)
+	r := mustInsert(t, tab, flow, 0)
+	tab.Remove(r)
+	if out := tab.pair(tab.Flow(r), r.index()); out == Inserted {
+		t.Error("the reply key was filed")
+	}
+	k := replyKey(flow)
+	if _, ok := tab.shard(tab.Hash(&k)).get(&k); ok {
+		t.Error("the reply key is left behind")
+	}
+}

@@ -1,0 +1,103 @@
+package conntrack
+
+import (
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+func TestLimboIsAQueue(t *testing.T) {
+	var l limbo
+	next, want := uint32(0), uint32(0)
+	for round := range 50 {
+		for range round % 7 {
+			l.push(dead{next, uint64(next)})
+			next++
+		}
+		for range round % 5 {
+			i, ok := l.pop(uint64(next) - 1)
+			if ok != (want < next) || ok && i != want {
+				t.Fatalf("round %d: popped %d %v, want %d of %d", round, i, ok, want, next)
+			}
+			if ok {
+				want++
+			}
+		}
+		if l.len() != int(next-want) || len(l.queue) > 2*l.len()+1 {
+			t.Fatalf("round %d: %d wait, want %d; %d entries are kept", round, l.len(), next-want, len(l.queue))
+		}
+	}
+	if _, ok := l.pop(uint64(want) - 1); ok || l.len() == 0 {
+		t.Error("popped before the grace period was over")
+	}
+}
+
+// A worker takes few records back at a time, with however many it is faced: after a
+// flood has timed out, thousands are in limbo.
+func TestReclaimIsBounded(t *testing.T) {
+	const flows = 1000
+	tab := newTable(4*flows, 1)
+	tab.Grace.Quiescent(0)
+	for n := range flows {
+		mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
+	}
+	tab.Expire(1<<20, flows)
+	tab.Grace.Quiescent(0)
+	if n := tab.shards[0].limbo.len(); n != flows {
+		t.Fatalf("%d records in limbo, want %d", n, flows)
+	}
+	for left := flows - reclaimBatch; left > 0; left -= reclaimBatch {
+		for n := range reclaimBatch {
+			mustInsert(t, tab, newFlow(left+n, packet.ProtoTCP), 1<<20)
+			if got := tab.shards[0].limbo.len(); got != left {
+				t.Fatalf("%d records in limbo, want %d", got, left)
+			}
+		}
+		tab.check(t)
+	}
+}
+
+// check holds that every record of every shard is in exactly one place.
+func (t *Table) check(tt *testing.T) {
+	tt.Helper()
+	for n := range t.shards {
+		s := &t.shards[n]
+		s.mu.Lock()
+		seen := map[uint32]string{}
+		file := func(i uint32, place string) {
+			if was, twice := seen[i]; twice {
+				tt.Errorf("record %d is %s and %s", i, was, place)
+			}
+			if i/t.perShard != uint32(n) {
+				tt.Errorf("record %d is %s in shard %d", i, place, n)
+			}
+			if live := t.flows[i].Live(); live != (place == "listed") {
+				tt.Errorf("record %d is %s, live %v", i, place, live)
+			}
+			seen[i] = place
+		}
+		for c := range s.lists {
+			listed := 0
+			for i := s.lists[c].head; i != none; i = t.flows[i].next {
+				file(i, "listed")
+				listed++
+			}
+			if listed != s.lists[c].n {
+				tt.Errorf("shard %d: %d %v flows listed, %d counted", n, listed, Class(c), s.lists[c].n)
+			}
+		}
+		for i := s.free; i != none; i = t.flows[i].next {
+			file(i, "free")
+		}
+		for _, d := range s.limbo.queue[s.limbo.first:] {
+			file(d.index, "in limbo")
+		}
+		for i := s.fresh; i < s.end; i++ {
+			file(i, "fresh")
+		}
+		if len(seen) != int(t.perShard) {
+			tt.Errorf("shard %d: %d records of %d are lost", n, int(t.perShard)-len(seen), t.perShard)
+		}
+		s.mu.Unlock()
+	}
+}

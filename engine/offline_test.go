@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+	"github.com/afxlb/afxlb/xsk"
+	"github.com/afxlb/afxlb/xsk/xsktest"
+)
+
+// newOffline returns an offline engine that serves one nat service, as a user of the
+// package makes it, and the kernels behind its workers.
+func newOffline(t *testing.T, workers int, timeouts conntrack.Timeouts) (*Engine, []*xsktest.Kernel) {
+	t.Helper()
+	h := newHarness(t, 1, service("web", vip4, balancer.NAT, 2)) // for its table
+	kernels := make([]*xsktest.Kernel, workers)
+	sockets := make([]*xsk.Socket, workers)
+	for i := range kernels {
+		kernels[i] = xsktest.New(256, 2048, 64)
+		sockets[i] = kernels[i].Socket()
+	}
+	e, err := NewOffline(Config{MaxFlows: 1000, Timeouts: timeouts, Loads: balancer.NewLoads()}, sockets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Apply(h.engine.table.Load(), bpf.Steering{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range kernels {
+		step(t, e, i, 0) // fills the FILL ring
+	}
+	return e, kernels
+}
+
+func step(t *testing.T, e *Engine, worker, want int) {
+	t.Helper()
+	if n, err := e.Step(worker); n != want || err != nil {
+		t.Fatalf("step of worker %d handled %d packets, %v; want %d", worker, n, err, want)
+	}
+}
+
+func TestOffline(t *testing.T) {
+	e, kernels := newOffline(t, 2, conntrack.DefaultTimeouts())
+	syn := packettest.TCP(client4, vip4, packet.TCPSyn)
+	kernels[0].Deliver(syn.Bytes())
+	step(t, e, 0, 1)
+	sent := kernels[0].Sent()
+	if len(sent) != 1 {
+		t.Fatalf("%d packets came out, want 1", len(sent))
+	}
+	out := packettest.Verify(t, sent[0])
+	kernels[1].Deliver(packettest.TCP(out.Dst.String(), client4, packet.TCPSyn|packet.TCPAck).Bytes())
+	step(t, e, 1, 1)
+	if back := kernels[1].Sent(); len(back) != 1 || packettest.Verify(t, back[0]).Src != syn.Dst {
+		t.Errorf("the reply on the other worker came out as %d packets", len(back))
+	}
+
+	step(t, e, 0, 0)
+	step(t, e, 1, 0)
+	in := e.Info()
+	if in.Total.Received != 2 || in.Total.Batches != 2 || in.Total.Verdicts[packet.Forwarded] != 2 {
+		t.Errorf("counters of workers at rest: %+v", in.Total)
+	}
+	if in.Flows.Total() != 1 || in.Table.Generation != e.Oldest() {
+		t.Errorf("%d flows, generation %d of %d; want one flow and the newest", in.Flows.Total(), e.Oldest(), in.Table.Generation)
+	}
+}
+
+func TestOfflineExpire(t *testing.T) {
+	timeouts := conntrack.DefaultTimeouts()
+	timeouts[conntrack.TCPSyn] = time.Millisecond
+	e, kernels := newOffline(t, 1, timeouts)
+	kernels[0].Deliver(packettest.TCP(client4, vip4, packet.TCPSyn).Bytes())
+	step(t, e, 0, 1)
+	for now := e.clock.Now(); e.clock.Now() < now+5; { // the coarse clock is the event
+	}
+	e.Expire()
+	if s := e.Info().Flows; s.Total() != 0 || s.Expired != 1 {
+		t.Errorf("%d flows are left, %d expired", s.Total(), s.Expired)
+	}
+}
+
+func TestOfflineNeedsSockets(t *testing.T) {
+	if _, err := NewOffline(Config{MaxFlows: 10, Loads: balancer.NewLoads()}, nil); err == nil {
+		t.Error("an engine without sockets was made")
+	}
+}

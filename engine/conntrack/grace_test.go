@@ -46,7 +46,7 @@ func TestGrace(t *testing.T) {
 				}
 				removals = append(removals, r)
 			},
-			"": func(rt *rapid.T) {
+			"reclaim": func(rt *rapid.T) { // a step of its own: it moves the epoch
 				passed := g.passed()
 				for i, r := range removals {
 					if over := r.tag <= passed; over != (len(r.waiting) == 0) {

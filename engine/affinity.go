@@ -76,9 +76,9 @@ func pin(cpu int) error {
 // 10 ms when another goroutine wants its place (runtime/proc.go, retake), and
 // all present threads move off the workers' CPUs where others are left.
 func reserve(cpus []int) error {
-	if n := len(cpus) + 1; runtime.GOMAXPROCS(0) < n {
-		runtime.GOMAXPROCS(n)
-	}
+	// Also where there are enough already: else the runtime, which follows the
+	// affinity of its threads, would soon count only the CPUs that are left to them.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(cpus)+1))
 	allowed, err := allowedCPUs()
 	if err != nil {
 		return err

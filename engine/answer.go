@@ -38,12 +38,12 @@ func (w *worker) reset(i int, v packet.Verdict) packet.Verdict {
 // answer turns packet i into its answer, in place. Where none is due, the packet
 // is dropped as v.
 func (w *worker) answer(i int, v packet.Verdict, build func([]byte, *packet.Packet) int) packet.Verdict {
-	if !w.limit.take(w.now) {
-		return packet.DropReplyLimit
-	}
 	n := build(w.frames[i], &w.packets[i])
 	if n == 0 {
 		return v
+	}
+	if !w.limit.take(w.now) {
+		return packet.DropReplyLimit
 	}
 	w.descs[i].Len = uint32(n)
 	return packet.Replied

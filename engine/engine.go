@@ -17,7 +17,7 @@ import (
 // Config says what an engine serves and with what.
 type Config struct {
 	Interface string
-	Queues    []int // RX queues, one worker each
+	Queues    []int // RX queues, one worker each; at least one
 	CPUs      []int // worker i runs on CPUs[i]; empty: chosen here
 	Driver    xsk.Driver
 	Mode      xsk.Mode
@@ -48,6 +48,9 @@ type Engine struct {
 // New returns an engine that has not touched the kernel yet. It steers nothing
 // until the first [Engine.Apply].
 func New(c Config) (*Engine, error) {
+	if len(c.Queues) == 0 {
+		return nil, fmt.Errorf("serve %s: no queues are given", c.Interface)
+	}
 	cpus, err := placement(len(c.Queues), c.CPUs)
 	if err != nil {
 		return nil, err
@@ -89,14 +92,14 @@ func (e *Engine) Apply(t *balancer.Table, steering bpf.Steering) error {
 	return nil
 }
 
-// Oldest returns the oldest generation that a worker may still read, 0 before
-// any worker has read one.
+// Oldest returns the oldest generation that a worker may still read: the first, as
+// long as one of them has read none.
 func (e *Engine) Oldest() uint64 {
 	oldest := e.workers[0].generation.Load()
 	for _, w := range e.workers[1:] {
 		oldest = min(oldest, w.generation.Load())
 	}
-	return oldest
+	return max(oldest, 1)
 }
 
 // Open attaches the steering program and opens a socket per queue, in the

@@ -34,11 +34,10 @@ func (w *worker) natReply(frame []byte, p *packet.Packet, f *conntrack.Flow) pac
 
 // direct hands a client's packet over on the link, as it is: the backend holds
 // the service's address itself and answers the client without the balancer.
-func (w *worker) direct(frame []byte, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
+func (w *worker) direct(frame []byte, b *balancer.Backend) packet.Verdict {
 	if b.Flags&balancer.HasMAC == 0 {
 		return packet.DropNoNeighbour
 	}
-	f.LearnClientMAC(packet.SourceMAC(frame))
 	packet.SetMACs(frame, b.MAC, w.table.SourceMAC)
 	return packet.Forwarded
 }

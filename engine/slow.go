@@ -79,10 +79,7 @@ func (w *worker) assign(i int) packet.Verdict {
 		case conntrack.Exists:
 			w.cache.Put(w.hashes[i], r)
 			f := w.flows.Flow(r)
-			if int(f.BackendID) >= len(w.table.Backends) {
-				return packet.DropNoFlow
-			}
-			return w.deliver(i, r, f, &w.table.Backends[f.BackendID])
+			return w.deliver(i, r, f, w.backend(f.BackendID))
 		case conntrack.Full:
 			return packet.DropTableFull
 		}

@@ -155,14 +155,20 @@ func (w *worker) handle(n int) {
 // forward sends packet i of a known flow on its way, if the flow may keep its
 // backend.
 func (w *worker) forward(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
-	if int(f.BackendID) >= len(w.table.Backends) {
-		w.adopt(w.tables.Load()) // another worker is a generation ahead of this batch
-	}
-	b := &w.table.Backends[f.BackendID]
+	b := w.backend(f.BackendID)
 	if r.Direction() == conntrack.Request && (b.Flags&balancer.Up == 0 || f.Reopens(w.packets[i].TCPFlags)) {
 		return w.unusable(i, r, f, b)
 	}
 	return w.deliver(i, r, f, b)
+}
+
+// backend returns the backend with the ID. Another worker may be a generation ahead
+// of this batch, and have made a flow to a backend that is new.
+func (w *worker) backend(id uint32) *balancer.Backend {
+	if int(id) >= len(w.table.Backends) {
+		w.adopt(w.tables.Load())
+	}
+	return &w.table.Backends[id]
 }
 
 // deliver takes packet i into account and rewrites it.
@@ -181,7 +187,7 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	case f.Paired:
 		return w.natRequest(frame, p, f, b)
 	default:
-		return w.direct(frame, f, b)
+		return w.direct(frame, b)
 	}
 }
 
@@ -211,7 +217,11 @@ func (w *worker) send(n int) error {
 		sent += w.socket.Transmit(w.out[sent:out])
 		err = w.socket.Flush()
 		w.socket.Release(w.out[sent:out])
-		w.count.Verdicts[packet.DropTxFull] += uint64(out - sent)
+		full := packet.DropTxFull
+		if err != nil {
+			full = packet.DropLinkDown
+		}
+		w.count.Verdicts[full] += uint64(out - sent)
 	}
 	for _, v := range w.outcome[:sent] {
 		w.count.Verdicts[v]++

@@ -231,3 +231,44 @@ func TestPortReuse(t *testing.T) {
 		t.Errorf("%d flows, want 1", st.Total())
 	}
 }
+
+// A flow's backend may be newer than the table of the batch: then the table is.
+func TestBackendOfANewerTable(t *testing.T) {
+	s := service("web", vip4, balancer.NAT, 2)
+	h := newHarness(t, 2, s)
+	h.spec.Services = append(h.spec.Services, service("more", "192.0.2.20:80", balancer.NAT, 3))
+	for _, b := range h.spec.Services[1].Backends {
+		h.facts.NextHop[b.Address] = backendMAC(b.Address)
+	}
+	h.apply()
+	w := h.engine.workers[1] // still in its old batch
+	if n := len(w.table.Backends); n != 2 {
+		t.Fatalf("%d backends in the old table", n)
+	}
+	for id, want := range map[uint32]uint32{1: 0, 4: 1} {
+		if got := w.backend(id).Service; got != want {
+			t.Errorf("backend %d is of service %d, want %d", id, got, want)
+		}
+	}
+	if w.table != h.engine.table.Load() || len(w.count.Backends) != 5 {
+		t.Errorf("generation %d with counters for %d backends", w.table.Generation, len(w.count.Backends))
+	}
+}
+
+// An ID may go to another backend when no worker can take it for the old one any
+// more: a worker that has read no table yet may still be about to read an old one.
+func TestOldestCountsWorkersThatHaveReadNothing(t *testing.T) {
+	h := newHarness(t, 2, service("web", vip4, balancer.NAT, 2))
+	h.apply()
+	h.engine.workers[0].adopt(h.engine.table.Load())
+	h.engine.workers[1].generation.Store(0)
+	h.spec.Services[0].Backends = h.spec.Services[0].Backends[:1] // b is gone
+	h.facts.Oldest = h.engine.Oldest()
+	h.apply()
+	h.spec.Services = append(h.spec.Services, service("new", "192.0.2.20:80", balancer.NAT, 1))
+	h.facts.Oldest = h.engine.Oldest()
+	h.apply()
+	if ref := h.engine.table.Load().Refs[1]; ref.Backend != "b" {
+		t.Errorf("the ID of b went to %v while worker 0 may send packets to b by it", ref)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -144,11 +145,18 @@ func (w *world) start(attr *syscall.SysProcAttr, args ...string) *process {
 	return p
 }
 
-// serve starts afxlb and waits until it serves with all backends up.
+// serve starts afxlb and waits until it serves with all backends up, and knows the
+// way to them: a lost datagram is not sent again.
 func (w *world) serve(config string, args ...string) *process {
 	w.t.Helper()
 	p := w.start(nil, append([]string{"--config", config}, args...)...)
-	p.await("serve", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == s.Backends.Total })
+	p.await("serve", func(s api.Status) bool {
+		if s.State != "serving" || s.Backends.Up != s.Backends.Total {
+			return false
+		}
+		list, err := p.api.Backends(w.t.Context(), "")
+		return err == nil && !slices.ContainsFunc(list, func(b api.Backend) bool { return b.MAC == "" })
+	})
 	return p
 }
 

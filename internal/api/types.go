@@ -7,7 +7,7 @@ type Status struct {
 	Version    string    `json:"version"`
 	PID        int       `json:"pid"`
 	Started    time.Time `json:"started"`
-	State      string    `json:"state"`      // serving | waiting (the interface is gone) | stopping
+	State      string    `json:"state"`      // starting | serving | waiting (the interface is gone) | stopping
 	Reason     string    `json:"reason"`     // why it is waiting
 	Generation uint64    `json:"generation"` // of the balancing table
 	Config     string    `json:"config"`     // the file it was loaded from

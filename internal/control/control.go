@@ -44,20 +44,27 @@ type Controller struct {
 	started time.Time
 	changed chan struct{} // holds a token when something has changed
 
-	mu          sync.Mutex // the rest
-	spec        balancer.Spec
-	respecified bool // spec is not in table yet
-	checks      map[balancer.BackendRef]*check
-	watcher     *neighbour.Watcher // nil while the interface is away
-	hops        neighbour.Snapshot // the latest
-	compiler    *balancer.Compiler
-	table       *balancer.Table // the latest, and what it was made from:
-	facts       balancer.Facts
-	steering    bpf.Steering
-	state       string
-	reason      string
-	reload      string
-	doubt       *time.Timer // wakes the rebuild when a warm-up ends
+	probing sync.Mutex // held while the prober gets its targets, before mu: the last checks win
+
+	mu       sync.Mutex // the rest
+	spec     balancer.Spec
+	checks   map[balancer.BackendRef]*check
+	watcher  *neighbour.Watcher // nil while the interface is away
+	hops     neighbour.Snapshot // the latest
+	compiler *balancer.Compiler
+	table    *balancer.Table // in force; nil: none, or it is not known which
+	made     origin          // of table
+	state    string
+	reason   string
+	reload   string
+	alarm    *time.Timer // for what time alone changes; nil: nothing
+}
+
+// origin is all that a table and its steering are made from.
+type origin struct {
+	spec     balancer.Spec
+	facts    balancer.Facts
+	steering bpf.Steering
 }
 
 // New returns a controller that has not touched the kernel yet.
@@ -75,6 +82,7 @@ func New(o Options) (*Controller, error) {
 		compiler: balancer.NewCompiler(loads),
 		state:    StateStarting,
 	}
+	c.checks = c.newChecks(&c.spec)
 	c.prober = health.New(o.Log.Named("health"), c.observe, o.Health...)
 	return c, nil
 }
@@ -87,14 +95,15 @@ const (
 	StateStopping = "stopping"
 )
 
-// retryInterval is how often an interface that went away is looked for.
+// retryInterval is how often an interface that went away is looked for, and how soon
+// a table that could not be put in force is tried again.
 const retryInterval = time.Second
 
 // Run serves until ctx ends, and then returns nil with nothing left behind. An
 // interface that goes away later is waited for; one that can't be served from the
 // start is an error.
 func (c *Controller) Run(ctx context.Context) error {
-	defer c.prober.Close()
+	defer c.rest()
 	c.probe()
 	for {
 		served, err := c.serve(ctx)
@@ -174,7 +183,7 @@ func (c *Controller) follow(ctx context.Context, w *neighbour.Watcher, ifindex i
 			return
 		}
 		if err := c.rebuild(); err != nil {
-			c.log.Error("the table stays as it is", zap.Error(err))
+			c.log.Error("no new table", zap.Error(err))
 		}
 	}
 }
@@ -187,36 +196,58 @@ func (c *Controller) poke() {
 	}
 }
 
-// rebuild compiles a table from all that is known now, and hands it to the
-// engine unless it would say the same as the present one.
+// rebuild makes the engine's table what it should be by all that is known now.
 func (c *Controller) rebuild() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.renew()
+}
+
+// renew compiles a table, unless it would say the same as the one in force, and
+// hands it to the engine. After an error it is tried again, at the next change or a
+// little later. The lock is held.
+func (c *Controller) renew() (err error) {
 	facts, wait := c.gather()
-	steering := steer(&c.spec, c.hops.Local)
-	c.wakeAfter(wait)
-	c.facts.Oldest = facts.Oldest // no fact about the world, so no reason for a new table
-	if c.table != nil && !c.respecified && reflect.DeepEqual(facts, c.facts) && reflect.DeepEqual(steering, c.steering) {
+	want := origin{c.spec, facts, steer(&c.spec, c.hops.Local)}
+	defer func() {
+		if err != nil {
+			wait = retryInterval
+		}
+		c.wakeAfter(wait)
+	}()
+	c.made.facts.Oldest = facts.Oldest // no fact about the world, so no reason for a new table
+	if c.table != nil && reflect.DeepEqual(want, c.made) {
 		return nil
 	}
 	t, err := c.compiler.Compile(c.spec, facts)
 	if err != nil {
+		return err // the one in force stays
+	}
+	c.table = nil
+	if err := c.engine.Apply(t, want.steering); err != nil {
 		return err
 	}
-	if err := c.engine.Apply(t, steering); err != nil {
-		return err
-	}
-	c.table, c.facts, c.steering, c.respecified = t, facts, steering, false
+	c.table, c.made = t, want
 	c.log.Debug("new table", zap.Uint64("generation", t.Generation))
 	return nil
 }
 
+// wakeAfter has the table looked at again after a while, or not if that is 0. The
+// lock is held.
 func (c *Controller) wakeAfter(wait time.Duration) {
-	if c.doubt != nil {
-		c.doubt.Stop()
-		c.doubt = nil
+	if c.alarm != nil {
+		c.alarm.Stop()
+		c.alarm = nil
 	}
 	if wait > 0 {
-		c.doubt = time.AfterFunc(wait, c.poke)
+		c.alarm = time.AfterFunc(wait, c.poke)
 	}
+}
+
+// rest ends what goes on by itself.
+func (c *Controller) rest() {
+	c.prober.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wakeAfter(0)
 }

@@ -59,24 +59,7 @@ func newController(t *testing.T, spec balancer.Spec) *Controller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	c.checks = map[balancer.BackendRef]*check{}
-	for i := range spec.Services {
-		s := &spec.Services[i]
-		for j := range s.Backends {
-			ref := balancer.BackendRef{Service: s.Name, Backend: s.Backends[j].Name}
-			c.checks[ref] = &check{
-				target: health.Target{Ref: ref, Address: s.Probe(&s.Backends[j]), Spec: s.Health},
-				health: balancer.NewHealth(&s.Health), since: now, start: now,
-			}
-		}
-	}
-	t.Cleanup(func() {
-		c.mu.Lock()
-		c.wakeAfter(0)
-		c.mu.Unlock()
-		c.prober.Close()
-	})
+	t.Cleanup(c.rest)
 	return c
 }
 

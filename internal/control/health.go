@@ -19,14 +19,12 @@ type check struct {
 	probed bool
 }
 
-// probe makes the prober's targets and the checks follow the spec. A backend
-// that stays as it is keeps its state.
-func (c *Controller) probe() {
-	c.mu.Lock()
+// newChecks returns checks for spec's backends. One that is probed as before keeps
+// its check. The lock is held, or nobody has the controller yet.
+func (c *Controller) newChecks(spec *balancer.Spec) map[balancer.BackendRef]*check {
 	checks, now := map[balancer.BackendRef]*check{}, time.Now()
-	var targets []health.Target
-	for i := range c.spec.Services {
-		s := &c.spec.Services[i]
+	for i := range spec.Services {
+		s := &spec.Services[i]
 		for j := range s.Backends {
 			b := &s.Backends[j]
 			ref := balancer.BackendRef{Service: s.Name, Backend: b.Name}
@@ -36,21 +34,32 @@ func (c *Controller) probe() {
 			} else {
 				checks[ref] = &check{target: target, health: balancer.NewHealth(&s.Health), since: now, start: now}
 			}
-			targets = append(targets, target)
 		}
 	}
-	c.checks = checks
+	return checks
+}
+
+// probe makes the prober's targets follow the checks.
+func (c *Controller) probe() {
+	c.probing.Lock()
+	defer c.probing.Unlock()
+	c.mu.Lock()
+	targets := make([]health.Target, 0, len(c.checks))
+	for _, k := range c.checks {
+		targets = append(targets, k.target)
+	}
 	c.mu.Unlock()
 	c.prober.Set(targets) // outside of the lock: it may report at once
 }
 
 // observe takes the answer to one probe.
 func (c *Controller) observe(r health.Result) {
+	began := time.Now().Add(-r.Took) // a reload may hold the lock for long
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.checks[r.Ref]
-	if k == nil {
-		return // removed meanwhile
+	if k == nil || began.Before(k.start) {
+		return // the backend was removed meanwhile, or another one has its name
 	}
 	k.last, k.probed = r.Err, true
 	if !k.health.Observe(r.OK) {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -10,18 +11,32 @@ import (
 
 // Reload makes spec the wanted state. On an error everything stays as it was.
 func (c *Controller) Reload(spec balancer.Spec) error {
-	old := c.swapSpec(spec)
-	if err := c.rebuild(); err != nil {
-		c.swapSpec(old)
+	generation, err := c.respecify(spec)
+	if err != nil {
 		c.ReloadFailed(err)
 		return fmt.Errorf("reload: %w", err)
 	}
-	c.mu.Lock()
-	c.reload = "ok"
-	generation := c.table.Generation
-	c.mu.Unlock()
+	c.probe()
 	c.log.Info("reloaded", zap.Uint64("generation", generation), zap.Int("services", len(spec.Services)))
 	return nil
+}
+
+// respecify brings a table made from spec into force, and returns its generation.
+// Of what it changes, nothing leaves the lock before that has succeeded.
+func (c *Controller) respecify(spec balancer.Spec) (generation uint64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	oldSpec, oldChecks := c.spec, c.checks
+	c.spec, c.checks = spec, c.newChecks(&spec)
+	if err := c.renew(); err != nil {
+		c.spec, c.checks = oldSpec, oldChecks
+		return 0, errors.Join(err, c.renew()) // undoes what the engine has got half done
+	}
+	if c.watcher != nil {
+		c.watcher.Set(addresses(&spec))
+	}
+	c.reload = "ok"
+	return c.table.Generation, nil
 }
 
 // ReloadFailed notes why a reload never came to [Controller.Reload], for status.
@@ -29,17 +44,6 @@ func (c *Controller) ReloadFailed(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reload = err.Error()
-}
-
-func (c *Controller) swapSpec(spec balancer.Spec) (old balancer.Spec) {
-	c.mu.Lock()
-	old, c.spec, c.respecified = c.spec, spec, true
-	if c.watcher != nil {
-		c.watcher.Set(addresses(&spec))
-	}
-	c.mu.Unlock()
-	c.probe()
-	return old
 }
 
 // State returns one of the states above.

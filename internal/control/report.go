@@ -34,7 +34,7 @@ func (c *Controller) Status() api.Status {
 		s.Workers = append(s.Workers, worker(&w))
 		s.Bind = string(w.Socket.Mode)
 	}
-	for _, svc := range c.Services() {
+	for _, svc := range c.services(&in) {
 		s.Services.Total++
 		if svc.Backends.Up > 0 {
 			s.Services.Up++
@@ -78,6 +78,10 @@ func flowTable(s *conntrack.Stats) api.FlowTable {
 // backends.
 func (c *Controller) Services() []api.Service {
 	in := c.engine.Info()
+	return c.services(&in)
+}
+
+func (c *Controller) services(in *engine.Info) []api.Service {
 	list := make([]api.Service, 0, len(in.Table.Services))
 	for i := range in.Table.Services {
 		s := &in.Table.Services[i]
@@ -91,7 +95,7 @@ func (c *Controller) Services() []api.Service {
 				out.Backends.Up++
 			}
 			out.Live += c.loads.Live(id)
-			n := counted(&in, id)
+			n := counted(in, id)
 			out.Flows += n.Flows
 			out.PacketsIn += n.Packets[conntrack.Request]
 			out.PacketsOut += n.Packets[conntrack.Reply]

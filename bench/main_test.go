@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/afxlb/afxlb/bench/child"
+	"github.com/afxlb/afxlb/bench/result"
+)
+
+func TestMain(m *testing.M) {
+	child.Main(handlers)
+	os.Exit(m.Run())
+}
+
+// bench runs a command line and returns what it wrote.
+func bench(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	err = run(t.Context(), args, &out, &errs)
+	return out.String(), errs.String(), err
+}
+
+// TestEngine goes the whole way: children measure, the result is saved and reported,
+// and can be reported and compared again.
+func TestEngine(t *testing.T) {
+	dir := t.TempDir()
+	stdout, stderr, err := bench(t, "engine", "-quick", "-rounds", "2", "-packets", "3000",
+		"-only", "^(known nat ipv[46] 1k|fresh dsr ipv4|parallel nat ipv4 1k)", "-o", dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	path := filepath.Join(dir, "engine.json")
+	f, err := result.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, figure := range map[string]string{
+		"nat ipv4 64B 1k": "pass/lookup", "nat ipv6 IMIX 1k": "batch p99.9",
+		"dsr ipv4 SYNs up to 20k": "rate", "nat ipv4 64B 1k 2 workers": "over one",
+	} {
+		c := f.Case("engine", name)
+		if c == nil || c.Figure(figure) == nil {
+			t.Fatalf("no figure %q of %q in the result", figure, name)
+		}
+		for _, v := range c.Figure(figure).Values {
+			if v <= 0 {
+				t.Errorf("%s of %s: %v", figure, name, v)
+			}
+		}
+		if n := len(c.Figure(figure).Values); n != 2 {
+			t.Errorf("%s of %s has %d rounds, want 2", figure, name, n)
+		}
+		if !strings.Contains(stdout, name) {
+			t.Errorf("the table lacks %q", name)
+		}
+	}
+	if len(f.Cases) != 6 || f.Machine.Kernel == "" || f.Commit == "" || f.Took <= 0 || len(f.Notes) != 1 {
+		t.Errorf("%d cases; machine %+v, commit %q, took %v, notes %q", len(f.Cases), f.Machine, f.Commit, f.Took, f.Notes)
+	}
+	if !strings.Contains(stderr, "1/5  known nat ipv4 1k: round 2 of 2, IMIX") {
+		t.Errorf("progress:\n%s", stderr)
+	}
+
+	again := filepath.Join(dir, "again")
+	if out, _, err := bench(t, "report", "-o", again, path); err != nil || !strings.Contains(out, "nat ipv4 64B 1k") {
+		t.Errorf("report: %v\n%s", err, out)
+	}
+	for _, name := range []string{"index.html", "engine-nat-ipv4.svg", "engine-nat-ipv6.svg"} {
+		a, errA := os.ReadFile(filepath.Join(dir, name))
+		b, errB := os.ReadFile(filepath.Join(again, name))
+		if errA != nil || errB != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s is another when reported again: %v, %v", name, errA, errB)
+		}
+	}
+	out, _, err := bench(t, "compare", "-all", path, path)
+	if err != nil || !strings.Contains(out, "0 better, 0 worse") {
+		t.Errorf("compared with itself: %v\n%s", err, out)
+	}
+	if _, _, err := bench(t, "report", path, path); err == nil {
+		t.Error("a report of the same run twice")
+	}
+}
+
+func TestList(t *testing.T) {
+	out, _, err := bench(t, "engine", "-list")
+	if err != nil || strings.Count(out, "fresh nat ipv4 1M\n") != 1 || !strings.Contains(out, "known nat ipv4 10M\n") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	out, _, err := bench(t, "-h")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		if !strings.Contains(out, "  "+c.name+" ") {
+			t.Errorf("help lacks %s:\n%s", c.name, out)
+		}
+		out, stderr, err := bench(t, c.name, "-h")
+		if err != nil || stderr != "" || !strings.HasPrefix(out, "usage: bench "+c.name) {
+			t.Errorf("help of %s: %v\nstdout: %s\nstderr: %s", c.name, err, out, stderr)
+		}
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, args := range [][]string{
+		nil, {"win"}, {"engine", "-fast"}, {"engine", "more"}, {"engine", "-only", "("}, {"engine", "-only", "no such task"},
+		{"report"}, {"compare", "one.json"},
+	} {
+		out, stderr, err := bench(t, args...)
+		if !errors.Is(err, errUsage) || stderr == "" || out != "" {
+			t.Errorf("bench %q: %v\nstdout: %s\nstderr: %s", args, err, out, stderr)
+		}
+	}
+	for _, args := range [][]string{{"report", "absent.json"}, {"compare", "absent.json", "absent.json"}} {
+		if _, _, err := bench(t, args...); err == nil || errors.Is(err, errUsage) {
+			t.Errorf("bench %q: %v, want an error about the file", args, err)
+		}
+	}
+}

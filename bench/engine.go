@@ -18,6 +18,7 @@ func runEngine(ctx context.Context, fs *flag.FlagSet, args []string, stdout, std
 		full    = fs.Bool("full", false, "every combination, which takes hours; the default leaves out what tells nothing new")
 		rounds  = fs.Int("rounds", 0, "measure each case so many `times` (default 5, with -quick 2)")
 		packets = fs.Int("packets", 0, "packets in a measurement (default 1000000, with -quick 50000)")
+		limit   = fs.Int("max-flows", 0, "flows that the tables have room for (default a quarter more than there are, at least 65536)")
 		only    = fs.String("only", "", "do only the tasks whose names match this `regexp`; see -list")
 		list    = fs.Bool("list", false, "list the tasks, and do nothing")
 		dir     = fs.String("o", "dist/bench", "write result and report to this `directory`")
@@ -32,7 +33,7 @@ func runEngine(ctx context.Context, fs *flag.FlagSet, args []string, stdout, std
 	if fs.NArg() > 0 {
 		return misused(fs, "what is %q?", fs.Arg(0))
 	}
-	plan := rig.Plan{Quick: *quick, Full: *full, Rounds: *rounds, Packets: *packets}
+	plan := rig.Plan{Quick: *quick, Full: *full, Rounds: *rounds, Packets: *packets, MaxFlows: *limit}
 	var tasks []rig.Task
 	for _, t := range plan.Tasks() {
 		if match.MatchString(t.String()) {

@@ -29,7 +29,7 @@ func ThisMachine() Machine {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
 		const scale = 1 << 16 // SI_LOAD_SHIFT of include/uapi/linux/sysinfo.h
-		m.Memory = uint64(info.Totalram) * uint64(info.Unit)
+		m.Memory = info.Totalram * uint64(info.Unit)
 		m.Load = fmt.Sprintf("%.2f %.2f %.2f", float64(info.Loads[0])/scale, float64(info.Loads[1])/scale, float64(info.Loads[2])/scale)
 	}
 	var name unix.Utsname

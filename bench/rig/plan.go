@@ -10,10 +10,11 @@ import (
 
 // Plan says how much to measure. Zero values are defaults.
 type Plan struct {
-	Quick   bool // small, for tests
-	Full    bool // all combinations
-	Rounds  int
-	Packets int
+	Quick    bool // small, for tests
+	Full     bool // all combinations
+	Rounds   int
+	Packets  int
+	MaxFlows int // of tables with known flows
 }
 
 var (
@@ -50,7 +51,7 @@ func (p Plan) known(s scale) (all []Task) {
 	each(func(mode string, f traffic.Family) {
 		for _, n := range s.flows {
 			if p.Full || p.Quick || mode == modes[0] || n < 10e6 {
-				all = append(all, Task{Kind: Known, Config: Config{mode, f, n, 1, 0}, Sizes: sizes, New: []float64{0}, Packets: p.Packets, Rounds: p.Rounds})
+				all = append(all, Task{Kind: Known, Config: Config{mode, f, n, 1, p.MaxFlows}, Sizes: sizes, New: []float64{0}, Packets: p.Packets, Rounds: p.Rounds})
 			}
 		}
 	})
@@ -61,7 +62,7 @@ func (p Plan) known(s scale) (all []Task) {
 func (p Plan) mixed(s scale) (all []Task) {
 	each(func(mode string, f traffic.Family) {
 		for _, n := range s.flows {
-			t := Task{Kind: Mixed, Config: Config{mode, f, n, 1, 0}, Sizes: sizes, New: shares, Packets: p.Packets, Rounds: p.Rounds}
+			t := Task{Kind: Mixed, Config: Config{mode, f, n, 1, p.MaxFlows}, Sizes: sizes, New: shares, Packets: p.Packets, Rounds: p.Rounds}
 			if !p.Full {
 				t.Sizes = sizes[:1]
 			}
@@ -77,7 +78,7 @@ func (p Plan) parallel(s scale) (all []Task) {
 	each(func(mode string, f traffic.Family) {
 		for _, n := range s.flows {
 			if p.Full || first(mode, f) && n < 10e6 {
-				all = append(all, Task{Kind: Parallel, Config: Config{mode, f, n, 2, 0}, Sizes: sizes[:1], Packets: p.Packets, Rounds: p.Rounds})
+				all = append(all, Task{Kind: Parallel, Config: Config{mode, f, n, 2, p.MaxFlows}, Sizes: sizes[:1], Packets: p.Packets, Rounds: p.Rounds})
 			}
 		}
 	})
@@ -97,7 +98,7 @@ func (p Plan) fresh(s scale) (all []Task) {
 func (p Plan) pauses(s scale) (all []Task) {
 	each(func(mode string, f traffic.Family) {
 		if p.Full || first(mode, f) {
-			all = append(all, Task{Kind: Pauses, Config: Config{mode, f, s.paused, 1, 0}, Packets: p.Packets, Rounds: p.Rounds, Pause: s.pause})
+			all = append(all, Task{Kind: Pauses, Config: Config{mode, f, s.paused, 1, p.MaxFlows}, Packets: p.Packets, Rounds: p.Rounds, Pause: s.pause})
 		}
 	})
 	return all

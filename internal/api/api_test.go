@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -142,6 +143,8 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 		{"GET", "/v1/flows?limit=0", 400},
 		{"GET", "/v1/flows?limit=x", 400},
 		{"GET", "/v1/flows?limit=1", 200},
+		{"GET", "/v1/flows?client=10.0.0", 400},
+		{"GET", "/v1/flows?client=2001:db8::1", 200},
 		{"POST", "/v1/status", 405},
 		{"GET", "/v2/status", 404},
 	} {
@@ -152,6 +155,61 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 		}
 		if c.want == 200 && !json.Valid(r.Body.Bytes()) {
 			t.Errorf("%s %s: not JSON: %s", c.method, c.url, r.Body)
+		}
+	}
+}
+
+// slow is a Source that takes its time.
+type slow struct {
+	fixed
+	asked, answer chan struct{}
+}
+
+func (s slow) Status() Status {
+	close(s.asked)
+	<-s.answer
+	return s.fixed.Status()
+}
+
+// Serve returns when the last question has its answer, or has had time for it: its
+// caller is about to exit.
+func TestServeAnswersWhatWasAsked(t *testing.T) {
+	for _, patient := range []bool{true, false} {
+		path := filepath.Join(t.TempDir(), "afxlb.sock")
+		l, err := Listen(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		src := slow{asked: make(chan struct{}), answer: make(chan struct{})}
+		ended, answered := make(chan error, 1), make(chan error, 1)
+		go func() { ended <- Serve(ctx, l, src) }()
+		go func() {
+			_, err := NewClient(path).Status(context.Background())
+			answered <- err
+		}()
+		<-src.asked
+		cancel()
+		if patient {
+			_, err := os.Stat(path)
+			for ; err == nil; _, err = os.Stat(path) {
+				runtime.Gosched() // it has begun to stop when its socket is gone
+			}
+			select {
+			case <-ended:
+				t.Fatal("Serve returned before the answer")
+			default:
+			}
+			close(src.answer)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if err := <-answered; (err == nil) != patient {
+			t.Errorf("patient %v: the client got %v", patient, err)
+		}
+		if !patient {
+			close(src.answer)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -50,18 +51,24 @@ func Listen(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers on l until ctx ends, and removes the socket.
+// Serve answers on l until ctx ends, and removes the socket. What was asked before
+// gets its answer, if that takes no longer than a second.
 func Serve(ctx context.Context, l net.Listener, src Source) error {
 	s := &http.Server{Handler: Handler(src), ReadHeaderTimeout: 5 * time.Second}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if s.Shutdown(grace) != nil {
 			s.Close()
 		}
 	})
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	err := s.Serve(l)
+	if !stop() {
+		<-ended
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve control socket: %w", err)
 	}
 	return nil
@@ -79,6 +86,10 @@ func Handler(src Source) http.Handler {
 	m.HandleFunc("GET /v1/flows", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		f := FlowFilter{Service: q.Get("service"), Backend: q.Get("backend"), Client: q.Get("client"), Limit: defaultFlowLimit}
+		if _, err := netip.ParseAddr(f.Client); f.Client != "" && err != nil {
+			http.Error(w, fmt.Sprintf("client %q: want an IP address", f.Client), http.StatusBadRequest)
+			return
+		}
 		if s := q.Get("limit"); s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil || n < 1 {

@@ -111,8 +111,9 @@ type Flow struct {
 
 // FlowFilter selects flows; zero fields select all.
 type FlowFilter struct {
-	Service, Backend, Client string
-	Limit                    int
+	Service, Backend string
+	Client           string // IP address
+	Limit            int
 }
 
 // Counter is one counter with its meaning.

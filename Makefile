@@ -5,6 +5,7 @@ SHELL   := bash
 GO      ?= go
 PREFIX  ?= /usr/local
 FUZZTIME ?= 10s
+BENCH   ?= engine
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # golangci-lint is built from source into .bin, under its version's name: the
@@ -13,7 +14,7 @@ LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate generate-check test test-race fuzz lint bench demo install clean
+.PHONY: help build generate generate-check test test-race fuzz lint bench bench-once demo install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,7 +47,11 @@ $(LINT):
 	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .bin/golangci-lint $@
 
-bench: ## Run every Go benchmark once
+bench: ## Measure: table on the terminal, JSON, plots and page in dist/bench (BENCH="engine -h" for more)
+	$(GO) build -o dist/bench/bench ./bench
+	dist/bench/bench $(BENCH)
+
+bench-once: ## Run every Go benchmark once, so that none rots
 	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
 
 demo: build ## Build a lab of namespaces, balance real traffic in it, kill a backend, clean up (root)

@@ -52,6 +52,7 @@ var third = []struct {
 	may   []string
 	tests bool // and in tests everywhere
 }{
+	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench/..."}, false},
 	{"github.com/asavie/xdp", []string{"xsk", "bench/..."}, false},
 	{"github.com/goccy/go-yaml", []string{"internal/config"}, false},
 	{"github.com/google/gopacket", []string{"bench/...", "internal/packet/packettest"}, true},

@@ -130,9 +130,9 @@ func TestConsistentAcrossMachines(t *testing.T) {
 // A golden sample: a change here moves flows between balancers of two versions.
 func TestConsistentNeverChanges(t *testing.T) {
 	for a, want := range map[Algorithm]string{
-		Maglev:     "29213705224723138377",
-		SourceHash: "20807492930925917936",
-		LeastConn:  "95654686696488418026", // the small table
+		Maglev:     "24538682693399059247",
+		SourceHash: "44455560457219278356",
+		LeastConn:  "13314160546376876129", // the small table
 	} {
 		s := onlyService(t, webSpec(a, equal(10)...))
 		got := ""

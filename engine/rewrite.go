@@ -6,38 +6,40 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// natRequest sends a client's packet to its backend: destination MAC, address
-// and port, and one hop less to live, since the balancer is a router here.
-func (w *worker) natRequest(frame []byte, p *packet.Packet, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
-	if b.Flags&balancer.HasMAC == 0 {
+// The rewrites: one function for each mode. Each is handed a packet of a flow that may
+// go on, and says what became of it.
+
+// nat routes packet i on: a request to its backend, by destination address and port, a
+// reply to the client, with the service's address and port as its source. The balancer
+// is a router here, so it costs one hop.
+//
+// Requests and replies go the same way through the code, since they come in no order
+// that a branch predictor could learn.
+func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
+	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
+	if b.Flags&balancer.HasMAC == 0 && d == conntrack.Request {
 		return packet.DropNoNeighbour
 	}
-	if !packet.DecrementTTL(frame, p) {
+	from, client := packet.SourceWord(frame), f.ClientMAC()
+	side, port := packet.Destination-packet.Side(d), f.Port(d)
+	if !p.IPv6 && !packet.Translate4(frame, p, side, f.Low(d), port) ||
+		p.IPv6 && !packet.Translate6(frame, p, side, w.flows.Address(r), port) {
 		return packet.DropTTL
 	}
-	f.LearnClientMAC(packet.SourceMAC(frame))
-	packet.RewriteDst(frame, p, &f.Backend, f.BackendPort)
-	packet.SetMACs(frame, b.MAC, w.table.SourceMAC)
+	request := uint64(d) - 1 // a mask: all ones for a request
+	if (from^client)&request != 0 {
+		f.LearnClientMAC(from)
+	}
+	packet.SetMACs(frame, b.MAC.Word()&request|client&^request, w.source)
 	return packet.Forwarded
 }
 
-// natReply sends a backend's packet back to where the client's packets come
-// from, with the service's address and port as its source.
-func (w *worker) natReply(frame []byte, p *packet.Packet, f *conntrack.Flow) packet.Verdict {
-	if !packet.DecrementTTL(frame, p) {
-		return packet.DropTTL
-	}
-	packet.RewriteSrc(frame, p, &f.VIP, f.VIPPort)
-	packet.SetMACs(frame, f.ClientMAC(), w.table.SourceMAC)
-	return packet.Forwarded
-}
-
-// direct hands a client's packet over on the link, as it is: the backend holds
+// direct hands packet i, a client's, over on the link, as it is: the backend holds
 // the service's address itself and answers the client without the balancer.
-func (w *worker) direct(frame []byte, b *balancer.Backend) packet.Verdict {
+func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
 	if b.Flags&balancer.HasMAC == 0 {
 		return packet.DropNoNeighbour
 	}
-	packet.SetMACs(frame, b.MAC, w.table.SourceMAC)
+	packet.SetMACs(w.frames[i], b.MAC.Word(), w.source)
 	return packet.Forwarded
 }

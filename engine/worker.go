@@ -42,6 +42,7 @@ type worker struct {
 	picker *balancer.Picker
 	limit  rateLimit
 	table  *balancer.Table // of this batch
+	source uint64          // table.SourceMAC
 	now    uint32          // of this batch, ms
 	sink   uint32          // keeps the loads of the warming loops alive
 	count  Counters
@@ -65,8 +66,7 @@ type worker struct {
 
 // pass takes one batch through all stages and returns its size.
 func (w *worker) pass() (int, error) {
-	w.socket.Recycle()
-	n := w.socket.Receive(w.descs[:])
+	n := w.receive()
 	if n == 0 {
 		return 0, nil
 	}
@@ -82,6 +82,13 @@ func (w *worker) pass() (int, error) {
 	return n, err
 }
 
+// receive takes a batch off the RX ring. Frames that came back go to the kernel first, so
+// that it never runs out of them.
+func (w *worker) receive() int {
+	w.socket.Recycle()
+	return w.socket.Receive(w.descs[:])
+}
+
 // adopt makes t the worker's table. A backend that got the ID of one that is gone
 // starts to count from zero.
 func (w *worker) adopt(t *balancer.Table) {
@@ -93,7 +100,7 @@ func (w *worker) adopt(t *balancer.Table) {
 			}
 		}
 	}
-	w.table = t
+	w.table, w.source = t, t.SourceMAC.Word()
 	w.generation.Store(t.Generation)
 }
 
@@ -143,7 +150,7 @@ func (w *worker) handle(n int) {
 		}
 		r := w.refs[i]
 		if w.known[i] {
-			if f := w.flows.Flow(r); f.Live() && f.Matches(&w.packets[i].Key, r.Direction()) {
+			if f := w.flows.Flow(r); f.Live() && w.flows.Matches(r, f, &w.packets[i].Key) {
 				w.verdicts[i] = w.forward(i, r, f)
 				continue
 			}
@@ -156,7 +163,7 @@ func (w *worker) handle(n int) {
 // backend.
 func (w *worker) forward(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
 	b := w.backend(f.BackendID)
-	if r.Direction() == conntrack.Request && (b.Flags&balancer.Up == 0 || f.Reopens(w.packets[i].TCPFlags)) {
+	if (b.Flags&balancer.Up == 0 || f.Reopens(w.packets[i].TCPFlags)) && r.Direction() == conntrack.Request {
 		return w.unusable(i, r, f, b)
 	}
 	return w.deliver(i, r, f, b)
@@ -173,22 +180,20 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 
 // deliver takes packet i into account and rewrites it.
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
-	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
-	if class := f.Advance(d, p.TCPFlags); class != f.Class() {
-		w.flows.Reclassify(r, class, w.now)
+	p, n, d := &w.packets[i], len(w.frames[i]), r.Direction()&1
+	if !f.Settled(p.TCPFlags) {
+		if class := f.Advance(d, p.TCPFlags); class != f.Class() {
+			w.flows.Reclassify(r, class, w.now)
+		}
 	}
-	f.Touch(d, len(frame), w.now)
+	w.flows.Touch(r, f, n, w.now)
 	c := &w.count.Backends[f.BackendID]
 	c.Packets[d]++
-	c.Bytes[d] += uint64(len(frame))
-	switch {
-	case d == conntrack.Reply:
-		return w.natReply(frame, p, f)
-	case f.Paired:
-		return w.natRequest(frame, p, f, b)
-	default:
-		return w.direct(frame, b)
+	c.Bytes[d] += uint64(n)
+	if f.Paired() {
+		return w.nat(i, r, f, b)
 	}
+	return w.direct(i, b)
 }
 
 // send puts forwarded packets and answers on the TX ring and gives the frames of

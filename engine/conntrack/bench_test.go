@@ -60,7 +60,7 @@ func BenchmarkCacheHit(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
 				k := &keys[i%flows]
 				r, ok := cache.Get(tab.Hash(k))
-				if f := tab.Flow(r); ok && f.Live() && f.Matches(k, r.Direction()) {
+				if f := tab.Flow(r); ok && f.Live() && tab.Matches(r, f, k) {
 					hits++
 				}
 				n++
@@ -95,7 +95,7 @@ func TestNoAllocations(t *testing.T) {
 			t.Fatal("not found")
 		}
 		f := tab.Flow(r)
-		f.Touch(Request, 60, 1000)
+		tab.Touch(r, f, 60, 1000)
 		tab.Reclassify(r, f.Advance(Request, ack), 1000)
 		tab.Remove(r)
 		tab.Grace.Quiescent(0)

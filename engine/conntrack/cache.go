@@ -3,57 +3,84 @@ package conntrack
 import "math/bits"
 
 // Cache is a worker's exact-match cache (the term of OVS-DPDK) in front of the
-// shards: sets of four slots, half a cache line, found by the key's hash. A slot is
+// shards: sets of eight slots, a cache line each, found by the key's hash. A slot is
 // a hint, verified against the record behind it, so nothing ever needs to be
 // invalidated across workers.
-type Cache struct {
-	sets [][ways]slot
-	mask uint64
+type Cache struct{ sets []set8 }
+
+const ways = 8
+
+// set8 is one set. The tags of its slots lie next to each other, 16 bits each, so that
+// all are compared at once and no branch depends on where in the set a flow is. The tag
+// of a slot in use is never zero.
+type set8 struct {
+	tags [ways / lanes]uint64
+	refs [ways]Ref
+	_    [16]byte
 }
 
-const ways = 4
+// lanes is how many tags are in a word.
+const lanes = 4
 
-// slot is a hash tag and the reference it stands for. The tag is never zero in
-// a slot that is in use.
-type slot struct {
-	tag uint32
-	ref Ref
-}
+const (
+	lowest  = 0x0001_0001_0001_0001 // bits of each lane
+	highest = 0x8000_8000_8000_8000
+)
 
-func tag(hash uint64) uint32 { return uint32(hash>>32) | 1 }
+// tag takes bits that choose neither the set nor the shard.
+func tag(hash uint64) uint64 { return max(hash>>32&0xffff, 1) }
 
-// NewCache returns a cache for about n flow directions. Memory becomes resident
-// as it fills: 8 bytes a slot.
+// zeros returns the highest bit of the first lane that is zero, and perhaps of further
+// ones (Hacker's Delight, 6-1).
+func zeros(x uint64) uint64 { return (x - lowest) & ^x & highest }
+
+// NewCache returns a cache for about n flow directions. It has twice as many slots, so
+// that few sets overflow. Memory becomes resident as it fills: 16 bytes a direction.
 func NewCache(n int) *Cache {
-	sets := 1 << bits.Len(uint(max(n, 1024)/ways-1))
-	return &Cache{sets: make([][ways]slot, sets), mask: uint64(sets - 1)}
+	return &Cache{sets: make([]set8, max(2*n/ways, 256))}
+}
+
+// set returns the set of hash: the lower half of the hash, scaled to the number of sets
+// (Lemire, Fast Random Integer Generation in an Interval, 2019).
+func (c *Cache) set(hash uint64) *set8 {
+	return &c.sets[uint64(uint32(hash))*uint64(len(c.sets))>>32]
 }
 
 // Warm loads the set of hash. A worker warms the whole batch first, so that the
 // memory misses overlap; the result must be consumed, or the compiler drops the
 // load.
-func (c *Cache) Warm(hash uint64) uint32 { return c.sets[hash&c.mask][0].tag }
+func (c *Cache) Warm(hash uint64) uint32 { return uint32(c.set(hash).tags[0]) }
 
 // Get returns the reference remembered for hash. It is a hint: another flow may
 // have the same tag, and the record may be dead.
 func (c *Cache) Get(hash uint64) (Ref, bool) {
-	set, want := &c.sets[hash&c.mask], tag(hash)
-	for i := range set {
-		if set[i].tag == want {
-			return set[i].ref, true
-		}
-	}
-	return 0, false
+	s, want := c.set(hash), tag(hash)*lowest
+	found := zeros(s.tags[0]^want)>>8 | zeros(s.tags[1]^want)
+	way := lane(found)
+	return s.refs[way], found != 0
 }
 
-// Put remembers r for hash: in the slot with the same tag, or in front, so that
-// the set stays in order of insertion and its oldest falls out.
+// lane returns the number of a slot from the marks of both words: bits 7, 23, 39 and 55
+// for the first one's lanes, 15, 31, 47 and 63 for the second's. Without a mark it is
+// any.
+func lane(found uint64) int {
+	n := bits.TrailingZeros64(found)
+	return (n>>4 | n>>1&4) & (ways - 1)
+}
+
+// Put remembers r for hash: in the slot with the same tag, else in a free one, else in
+// any, for which the hash is as good as a die.
 func (c *Cache) Put(hash uint64, r Ref) {
-	set, want := &c.sets[hash&c.mask], tag(hash)
-	last := 0
-	for last < ways-1 && set[last].tag != want && set[last].tag != 0 {
-		last++
+	s, t := c.set(hash), tag(hash)
+	found := zeros(s.tags[0]^t*lowest)>>8 | zeros(s.tags[1]^t*lowest)
+	if found == 0 {
+		found = zeros(s.tags[0])>>8 | zeros(s.tags[1])
 	}
-	copy(set[1:last+1], set[:last])
-	set[0] = slot{want, r}
+	way := int(hash>>48) & (ways - 1)
+	if found != 0 {
+		way = lane(found)
+	}
+	word, shift := &s.tags[way/lanes], way%lanes*16
+	*word = *word&^(0xffff<<shift) | t<<shift
+	s.refs[way] = r
 }

@@ -33,20 +33,17 @@ func (t *Table) expireClass(s *shard, c Class, now uint32, limit int) (inspected
 		s.mu.Lock()
 		for range min(expireBatch, limit-inspected) {
 			i := s.lists[c].head
-			if more = i != none && now-t.flows[i].stamp >= timeout/8+1; !more {
+			if more = i != none && now-t.details[i].stamp >= timeout/8+1; !more {
 				break
 			}
 			inspected++
-			f := &t.flows[i]
-			if idle(now, f.seen.Load()) > timeout {
-				s.claim(t.flows, i)
+			if idle(now, t.flows[i].lastSeen()) > timeout {
+				s.claim(t, i)
 				victims[n] = i
 				n++
 				continue
 			}
-			s.lists[c].remove(t.flows, i)
-			f.stamp = now
-			s.lists[c].push(t.flows, i)
+			s.lists[c].renew(t.details, i, now)
 		}
 		s.mu.Unlock()
 		for _, i := range victims[:n] {
@@ -79,9 +76,9 @@ func (t *Table) makeRoom(s *shard, class Class, now uint32) {
 		s.mu.Unlock()
 		return
 	}
-	i := s.oldest(t.flows, s.victim(class), now)
+	i := s.oldest(t, s.victim(class), now)
 	if i != none {
-		s.claim(t.flows, i)
+		s.claim(t, i)
 	}
 	s.mu.Unlock()
 	if i != none {
@@ -118,12 +115,12 @@ const lruProbe = 16
 // first lruProbe of its list, or none. Those that were used since they took
 // their place go back to the tail. In a list of flows that never saw a second
 // packet, as in a flood, the head is the oldest at once.
-func (s *shard) oldest(flows []Flow, c Class, now uint32) uint32 {
+func (s *shard) oldest(t *Table, c Class, now uint32) uint32 {
 	l := &s.lists[c]
 	best, bestIdle := none, uint32(0)
 	for i, n := l.head, min(lruProbe, l.n); n > 0; n-- {
-		f, next := &flows[i], flows[i].next
-		seen := f.seen.Load()
+		f := &t.details[i]
+		seen, next := t.flows[i].lastSeen(), f.next
 		if d := idle(now, seen); best == none || d > bestIdle {
 			best, bestIdle = i, d
 		}
@@ -131,9 +128,7 @@ func (s *shard) oldest(flows []Flow, c Class, now uint32) uint32 {
 			break
 		}
 		if int32(seen-f.stamp) > 0 {
-			l.remove(flows, i)
-			f.stamp = now
-			l.push(flows, i)
+			l.renew(t.details, i, now)
 		}
 		i = next
 	}

@@ -21,7 +21,7 @@ func TestExpiryFollowsTheClass(t *testing.T) {
 		tab.Reclassify(r, class, 1000)
 		timeout := uint32(DefaultTimeouts()[class].Milliseconds())
 		// Touch it half-way: the deadline moves.
-		tab.Flow(r).Touch(Request, 60, 1000+timeout/2)
+		tab.Touch(r, tab.Flow(r), 60, 1000+timeout/2)
 		deadline := 1000 + timeout/2 + timeout
 		step := timeout / 16
 		for now := uint32(1000); now <= deadline; now += step {
@@ -107,7 +107,7 @@ func TestExpireIsFair(t *testing.T) {
 		now += 2000 // all of tcp-syn is due for a look again
 		for n := range 200 {
 			if r, ok := find(tab, newFlow(n, packet.ProtoTCP).Key); ok {
-				tab.Flow(r).Touch(Request, 60, now)
+				tab.Touch(r, tab.Flow(r), 60, now)
 			}
 		}
 		tab.Expire(now, 50)

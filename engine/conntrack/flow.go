@@ -26,87 +26,148 @@ func (r Ref) Direction() Direction { return Direction(r & 1) }
 
 func (r Ref) index() uint32 { return uint32(r >> 1) }
 
-// Flow is one tracked flow, two cache lines without a pointer, so that the
-// garbage collector has nothing to scan in a slab of millions.
+// role is one of the three parties of a flow. The order is such that source,
+// destination and the address that replaces one of them are found by arithmetic: half
+// of the packets are replies, in no order that a branch predictor could learn.
+//
+//	          source    destination   becomes
+//	request   client    vip           backend (the destination)
+//	reply     backend   client        vip     (the source)
+type role uint
+
+const (
+	client role = iota
+	vip
+	backend
+	numRoles
+)
+
+func (d Direction) source() role      { return role(2 * (d & 1)) }
+func (d Direction) destination() role { return role(1 - d&1) }
+func (d Direction) becomes() role     { return role(2 - d&1) }
+
+// Flow is what the packets of one tracked flow need: one cache line, without a pointer,
+// so that the garbage collector has nothing to scan in a slab of millions. An IPv4
+// packet touches nothing else of the flow; the rest is in its [detail].
 type Flow struct {
+	// state says whether the record is live, the class, and what was seen. It is the
+	// publication point: a worker loads it before it reads the identity.
+	state atomic.Uint32
+	seen  uint32 // coarse clock at the last packet, ms; see tally.go
+
 	// Identity: constant while the record is live; see the package comment.
 
-	Client, VIP, Backend             packet.Addr
-	ClientPort, VIPPort, BackendPort uint16
-	Proto                            uint8
-	Paired                           bool   // has a reply key: replies pass through the balancer
-	BackendID                        uint32 // index into balancer.Table.Backends
+	BackendID uint32                // index into balancer.Table.Backends
+	port      [numRoles]uint16      // host order
+	proto     uint8                 //
+	flags     uint8                 //
+	low       [numRoles]uint32      // last four bytes of the addresses, as packet.Addr.Low reads them
+	mac       atomic.Uint64         // where replies go, as packet.MAC.Word has it
+	bytes     [numDirections]uint64 // see tally.go
+	packets   [numDirections]uint32 // the low halves; see tally.go
+}
 
-	// life is odd while the record is live. It is the publication point: a
-	// worker loads it before it reads the identity.
-	life atomic.Uint32
+const numDirections = 2
 
-	// Second cache line. Shared by all workers, atomic.
+// Flags of a record.
+const (
+	paired = 1 << iota // has a reply key: replies pass through the balancer
+	ipv6
+)
 
-	seen      atomic.Uint32 // coarse clock at the last packet, ms
-	state     atomic.Uint32 // event bits, see state.go, and the class in the top byte
-	clientMAC atomic.Uint64 // where replies go, low 48 bits
-	counts    [2]count      // by Direction
+// detail is the part of a record that is not for every packet.
+type detail struct {
+	address [numRoles]packet.Addr // part of the identity
 
 	// Guarded by the home shard's lock.
 
 	prev, next uint32 // neighbours in the class list, or the next record in a free list
 	stamp      uint32 // coarse clock when the record took its place in the list
 	created    uint32 // coarse clock at the insert
-}
 
-type count struct{ packets, bytes atomic.Uint64 }
+	carry [numDirections]atomic.Uint32 // high halves of Flow.packets
+	_     [2]uint32                    // room for what full NAT needs: an address of a pool, and a port
+}
 
 // Live reports whether the record stands for a flow right now. A worker must
 // ask before it reads the identity through a remembered [Ref].
-func (f *Flow) Live() bool { return f.life.Load()&1 == 1 }
+func (f *Flow) Live() bool { return f.state.Load()&live != 0 }
 
-// Warm loads both cache lines of the record, whether it is live or not. The result
-// must be consumed, or the compiler drops the loads.
-func (f *Flow) Warm() uint32 { return f.life.Load() + f.seen.Load() }
+// Warm loads the record's cache line, whether it is live or not. The result must be
+// consumed, or the compiler drops the load.
+func (f *Flow) Warm() uint32 { return f.state.Load() }
 
-// Matches reports whether k is the flow's key in direction d.
-func (f *Flow) Matches(k *packet.Key, d Direction) bool {
-	if d == Request {
-		return k.Src == f.Client && k.Dst == f.VIP && k.SrcPort == f.ClientPort && k.DstPort == f.VIPPort && k.Proto == uint32(f.Proto)
+// Paired reports whether replies pass through the balancer.
+func (f *Flow) Paired() bool { return f.flags&paired != 0 }
+
+// Low returns the last four bytes of the address that takes the place of the source or
+// the destination in direction d: all of an IPv4 address.
+func (f *Flow) Low(d Direction) uint32 { return f.low[d.becomes()] }
+
+// Port returns the port that comes with the address of [Flow.Low].
+func (f *Flow) Port(d Direction) uint16 { return f.port[d.becomes()] }
+
+// Matches reports whether k is the key of the flow behind r, which f is.
+func (t *Table) Matches(r Ref, f *Flow, k *packet.Key) bool {
+	d := r.Direction()
+	differ := (k.Src.Low() ^ f.low[d.source()]) | (k.Dst.Low() ^ f.low[d.destination()]) |
+		uint32(k.SrcPort^f.port[d.source()]) | uint32(k.DstPort^f.port[d.destination()]) | (k.Proto ^ uint32(f.proto))
+	if differ != 0 {
+		return false
 	}
-	return k.Src == f.Backend && k.Dst == f.Client && k.SrcPort == f.BackendPort && k.DstPort == f.ClientPort && k.Proto == uint32(f.Proto)
-}
-
-// Key returns the flow's key in direction d.
-func (f *Flow) Key(d Direction) packet.Key {
-	if d == Request {
-		return packet.Key{Src: f.Client, Dst: f.VIP, SrcPort: f.ClientPort, DstPort: f.VIPPort, Proto: uint32(f.Proto)}
+	if f.flags&ipv6 == 0 {
+		return k.Src.Is4()
 	}
-	return packet.Key{Src: f.Backend, Dst: f.Client, SrcPort: f.BackendPort, DstPort: f.ClientPort, Proto: uint32(f.Proto)}
+	a := &t.details[r.index()].address
+	return k.Src == a[d.source()] && k.Dst == a[d.destination()]
 }
 
-// touchInterval bounds how often a busy flow's record is written for its clock:
-// an atomic store is a locked instruction, and no timeout is this short.
-const touchInterval = 64 // ms
-
-// Touch counts a packet of n bytes and keeps the flow from expiring.
-func (f *Flow) Touch(d Direction, n int, now uint32) {
-	if now-f.seen.Load() >= touchInterval {
-		f.seen.Store(now)
-	}
-	c := &f.counts[d]
-	c.packets.Add(1)
-	c.bytes.Add(uint64(n))
+// Address returns the address that takes the place of the source or the destination
+// of a packet that r stands for.
+func (t *Table) Address(r Ref) *packet.Addr {
+	return &t.details[r.index()].address[r.Direction().becomes()]
 }
 
-// LearnClientMAC remembers where the client's packets come from, so that
-// replies go back the same way. A router that fails over is followed at its
-// first packet.
-func (f *Flow) LearnClientMAC(m packet.MAC) {
-	v := uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 | uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
-	if f.clientMAC.Load() != v {
-		f.clientMAC.Store(v)
+// key returns the key that r stands for.
+func (t *Table) key(r Ref) packet.Key {
+	f, a, d := t.Flow(r), &t.details[r.index()].address, r.Direction()
+	return packet.Key{
+		Src: a[d.source()], Dst: a[d.destination()],
+		SrcPort: f.port[d.source()], DstPort: f.port[d.destination()],
+		Proto: uint32(f.proto),
 	}
 }
 
-// ClientMAC returns what [Flow.LearnClientMAC] remembered.
-func (f *Flow) ClientMAC() packet.MAC {
-	v := f.clientMAC.Load()
-	return packet.MAC{byte(v >> 40), byte(v >> 32), byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}
+// Touch counts a packet of n bytes of what r stands for, which f is, and keeps the flow
+// from expiring.
+func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
+	d := r.Direction() & 1
+	set32(&f.seen, now)
+	add64(&f.bytes[d], uint64(n))
+	if add32(&f.packets[d], 1) == 0 {
+		t.details[r.index()].carry[d].Add(1)
+	}
 }
+
+// counted returns the packets and bytes that record i has seen in a direction. It is for
+// people: in the moment when the lower half of the packets runs over, it is short by it.
+func (t *Table) counted(i uint32, d int) (packets, bytes uint64) {
+	f := &t.flows[i]
+	packets = uint64(t.details[i].carry[d].Load())<<32 | uint64(atomic.LoadUint32(&f.packets[d]))
+	return packets, atomic.LoadUint64(&f.bytes[d])
+}
+
+func (f *Flow) zero(d int) {
+	set32(&f.packets[d], 0)
+	set64(&f.bytes[d], 0)
+}
+
+func (f *Flow) lastSeen() uint32 { return atomic.LoadUint32(&f.seen) }
+
+// ClientMAC returns where the client's packets come from, so that replies go back the
+// same way, as [packet.MAC.Word] has it.
+func (f *Flow) ClientMAC() uint64 { return f.mac.Load() }
+
+// LearnClientMAC changes what ClientMAC returns. A router that fails over is followed
+// at its first packet.
+func (f *Flow) LearnClientMAC(word uint64) { f.mac.Store(word) }

@@ -78,7 +78,7 @@ func (t *Table) check(tt *testing.T) {
 		}
 		for c := range s.lists {
 			listed := 0
-			for i := s.lists[c].head; i != none; i = t.flows[i].next {
+			for i := s.lists[c].head; i != none; i = t.details[i].next {
 				file(i, "listed")
 				listed++
 			}
@@ -86,7 +86,7 @@ func (t *Table) check(tt *testing.T) {
 				tt.Errorf("shard %d: %d %v flows listed, %d counted", n, listed, Class(c), s.lists[c].n)
 			}
 		}
-		for i := s.free; i != none; i = t.flows[i].next {
+		for i := s.free; i != none; i = t.details[i].next {
 			file(i, "free")
 		}
 		for _, d := range s.limbo.queue[s.limbo.first:] {

@@ -39,10 +39,8 @@ func TestAgainstModel(t *testing.T) {
 			},
 			"touch": func(rt *rapid.T) {
 				if e, known := model[pick(rt)]; known {
-					tab.Flow(e.ref).Touch(Reply, 100, now)
-					if now-e.seen >= touchInterval {
-						e.seen = now
-					}
+					tab.Touch(e.ref|Ref(Reply), tab.Flow(e.ref), 100, now)
+					e.seen = now
 				}
 			},
 			"reclassify": func(rt *rapid.T) {

@@ -36,7 +36,7 @@ func TestWorkersShareATable(t *testing.T) {
 					}
 					h := tab.Hash(&k)
 					r, ok := cache.Get(h)
-					if f := tab.Flow(r); ok && f.Live() && f.Matches(&k, r.Direction()) {
+					if f := tab.Flow(r); ok && f.Live() && tab.Matches(r, f, &k) {
 						hits.Add(1)
 					} else if r, ok = tab.Find(&k, h); ok {
 						cache.Put(h, r)
@@ -46,10 +46,10 @@ func TestWorkersShareATable(t *testing.T) {
 						continue
 					}
 					f := tab.Flow(r)
-					if f.Live() && f.Matches(&k, d) && f.Backend != flow.Backend {
-						t.Errorf("flow of %v has backend %v, want %v", k.Src.Netip(), f.Backend.Netip(), flow.Backend.Netip())
+					if f.Live() && tab.Matches(r, f, &k) && tab.details[r.index()].address[backend] != flow.Backend {
+						t.Errorf("flow of %v has another backend than %v", k.Src.Netip(), flow.Backend.Netip())
 					}
-					f.Touch(d, 60, now.Load())
+					tab.Touch(r, f, 60, now.Load())
 					flags := []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]
 					if class := f.Advance(d, flags); class != f.Class() {
 						tab.Reclassify(r, class, now.Load())

@@ -106,7 +106,7 @@ func (s *shard) alloc(t *Table) (uint32, bool) {
 		s.reclaim(t)
 	}
 	if i := s.free; i != none {
-		s.free = t.flows[i].next
+		s.free = t.details[i].next
 		return i, true
 	}
 	if s.fresh < s.end {
@@ -128,18 +128,18 @@ func (s *shard) reclaim(t *Table) {
 		if !ok {
 			return
 		}
-		t.flows[i].next, s.free = s.free, i
+		t.details[i].next, s.free = s.free, i
 	}
 }
 
 // claim makes the caller the one that removes record i: it is dead from here
 // on, out of its list and budget, but its identity stands.
-func (s *shard) claim(flows []Flow, i uint32) bool {
-	f := &flows[i]
+func (s *shard) claim(t *Table, i uint32) bool {
+	f := &t.flows[i]
 	if !f.Live() {
 		return false
 	}
-	f.life.Add(1)
-	s.lists[f.Class()].remove(flows, i)
+	f.state.And(^live)
+	s.lists[f.Class()].remove(t.details, i)
 	return true
 }

@@ -6,12 +6,21 @@ import (
 	"unsafe"
 )
 
-func TestFlowIsTwoCacheLinesWithoutPointers(t *testing.T) {
-	if n := unsafe.Sizeof(Flow{}); n != 128 {
-		t.Errorf("a Flow takes %d bytes, want 128", n)
+func TestFlowIsOneCacheLineWithoutPointers(t *testing.T) {
+	if n := unsafe.Sizeof(Flow{}); n != 64 {
+		t.Errorf("a Flow takes %d bytes, want 64", n)
 	}
-	if off := unsafe.Offsetof(Flow{}.seen); off != 64 {
-		t.Errorf("the changing part starts at %d, want 64", off)
+	if n := unsafe.Sizeof(detail{}); n != 80 {
+		t.Errorf("a detail takes %d bytes, want 80", n)
+	}
+	tab, cache := newTable(1, 1), NewCache(1)
+	for what, p := range map[string]unsafe.Pointer{"flows": unsafe.Pointer(&tab.flows[0]), "cache": unsafe.Pointer(&cache.sets[0])} {
+		if uintptr(p)%64 != 0 {
+			t.Errorf("the %s do not begin with a cache line", what)
+		}
+	}
+	if n := unsafe.Sizeof(set8{}); n != 64 {
+		t.Errorf("a set of the cache takes %d bytes, want 64", n)
 	}
 	var pointers func(reflect.Type) bool
 	pointers = func(ty reflect.Type) bool {
@@ -30,7 +39,9 @@ func TestFlowIsTwoCacheLinesWithoutPointers(t *testing.T) {
 		}
 		return true
 	}
-	if pointers(reflect.TypeFor[Flow]()) {
-		t.Error("a Flow holds a pointer: the garbage collector would scan the slab")
+	for _, ty := range []reflect.Type{reflect.TypeFor[Flow](), reflect.TypeFor[detail](), reflect.TypeFor[set8]()} {
+		if pointers(ty) {
+			t.Errorf("a %v holds a pointer: the garbage collector would scan millions", ty)
+		}
 	}
 }

@@ -48,24 +48,37 @@ func DefaultTimeouts() Timeouts {
 	}
 }
 
-// Event bits of Flow.state. The class stands in the top byte and changes only
-// under the home shard's lock.
+// Bits of Flow.state: events, the class, and on top whether the record is live. The
+// latter two change only under the home shard's lock.
 const (
 	sawRequest uint32 = 1 << iota
 	sawReply
 	finRequest
 	finReply
 
-	classShift = 24
+	classShift        = 24
+	classMask  uint32 = 0x7f
+	live       uint32 = 1 << 31
 )
 
 // Class returns the flow's stage of life.
-func (f *Flow) Class() Class { return Class(f.state.Load() >> classShift) }
+func (f *Flow) Class() Class { return class(f.state.Load()) }
+
+func class(state uint32) Class { return Class(state >> classShift & classMask) }
+
+// Settled reports whether the record is live and established, and a packet with these
+// TCP flags (0 if it is not TCP) changes nothing about that: what is true of nearly
+// every packet, by one load.
+func (f *Flow) Settled(tcpFlags uint8) bool {
+	top := uint8(f.state.Load() >> classShift)
+	return top-uint8(live>>classShift)-uint8(TCPEstablished) <= uint8(UDPEstablished-TCPEstablished) &&
+		tcpFlags&(packet.TCPFin|packet.TCPRst) == 0
+}
 
 func (f *Flow) setClass(c Class) {
 	for {
 		old := f.state.Load()
-		if f.state.CompareAndSwap(old, old&(1<<classShift-1)|uint32(c)<<classShift) {
+		if f.state.CompareAndSwap(old, old&^(classMask<<classShift)|uint32(c)<<classShift) {
 			return
 		}
 	}
@@ -94,24 +107,21 @@ func (f *Flow) saw(bits uint32) {
 //     a flood of bare ACKs stays in the embryonic budget.
 func (f *Flow) Advance(d Direction, tcpFlags uint8) Class {
 	state := f.state.Load()
-	class := Class(state >> classShift)
-	switch class {
+	switch class := class(state); class {
 	case TCPEstablished:
 		if tcpFlags&(packet.TCPFin|packet.TCPRst) == 0 {
 			return class
 		}
-	case UDPEstablished:
-		return class
 	case UDPNew:
 		return f.advanceUDP(d, state)
-	case ICMP, TCPClosing:
+	case UDPEstablished, ICMP, TCPClosing:
 		return class
 	}
 	return f.advanceTCP(d, tcpFlags, state)
 }
 
 func (f *Flow) advanceUDP(d Direction, state uint32) Class {
-	if d == Reply || !f.Paired && state&sawRequest != 0 {
+	if d == Reply || !f.Paired() && state&sawRequest != 0 {
 		return UDPEstablished
 	}
 	f.saw(sawRequest)
@@ -127,20 +137,20 @@ func (f *Flow) advanceTCP(d Direction, flags uint8, state uint32) Class {
 		if d == Reply {
 			fin = finReply
 		}
-		if !f.Paired {
+		if !f.Paired() {
 			both = finRequest
 		}
 		if f.saw(fin); f.state.Load()&both == both {
 			return TCPClosing
 		}
 	}
-	class := Class(state >> classShift)
+	class := class(state)
 	if d == Reply {
 		f.saw(sawReply)
 		return class
 	}
 	proof := sawReply
-	if !f.Paired {
+	if !f.Paired() {
 		proof = sawRequest
 	}
 	if class == TCPSyn && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPAck && state&proof != 0 {

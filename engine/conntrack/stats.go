@@ -82,7 +82,7 @@ func (t *Table) Range(now uint32, visit func(Info) bool) {
 			end := min(at+rangeBatch, s.fresh)
 			for j := at; j < end; j++ {
 				if f := &t.flows[j]; f.Live() {
-					batch = append(batch, f.info(now))
+					batch = append(batch, t.info(j, now))
 				}
 			}
 			more = end < s.fresh
@@ -96,14 +96,15 @@ func (t *Table) Range(now uint32, visit func(Info) bool) {
 	}
 }
 
-func (f *Flow) info(now uint32) Info {
+func (t *Table) info(i, now uint32) Info {
+	f, d := &t.flows[i], &t.details[i]
 	in := Info{
-		Key: f.Key(Request), Backend: f.Backend, BackendPort: f.BackendPort, BackendID: f.BackendID, Class: f.Class(),
-		Age:  time.Duration(idle(now, f.created)) * time.Millisecond,
-		Idle: time.Duration(idle(now, f.seen.Load())) * time.Millisecond,
+		Key: t.key(ref(i, Request)), Backend: d.address[backend], BackendPort: f.port[backend], BackendID: f.BackendID, Class: f.Class(),
+		Age:  time.Duration(idle(now, d.created)) * time.Millisecond,
+		Idle: time.Duration(idle(now, f.lastSeen())) * time.Millisecond,
 	}
-	for d := range f.counts {
-		in.Packets[d], in.Bytes[d] = f.counts[d].packets.Load(), f.counts[d].bytes.Load()
+	for dir := range in.Packets {
+		in.Packets[dir], in.Bytes[dir] = t.counted(i, dir)
 	}
 	return in
 }

@@ -16,7 +16,7 @@ func TestRange(t *testing.T) {
 	for n := range flows {
 		flow := newFlow(n, packet.ProtoTCP)
 		r := mustInsert(t, tab, flow, 100)
-		tab.Flow(r).Touch(Reply, 60, 700)
+		tab.Touch(r|Ref(Reply), tab.Flow(r), 60, 700)
 		if n%3 == 0 {
 			tab.Remove(r)
 		} else {

@@ -21,6 +21,7 @@ type Table struct {
 	Grace *Grace
 
 	flows    []Flow
+	details  []detail // by the same index
 	shards   []shard
 	perShard uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
 	shift    int    // of a hash to a shard: its topmost bits; caches index by the lowest
@@ -54,6 +55,7 @@ func New(c Config) *Table {
 	t := &Table{
 		Grace:    newGrace(c.Workers),
 		flows:    make([]Flow, shards*perShard),
+		details:  make([]detail, shards*perShard),
 		shards:   make([]shard, shards),
 		perShard: uint32(perShard),
 		shift:    64 - bits.TrailingZeros(uint(shards)),
@@ -87,7 +89,7 @@ func (t *Table) Find(k *packet.Key, hash uint64) (Ref, bool) {
 	s.mu.RLock()
 	r, ok := s.get(k)
 	s.mu.RUnlock()
-	if !ok || !t.Flow(r).Live() || !t.Flow(r).Matches(k, r.Direction()) {
+	if !ok || !t.Flow(r).Live() || !t.Matches(r, t.Flow(r), k) {
 		return 0, false // the last two: on its way out, its keys go next
 	}
 	return r, true
@@ -136,28 +138,16 @@ func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 		t.stats.full.Add(1)
 		return 0, Full
 	}
-	f := &t.flows[i]
-	f.Client, f.VIP, f.Backend = n.Key.Src, n.Key.Dst, n.Backend
-	f.ClientPort, f.VIPPort, f.BackendPort = n.Key.SrcPort, n.Key.DstPort, n.BackendPort
-	f.Proto, f.Paired, f.BackendID = uint8(n.Key.Proto), n.Paired, n.BackendID
-	f.state.Store(uint32(class) << classShift)
-	f.seen.Store(now)
-	f.clientMAC.Store(0)
-	for d := range f.counts {
-		f.counts[d].packets.Store(0)
-		f.counts[d].bytes.Store(0)
-	}
-	f.created, f.stamp = now, now
-	f.life.Add(1) // odd: published
+	t.write(i, n, class, now)
 	s.put(&n.Key, ref(i, Request))
-	s.lists[class].push(t.flows, i)
+	s.lists[class].push(t.details, i)
 	s.mu.Unlock()
 	t.loads.AddFlows(n.BackendID, 1)
 	t.loads.AddLive(n.BackendID, 1)
 	t.stats.inserted.Add(1)
 
 	if n.Paired {
-		if out := t.pair(f, i); out != Inserted {
+		if out := t.pair(i); out != Inserted {
 			t.Remove(ref(i, Request))
 			return 0, out
 		}
@@ -165,10 +155,35 @@ func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 	return ref(i, Request), Inserted
 }
 
+// write makes record i that of a new flow, and publishes it.
+func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
+	f, d := &t.flows[i], &t.details[i]
+	d.address = [numRoles]packet.Addr{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
+	for r := range d.address {
+		f.low[r] = d.address[r].Low()
+	}
+	f.port = [numRoles]uint16{client: n.Key.SrcPort, vip: n.Key.DstPort, backend: n.BackendPort}
+	f.proto, f.BackendID, f.flags = uint8(n.Key.Proto), n.BackendID, 0
+	if n.Paired {
+		f.flags |= paired
+	}
+	if !is4(&n.Key) {
+		f.flags |= ipv6
+	}
+	f.mac.Store(0)
+	set32(&f.seen, now)
+	for dir := range f.packets {
+		f.zero(dir)
+		d.carry[dir].Store(0)
+	}
+	d.created, d.stamp = now, now
+	f.state.Store(live | uint32(class)<<classShift)
+}
+
 // pair files the reply's key, unless it stands for another flow that is still
 // in use. One that is closing makes way.
-func (t *Table) pair(f *Flow, index uint32) Outcome {
-	k := f.Key(Reply)
+func (t *Table) pair(index uint32) Outcome {
+	f, k := &t.flows[index], t.key(ref(index, Reply))
 	s := t.shard(t.Hash(&k))
 	for range 2 {
 		s.mu.Lock()
@@ -200,7 +215,7 @@ func (t *Table) Remove(r Ref) {
 	i := r.index()
 	s := t.home(i)
 	s.mu.Lock()
-	mine := s.claim(t.flows, i)
+	mine := s.claim(t, i)
 	s.mu.Unlock()
 	if mine {
 		t.bury(i)
@@ -211,8 +226,8 @@ func (t *Table) Remove(r Ref) {
 // Its identity is still intact: nobody else may use the record before that.
 func (t *Table) bury(i uint32) {
 	f := &t.flows[i]
-	if f.Paired {
-		k := f.Key(Reply)
+	if f.Paired() {
+		k := t.key(ref(i, Reply))
 		s := t.shard(t.Hash(&k))
 		s.mu.Lock()
 		s.drop(&k, ref(i, Reply))
@@ -223,7 +238,7 @@ func (t *Table) bury(i uint32) {
 	}
 	t.loads.AddFlows(f.BackendID, -1)
 	t.stats.removed.Add(1)
-	k := f.Key(Request)
+	k := t.key(ref(i, Request))
 	s := t.home(i)
 	s.mu.Lock()
 	s.drop(&k, ref(i, Request))
@@ -246,10 +261,10 @@ func (t *Table) Reclassify(r Ref, class Class, now uint32) {
 	if !f.Live() || class <= old {
 		return
 	}
-	s.lists[old].remove(t.flows, i)
+	s.lists[old].remove(t.details, i)
 	f.setClass(class)
-	f.stamp = now
-	s.lists[class].push(t.flows, i)
+	t.details[i].stamp = now
+	s.lists[class].push(t.details, i)
 	if old.live() && !class.live() {
 		t.loads.AddLive(f.BackendID, -1)
 	}

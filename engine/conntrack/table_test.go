@@ -58,8 +58,8 @@ func TestBothKeysLeadToOneRecord(t *testing.T) {
 		if !ok || rep.index() != r.index() || rep.Direction() != Reply {
 			t.Fatalf("reply key: %v, %v", rep, ok)
 		}
-		if got := tab.Flow(r).Key(Reply); got != replyKey(flow) {
-			t.Errorf("Key(Reply) = %+v", got)
+		if got := tab.key(ref(r.index(), Reply)); got != replyKey(flow) {
+			t.Errorf("the reply's key is %+v", got)
 		}
 		tab.Remove(r)
 		if _, ok := find(tab, flow.Key); ok {
@@ -196,7 +196,7 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 		tab.Reclassify(refs[n], TCPEstablished, 0)
 	}
 	for i, n := range []int{0, 2, 1, 3} { // 0 is the oldest by use, then 2
-		tab.Flow(refs[n]).Touch(Request, 60, uint32(1000*(i+1)))
+		tab.Touch(refs[n], tab.Flow(refs[n]), 60, uint32(1000*(i+1)))
 	}
 	for i, gone := range []int{0, 2, 1} {
 		late := newFlow(10+i, packet.ProtoTCP)
@@ -220,7 +220,7 @@ func TestClosingFlowsGoBeforeEstablishedOnes(t *testing.T) {
 	rc, ro := mustInsert(t, tab, closing, 0), mustInsert(t, tab, other, 0)
 	tab.Reclassify(ro, TCPEstablished, 0)
 	tab.Reclassify(rc, TCPClosing, 500) // used later than other
-	tab.Flow(rc).Touch(Request, 60, 500)
+	tab.Touch(rc, tab.Flow(rc), 60, 500)
 	r := mustInsert(t, tab, newFlow(3, packet.ProtoTCP), 1000)
 	tab.Reclassify(r, TCPEstablished, 1000)
 	if _, ok := find(tab, closing.Key); ok {
@@ -238,7 +238,7 @@ func TestReplyKeyOfAnEvictedFlowIsNotFiled(t *testing.T) {
 	flow := newFlow(1, packet.ProtoTCP)
 	r := mustInsert(t, tab, flow, 0)
 	tab.Remove(r)
-	if out := tab.pair(tab.Flow(r), r.index()); out == Inserted {
+	if out := tab.pair(r.index()); out == Inserted {
 		t.Error("the reply key was filed")
 	}
 	k := replyKey(flow)

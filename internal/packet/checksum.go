@@ -41,17 +41,17 @@ func sum(b []byte) (s uint64) {
 func wide(w uint64) uint64 { return w>>32 + w&0xffffffff }
 
 // changed returns the sum of ~from + to for two addresses: what RFC 1624,
-// equation 3 adds to the complement of a checksum that covers from.
+// equation 3 adds to the complement of a checksum that covers from. Like all changes it
+// is in little-endian order, see [Translate4].
 func changed(from, to *Addr) uint64 {
-	return wide(^binary.BigEndian.Uint64(from[:8])) + wide(binary.BigEndian.Uint64(to[:8])) +
-		wide(^binary.BigEndian.Uint64(from[8:])) + wide(binary.BigEndian.Uint64(to[8:]))
+	return wide(^word(from[:8])) + wide(word(to[:8])) + wide(^word(from[8:])) + wide(word(to[8:]))
 }
 
 // update applies a change to the checksum in field: HC' = ~(~HC + ~m + m')
 // (RFC 1624, equation 3). A wrong checksum stays wrong by the same difference.
 func update(field *[2]byte, change uint64) {
-	old := binary.BigEndian.Uint16(field[:])
-	binary.BigEndian.PutUint16(field[:], ^fold16(uint64(^old)+change))
+	old := binary.LittleEndian.Uint16(field[:])
+	binary.LittleEndian.PutUint16(field[:], ^fold16(uint64(^old)+change))
 }
 
 // pseudoHeader returns the sum of the pseudo-header (RFC 9293, 3.1; RFC 8200,

@@ -49,10 +49,10 @@ func TestHashIsPinned(t *testing.T) {
 		seed uint64
 		want uint64
 	}{
-		{Key{}, 0, 0x8752c707ee929390},
-		{v4, 0, 0xc184e1822125469d},
-		{v4, 1, 0xd46b712b6f6f1bf6},
-		{v6, 0, 0x209cff51171bcf3c},
+		{Key{}, 0, 0x8b1ae12dc05c32b7},
+		{v4, 0, 0x72c3d560f1a22fc5},
+		{v4, 1, 0x851669e47233c593},
+		{v6, 0, 0x4bcd1819e0776d5d},
 	} {
 		if got := tt.key.Hash(tt.seed); got != tt.want {
 			t.Errorf("Hash(%+v, %d) = %#x, want %#x", tt.key, tt.seed, got, tt.want)

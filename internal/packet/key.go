@@ -1,6 +1,9 @@
 package packet
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // IP protocol numbers (IANA "Assigned Internet Protocol Numbers").
 const (
@@ -25,6 +28,10 @@ func (a Addr) Netip() netip.Addr { return netip.AddrFrom16(a).Unmap() }
 func (a *Addr) Is4() bool {
 	return *(*[12]byte)(a[:12]) == [12]byte{10: 0xff, 11: 0xff}
 }
+
+// Low returns the last four bytes in little-endian order: all of an IPv4 address, in
+// the form that [Translate4] takes.
+func (a *Addr) Low() uint32 { return binary.LittleEndian.Uint32(a[12:]) }
 
 // Key is one direction of a flow: the 5-tuple as it stands in the packet.
 // Ports are in host order. The protocol is one byte on the wire; it is widened

@@ -1,6 +1,9 @@
 package packet
 
-import "net"
+import (
+	"encoding/binary"
+	"net"
+)
 
 // MAC is an Ethernet address.
 type MAC [6]byte
@@ -17,10 +20,20 @@ func DestinationMAC(frame []byte) MAC { return MAC(frame[0:6]) }
 // SourceMAC returns who sent the Ethernet frame.
 func SourceMAC(frame []byte) MAC { return MAC(frame[6:12]) }
 
+// Word returns m in the lowest 48 bits, the first byte lowest: the form in which the hot
+// path handles MACs.
+func (m *MAC) Word() uint64 {
+	return uint64(binary.LittleEndian.Uint32(m[0:4])) | uint64(binary.LittleEndian.Uint16(m[4:6]))<<32
+}
+
+// SourceWord is SourceMAC(frame).Word().
+func SourceWord(frame []byte) uint64 { return binary.LittleEndian.Uint64(frame[6:14]) & (1<<48 - 1) }
+
 // SetMACs writes the destination and source address of an Ethernet frame, as a
-// router does on the way to the next hop. VLAN tags behind them stay.
-func SetMACs(frame []byte, dst, src MAC) {
-	_ = frame[11]
-	copy(frame[0:6], dst[:])
-	copy(frame[6:12], src[:])
+// router does on the way to the next hop, both as [MAC.Word] has them. VLAN tags behind
+// them stay.
+func SetMACs(frame []byte, dst, src uint64) {
+	h := (*[12]byte)(frame)
+	binary.LittleEndian.PutUint64(h[0:8], dst|src<<48)
+	binary.LittleEndian.PutUint32(h[8:12], uint32(src>>16))
 }

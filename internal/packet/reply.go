@@ -62,7 +62,8 @@ func (p *Packet) answerAt() int {
 // DSCP goes with the answer, ECN does not. In IPv4 neither identification nor DF
 // changes: they are as unique and as fit for the path as those of the packet.
 func turn(frame []byte, p *Packet, proto uint8, n int) (l4 []byte) {
-	SetMACs(frame, SourceMAC(frame), DestinationMAC(frame))
+	dst, src := DestinationMAC(frame), SourceMAC(frame)
+	SetMACs(frame, src.Word(), dst.Word())
 	start := p.answerAt()
 	ip := frame[p.L3:start]
 	if p.IPv6 {

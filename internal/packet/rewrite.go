@@ -1,36 +1,63 @@
 package packet
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
-// RewriteDst makes addr and port the destination of the packet, as NAT does with
-// a request, and brings the checksums of IP and of the transport up to date. p is
-// what Parse found in frame; addr is of the packet's family. An echo request has
-// no port.
-func RewriteDst(frame []byte, p *Packet, addr *Addr, port uint16) {
-	rewrite(frame, p, 1, addr, port)
-}
+// Side is the end of a packet that a translation replaces.
+type Side uint
 
-// RewriteSrc makes addr and port the source of the packet, as NAT does with a
-// reply. Otherwise like RewriteDst.
-func RewriteSrc(frame []byte, p *Packet, addr *Addr, port uint16) {
-	rewrite(frame, p, 0, addr, port)
-}
+// The sides, in the order of their addresses and ports in all headers.
+const (
+	Source      Side = 0
+	Destination Side = 1
+)
 
-// rewrite replaces the source (side 0) or the destination (side 1). In all
-// headers these two stand next to each other.
-func rewrite(frame []byte, p *Packet, side int, addr *Addr, port uint16) {
-	var change uint64
-	if p.IPv6 {
-		field := (*Addr)(frame[int(p.L3)+8+16*side:])
-		change = changed(field, addr)
-		*field = *addr
-	} else {
-		h := (*[ipv4Len]byte)(frame[p.L3:])
-		field := (*[4]byte)(h[12+4*side:])
-		change = uint64(^binary.BigEndian.Uint32(field[:])) + uint64(binary.BigEndian.Uint32(addr[12:]))
-		*field = [4]byte(addr[12:])
-		update((*[2]byte)(h[10:12]), change)
+// Translate4 routes a packet on as NAT does: one hop less to live, and on one side addr,
+// in the form of [Addr.Low], and port. The checksums of IP and of the transport follow.
+// p is what Parse found in frame; an echo request has no port. It returns false, with the
+// frame untouched, if the packet must not go any further.
+//
+// All of it is in one place, because the three changes share their sums. These are in
+// little-endian order, which a ones'-complement sum does not mind (RFC 1071, 2.B), and
+// nothing branches on the side: requests and replies come in no order that could be
+// predicted.
+func Translate4(frame []byte, p *Packet, side Side, addr uint32, port uint16) bool {
+	side &= 1
+	h := (*[ipv4Len]byte)(frame[p.L3:])
+	if h[8] <= 1 {
+		return false
 	}
+	h[8]--
+	field := (*[4]byte)(h[12+4*side:])
+	change := uint64(^binary.LittleEndian.Uint32(field[:])) + uint64(addr)
+	binary.LittleEndian.PutUint32(field[:], addr)
+	// The 16-bit word of TTL and protocol became less by 1: ~m + m' is the same for
+	// all of them.
+	update((*[2]byte)(h[10:12]), change+0xffff-1)
+	rewriteTransport(frame, p, side, change, port)
+	return true
+}
+
+// Translate6 is Translate4 for IPv6.
+func Translate6(frame []byte, p *Packet, side Side, addr *Addr, port uint16) bool {
+	side &= 1
+	h := (*[ipv6Len]byte)(frame[p.L3:])
+	if h[7] <= 1 {
+		return false
+	}
+	h[7]--
+	field := (*Addr)(h[8+16*side:])
+	change := changed(field, addr)
+	*field = *addr
+	rewriteTransport(frame, p, side, change, port)
+	return true
+}
+
+// rewriteTransport writes the port, and applies that change and the address's to the
+// transport's checksum.
+func rewriteTransport(frame []byte, p *Packet, side Side, change uint64, port uint16) {
 	switch p.Key.Proto {
 	case ProtoTCP:
 		h := (*[tcpLen]byte)(frame[p.L4:])
@@ -48,9 +75,9 @@ func rewrite(frame []byte, p *Packet, side int, addr *Addr, port uint16) {
 
 // rewritePort writes port into field and returns the change of checksums.
 func rewritePort(field *[2]byte, port uint16) uint64 {
-	old := binary.BigEndian.Uint16(field[:])
-	binary.BigEndian.PutUint16(field[:], port)
-	return uint64(^old) + uint64(port)
+	old, wire := binary.LittleEndian.Uint16(field[:]), bits.ReverseBytes16(port)
+	binary.LittleEndian.PutUint16(field[:], wire)
+	return uint64(^old) + uint64(wire)
 }
 
 // updateUDP is update for UDP, where 0 says that there is no checksum: that stays
@@ -64,28 +91,4 @@ func updateUDP(field *[2]byte, change uint64) {
 	if *field == [2]byte{} {
 		*field = [2]byte{0xff, 0xff}
 	}
-}
-
-// DecrementTTL takes one hop from the packet's TTL or hop limit, as a router
-// does. It returns false, with the frame untouched, if the packet must not go
-// any further.
-func DecrementTTL(frame []byte, p *Packet) bool {
-	if p.IPv6 {
-		limit := &frame[p.L3+7]
-		if *limit <= 1 {
-			return false
-		}
-		*limit--
-		return true
-	}
-	h := (*[ipv4Len]byte)(frame[p.L3:])
-	if h[8] <= 1 {
-		return false
-	}
-	h[8]--
-	// The 16-bit word of TTL and protocol became less by 0x0100: ~m + m' is the
-	// same for all of them.
-	const change = 0xffff - 0x0100
-	update((*[2]byte)(h[10:12]), change)
-	return true
 }

@@ -24,9 +24,18 @@ func moved(f packettest.Frame, to netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(to.Addr(), 0)
 }
 
+// translate calls the function of the packet's family.
+func translate(b []byte, p *packet.Packet, side packet.Side, addr *packet.Addr, port uint16) bool {
+	if p.IPv6 {
+		return packet.Translate6(b, p, side, addr, port)
+	}
+	return packet.Translate4(b, p, side, addr.Low(), port)
+}
+
 // A rewritten frame is, byte for byte, the frame that gopacket builds with the
-// new address and port: nothing else changed, and every checksum is right.
-func TestRewriteIsBuildingAnew(t *testing.T) {
+// new address and port and one hop less: nothing else changed, and every checksum is
+// right.
+func TestTranslateIsBuildingAnew(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
 	for range 5000 {
 		f := packettest.Random(r)
@@ -35,19 +44,23 @@ func TestRewriteIsBuildingAnew(t *testing.T) {
 		original := f.Bytes()
 		p := mustParse(t, original)
 
-		b := guard(original, 0)
-		packet.RewriteDst(b.frame(len(original)), &p, &addr, to.Port())
-		want := f
-		want.Dst = moved(f, to)
-		equalBytes(t, b.frame(len(original)), want)
-		b.check(t, len(original))
-
-		b = guard(original, 0)
-		packet.RewriteSrc(b.frame(len(original)), &p, &addr, to.Port())
-		want = f
-		want.Src = moved(f, to)
-		equalBytes(t, b.frame(len(original)), want)
-		b.check(t, len(original))
+		for _, side := range []packet.Side{packet.Source, packet.Destination} {
+			b, want := guard(original, 0), f
+			went := translate(b.frame(len(original)), &p, side, &addr, to.Port())
+			if went != (f.TTL > 1) {
+				t.Fatalf("ttl %d: %v", f.TTL, went)
+			}
+			if went {
+				want.TTL--
+				if side == packet.Source {
+					want.Src = moved(f, to)
+				} else {
+					want.Dst = moved(f, to)
+				}
+			}
+			equalBytes(t, b.frame(len(original)), want)
+			b.check(t, len(original))
+		}
 	}
 }
 
@@ -62,18 +75,20 @@ func equalBytes(t testing.TB, got []byte, want packettest.Frame) {
 }
 
 // A request through NAT and back to where it was is what it was.
-func TestRewriteBackAndForth(t *testing.T) {
+func TestTranslateBackAndForth(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for range 5000 {
 		f := packettest.Random(r)
+		f.TTL = 5
 		b := f.Bytes()
 		p := mustParse(t, b)
 		src, dst := packet.AddrFrom(f.Src.Addr()), packet.AddrFrom(f.Dst.Addr())
 		other := packet.AddrFrom(packettest.RandomAddr(r, f.Is4()))
-		packet.RewriteDst(b, &p, &other, uint16(r.Uint32()))
-		packet.RewriteSrc(b, &p, &other, uint16(r.Uint32()))
-		packet.RewriteDst(b, &p, &dst, f.Dst.Port())
-		packet.RewriteSrc(b, &p, &src, f.Src.Port())
+		translate(b, &p, packet.Destination, &other, uint16(r.Uint32()))
+		translate(b, &p, packet.Source, &other, uint16(r.Uint32()))
+		translate(b, &p, packet.Destination, &dst, f.Dst.Port())
+		translate(b, &p, packet.Source, &src, f.Src.Port())
+		f.TTL = 1
 		equalBytes(t, b, f)
 	}
 }
@@ -86,13 +101,14 @@ func transportSum(b []byte, p *packet.Packet) []byte {
 
 // A packet that was damaged on its way must be seen as damaged by the receiver:
 // its checksums stay off by what they were off.
-func TestRewriteNeverRepairs(t *testing.T) {
+func TestTranslateNeverRepairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(10, 10))
 	for range 5000 {
 		f := packettest.Random(r)
 		if f.NoChecksum {
 			continue
 		}
+		f.TTL = 64
 		good, bad := f.Bytes(), f.Bytes()
 		p := mustParse(t, good)
 		off := uint16(1 + r.IntN(0xfffe))
@@ -102,8 +118,7 @@ func TestRewriteNeverRepairs(t *testing.T) {
 		}
 		addr, port := packet.AddrFrom(packettest.RandomAddr(r, f.Is4())), uint16(r.Uint32())
 		for _, b := range [][]byte{good, bad} {
-			packet.RewriteDst(b, &p, &addr, port)
-			packet.DecrementTTL(b, &p)
+			translate(b, &p, packet.Destination, &addr, port)
 		}
 		packettest.Verify(t, good)
 		if got := difference(transportSum(bad, &p), transportSum(good, &p)); got != off {
@@ -133,7 +148,7 @@ func difference(a, b []byte) uint16 {
 
 // Of 65536 ports one makes the checksum 0. UDP must send that as 0xffff, and
 // whatever comes next must come out right from there.
-func TestRewriteToEveryPort(t *testing.T) {
+func TestTranslateToEveryPort(t *testing.T) {
 	for name, f := range map[string]packettest.Frame{
 		"tcp4": packettest.TCP(client4, service4, packet.TCPSyn),
 		"udp4": packettest.UDP(client4, service4, "odd"),
@@ -141,12 +156,15 @@ func TestRewriteToEveryPort(t *testing.T) {
 		"udp6": packettest.UDP(client6, service6, "odd"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := f.Bytes()
+			original := f.Bytes()
+			b := bytes.Clone(original)
 			p := mustParse(t, b)
 			dst := packet.AddrFrom(f.Dst.Addr())
+			f.TTL--
 			zeros, ones := 0, 0
 			for port := range 65536 {
-				packet.RewriteDst(b, &p, &dst, uint16(port))
+				copy(b, original)
+				translate(b, &p, packet.Destination, &dst, uint16(port))
 				switch binary.BigEndian.Uint16(transportSum(b, &p)) {
 				case 0:
 					zeros++
@@ -169,21 +187,22 @@ func TestRewriteToEveryPort(t *testing.T) {
 }
 
 // In UDP over IPv6 a checksum of 0 is an affair of tunnels and their ends.
-func TestRewriteKeepsMissingChecksum(t *testing.T) {
+func TestTranslateKeepsMissingChecksum(t *testing.T) {
 	f := packettest.UDP(client6, service6, "tunnel")
 	f.NoChecksum = true
 	b := f.Bytes()
 	p := mustParse(t, b)
 	to := netip.MustParseAddrPort("[2001:db8:10::11]:8080")
 	addr := packet.AddrFrom(to.Addr())
-	packet.RewriteDst(b, &p, &addr, to.Port())
+	translate(b, &p, packet.Destination, &addr, to.Port())
 	f.Dst = to
+	f.TTL--
 	if want := f.Bytes(); !bytes.Equal(b, want) {
 		t.Errorf("\n got %x\nwant %x", b, want)
 	}
 }
 
-func TestDecrementTTL(t *testing.T) {
+func TestTranslateTakesAHop(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 11))
 	for ttl := range 256 {
 		for range 40 {
@@ -192,7 +211,7 @@ func TestDecrementTTL(t *testing.T) {
 			original := f.Bytes()
 			p := mustParse(t, original)
 			b := guard(original, 0)
-			went := packet.DecrementTTL(b.frame(len(original)), &p)
+			went := translate(b.frame(len(original)), &p, packet.Source, &p.Key.Src, p.Key.SrcPort)
 			if went != (ttl > 1) {
 				t.Fatalf("ttl %d: %v", ttl, went)
 			}
@@ -210,8 +229,8 @@ func TestSetMACs(t *testing.T) {
 	f.VLANs = []uint16{7}
 	b := f.Bytes()
 	dst, src := packet.MAC{2, 0, 0, 0, 9, 1}, packet.MAC{2, 0, 0, 0, 9, 2}
-	packet.SetMACs(b, dst, src)
-	if packet.DestinationMAC(b) != dst || packet.SourceMAC(b) != src {
+	packet.SetMACs(b, dst.Word(), src.Word())
+	if packet.DestinationMAC(b) != dst || packet.SourceMAC(b) != src || packet.SourceWord(b) != src.Word() {
 		t.Errorf("MACs are %v and %v", packet.DestinationMAC(b), packet.SourceMAC(b))
 	}
 	f.DstMAC, f.SrcMAC = dst, src
@@ -234,15 +253,14 @@ func TestMACIsGroup(t *testing.T) {
 	}
 }
 
-func TestRewriteDoesNotAllocate(t *testing.T) {
+func TestTranslateDoesNotAllocate(t *testing.T) {
 	for name, frame := range benchFrames() {
 		p := mustParse(t, frame)
 		addr := p.Key.Src
 		if n := testing.AllocsPerRun(100, func() {
-			packet.DecrementTTL(frame, &p)
-			packet.RewriteDst(frame, &p, &addr, 1)
-			packet.RewriteSrc(frame, &p, &addr, 2)
-			packet.SetMACs(frame, packet.MAC{}, packet.MAC{})
+			translate(frame, &p, packet.Destination, &addr, 1)
+			translate(frame, &p, packet.Source, &addr, 2)
+			packet.SetMACs(frame, 0, 0)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}

@@ -19,9 +19,5 @@ func newCompletionRing(r Ring[uint64]) completionRing {
 	return completionRing{newIndices(r), r.Entries}
 }
 
-// get reads one address; ready was asked before, consumed follows.
-func (r *completionRing) get() uint64 {
-	addr := r.addrs[r.cons&r.mask]
-	r.cons++
-	return addr
-}
+// window returns the entries to be read next; ready was asked before, consumed follows.
+func (r *completionRing) window() window[uint64] { return window[uint64]{r.addrs, r.cons, r.mask} }

@@ -14,8 +14,5 @@ type fillRing struct {
 
 func newFillRing(r Ring[uint64]) fillRing { return fillRing{newIndices(r), r.Entries} }
 
-// put writes one address; room was asked before, publish follows.
-func (r *fillRing) put(addr uint64) {
-	r.addrs[r.prod&r.mask] = addr
-	r.prod++
-}
+// window returns the entries to be written next; room was asked before, publish follows.
+func (r *fillRing) window() window[uint64] { return window[uint64]{r.addrs, r.prod, r.mask} }

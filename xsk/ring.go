@@ -46,7 +46,7 @@ type indices struct {
 	producer, consumer, flags *atomic.Uint32
 	size, mask                uint32
 
-	prod, cons uint32 // our copies; prod is ahead of the shared word within a batch
+	prod, cons uint32 // our copies
 }
 
 func newIndices[E uint64 | Desc](r Ring[E]) indices {
@@ -80,10 +80,28 @@ func (x *indices) ready(want uint32) uint32 {
 	return min(n, want)
 }
 
-// publish hands what was produced to the kernel, and consumed gives the entries that
-// were consumed back to it. Both store our copy, which saves reading the word back.
-func (x *indices) publish()  { x.producer.Store(x.prod) }
-func (x *indices) consumed() { x.consumer.Store(x.cons) }
+// publish hands n entries that were written to the kernel, and consumed gives n that
+// were read back to it. Both store our copy, which saves reading the word back.
+func (x *indices) publish(n uint32) {
+	x.prod += n
+	x.producer.Store(x.prod)
+}
+
+func (x *indices) consumed(n uint32) {
+	x.cons += n
+	x.consumer.Store(x.cons)
+}
+
+// window is the entries of a ring from the next one on, for one batch. It is small and
+// has no pointer to the ring's own state, so that a loop keeps it in registers: a store
+// to an entry could otherwise have changed it.
+type window[E uint64 | Desc] struct {
+	entries     []E
+	first, mask uint32
+}
+
+// at returns the entry i places behind the first.
+func (w window[E]) at(i uint32) *E { return &w.entries[(w.first+i)&w.mask] }
 
 // flagNeedWakeup is XDP_RING_NEED_WAKEUP of include/uapi/linux/if_xdp.h: the kernel
 // looks at the ring only when a system call asks it to.

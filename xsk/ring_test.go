@@ -24,28 +24,28 @@ func TestRingWraps(t *testing.T) {
 			if most := min(want, size-uint32(len(queue))); n != most {
 				t.Fatalf("room for %d of %d with %d of %d in use, want %d", n, want, len(queue), size, most)
 			}
-			for range n {
-				in.put(value)
+			for i := range n {
+				*in.window().at(i) = value
 				queue = append(queue, value)
 				value++
 			}
 			if out.ready(1) != 0 && len(queue) == int(n) {
 				t.Fatal("seen before it was published")
 			}
-			in.publish()
+			in.publish(n)
 
 			want = rapid.Uint32Range(0, 2*size).Draw(t, "consume")
 			n = out.ready(want)
 			if most := min(want, uint32(len(queue))); n != most {
 				t.Fatalf("%d of %d ready with %d in use, want %d", n, want, len(queue), most)
 			}
-			for range n {
-				if got := out.get(); got != queue[0] {
+			for i := range n {
+				if got := *out.window().at(i); got != queue[0] {
 					t.Fatalf("got %d, want %d", got, queue[0])
 				}
 				queue = queue[1:]
 			}
-			out.consumed()
+			out.consumed(n)
 		}
 	})
 }
@@ -57,9 +57,9 @@ func TestTXPending(t *testing.T) {
 	memory.Consumer.Store(1<<32 - 3)
 	r := newTXRing(memory)
 	for i := range uint32(8) {
-		r.put(Desc{Addr: uint64(i)})
+		*r.window().at(i) = Desc{Addr: uint64(i)}
 	}
-	r.publish()
+	r.publish(8)
 	if got := r.pending(); got != 8 {
 		t.Errorf("%d pending, want 8", got)
 	}
@@ -69,7 +69,7 @@ func TestTXPending(t *testing.T) {
 	}
 	rx := newRXRing(memory)
 	for i := uint64(5); i < 8; i++ {
-		if d := rx.get(); d.Addr != i {
+		if d := rx.window().at(uint32(i) - 5); d.Addr != i {
 			t.Errorf("got %d, want %d", d.Addr, i)
 		}
 	}

@@ -13,9 +13,5 @@ type rxRing struct {
 
 func newRXRing(r Ring[Desc]) rxRing { return rxRing{newIndices(r), r.Entries} }
 
-// get reads one descriptor; ready was asked before, consumed follows.
-func (r *rxRing) get() Desc {
-	d := r.descs[r.cons&r.mask]
-	r.cons++
-	return d
-}
+// window returns the entries to be read next; ready was asked before, consumed follows.
+func (r *rxRing) window() window[Desc] { return window[Desc]{r.descs, r.cons, r.mask} }

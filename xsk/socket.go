@@ -76,13 +76,14 @@ func (s *Socket) Receive(descs []Desc) int {
 		return 0
 	}
 	k := uint32(0)
-	for range n {
-		if d := s.rx.get(); s.umem.move(d.Addr, filled, held) {
-			descs[k] = d
+	ring, hands := s.rx.window(), s.umem.view()
+	for i := range n {
+		if d := ring.at(i); hands.move(d.Addr, filled, held) {
+			descs[k] = *d
 			k++
 		}
 	}
-	s.rx.consumed()
+	s.rx.consumed(n)
 	s.umem.counted(k, filled, held)
 	if k != n {
 		s.counters.strays.Add(uint64(n - k)) // not frames that we gave: never happens
@@ -103,21 +104,21 @@ func (s *Socket) Transmit(descs []Desc) int {
 		return 0
 	}
 	sent := uint32(0)
-	for i, d := range descs[:n] {
-		if !s.umem.sendable(d) {
+	ring, hands := s.tx.window(), s.umem.view()
+	for i := range descs[:n] {
+		d := &descs[i]
+		if hands.sendable(d) && hands.move(d.Addr, held, transmit) {
+			*ring.at(sent) = *d
+			sent++
+			continue
+		}
+		s.counters.refused.Add(1)
+		if !hands.sendable(d) {
 			s.discard(descs[i : i+1])
-			s.counters.refused.Add(1)
-			continue
 		}
-		if !s.umem.move(d.Addr, held, transmit) {
-			s.counters.refused.Add(1)
-			continue
-		}
-		s.tx.put(d)
-		sent++
 	}
 	s.umem.counted(sent, held, transmit)
-	s.tx.publish()
+	s.tx.publish(sent)
 	return int(n)
 }
 
@@ -131,14 +132,16 @@ func (s *Socket) Release(descs []Desc) {
 
 // discard moves the frames that are held to the free list, and returns how many were.
 func (s *Socket) discard(descs []Desc) int {
-	n := 0
-	for _, d := range descs {
-		if s.umem.putBack(d.Addr, held) {
+	n := uint32(0)
+	top, hands := s.umem.top(), s.umem.view()
+	for i := range descs {
+		if addr := descs[i].Addr; hands.move(addr, held, free) {
+			top[n] = hands.frame(addr)
 			n++
 		}
 	}
-	s.umem.count[held] -= uint32(n)
-	return n
+	s.umem.counted(n, held, free)
+	return int(n)
 }
 
 // Allocate takes up to len(descs) frames off the free list, for packets that were not
@@ -157,10 +160,11 @@ func (s *Socket) Allocate(descs []Desc) int {
 func (s *Socket) Recycle() {
 	s.reclaim()
 	if n := s.fill.room(s.umem.count[free]); n != 0 {
-		for _, frame := range s.umem.takeFree(n, filled) {
-			s.fill.put(uint64(frame) << s.umem.shift)
+		ring, shift := s.fill.window(), s.umem.shift&63
+		for i, frame := range s.umem.takeFree(n, filled) {
+			*ring.at(uint32(i)) = uint64(frame) << shift
 		}
-		s.fill.publish()
+		s.fill.publish(n)
 	}
 	// Not only after new frames: the driver may have gone to sleep just after the
 	// last ones.
@@ -176,13 +180,15 @@ func (s *Socket) reclaim() {
 		return
 	}
 	k := uint32(0)
-	for range n {
-		if s.umem.putBack(s.completion.get(), transmit) {
+	ring, top, hands := s.completion.window(), s.umem.top(), s.umem.view()
+	for i := range n {
+		if addr := *ring.at(i); hands.move(addr, transmit, free) {
+			top[k] = hands.frame(addr)
 			k++
 		}
 	}
-	s.completion.consumed()
-	s.umem.count[transmit] -= k
+	s.completion.consumed(n)
+	s.umem.counted(k, transmit, free)
 	if k != n {
 		s.counters.strays.Add(uint64(n - k)) // not frames that we gave: never happens
 	}

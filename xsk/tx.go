@@ -16,11 +16,8 @@ type txRing struct {
 
 func newTXRing(r Ring[Desc]) txRing { return txRing{newIndices(r), r.Entries} }
 
-// put writes one descriptor; room was asked before, publish follows.
-func (r *txRing) put(d Desc) {
-	r.descs[r.prod&r.mask] = d
-	r.prod++
-}
+// window returns the entries to be written next; room was asked before, publish follows.
+func (r *txRing) window() window[Desc] { return window[Desc]{r.descs, r.prod, r.mask} }
 
 // pending returns how many descriptors the kernel has not taken yet.
 func (r *txRing) pending() uint32 {

@@ -115,16 +115,36 @@ func (u *UMEM) Account() Account {
 	return Account{u.count[free], u.count[filled], u.count[held], u.count[transmit]}
 }
 
+// view is the hands of all frames, for the loop over a batch: small enough to stay in
+// registers.
+type view struct {
+	hands []hand
+	shift uint
+}
+
+func (u *UMEM) view() view { return view{u.hands, u.shift & 63} }
+
+// frame returns the number of the frame at addr.
+func (v view) frame(addr uint64) uint32 { return uint32(addr >> v.shift) }
+
 // move passes the frame at addr from one hand to another. It reports whether the frame
 // exists and was in that hand; if not, nothing changes. The caller keeps the counts,
 // once a batch.
-func (u *UMEM) move(addr uint64, from, to hand) bool {
-	i := addr >> u.shift
-	if i >= uint64(len(u.hands)) || u.hands[i] != from {
+func (v view) move(addr uint64, from, to hand) bool {
+	i := addr >> v.shift
+	if i >= uint64(len(v.hands)) || v.hands[i] != from {
 		return false
 	}
-	u.hands[i] = to
+	v.hands[i] = to
 	return true
+}
+
+// sendable reports whether the kernel would take d (xskq_cons_is_valid_desc of
+// net/xdp/xsk_queue.h): a packet of at least a byte, within one frame. What it refuses,
+// it may skip without ever completing it, and the frame would be lost.
+func (v view) sendable(d *Desc) bool {
+	size := uint64(1) << v.shift
+	return d.Len != 0 && d.Options == 0 && d.Addr&(size-1)+uint64(d.Len) <= size
 }
 
 // counted adds n moved frames to the counts.
@@ -133,19 +153,12 @@ func (u *UMEM) counted(n uint32, from, to hand) {
 	u.count[to] += n
 }
 
-// putBack moves the frame at addr to the free list and counts it there; the caller
-// takes it off the other count, once a batch. Small enough to be inlined, just so.
-func (u *UMEM) putBack(addr uint64, from hand) bool {
-	ok := u.move(addr, from, free)
-	if ok {
-		u.stack[u.count[free]] = uint32(addr >> u.shift)
-		u.count[free]++
-	}
-	return ok
-}
+// top returns the places above the top of the free list. Who moves frames there writes
+// their numbers first, and counts them once a batch.
+func (u *UMEM) top() []uint32 { return u.stack[u.count[free]:] }
 
 // takeFree moves n frames, the last that were put back, from the free list, which must
-// have so many, and counts them. It returns their numbers, good until the next putBack.
+// have so many, and counts them. It returns their numbers, good until the next one is put back.
 func (u *UMEM) takeFree(n uint32, to hand) []uint32 {
 	top := u.count[free]
 	taken := u.stack[top-n : top]
@@ -154,12 +167,4 @@ func (u *UMEM) takeFree(n uint32, to hand) []uint32 {
 	}
 	u.counted(n, free, to)
 	return taken
-}
-
-// sendable reports whether the kernel would take d (xskq_cons_is_valid_desc of
-// net/xdp/xsk_queue.h): a packet of at least a byte, within one frame. What it refuses,
-// it may skip without ever completing it, and the frame would be lost.
-func (u *UMEM) sendable(d Desc) bool {
-	size := uint64(1) << u.shift
-	return d.Len != 0 && d.Options == 0 && d.Addr&(size-1)+uint64(d.Len) <= size
 }

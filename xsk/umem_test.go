@@ -70,11 +70,10 @@ func TestLedger(t *testing.T) {
 				from := hand(rapid.IntRange(1, int(numHands)-1).Draw(t, "from"))
 				valid := addr>>12 < uint64(frames) && model[addr>>12] == from
 				var moved bool
-				if to == free {
-					if moved = u.putBack(addr, from); moved {
-						u.count[from]--
+				if moved = u.view().move(addr, from, to); moved {
+					if to == free {
+						u.top()[0] = u.view().frame(addr)
 					}
-				} else if moved = u.move(addr, from, to); moved {
 					u.counted(1, from, to)
 				}
 				if moved != valid {
@@ -111,8 +110,10 @@ func TestLastInFirstOut(t *testing.T) {
 		t.Errorf("first out are %d, want 0 and 1", got)
 	}
 	u.takeFree(6, held)
-	for i := range uint64(5) {
-		u.putBack(i*2048, held)
+	for i := range uint32(5) {
+		u.view().move(uint64(i)*2048, held, free)
+		u.top()[0] = i
+		u.counted(1, held, free)
 	}
 	if got := u.takeFree(3, held); !slices.Equal(got, []uint32{2, 3, 4}) {
 		t.Errorf("got %d, want the last in, 2 to 4", got)
@@ -143,8 +144,9 @@ func TestSuccessor(t *testing.T) {
 	u := newUMEM(maps[0][:frames*size], maps[0][frames*size:], frames, size)
 	take := func(to hand) uint64 { return uint64(u.takeFree(1, to)[0]) * size }
 	a, b, c := take(filled), take(held), take(held)
-	u.putBack(b, held)
-	u.count[held]--
+	u.view().move(b, held, free)
+	u.top()[0] = u.view().frame(b)
+	u.counted(1, held, free)
 	copy(u.Frame(Desc{Addr: c, Len: 5}), "hello")
 
 	next := ledgerAt(maps[1][frames*size:], frames)
@@ -176,7 +178,7 @@ func TestSendable(t *testing.T) {
 		}
 		first, last := d.Addr, d.Addr+uint64(d.Len)-1
 		want := d.Len > 0 && first/2048 == last/2048 && d.Options == 0
-		if got := u.sendable(d); got != want {
+		if got := u.view().sendable(&d); got != want {
 			t.Errorf("%+v: %v, want %v", d, got, want)
 		}
 	})

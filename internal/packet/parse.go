@@ -83,41 +83,42 @@ func Parse(frame []byte, p *Packet) Verdict {
 	return DropNotIP
 }
 
-// parseTransport reads the header at the start of l4, which ends with the IP
-// packet. The addresses in p are known already.
-func parseTransport(l4 []byte, proto uint8, p *Packet) Verdict {
-	if len(l4) < udpLen { // or an ICMP header, which is as long
+// parseTCP reads the TCP header at the start of l4, which ends with the IP packet. The
+// addresses in p are known already.
+func parseTCP(l4 []byte, p *Packet) Verdict {
+	if len(l4) < tcpLen {
 		return DropMalformed
 	}
-	h := (*[udpLen]byte)(l4)
-	p.Key.SrcPort = binary.BigEndian.Uint16(h[0:2])
-	p.Key.DstPort = binary.BigEndian.Uint16(h[2:4])
-	p.Key.Proto = uint32(proto)
-	p.TCPFlags = 0
-	p.Echo = false
-	switch {
-	case proto == ProtoTCP:
-		if len(l4) < tcpLen {
-			return DropMalformed
-		}
-		if offset := int(l4[12]>>4) * 4; offset < tcpLen || offset > len(l4) {
-			return DropMalformed
-		}
-		p.TCPFlags = l4[13]
-		return Pending
-	case proto == ProtoUDP:
-		// RFC 768; a length of 0 would be an IPv6 jumbogram (RFC 2675). What
-		// follows a length that is too short are UDP options (RFC 9868).
-		if n := int(binary.BigEndian.Uint16(h[4:6])); n < udpLen || n > len(l4) {
-			return DropMalformed
-		}
-		return Pending
-	case proto == ProtoICMP && !p.IPv6:
-		return parseEcho(h, icmpEcho, p)
-	case proto == ProtoICMPv6 && p.IPv6:
-		return parseEcho(h, icmpv6Echo, p)
+	offset := l4[12] >> 4
+	p.TCPFlags = l4[13]
+	p.ports(l4, ProtoTCP)
+	if offset < tcpLen/4 || int(offset)*4 > len(l4) {
+		return DropMalformed
 	}
-	return DropProtocol
+	return Pending
+}
+
+// parseUDP is parseTCP for UDP (RFC 768). A length of 0 would be an IPv6 jumbogram (RFC
+// 2675). What follows a length that is too short are UDP options (RFC 9868).
+func parseUDP(l4 []byte, p *Packet) Verdict {
+	if len(l4) < udpLen {
+		return DropMalformed
+	}
+	n := int(binary.BigEndian.Uint16(l4[4:6]))
+	p.TCPFlags = 0
+	p.ports(l4, ProtoUDP)
+	if n < udpLen || n > len(l4) {
+		return DropMalformed
+	}
+	return Pending
+}
+
+// ports reads the ports, which are in the same place for both.
+func (p *Packet) ports(l4 []byte, proto uint32) {
+	p.Key.SrcPort = binary.BigEndian.Uint16(l4[0:2])
+	p.Key.DstPort = binary.BigEndian.Uint16(l4[2:4])
+	p.Key.Proto = proto
+	p.Echo = false
 }
 
 // Types of ICMP messages (RFC 792, RFC 4443). The code of an echo is 0.
@@ -128,13 +129,19 @@ const (
 	icmpv6EchoReply = 129
 )
 
-// parseEcho accepts the one ICMP message that is not about another packet.
-func parseEcho(h *[icmpLen]byte, request uint8, p *Packet) Verdict {
-	if h[0] != request || h[1] != 0 {
+// parseEcho accepts the one ICMP message that is not about another packet: a request of
+// the type that it has in the protocol.
+func parseEcho(l4 []byte, proto uint32, request uint8, p *Packet) Verdict {
+	if len(l4) < icmpLen {
+		return DropMalformed
+	}
+	if l4[0] != request || l4[1] != 0 {
 		return DropICMP
 	}
+	p.TCPFlags = 0
 	p.Echo = true
-	p.Key.SrcPort = binary.BigEndian.Uint16(h[4:6])
+	p.Key.SrcPort = binary.BigEndian.Uint16(l4[4:6])
 	p.Key.DstPort = 0
+	p.Key.Proto = proto
 	return Pending
 }

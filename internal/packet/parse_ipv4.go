@@ -14,7 +14,7 @@ func parseIPv4(ip []byte, l3 uint16, p *Packet) Verdict {
 	h := (*[ipv4Len]byte)(ip)
 	header := int(h[0]&0xf) * 4
 	total := int(binary.BigEndian.Uint16(h[2:4]))
-	if h[0]>>4 != 4 || header < ipv4Len || total < header {
+	if h[0]-0x45 > 0x4f-0x45 || total < header { // version 4, and five words at least
 		return DropMalformed
 	}
 	if total > len(ip) {
@@ -33,7 +33,15 @@ func parseIPv4(ip []byte, l3 uint16, p *Packet) Verdict {
 	p.L3 = l3
 	p.L4 = l3 + uint16(header)
 	p.End = l3 + uint16(total)
-	return parseTransport(ip[header:total], h[9], p)
+	switch l4 := ip[header:total]; h[9] {
+	case ProtoTCP:
+		return parseTCP(l4, p)
+	case ProtoUDP:
+		return parseUDP(l4, p)
+	case ProtoICMP:
+		return parseEcho(l4, ProtoICMP, icmpEcho, p)
+	}
+	return DropProtocol
 }
 
 // setIPv4 writes the IPv4-mapped form of an address read in little-endian order,

@@ -51,7 +51,15 @@ func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
 	p.L3 = l3
 	p.L4 = l3 + uint16(header)
 	p.End = l3 + uint16(end)
-	return parseTransport(ip[header:end], next, p)
+	switch l4 := ip[header:end]; next {
+	case ProtoTCP:
+		return parseTCP(l4, p)
+	case ProtoUDP:
+		return parseUDP(l4, p)
+	case ProtoICMPv6:
+		return parseEcho(l4, ProtoICMPv6, icmpv6Echo, p)
+	}
+	return DropProtocol
 }
 
 // isExtension reports whether an IPv6 next header is one that skipExtensions

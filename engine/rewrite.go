@@ -23,7 +23,7 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 	from, client := packet.SourceWord(frame), f.ClientMAC()
 	side, port := packet.Destination-packet.Side(d), f.Port(d)
 	if !p.IPv6 && !packet.Translate4(frame, p, side, f.Low(d), port) ||
-		p.IPv6 && !packet.Translate6(frame, p, side, w.flows.Address(r), port) {
+		p.IPv6 && !packet.Translate6(frame, p, side, w.flows.Address6(r), port) {
 		return packet.DropTTL
 	}
 	request := uint64(d) - 1 // a mask: all ones for a request

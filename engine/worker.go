@@ -12,7 +12,7 @@ import (
 // batchSize is how many packets go through the stages together. The memory
 // misses of a batch overlap, so a larger one hides more of them, until its own
 // working set leaves the first-level cache.
-const batchSize = 64
+const batchSize = 128
 
 // worker serves one RX queue on one OS thread. The life of a batch:
 //

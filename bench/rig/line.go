@@ -10,7 +10,7 @@ import (
 )
 
 // batch is the packets that a worker finds at a time, as many as it takes.
-const batch = 64
+const batch = 128
 
 // line is one worker, its kernel, and the packets that come to it. It belongs to one
 // goroutine.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"runtime/metrics"
 	"strconv"
 	"strings"
@@ -55,7 +56,7 @@ type heap struct {
 
 func readHeap() (heap, error) {
 	runtime.GC()
-	runtime.GC() // what was swept late counts in the first
+	debug.FreeOSMemory() // what maps left behind as they grew is nobody's
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/gc/scan/heap:bytes"}}
 	metrics.Read(s)
 	resident, err := residentBytes()

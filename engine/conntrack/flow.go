@@ -75,10 +75,12 @@ const (
 	ipv6
 )
 
+// addresses are the parties' whole addresses, part of the identity of a flow with
+// IPv6. They lie apart: of a table without such flows they take no memory.
+type addresses [numRoles]packet.Addr
+
 // detail is the part of a record that is not for every packet.
 type detail struct {
-	address [numRoles]packet.Addr // part of the identity
-
 	// Guarded by the home shard's lock.
 
 	prev, next uint32 // neighbours in the class list, or the next record in a free list
@@ -118,21 +120,29 @@ func (t *Table) Matches(r Ref, f *Flow, k *packet.Key) bool {
 	if f.flags&ipv6 == 0 {
 		return k.Src.Is4()
 	}
-	a := &t.details[r.index()].address
+	a := &t.addresses[r.index()]
 	return k.Src == a[d.source()] && k.Dst == a[d.destination()]
 }
 
-// Address returns the address that takes the place of the source or the destination
-// of a packet that r stands for.
-func (t *Table) Address(r Ref) *packet.Addr {
-	return &t.details[r.index()].address[r.Direction().becomes()]
+// Address6 returns the IPv6 address that takes the place of the source or the
+// destination of a packet that r stands for.
+func (t *Table) Address6(r Ref) *packet.Addr {
+	return &t.addresses[r.index()][r.Direction().becomes()]
+}
+
+// address returns a party's address, of either family.
+func (t *Table) address(i uint32, party role) packet.Addr {
+	if f := &t.flows[i]; f.flags&ipv6 == 0 {
+		return packet.AddrFromLow(f.low[party])
+	}
+	return t.addresses[i][party]
 }
 
 // key returns the key that r stands for.
 func (t *Table) key(r Ref) packet.Key {
-	f, a, d := t.Flow(r), &t.details[r.index()].address, r.Direction()
+	f, i, d := t.Flow(r), r.index(), r.Direction()
 	return packet.Key{
-		Src: a[d.source()], Dst: a[d.destination()],
+		Src: t.address(i, d.source()), Dst: t.address(i, d.destination()),
 		SrcPort: f.port[d.source()], DstPort: f.port[d.destination()],
 		Proto: uint32(f.proto),
 	}

@@ -46,7 +46,7 @@ func TestWorkersShareATable(t *testing.T) {
 						continue
 					}
 					f := tab.Flow(r)
-					if f.Live() && tab.Matches(r, f, &k) && tab.details[r.index()].address[backend] != flow.Backend {
+					if f.Live() && tab.Matches(r, f, &k) && tab.address(r.index(), backend) != flow.Backend {
 						t.Errorf("flow of %v has another backend than %v", k.Src.Netip(), flow.Backend.Netip())
 					}
 					tab.Touch(r, f, 60, now.Load())

@@ -99,7 +99,7 @@ func (t *Table) Range(now uint32, visit func(Info) bool) {
 func (t *Table) info(i, now uint32) Info {
 	f, d := &t.flows[i], &t.details[i]
 	in := Info{
-		Key: t.key(ref(i, Request)), Backend: d.address[backend], BackendPort: f.port[backend], BackendID: f.BackendID, Class: f.Class(),
+		Key: t.key(ref(i, Request)), Backend: t.address(i, backend), BackendPort: f.port[backend], BackendID: f.BackendID, Class: f.Class(),
 		Age:  time.Duration(idle(now, d.created)) * time.Millisecond,
 		Idle: time.Duration(idle(now, f.lastSeen())) * time.Millisecond,
 	}

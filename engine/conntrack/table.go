@@ -20,16 +20,17 @@ type Config struct {
 type Table struct {
 	Grace *Grace
 
-	flows    []Flow
-	details  []detail // by the same index
-	shards   []shard
-	perShard uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
-	shift    int    // of a hash to a shard: its topmost bits; caches index by the lowest
-	seed     uint64
-	timeouts [numClasses]uint32 // ms
-	loads    *balancer.Loads
-	stats    stats
-	sweep    uint32 // next list of Expire, over all shards; housekeeping goroutine only
+	flows     []Flow
+	details   []detail    // by the same index
+	addresses []addresses // by the same index; of flows with IPv6 only
+	shards    []shard
+	perShard  uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
+	shift     int    // of a hash to a shard: its topmost bits; caches index by the lowest
+	seed      uint64
+	timeouts  [numClasses]uint32 // ms
+	loads     *balancer.Loads
+	stats     stats
+	sweep     uint32 // next list of Expire, over all shards; housekeeping goroutine only
 }
 
 const (
@@ -53,14 +54,15 @@ func New(c Config) *Table {
 	embryonic := max(established/4, 1)
 	perShard := established + embryonic + slack
 	t := &Table{
-		Grace:    newGrace(c.Workers),
-		flows:    make([]Flow, shards*perShard),
-		details:  make([]detail, shards*perShard),
-		shards:   make([]shard, shards),
-		perShard: uint32(perShard),
-		shift:    64 - bits.TrailingZeros(uint(shards)),
-		seed:     rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
-		loads:    c.Loads,
+		Grace:     newGrace(c.Workers),
+		flows:     make([]Flow, shards*perShard),
+		details:   make([]detail, shards*perShard),
+		addresses: make([]addresses, shards*perShard),
+		shards:    make([]shard, shards),
+		perShard:  uint32(perShard),
+		shift:     64 - bits.TrailingZeros(uint(shards)),
+		seed:      rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
+		loads:     c.Loads,
 	}
 	for i, d := range c.Timeouts {
 		t.timeouts[i] = uint32(d.Milliseconds())
@@ -158,9 +160,9 @@ func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 // write makes record i that of a new flow, and publishes it.
 func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
 	f, d := &t.flows[i], &t.details[i]
-	d.address = [numRoles]packet.Addr{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
-	for r := range d.address {
-		f.low[r] = d.address[r].Low()
+	ends := addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
+	for r := range ends {
+		f.low[r] = ends[r].Low()
 	}
 	f.port = [numRoles]uint16{client: n.Key.SrcPort, vip: n.Key.DstPort, backend: n.BackendPort}
 	f.proto, f.BackendID, f.flags = uint8(n.Key.Proto), n.BackendID, 0
@@ -169,6 +171,7 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
 	}
 	if !is4(&n.Key) {
 		f.flags |= ipv6
+		t.addresses[i] = ends
 	}
 	f.mac.Store(0)
 	set32(&f.seen, now)

@@ -33,6 +33,12 @@ func (a *Addr) Is4() bool {
 // the form that [Translate4] takes.
 func (a *Addr) Low() uint32 { return binary.LittleEndian.Uint32(a[12:]) }
 
+// AddrFromLow returns the IPv4 address that [Addr.Low] gave.
+func AddrFromLow(low uint32) (a Addr) {
+	a.setIPv4(low)
+	return a
+}
+
 // Key is one direction of a flow: the 5-tuple as it stands in the packet.
 // Ports are in host order. The protocol is one byte on the wire; it is widened
 // here so that a Key has no padding and compares and hashes as plain memory.

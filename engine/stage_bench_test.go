@@ -30,17 +30,17 @@ func BenchmarkStage(b *testing.B) {
 			if n := w.receive(); n != batchSize {
 				b.Fatalf("received %d packets", n)
 			}
-			stage("parse", func() { w.parse(batchSize) })
-			stage("find", func() { w.find(batchSize) })
+			stage("parse", func() { w.parse(0, batchSize) })
+			stage("find", func() { w.find(0, batchSize) })
 			stage("handle", func() {
 				for i, frame := range w.frames {
 					w.verdicts[i] = packet.Pending
 					frame[21], frame[22] = 64, 64 // hop limit or TTL: it must not run out
 				}
-				w.handle(batchSize)
+				w.handle(0, batchSize)
 			})
-			w.parse(batchSize)
-			w.handle(batchSize)
+			w.parse(0, batchSize)
+			w.handle(0, batchSize)
 			if err := w.send(batchSize); err != nil {
 				b.Fatal(err)
 			}

@@ -38,7 +38,7 @@ func zeros(x uint64) uint64 { return (x - lowest) & ^x & highest }
 // so that one in a thousand is pushed out of its set by others; with twice as many it
 // were five. Memory becomes resident as it fills: 20 bytes a direction.
 func NewCache(n int) *Cache {
-	return &Cache{sets: make([]set8, max(n*5/2/ways, 256))}
+	return &Cache{sets: slab[set8](max(n*5/2/ways, 256))}
 }
 
 // set returns the set of hash: the lower half of the hash, scaled to the number of sets
@@ -47,18 +47,11 @@ func (c *Cache) set(hash uint64) *set8 {
 	return &c.sets[uint64(uint32(hash))*uint64(len(c.sets))>>32]
 }
 
-// Warm loads the set of hash. A worker warms the whole batch first, so that the
-// memory misses overlap; the result must be consumed, or the compiler drops the
-// load.
-func (c *Cache) Warm(hash uint64) uint32 { return uint32(c.set(hash).tags[0]) }
-
-// Get returns the reference remembered for hash. It is a hint: another flow may
-// have the same tag, and the record may be dead.
-func (c *Cache) Get(hash uint64) (Ref, bool) {
+// Get returns the reference remembered for hash, and any if there is none: it is a hint
+// in either case, since another flow may have the same tag, and the record may be dead.
+func (c *Cache) Get(hash uint64) Ref {
 	s, want := c.set(hash), tag(hash)*lowest
-	found := zeros(s.tags[0]^want)>>8 | zeros(s.tags[1]^want)
-	way := lane(found)
-	return s.refs[way], found != 0
+	return s.refs[lane(zeros(s.tags[0]^want)>>8|zeros(s.tags[1]^want))]
 }
 
 // lane returns the number of a slot from the marks of both words: bits 7, 23, 39 and 55

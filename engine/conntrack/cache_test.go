@@ -14,17 +14,17 @@ func TestCacheFillsASetBeforeItForgets(t *testing.T) {
 		c.Put(inSet(i+1), Ref(i))
 	}
 	for i := range ways {
-		if r, ok := c.Get(inSet(i + 1)); !ok || r != Ref(i) {
-			t.Errorf("entry %d: %v %v", i, r, ok)
+		if r := c.Get(inSet(i + 1)); r != Ref(i) {
+			t.Errorf("entry %d: %v", i, r)
 		}
 	}
 	c.Put(inSet(100), 100)
-	if r, ok := c.Get(inSet(100)); !ok || r != 100 {
-		t.Errorf("the newest: %v %v", r, ok)
+	if r := c.Get(inSet(100)); r != 100 {
+		t.Errorf("the newest: %v", r)
 	}
 	kept := 0
 	for i := range ways {
-		if r, ok := c.Get(inSet(i + 1)); ok && r == Ref(i) {
+		if r := c.Get(inSet(i + 1)); r == Ref(i) {
 			kept++
 		}
 	}
@@ -39,45 +39,49 @@ func TestCachePutReplacesTheSameTag(t *testing.T) {
 		c.Put(inSet(7), Ref(i))
 		c.Put(inSet(9), Ref(100+i))
 	}
-	if r, ok := c.Get(inSet(7)); !ok || r != 9 {
-		t.Errorf("got %v %v, want 9", r, ok)
+	if r := c.Get(inSet(7)); r != 9 {
+		t.Errorf("got %v, want 9", r)
 	}
 	if s := &c.sets[0]; s.tags != [2]uint64{7, 9} {
 		t.Errorf("tags %x: more than two slots are in use for 2 tags", s.tags)
 	}
 }
 
-func TestCacheMissIsNotZero(t *testing.T) {
-	for _, hash := range []uint64{0, 1, 1 << 32, ^uint64(0)} {
-		if _, ok := NewCache(1).Get(hash); ok {
-			t.Errorf("an empty cache knows the hash %#x", hash)
-		}
-	}
-}
-
-// The cache against a map: what it returns for a hash is the last that was put there,
-// or, where that was pushed out, nothing or another of the same set and tag.
+// The cache against a map: what was put last under a hash's set and tag is found at once,
+// and later unless it was pushed out.
 func TestCacheAgainstAMap(t *testing.T) {
 	c, rng := NewCache(1), rand.New(rand.NewPCG(1, 1))
 	last := map[uint64]Ref{} // by set and tag
 	place := func(h uint64) uint64 { return uint64(uint32(h))*uint64(len(c.sets))>>32<<16 | tag(h) }
-	tags := []uint64{0, 1, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff, 0x100, 0x101, 0xff, 42}
-	hits := 0
+	tags := []uint64{0, 2, 0x7fff, 0x8000, 0x8001, 0xfffe, 0xffff, 0x100, 0x101, 0xff, 42}
+	found, asked := 0, 0
 	for i := range 1_000_000 {
-		h := rng.Uint64()&^(0xffff<<32)&^(7<<29) | tags[rng.IntN(len(tags))]<<32
+		h := rng.Uint64()&^(0xffff<<32) | tags[rng.IntN(len(tags))]<<32
 		if i%2 == 0 {
 			c.Put(h, Ref(i))
 			last[place(h)] = Ref(i)
-		}
-		r, ok := c.Get(h)
-		if want, was := last[place(h)]; ok && (!was || r != want) || i%2 == 0 && !ok {
-			t.Fatalf("step %d, hash %#x: got %v %v, want %v %v", i, h, r, ok, want, was)
-		}
-		if ok {
-			hits++
+			if r := c.Get(h); r != Ref(i) {
+				t.Fatalf("step %d, hash %#x: got %v right after it was put there", i, h, r)
+			}
+		} else if want, was := last[place(h)]; was {
+			asked++
+			if c.Get(h) == want {
+				found++
+			}
 		}
 	}
-	if hits < 500_000 || hits == 1_000_000 {
-		t.Errorf("%d hits: the test did not see both outcomes", hits)
+	// Eleven tags want to be in the eight places of each set.
+	if share := float64(found) / float64(asked); share < 0.65 || share > 0.8 {
+		t.Errorf("%d of %d were still there", found, asked)
 	}
+}
+
+// Prefetch must not touch what is not there, whatever the hash: the last set and the last
+// record are at the end of their memory.
+func TestPrefetchStaysInside(t *testing.T) {
+	c, tab := NewCache(1), newTable(1, 1)
+	c.Prefetch(nil)
+	tab.Prefetch(nil)
+	c.Prefetch([]uint64{0, 1, 1<<32 - 1, ^uint64(0)})
+	tab.Prefetch([]Ref{0, ref(uint32(len(tab.flows)-1), Reply)})
 }

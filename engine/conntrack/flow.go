@@ -95,10 +95,6 @@ type detail struct {
 // ask before it reads the identity through a remembered [Ref].
 func (f *Flow) Live() bool { return f.state.Load()&live != 0 }
 
-// Warm loads the record's cache line, whether it is live or not. The result must be
-// consumed, or the compiler drops the load.
-func (f *Flow) Warm() uint32 { return f.state.Load() }
-
 // Paired reports whether replies pass through the balancer.
 func (f *Flow) Paired() bool { return f.flags&paired != 0 }
 

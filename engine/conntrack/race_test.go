@@ -35,8 +35,8 @@ func TestWorkersShareATable(t *testing.T) {
 						k, d = replyKey(flow), Reply
 					}
 					h := tab.Hash(&k)
-					r, ok := cache.Get(h)
-					if f := tab.Flow(r); ok && f.Live() && tab.Matches(r, f, &k) {
+					r, ok := cache.Get(h), false
+					if f := tab.Flow(r); f.Live() && tab.Matches(r, f, &k) {
 						hits.Add(1)
 					} else if r, ok = tab.Find(&k, h); ok {
 						cache.Put(h, r)

@@ -55,9 +55,9 @@ func New(c Config) *Table {
 	perShard := established + embryonic + slack
 	t := &Table{
 		Grace:     newGrace(c.Workers),
-		flows:     make([]Flow, shards*perShard),
-		details:   make([]detail, shards*perShard),
-		addresses: make([]addresses, shards*perShard),
+		flows:     slab[Flow](shards * perShard),
+		details:   slab[detail](shards * perShard),
+		addresses: slab[addresses](shards * perShard),
 		shards:    make([]shard, shards),
 		perShard:  uint32(perShard),
 		shift:     64 - bits.TrailingZeros(uint(shards)),

@@ -1,0 +1,26 @@
+//go:build !amd64
+
+package conntrack
+
+// See prefetch_amd64.go. Here the lines are loaded, which overlaps at least the misses of
+// one group with each other.
+
+// Prefetch loads the sets of hashes.
+//
+//go:noinline
+func (c *Cache) Prefetch(hashes []uint64) (unused uint64) { // or the loads could be left out
+	for _, h := range hashes {
+		unused += c.set(h).tags[0]
+	}
+	return unused
+}
+
+// Prefetch loads the records.
+//
+//go:noinline
+func (t *Table) Prefetch(refs []Ref) (unused uint32) {
+	for _, r := range refs {
+		unused += t.Flow(r).state.Load()
+	}
+	return unused
+}

@@ -1,0 +1,39 @@
+#include "textflag.h"
+
+// func prefetchSets(sets *set8, n uint64, hashes *uint64, count int)
+TEXT ·prefetchSets(SB), NOSPLIT, $0-32
+	MOVQ sets+0(FP), DI
+	MOVQ n+8(FP), SI
+	MOVQ hashes+16(FP), DX
+	MOVQ count+24(FP), CX
+	TESTQ CX, CX
+	JLE  done
+next:
+	MOVL (DX), AX          // lower half of the hash, as Cache.set has it
+	IMULQ SI, AX
+	SHRQ $32, AX
+	SHLQ $6, AX
+	PREFETCHT0 (DI)(AX*1)
+	ADDQ $8, DX
+	DECQ CX
+	JNZ  next
+done:
+	RET
+
+// func prefetchFlows(flows *Flow, refs *Ref, count int)
+TEXT ·prefetchFlows(SB), NOSPLIT, $0-24
+	MOVQ flows+0(FP), DI
+	MOVQ refs+8(FP), DX
+	MOVQ count+16(FP), CX
+	TESTQ CX, CX
+	JLE  done
+next:
+	MOVL (DX), AX
+	SHRL $1, AX            // Ref.index
+	SHLQ $6, AX
+	PREFETCHT0 (DI)(AX*1)
+	ADDQ $4, DX
+	DECQ CX
+	JNZ  next
+done:
+	RET

@@ -31,7 +31,7 @@ const (
 )
 
 // colours are Okabe and Ito's, which most people can tell apart.
-var colours = []string{"#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00"}
+var colours = []string{"#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#222222", "#f0e442"}
 
 // svg draws the chart.
 func (c *chart) svg() string {
@@ -44,25 +44,30 @@ func (c *chart) svg() string {
 	}
 	py := func(y float64) float64 { return top + plotHeight*(1-y/maxY) }
 
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12" fill="#222">`+"\n", width, height, width, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", width, height)
-	text(&b, left, 22, `font-size="15" font-weight="bold"`, c.title)
+	frame(&b, c.title, c.y)
 	for y := 0.0; y <= maxY*1.001; y += stepY {
 		fmt.Fprintf(&b, `<path d="M%d %.1fh%d" stroke="#ddd"/>`+"\n", left, py(y), plotWidth)
 		text(&b, left-8, py(y)+4, `text-anchor="end"`, digits(y))
 	}
 	for x := minX; x <= maxX*1.001; x *= 10 {
 		fmt.Fprintf(&b, `<path d="M%.1f %dv5" stroke="#222"/>`+"\n", px(x), top+plotHeight)
-		text(&b, px(x), top+plotHeight+20, `text-anchor="middle"`, strings.ReplaceAll(number(x, ""), " ", ""))
+		text(&b, px(x), top+plotHeight+20, `text-anchor="middle"`, short(x))
 	}
 	fmt.Fprintf(&b, `<path d="M%d %dh%d" stroke="#222"/>`+"\n", left, top+plotHeight, plotWidth)
 	text(&b, left+plotWidth/2, height-10, `text-anchor="middle"`, c.x)
-	text(&b, 0, 0, fmt.Sprintf(`text-anchor="middle" transform="translate(16 %d) rotate(-90)"`, top+plotHeight/2), c.y)
 	for i, s := range c.lines {
 		s.draw(&b, i, px, py)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
+}
+
+// frame begins a picture: the sheet, its title and what the y axis says.
+func frame(b *strings.Builder, title, y string) {
+	fmt.Fprintf(b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="12" fill="#222">`+"\n", width, height, width, height)
+	fmt.Fprintf(b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", width, height)
+	text(b, left, 22, `font-size="15" font-weight="bold"`, title)
+	text(b, 0, 0, fmt.Sprintf(`text-anchor="middle" transform="translate(16 %d) rotate(-90)"`, top+plotHeight/2), y)
 }
 
 // draw draws the i-th line, its spreads, and its entry in the legend.

@@ -15,7 +15,7 @@ import (
 )
 
 func runLatency(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr io.Writer) error {
-	return runContest(ctx, fs, args, stdout, stderr, contest.LatencySuite, 800*time.Millisecond, contest.Latency)
+	return runContest(ctx, fs, args, stdout, stderr, contest.LatencySuite, 700*time.Millisecond, contest.Latency)
 }
 
 func runConnections(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr io.Writer) error {

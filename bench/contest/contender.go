@@ -3,7 +3,6 @@ package contest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"github.com/afxlb/afxlb/bench/peer"
@@ -128,12 +127,4 @@ func listens() []netip.AddrPort {
 		all = append(all, netip.AddrPortFrom(lab.BackendAddr(0), uint16(port+i)))
 	}
 	return all
-}
-
-// wrap names the contender in an error.
-func (c *Contender) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", c.Name, err)
 }

@@ -26,7 +26,7 @@ func runConnections(ctx context.Context, fs *flag.FlagSet, args []string, stdout
 func runContest(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr io.Writer, suite string, long time.Duration, run func(context.Context, contest.Plan) error) error {
 	var (
 		rounds = fs.Int("rounds", 5, "measure each case so many `times`")
-		each   = fs.Duration("time", long, "how long a measurement takes; those beside a load take half of it")
+		each   = fs.Duration("time", long, "how long a measurement takes, those beside a load half of it; for a p99.99 that means something, take 3s")
 		only   = fs.String("only", "", "let only those take part whose names match this `regexp`, and the straight wire")
 		afxlb  = fs.String("afxlb", "dist/bench/afxlb", "the daemon's `program`")
 		dir    = fs.String("o", "dist/bench", "write result and report to this `directory`")

@@ -22,6 +22,10 @@ const loadSockets = 16
 // contender, with these ends, answers at most; that is measured just before, over as
 // many flows as the load has. p.Time is for the idle wire; a measurement beside the load
 // takes half of it.
+//
+// The straight wire's packets stay on the ends' CPUs, so what is added to it has the
+// interrupts in it by which packets come to the balancer and go on from there. They are
+// as many for each contender.
 func Latency(ctx context.Context, p Plan) error {
 	l := latency{plan: &p, straight: map[string]times{}}
 	field := p.pick(func(c Contender) bool { return !c.dsr })

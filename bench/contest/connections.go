@@ -24,7 +24,10 @@ const atOnce = 64
 // then. What the ends and the switch cost is not in it, but it bounds the rates, since they have the rest of the CPUs: a contender
 // that is not the bottleneck is known by its cost rather than its rate.
 func Connections(ctx context.Context, p Plan) error {
-	field := p.pick(func(c Contender) bool { return c.Name != "afxlb busy" }) // a CPU for itself, whatever it does
+	field, err := p.pick(func(c Contender) bool { return c.Name != busy }) // it takes a CPU whatever it does
+	if err != nil {
+		return err
+	}
 	return p.rounds(ctx, field, threads, func(ctx context.Context, s *stage, _ int) error {
 		for _, of := range []struct {
 			kind       ends.Kind

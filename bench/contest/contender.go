@@ -22,6 +22,8 @@ type Contender struct {
 // Straight is the name of the wire with nobody on it.
 const Straight = "straight"
 
+const busy = "afxlb busy"
+
 // Field is all who can take part. Those whose programs the machine lacks are not in
 // it, and told about.
 func Field(afxlb string) (field []Contender, absent []string, err error) {
@@ -31,7 +33,7 @@ func Field(afxlb string) (field []Contender, absent []string, err error) {
 	}
 	field = []Contender{
 		{Name: Straight, UDP: true},
-		{Name: "afxlb busy", UDP: true, start: daemon(afxlb, "busy")},
+		{Name: busy, UDP: true, start: daemon(afxlb, "busy")},
 		{Name: "afxlb adaptive", UDP: true, start: daemon(afxlb, "adaptive")},
 		{Name: "afxlb dsr", UDP: true, start: daemon(afxlb, "adaptive"), dsr: true},
 	}

@@ -154,6 +154,11 @@ func TestStageErrors(t *testing.T) {
 	if _, err := newStage(ctx, &Contender{Name: Straight}, p, interrupts); !errors.Is(err, context.Canceled) {
 		t.Errorf("when all is over: %v", err)
 	}
+	silent := func(string, ...any) {}
+	err = Connections(t.Context(), Plan{Field: []Contender{{Name: Straight}, {Name: busy, start: c.start}}, Only: regexp.MustCompile("busy"), Rounds: 1, Time: time.Millisecond, Progress: silent})
+	if err == nil || !strings.Contains(err.Error(), `"busy"`) {
+		t.Errorf("with nobody who takes part: %v", err)
+	}
 	// One that lets nothing through.
 	deaf := []Contender{{Name: "deaf", start: func(context.Context, *lab.Host, []peer.Service, []int) (peer.Running, error) { return nil, nil }}}
 	err = Connections(t.Context(), Plan{Field: deaf, Rounds: 1, Time: 50 * time.Millisecond, Progress: func(string, ...any) {}, Sample: func(result.Sample) {}, Note: func(string) {}})

@@ -28,7 +28,10 @@ const loadSockets = 16
 // as many for each contender.
 func Latency(ctx context.Context, p Plan) error {
 	l := latency{plan: &p, straight: map[string]times{}}
-	field := p.pick(func(c Contender) bool { return !c.dsr })
+	field, err := p.pick(func(c Contender) bool { return !c.dsr })
+	if err != nil {
+		return err
+	}
 	if err := p.rounds(ctx, field, interrupts, l.act); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func runContest(ctx context.Context, fs *flag.FlagSet, args []string, stdout, st
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces are made by root only: run it as root")
 	}
-	field, absent, err := contest.Field(*afxlb)
+	field, notes, err := contest.Field(*afxlb)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func runContest(ctx context.Context, fs *flag.FlagSet, args []string, stdout, st
 		return err
 	}
 	note := func(s string) { r.file.Notes = append(r.file.Notes, suite+": "+s) }
-	for _, s := range absent {
+	for _, s := range notes {
 		note(s)
 	}
 	err = run(ctx, contest.Plan{

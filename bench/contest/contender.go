@@ -24,13 +24,18 @@ const Straight = "straight"
 
 const busy = "afxlb busy"
 
-// Field is all who can take part. Those whose programs the machine lacks are not in
-// it, and told about.
-func Field(afxlb string) (field []Contender, absent []string, err error) {
+// Field is all who can take part. The notes are for the result: which daemon it is, and
+// whose programs the machine lacks.
+func Field(afxlb string) (field []Contender, notes []string, err error) {
 	afxlb, err = peer.FindAfxlb(afxlb)
 	if err != nil {
 		return nil, nil, err
 	}
+	version, err := peer.AfxlbVersion(afxlb)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes = append(notes, "the daemon is "+version)
 	field = []Contender{
 		{Name: Straight, UDP: true},
 		{Name: busy, UDP: true, start: daemon(afxlb, "busy")},
@@ -53,7 +58,7 @@ func Field(afxlb string) (field []Contender, absent []string, err error) {
 	} {
 		path, err := p.program.Find()
 		if errors.Is(err, peer.ErrAbsent) {
-			absent = append(absent, err.Error())
+			notes = append(notes, err.Error())
 			continue
 		}
 		if err != nil {
@@ -63,7 +68,7 @@ func Field(afxlb string) (field []Contender, absent []string, err error) {
 			return p.start(path, s, cpus).Start(ctx, h)
 		}})
 	}
-	return field, absent, nil
+	return field, notes, nil
 }
 
 // starter is a peer that was told what to do.

@@ -60,11 +60,14 @@ func whatever(float64) bool   { return true }
 
 func TestSuites(t *testing.T) {
 	testutil.RequireRoot(t)
-	field, absent, err := Field(peertest.Afxlb(t))
+	field, notes, err := Field(peertest.Afxlb(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Log("absent:", absent)
+	if len(notes) == 0 || !strings.Contains(notes[0], "afxlb") {
+		t.Errorf("notes %q, want the daemon's version first", notes)
+	}
+	t.Log(notes)
 	for _, who := range []struct {
 		name      string
 		protocols []string

@@ -49,6 +49,7 @@ $(LINT):
 
 bench: ## Measure: table on the terminal, JSON, plots and page in dist/bench (BENCH="engine -h" for more)
 	$(GO) build -o dist/bench/bench ./bench
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o dist/bench/afxlb ./cmd/afxlb
 	dist/bench/bench $(BENCH)
 
 bench-once: ## Run every Go benchmark once, so that none rots

@@ -12,7 +12,7 @@ import (
 // figure is a chart with the name of its file.
 type figure struct {
 	file  string
-	chart chart
+	chart interface{ svg() string }
 }
 
 // charts returns the plots that the file has cases for. Those of further suites join
@@ -22,11 +22,11 @@ func charts(f *result.File) []figure {
 	for _, mode := range []string{"nat", "dsr"} {
 		for _, family := range []string{"ipv4", "ipv6"} {
 			if c, ok := againstFlows(f, mode, family); ok {
-				all = append(all, figure{fmt.Sprintf("engine-%s-%s.svg", mode, family), c})
+				all = append(all, figure{fmt.Sprintf("engine-%s-%s.svg", mode, family), &c})
 			}
 		}
 	}
-	return all
+	return slices.Concat(all, latencyCharts(f), connectionCharts(f))
 }
 
 // againstFlows plots what a packet costs the engine, the reference and Katran by the

@@ -58,10 +58,10 @@ var third = []struct {
 	{"github.com/google/gopacket", []string{"bench/...", "internal/packet/packettest"}, true},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine", "internal/lab", "internal/neighbour", "internal/demo", "cmd/...", "bench/..."}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/demo", "cmd/...", "bench/..."}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
-	{"unsafe", []string{"xsk", "bpf", "engine", "internal/lab", "internal/neighbour", "bench/..."}, true},
+	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "bench/..."}, true},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

@@ -48,6 +48,7 @@ type worker struct {
 	limit  rateLimit
 	table  *balancer.Table // of this batch
 	source uint64          // table.SourceMAC
+	ipv6   bool            // some packet of the group that find was at last
 	now    uint32          // of this batch, ms
 	count  Counters
 
@@ -80,6 +81,10 @@ func (w *worker) pass() (int, error) {
 		w.parse(span(i, n))
 		w.find(span(i-group, n))
 		w.handle(span(i-2*group, n))
+		if w.ipv6 { // not earlier: a prefetch that finds no free miss buffer may be dropped
+			from, to := span(i-group, n)
+			w.flows.PrefetchAddresses(w.refs[from:to])
+		}
 	}
 	err := w.send(n)
 	w.flows.Grace.Quiescent(w.id)
@@ -126,8 +131,10 @@ func (w *worker) parse(from, to int) {
 
 // find asks the cache for every packet's flow, and has the records loaded.
 func (w *worker) find(from, to int) {
+	w.ipv6 = false
 	for i := from; i < to; i++ {
 		w.refs[i] = w.cache.Get(w.hashes[i])
+		w.ipv6 = w.ipv6 || w.packets[i].IPv6
 	}
 	w.flows.Prefetch(w.refs[from:to])
 }

@@ -83,5 +83,7 @@ func TestPrefetchStaysInside(t *testing.T) {
 	c.Prefetch(nil)
 	tab.Prefetch(nil)
 	c.Prefetch([]uint64{0, 1, 1<<32 - 1, ^uint64(0)})
-	tab.Prefetch([]Ref{0, ref(uint32(len(tab.flows)-1), Reply)})
+	ends := []Ref{0, ref(uint32(len(tab.flows)-1), Reply)}
+	tab.Prefetch(ends)
+	tab.PrefetchAddresses(ends)
 }

@@ -76,8 +76,9 @@ const (
 )
 
 // addresses are the parties' whole addresses, part of the identity of a flow with
-// IPv6. They lie apart: of a table without such flows they take no memory.
-type addresses [numRoles]packet.Addr
+// IPv6, and room for one more, which full NAT needs. They lie apart: in a table without
+// such flows they take no memory.
+type addresses [numRoles + 1]packet.Addr
 
 // detail is the part of a record that is not for every packet.
 type detail struct {
@@ -88,7 +89,7 @@ type detail struct {
 	created    uint32 // coarse clock at the insert
 
 	carry [numDirections]atomic.Uint32 // high halves of Flow.packets
-	_     [2]uint32                    // room for what full NAT needs: an address of a pool, and a port
+	_     [2]uint32                    // room for what full NAT needs: an IPv4 address, and a port
 }
 
 // Live reports whether the record stands for a flow right now. A worker must

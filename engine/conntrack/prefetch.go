@@ -24,3 +24,13 @@ func (t *Table) Prefetch(refs []Ref) (unused uint32) {
 	}
 	return unused
 }
+
+// PrefetchAddresses loads the part of the records that only IPv6 packets need.
+//
+//go:noinline
+func (t *Table) PrefetchAddresses(refs []Ref) (unused byte) {
+	for _, r := range refs {
+		unused += t.addresses[r.index()][0][0]
+	}
+	return unused
+}

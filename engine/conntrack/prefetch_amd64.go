@@ -12,12 +12,21 @@ func (c *Cache) Prefetch(hashes []uint64) {
 // Prefetch does for records what [Cache.Prefetch] does for sets.
 func (t *Table) Prefetch(refs []Ref) {
 	if len(refs) > 0 {
-		prefetchFlows(&t.flows[0], &refs[0], len(refs))
+		prefetchRecords(recordsOf(t.flows), &refs[0], len(refs))
+	}
+}
+
+// PrefetchAddresses is for the part of a record that only IPv6 packets need.
+func (t *Table) PrefetchAddresses(refs []Ref) {
+	if len(refs) > 0 {
+		prefetchRecords(recordsOf(t.addresses), &refs[0], len(refs))
 	}
 }
 
 //go:noescape
 func prefetchSets(sets *set8, n uint64, hashes *uint64, count int)
 
+// prefetchRecords is for slabs of cache lines.
+//
 //go:noescape
-func prefetchFlows(flows *Flow, refs *Ref, count int)
+func prefetchRecords(slab *cacheLine, refs *Ref, count int)

@@ -20,9 +20,9 @@ next:
 done:
 	RET
 
-// func prefetchFlows(flows *Flow, refs *Ref, count int)
-TEXT ·prefetchFlows(SB), NOSPLIT, $0-24
-	MOVQ flows+0(FP), DI
+// func prefetchRecords(slab *cacheLine, refs *Ref, count int)
+TEXT ·prefetchRecords(SB), NOSPLIT, $0-24
+	MOVQ slab+0(FP), DI
 	MOVQ refs+8(FP), DX
 	MOVQ count+16(FP), CX
 	TESTQ CX, CX

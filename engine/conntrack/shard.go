@@ -109,9 +109,12 @@ func (s *shard) alloc(t *Table) (uint32, bool) {
 		s.free = t.details[i].next
 		return i, true
 	}
-	if s.fresh < s.end {
+	if i := s.fresh; i < s.end {
 		s.fresh++
-		return s.fresh - 1, true
+		if s.fresh < s.end {
+			t.Prefetch([]Ref{ref(s.fresh, Request)}) // for the next one
+		}
+		return i, true
 	}
 	return 0, false
 }

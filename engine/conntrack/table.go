@@ -57,7 +57,7 @@ func New(c Config) *Table {
 		Grace:     newGrace(c.Workers),
 		flows:     slab[Flow](shards * perShard),
 		details:   slab[detail](shards * perShard),
-		addresses: slab[addresses](shards * perShard),
+		addresses: make([]addresses, shards*perShard),
 		shards:    make([]shard, shards),
 		perShard:  uint32(perShard),
 		shift:     64 - bits.TrailingZeros(uint(shards)),
@@ -128,8 +128,12 @@ func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 		class = ICMP
 	}
 	s := t.shard(hash)
-	t.makeRoom(s, class, now)
 	s.mu.Lock()
+	if s.full(budget(class)) {
+		s.mu.Unlock()
+		t.makeRoom(s, class, now)
+		s.mu.Lock()
+	}
 	if r, ok := s.get(&n.Key); ok && t.Flow(r).Live() {
 		s.mu.Unlock()
 		return r, Exists
@@ -161,7 +165,7 @@ func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
 	f, d := &t.flows[i], &t.details[i]
 	ends := addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
-	for r := range ends {
+	for r := range f.low {
 		f.low[r] = ends[r].Low()
 	}
 	f.port = [numRoles]uint16{client: n.Key.SrcPort, vip: n.Key.DstPort, backend: n.BackendPort}

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/afxlb/afxlb/bench/child"
+	"github.com/afxlb/afxlb/bench/ends"
 	"github.com/afxlb/afxlb/bench/rig"
 )
 
@@ -27,12 +28,14 @@ type command struct {
 
 var commands = []command{
 	{"engine", "[flags]", "measure the workers' pass on rings in memory (no root, no kernel)", runEngine},
+	{"latency", "[flags]", "measure what afxlb and its peers add to the time of an answer (root)", runLatency},
+	{"connections", "[flags]", "measure how many connections and requests a second they carry (root)", runConnections},
 	{"report", "[flags] RESULT.json...", "make the table, the plots and the page of results", runReport},
 	{"compare", "[flags] A.json B.json", "say what has changed from A to B, case by case", runCompare},
 }
 
 // handlers are what child processes of this program can be asked for.
-var handlers = map[string]child.Handler{rig.Suite: rig.Serve}
+var handlers = map[string]child.Handler{rig.Suite: rig.Serve, ends.ServerTask: ends.Serve, ends.ClientTask: ends.Ask}
 
 // errUsage is a wrong call: the message is out already.
 var errUsage = errors.New("wrong usage")
@@ -105,7 +108,7 @@ func misused(fs *flag.FlagSet, format string, args ...any) error {
 func usage(w io.Writer) {
 	fmt.Fprint(w, "usage: bench SUBCOMMAND [flags]\n\n")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.summary)
+		fmt.Fprintf(w, "  %-11s %s\n", c.name, c.summary)
 	}
 	fmt.Fprint(w, "\nEach has -h.\n")
 }

@@ -62,26 +62,34 @@ func (p *Process) family() []int {
 	return all
 }
 
-// pin leaves only these CPUs to all threads of the program and of its children. It
-// looks again until none is new: a thread inherits from the one that has made it.
+// pin leaves only these CPUs to the program and its children.
 func (p *Process) pin(cpus []int) error {
+	for _, pid := range p.family() {
+		if err := PinProcess(pid, cpus); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
+// PinProcess leaves only these CPUs to all threads of a process. It looks again until
+// none is new: a thread inherits from the one that has made it.
+func PinProcess(pid int, cpus []int) error {
 	done := map[string]bool{}
 	for found := true; found; {
 		found = false
-		for _, pid := range p.family() {
-			tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-			for _, task := range tasks {
-				if done[task] {
-					continue
-				}
-				done[task], found = true, true
-				tid, err := strconv.Atoi(filepath.Base(task))
-				if err != nil {
-					return fmt.Errorf("read thread id: %w", err)
-				}
-				if err := PinThread(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
-					return fmt.Errorf("%s: %w", p.name, err)
-				}
+		tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+		for _, task := range tasks {
+			if done[task] {
+				continue
+			}
+			done[task], found = true, true
+			tid, err := strconv.Atoi(filepath.Base(task))
+			if err != nil {
+				return fmt.Errorf("read thread id: %w", err)
+			}
+			if err := PinThread(tid, cpus); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
 			}
 		}
 	}

@@ -44,7 +44,9 @@ func (c *bars) svg() string {
 	group := plotWidth / float64(max(len(c.groups), 1))
 	wide := group * 0.8 / float64(max(len(c.series), 1))
 	for i, name := range c.groups {
-		text(&b, left+group*(float64(i)+0.5), top+plotHeight+20, `text-anchor="middle"`, name)
+		for line, word := range strings.Fields(name) { // below each other, since names are long
+			text(&b, left+group*(float64(i)+0.5), float64(top+plotHeight+20+14*line), `text-anchor="middle"`, word)
+		}
 	}
 	for i, s := range c.series {
 		for j, v := range s.values {

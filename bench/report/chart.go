@@ -7,10 +7,13 @@ import (
 	"strings"
 )
 
-// chart is a line chart with a logarithmic x axis and a y axis from zero.
+// chart is a line chart with a logarithmic x axis, and a y axis from zero or
+// logarithmic too.
 type chart struct {
 	title, x, y string
 	lines       []series
+	logY        bool
+	tick        func(x float64) string // writes a decade of x; nil: its number
 }
 
 // series is one line of a chart.
@@ -36,22 +39,24 @@ var colours = []string{"#0072b2", "#56b4e9", "#d55e00", "#009e73", "#cc79a7", "#
 // svg draws the chart.
 func (c *chart) svg() string {
 	var b strings.Builder
-	minX, maxX, maxY := c.bounds()
-	stepY := nice(maxY / 5)
-	maxY = math.Ceil(maxY/stepY) * stepY
+	minX, maxX := c.boundsX()
+	ticks, py := c.scaleY()
+	tick := c.tick
+	if tick == nil {
+		tick = short
+	}
 	px := func(x float64) float64 {
 		return left + plotWidth*(math.Log10(x)-math.Log10(minX))/(math.Log10(maxX)-math.Log10(minX))
 	}
-	py := func(y float64) float64 { return top + plotHeight*(1-y/maxY) }
 
 	frame(&b, c.title, c.y)
-	for y := 0.0; y <= maxY*1.001; y += stepY {
+	for _, y := range ticks {
 		fmt.Fprintf(&b, `<path d="M%d %.1fh%d" stroke="#ddd"/>`+"\n", left, py(y), plotWidth)
 		text(&b, left-8, py(y)+4, `text-anchor="end"`, digits(y))
 	}
 	for x := minX; x <= maxX*1.001; x *= 10 {
 		fmt.Fprintf(&b, `<path d="M%.1f %dv5" stroke="#222"/>`+"\n", px(x), top+plotHeight)
-		text(&b, px(x), top+plotHeight+20, `text-anchor="middle"`, short(x))
+		text(&b, px(x), top+plotHeight+20, `text-anchor="middle"`, tick(x))
 	}
 	fmt.Fprintf(&b, `<path d="M%d %dh%d" stroke="#222"/>`+"\n", left, top+plotHeight, plotWidth)
 	text(&b, left+plotWidth/2, height-10, `text-anchor="middle"`, c.x)
@@ -96,17 +101,52 @@ func text(b *strings.Builder, x, y float64, attributes, s string) {
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" %s>%s</text>`+"\n", x, y, attributes, html.EscapeString(s))
 }
 
-// bounds returns the decades that x lies in, and the largest y.
-func (c *chart) bounds() (minX, maxX, maxY float64) {
-	minX = math.Inf(1)
+// boundsX returns the decades that x lies in.
+func (c *chart) boundsX() (least, most float64) {
+	least = math.Inf(1)
 	for _, s := range c.lines {
 		for _, p := range s.points {
-			minX, maxX, maxY = min(minX, p.x), max(maxX, p.x), max(maxY, p.y, p.max)
+			least, most = min(least, p.x), max(most, p.x)
 		}
 	}
-	minX = math.Pow(10, math.Floor(math.Log10(minX)+1e-9))
-	maxX = math.Pow(10, math.Ceil(math.Log10(maxX)-1e-9))
-	return minX, max(maxX, 10*minX), max(maxY, 1e-9)
+	return decades(least, most)
+}
+
+// decades widens a range to whole decades, one at least.
+func decades(least, most float64) (float64, float64) {
+	least = math.Pow(10, math.Floor(math.Log10(least)+1e-9))
+	most = math.Pow(10, math.Ceil(math.Log10(most)-1e-9))
+	return least, max(most, 10*least)
+}
+
+// scaleY returns the marks of the y axis, and where a value is on the sheet.
+func (c *chart) scaleY() (ticks []float64, py func(float64) float64) {
+	least, most := math.Inf(1), 1e-9
+	for _, s := range c.lines {
+		for _, p := range s.points {
+			most = max(most, p.y, p.max)
+			for _, y := range []float64{p.y, p.min} {
+				if y > 0 {
+					least = min(least, y)
+				}
+			}
+		}
+	}
+	if !c.logY {
+		step := nice(most / 5)
+		most = math.Ceil(most/step) * step
+		for y := 0.0; y <= most*1.001; y += step {
+			ticks = append(ticks, y)
+		}
+		return ticks, func(y float64) float64 { return top + plotHeight*(1-y/most) }
+	}
+	least, most = decades(min(least, most), most)
+	for y := least; y <= most*1.001; y *= 10 {
+		ticks = append(ticks, y)
+	}
+	return ticks, func(y float64) float64 {
+		return top + plotHeight*(1-math.Log10(max(y, least)/least)/math.Log10(most/least))
+	}
 }
 
 // nice rounds up to 1, 2 or 5 times a power of ten.

@@ -26,7 +26,7 @@ func charts(f *result.File) []figure {
 			}
 		}
 	}
-	return all
+	return slices.Concat(all, latencyCharts(f), connectionCharts(f))
 }
 
 // againstFlows plots what a packet costs the engine, the reference and Katran by the

@@ -217,40 +217,6 @@ func (h *Host) Sysctl(name, value string) error {
 	})
 }
 
-// Sysfs writes an attribute of sysfs, such as "class/net/eth0/threaded", whose
-// network interfaces are the namespace's. It mounts one for that, nowhere.
-func (h *Host) Sysfs(name, value string) error {
-	return h.Do(func() error {
-		if err := writeSysfs(name, value); err != nil {
-			return fmt.Errorf("set %s in %s: %w", name, h.Name, err)
-		}
-		return nil
-	})
-}
-
-func writeSysfs(name, value string) error {
-	config, err := unix.Fsopen("sysfs", unix.FSOPEN_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("open sysfs: %w", err)
-	}
-	defer unix.Close(config)
-	if err := unix.FsconfigCreate(config); err != nil {
-		return fmt.Errorf("make a sysfs: %w", err)
-	}
-	root, err := unix.Fsmount(config, unix.FSMOUNT_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("mount sysfs: %w", err)
-	}
-	defer unix.Close(root)
-	fd, err := unix.Openat(root, name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(value))
-	return err
-}
-
 // Netlink returns a netlink handle inside of the namespace. It is the host's.
 func (h *Host) Netlink() *netlink.Handle { return h.link }
 

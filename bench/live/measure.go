@@ -1,0 +1,149 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/afxlb/afxlb/bench/wire"
+)
+
+// outcome is what a contender did in some time, per second of it.
+type outcome struct {
+	offered, received, done float64
+	cpu                     float64 // seconds, by the contender and by receiving for it
+	foreign                 float64 // came back and was not for the generator's MAC address
+}
+
+// perCPU returns packets per CPU second.
+func (o outcome) perCPU() float64 { return o.done / o.cpu }
+
+// lost returns the share of packets that were offered, and lost.
+func (o outcome) lost() float64 { return max(0, 1-o.done/o.offered) }
+
+// reading is all counters at one time.
+type reading struct {
+	at     time.Time
+	counts wire.Counts
+	done   uint64
+	cpu    time.Duration
+}
+
+func (s *stand) read(ctx context.Context) (r reading, err error) {
+	r.at = time.Now()
+	if r.counts, err = s.wire.Counts(); err != nil {
+		return r, err
+	}
+	if r.done, err = s.done(ctx, r.counts); err != nil {
+		return r, err
+	}
+	own, err := s.running.CPU()
+	if err != nil {
+		return r, err
+	}
+	receiving, err := s.wire.Receiving()
+	r.cpu = own + receiving
+	return r, err
+}
+
+// settling is how long a load runs before it is measured: queues fill, caches warm up.
+const settling = 150 * time.Millisecond
+
+// measure measures under a load for some time.
+func (s *stand) measure(ctx context.Context, l wire.Load, long time.Duration) (o outcome, err error) {
+	before, err := s.read(ctx)
+	if err != nil {
+		return o, err
+	}
+	if err := s.wire.Start(l); err != nil {
+		return o, err
+	}
+	defer func() { err = errors.Join(err, s.wire.Stop()) }()
+	err = until(ctx, fmt.Sprintf("%s forwards packets", s.first.Contender), func() (bool, error) {
+		r, err := s.read(ctx)
+		return r.done > before.done, err
+	})
+	if err != nil {
+		return o, err
+	}
+	if err := pass(ctx, settling); err != nil {
+		return o, err
+	}
+	a, err := s.read(ctx)
+	if err != nil {
+		return o, err
+	}
+	if err := pass(ctx, long); err != nil {
+		return o, err
+	}
+	b, err := s.read(ctx)
+	if err != nil {
+		return o, err
+	}
+	d, sec := b.counts.Since(a.counts), b.at.Sub(a.at).Seconds()
+	return outcome{
+		offered: float64(d.Sent) / sec, received: float64(d.Received) / sec, done: float64(b.done-a.done) / sec,
+		cpu: (b.cpu - a.cpu).Seconds() / sec, foreign: float64(d.Strange) / sec,
+	}, nil
+}
+
+// pass lets time pass.
+func pass(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// establish shows a contender all flows of a case, at its own pace.
+func (s *stand) establish(ctx context.Context, c Case) error {
+	if s.known[c] || c.Mode == swap {
+		return nil
+	}
+	before, err := s.read(ctx)
+	if err != nil {
+		return err
+	}
+	l := wire.Load{Family: c.Family, Flows: c.Flows, InTurn: true, Window: window}
+	if c.Contender == receive {
+		l.Window, l.Rate = 0, 200e3 // nothing comes back
+	}
+	if err := s.wire.Start(l); err != nil {
+		return err
+	}
+	err = until(ctx, fmt.Sprintf("%s knows %d flows", c.Contender, c.Flows), func() (bool, error) {
+		r, err := s.read(ctx)
+		return r.done-before.done > uint64(c.Flows)*21/20, err
+	})
+	s.known[c] = err == nil
+	return errors.Join(err, s.wire.Stop())
+}
+
+// both measures a contender at its own pace, and flooded.
+func (s *stand) both(ctx context.Context, c Case, long time.Duration) (own, flooded outcome, err error) {
+	if err := s.resume(); err != nil {
+		return own, flooded, err
+	}
+	defer func() { err = errors.Join(err, s.pause()) }()
+	if err := s.establish(ctx, c); err != nil {
+		return own, flooded, err
+	}
+	l := wire.Load{Family: c.Family, Flows: c.Flows, Window: window}
+	if c.Contender != receive {
+		if own, err = s.measure(ctx, l, long); err != nil {
+			return own, flooded, err
+		}
+	}
+	if !s.inKernel() {
+		if err := s.wire.ReceiveOn(s.place.load); err != nil {
+			return own, flooded, err
+		}
+		defer func() { err = errors.Join(err, s.wire.ReceiveOn(s.place.balancer)) }()
+	}
+	l.Window = 0
+	flooded, err = s.measure(ctx, l, long)
+	return own, flooded, err
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/afxlb/afxlb/bench/result"
 	"github.com/afxlb/afxlb/bench/traffic"
 	"github.com/afxlb/afxlb/bench/wire"
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
@@ -46,33 +48,31 @@ func (s *stand) startAfxlb(ctx context.Context, program string) error {
 		return err
 	}
 	s.running, s.daemon = d, d
-	if err := d.Favour(); err != nil {
-		return err
-	}
-	if s.first.Contender != receive {
-		return nil
-	}
+	return d.Favour()
+}
+
+// forget takes the backends' MAC addresses from the daemon.
+func (s *stand) forget(ctx context.Context) error {
 	if err := s.wire.Forget(); err != nil {
 		return err
 	}
 	return until(ctx, "afxlb has no way to its backends", func() (bool, error) {
-		backends, err := d.API.Backends(ctx, "")
-		for _, b := range backends {
-			if b.MAC != "" {
-				return false, err
-			}
-		}
-		return true, err
+		backends, err := s.daemon.API.Backends(ctx, "")
+		known := slices.ContainsFunc(backends, func(b api.Backend) bool { return b.MAC != "" })
+		return err == nil && !known, err
 	})
 }
 
 // startNFT loads the ruleset.
 func (s *stand) startNFT(ctx context.Context) (err error) {
 	program, err := peer.NFT.Find()
-	if err == nil {
-		s.running, err = peer.DNAT{Program: program, Services: services(false)}.Start(ctx, s.wire.Balancer)
+	if err != nil {
+		return err
 	}
-	return err
+	if s.running, err = (peer.DNAT{Program: program, Services: services(false)}).Start(ctx, s.wire.Balancer); err != nil {
+		return err
+	}
+	return s.wire.ReceiveOn(s.place.balancer, false)
 }
 
 // pmd is testpmd, which polls without end and must not while another is measured.

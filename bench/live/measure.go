@@ -81,6 +81,9 @@ func (s *stand) measure(ctx context.Context, l wire.Load, long time.Duration) (o
 	if err != nil {
 		return o, err
 	}
+	if b.done == a.done {
+		return o, fmt.Errorf("%s has forwarded nothing in %v", s.first.Contender, long)
+	}
 	d, sec := b.counts.Since(a.counts), b.at.Sub(a.at).Seconds()
 	return outcome{
 		offered: float64(d.Sent) / sec, received: float64(d.Received) / sec, done: float64(b.done-a.done) / sec,
@@ -98,27 +101,40 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// establish shows a contender all flows of a case, at its own pace.
+// establish shows a contender all flows of a case, at its own pace: first answered, then
+// once more, so that both sides have acknowledged something.
 func (s *stand) establish(ctx context.Context, c Case) error {
 	if s.known[c] || c.Mode == swap {
 		return nil
 	}
-	before, err := s.read(ctx)
+	for _, answer := range []bool{true, false} {
+		l := wire.Load{Family: c.Family, Flows: c.Flows, InTurn: true, Window: window, Answer: answer && c.Mode == nat}
+		if err := s.show(ctx, c, l); err != nil {
+			return err
+		}
+	}
+	s.known[c] = true
+	if c.Contender == receive {
+		return s.forget(ctx)
+	}
+	return nil
+}
+
+// show sends a load until every flow has had its turn, and a few a second one.
+func (s *stand) show(ctx context.Context, c Case, l wire.Load) error {
+	before, err := s.wire.Counts()
 	if err != nil {
 		return err
-	}
-	l := wire.Load{Family: c.Family, Flows: c.Flows, InTurn: true, Window: window}
-	if c.Contender == receive {
-		l.Window, l.Rate = 0, 200e3 // nothing comes back
 	}
 	if err := s.wire.Start(l); err != nil {
 		return err
 	}
+	enough := uint64(c.Flows) + uint64(c.Flows)/20
 	err = until(ctx, fmt.Sprintf("%s knows %d flows", c.Contender, c.Flows), func() (bool, error) {
-		r, err := s.read(ctx)
-		return r.done-before.done > uint64(c.Flows)*21/20, err
+		now, err := s.wire.Counts()
+		n := now.Since(before)
+		return max(n.Rewritten, n.Returned) >= enough, err
 	})
-	s.known[c] = err == nil
 	return errors.Join(err, s.wire.Stop())
 }
 
@@ -138,10 +154,10 @@ func (s *stand) both(ctx context.Context, c Case, long time.Duration) (own, floo
 		}
 	}
 	if !s.inKernel() {
-		if err := s.wire.ReceiveOn(s.place.load); err != nil {
+		if err := s.wire.ReceiveOn(s.place.load, true); err != nil {
 			return own, flooded, err
 		}
-		defer func() { err = errors.Join(err, s.wire.ReceiveOn(s.place.balancer)) }()
+		defer func() { err = errors.Join(err, s.wire.ReceiveOn(s.place.balancer, true)) }()
 	}
 	l.Window = 0
 	flooded, err = s.measure(ctx, l, long)

@@ -79,7 +79,7 @@ func (s *stand) done(ctx context.Context, c wire.Counts) (uint64, error) {
 
 // until waits until ok holds, which it asks every few milliseconds, for some seconds.
 func until(ctx context.Context, what string, ok func() (bool, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for {
 		done, err := ok()

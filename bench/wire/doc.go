@@ -8,7 +8,8 @@
 // live frames (BPF_PROG_TEST_RUN with BPF_F_TEST_XDP_LIVE_FRAMES): it writes every
 // byte of a frame's headers, the next flow's, and sends the frame across the veth. What
 // the balancer sends back, one arm as it has, meets the sink, an XDP program, which
-// counts and drops. The frames are those of package traffic: 64 bytes on a wire, TCP
+// counts and drops; or, so that connections are seen from both sides, answers as the
+// backend would. The frames are those of package traffic: 64 bytes on a wire, TCP
 // segments with ACK set of clients that are in mid-stream.
 //
 // # CPUs

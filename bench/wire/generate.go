@@ -3,7 +3,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -24,6 +23,9 @@ type Load struct {
 	InTurn bool    // one flow after the other, over and over, rather than any
 	Rate   float64 // packets per second; 0: as many as it can
 	Window int     // under way at most, from a generator; 0: any number
+	// Answer has the backends answer each packet, so that connections are seen from both
+	// sides. An answered packet is under way until its answer is back.
+	Answer bool
 }
 
 const (
@@ -53,6 +55,9 @@ func (w *Wire) Start(l Load) error {
 		return errors.New("start the generator: it is running")
 	}
 	length, err := w.set(l)
+	if err == nil {
+		err = w.expect(l.Answer)
+	}
 	if err != nil {
 		return fmt.Errorf("start the generator: %w", err)
 	}
@@ -189,10 +194,4 @@ func (t *thread) interrupt() {
 		case <-time.After(time.Millisecond):
 		}
 	}
-}
-
-// hardware is a MAC address as the programs have it.
-func hardware(m net.HardwareAddr) (b [6]uint8) {
-	copy(b[:], m)
-	return b
 }

@@ -104,16 +104,19 @@ func napiThreads(ifindex int) ([]int, error) {
 }
 
 // ReceiveOn moves the threads that receive for the balancer to these CPUs, by queue.
-func (w *Wire) ReceiveOn(cpus []int) error { return w.near.rush(cpus) }
+// Urgent ones come before everything else there, as interrupts do: what is to be received
+// would else wait while a busy process uses its time up. Others are as a favoured
+// process is, for whom receiving is all of the balancer.
+func (w *Wire) ReceiveOn(cpus []int, urgent bool) error { return w.near.place(cpus, urgent) }
 
-// rush puts the receiving threads on CPUs, by queue, and before everything else there,
-// as interrupts are: what is to be received would else wait while a busy process uses
-// its time up.
-func (e *end) rush(cpus []int) error {
+func (e *end) place(cpus []int, urgent bool) error {
 	if len(cpus) < len(e.threads) {
 		return fmt.Errorf("place the threads that receive for %s: there are CPUs %v for %d", e.host.Name, cpus, len(e.threads))
 	}
-	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
+	attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL, Nice: -20}
+	if urgent {
+		attr = unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 50}
+	}
 	for i, id := range e.threads {
 		if err := peer.PinThread(id, cpus[i:i+1]); err != nil {
 			return fmt.Errorf("place the threads that receive for %s: %w", e.host.Name, err)

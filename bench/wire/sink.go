@@ -20,7 +20,7 @@ func (w *Wire) attach() error {
 	if err := loadWireObjects(&w.objects, nil); err != nil {
 		return fmt.Errorf("load the generator and the sink: %w", err)
 	}
-	if err := w.Sample(0); err != nil {
+	if err := w.expect(false); err != nil {
 		return err
 	}
 	return w.Generator.Do(func() (err error) {
@@ -35,12 +35,22 @@ func (w *Wire) attach() error {
 // Sample has the sink pass every so manieth frame on to the generator's kernel, where a
 // packet socket can look at it; 0: none.
 func (w *Wire) Sample(every uint32) error {
+	w.sample = every
+	return w.expect(false)
+}
+
+// expect tells the sink what the next load is.
+func (w *Wire) expect(answer bool) error {
 	net4, net6 := traffic.IPv4.Backend(0).As4(), traffic.IPv6.Backend(0).As16()
 	net4[3] = 0
 	want := wireExpected{
-		Mac: hardware(w.far.mac), Port: bits.ReverseBytes16(traffic.BackendPort), Pass: every,
+		Port: bits.ReverseBytes16(traffic.BackendPort), Pass: w.sample,
 		Net4: binary.NativeEndian.Uint32(net4[:]),
 		Net6: [2]uint32{binary.NativeEndian.Uint32(net6[:]), binary.NativeEndian.Uint32(net6[4:])},
+	}
+	copy(want.Mac[:], w.far.mac)
+	if answer {
+		want.Answer = 1
 	}
 	if err := w.objects.Expectations.Update(uint32(0), &want, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("tell the sink what to expect: %w", err)
@@ -50,14 +60,12 @@ func (w *Wire) Sample(every uint32) error {
 
 // Counts is what has passed since the wire was made.
 type Counts struct {
-	Sent     uint64 // by the generator
-	Received uint64 // by the balancer's interface; others found its queue full
-	Returned uint64 // to the sink, for its MAC address
-	Bytes    uint64 // of what came to the sink
-	// Rewritten is how many of those returned were for a backend.
-	Rewritten uint64
-	// Strange is how many came to the sink, and not for its MAC address.
-	Strange uint64
+	Sent      uint64 // by the generator
+	Received  uint64 // by the balancer's interface; others found its queue full
+	Returned  uint64 // to the sink, for its MAC address, less those it has answered
+	Bytes     uint64 // of what came to the sink, as above
+	Rewritten uint64 // to the sink, for its MAC address and a backend
+	Strange   uint64 // to the sink, for another MAC address
 }
 
 // Counts reads the counters.

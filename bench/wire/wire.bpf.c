@@ -8,7 +8,7 @@
 char _license[] SEC("license") = "Apache-2.0";
 
 enum { MAP_ARRAY = 2 };                // enum bpf_map_type
-enum { XDP_ABORTED = 0 };              // enum xdp_action
+enum { XDP_ABORTED = 0, XDP_TX = 3 };  // enum xdp_action
 
 static __u64 (*const ktime_get_ns)(void) = (void *)5;
 static long (*const redirect)(__u32 ifindex, __u64 flags) = (void *)23;
@@ -66,6 +66,8 @@ struct expected {
 	__u32 net4;    // of the backends, /24, network order
 	__u32 net6[2]; // the same, /64
 	__u32 pass;    // every so manieth goes to the kernel; 0: none
+	__u8 answer;   // as the backends would
+	__u8 unused[3];
 };
 
 // seen is what sink has counted on one CPU. Only TCP counts.
@@ -203,41 +205,65 @@ INLINE bool same_mac(const __u8 *a, const __u8 *b)
 	return *(__u32 *)a == *(__u32 *)b && *(__u16 *)(a + 4) == *(__u16 *)(b + 4);
 }
 
-// look counts a frame. It returns whether the kernel should have it.
-INLINE bool look(void *data, void *end)
+INLINE void swap(void *a, void *b, int n)
 {
-	struct expected *want = map_lookup(&expectations, &only);
-	struct seen *s = map_lookup(&sights, &only);
-	struct ethernet *e = data;
-	bool backend;
+	__u16 *x = a, *y = b;
 
-	if (!want || !s || data + sizeof(*e) > end)
-		return false;
-	if (e->type == BE16(IPV4)) {
-		struct ipv4 *ip = (void *)(e + 1);
-		struct tcp *tcp = (void *)(ip + 1);
-		if ((void *)(tcp + 1) > end || ip->protocol != TCP)
-			return false;
-		backend = (ip->dst & BE32(0xffffff00)) == want->net4 && tcp->dst == want->port;
-	} else if (e->type == BE16(IPV6)) {
-		struct ipv6 *ip = (void *)(e + 1);
-		struct tcp *tcp = (void *)(ip + 1);
-		if ((void *)(tcp + 1) > end || ip->next != TCP)
-			return false;
-		backend = ip->dst[0] == want->net6[0] && ip->dst[1] == want->net6[1] && tcp->dst == want->port;
-	} else {
-		return false;
+	for (int i = 0; i < n / 2; i++) {
+		__u16 t = x[i];
+		x[i] = y[i];
+		y[i] = t;
 	}
-	s->packets++;
-	s->bytes += end - data;
-	if (same_mac(e->dst, want->mac)) {
-		s->returned++;
-		s->rewritten += backend;
-	}
-	return want->pass && s->packets % want->pass == 0;
 }
 
 SEC("xdp") int sink(struct xdp_md *ctx)
 {
-	return look((void *)(long)ctx->data, (void *)(long)ctx->data_end) ? XDP_PASS : XDP_DROP;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct expected *want = map_lookup(&expectations, &only);
+	struct seen *s = map_lookup(&sights, &only);
+	struct ethernet *e = data;
+	void *src, *dst; // addresses
+	int length;      // of an address
+	struct tcp *tcp;
+	bool backend;
+
+	if (!want || !s || data + sizeof(*e) > end)
+		return XDP_DROP;
+	if (e->type == BE16(IPV4)) {
+		struct ipv4 *ip = (void *)(e + 1);
+		tcp = (void *)(ip + 1);
+		if ((void *)(tcp + 1) > end || ip->protocol != TCP)
+			return XDP_DROP;
+		backend = (ip->dst & BE32(0xffffff00)) == want->net4;
+		src = &ip->src, dst = &ip->dst, length = sizeof(ip->dst);
+	} else if (e->type == BE16(IPV6)) {
+		struct ipv6 *ip = (void *)(e + 1);
+		tcp = (void *)(ip + 1);
+		if ((void *)(tcp + 1) > end || ip->next != TCP)
+			return XDP_DROP;
+		backend = ip->dst[0] == want->net6[0] && ip->dst[1] == want->net6[1];
+		src = ip->src, dst = ip->dst, length = sizeof(ip->dst);
+	} else {
+		return XDP_DROP;
+	}
+	backend = backend && tcp->dst == want->port && same_mac(e->dst, want->mac);
+	s->rewritten += backend;
+	if (backend && want->answer) {
+		// What the balancer makes of it is counted when it comes. The sums
+		// stay: they do not mind the order.
+		swap(e->dst, e->src, sizeof(e->dst));
+		if (length == 4)
+			swap(src, dst, 4);
+		else
+			swap(src, dst, 16);
+		swap(&tcp->src, &tcp->dst, sizeof(tcp->src));
+		swap(&tcp->seq, &tcp->ack, sizeof(tcp->seq));
+		return XDP_TX;
+	}
+	s->packets++;
+	s->bytes += end - data;
+	s->returned += same_mac(e->dst, want->mac);
+	if (want->pass && s->packets % want->pass == 0)
+		return XDP_PASS;
+	return XDP_DROP;
 }

@@ -26,7 +26,8 @@ type Wire struct {
 	far, near end
 	objects   wireObjects
 	sink      link.Link
-	running   *run // of the generator, or nil
+	sample    uint32 // see Sample
+	running   *run   // of the generator, or nil
 }
 
 // end is one end of the veth.
@@ -84,7 +85,7 @@ func newEnd(h *lab.Host, cpus []int) (end, error) {
 	if e.threads, err = receiveByThreads(h, e.index); err != nil {
 		return e, err
 	}
-	return e, e.rush(cpus)
+	return e, e.place(cpus, true)
 }
 
 // Close takes everything down, what was started on the hosts included.

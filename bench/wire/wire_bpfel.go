@@ -14,12 +14,14 @@ import (
 )
 
 type wireExpected struct {
-	_    structs.HostLayout
-	Mac  [6]uint8
-	Port uint16
-	Net4 uint32
-	Net6 [2]uint32
-	Pass uint32
+	_      structs.HostLayout
+	Mac    [6]uint8
+	Port   uint16
+	Net4   uint32
+	Net6   [2]uint32
+	Pass   uint32
+	Answer uint8
+	Unused [3]uint8
 }
 
 type wireGenerator struct {

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -9,12 +10,34 @@ import (
 // place says which CPUs, by queue, contenders and the load are on.
 type place struct{ balancer, load []int }
 
-// newPlace shares the CPUs that this process may use out. With too few for two queues,
-// workers and generators share them.
-func newPlace(queues int) (place, error) {
+// errCrowded is a machine with too few CPUs for what is to be measured.
+var errCrowded = errors.New("too few CPUs")
+
+// newPlace shares CPUs out: one a queue to the balancer, and one a queue to the load. A
+// frame arrives at the queue that its sender's CPU belongs to, modulo their number.
+func newPlace(cpus []int, queues int) (place, error) {
+	if len(cpus) < 2*queues {
+		return place{}, fmt.Errorf("%w: %d queues need %d, half for the load, and there are %d: workers and load would only be in each other's way", errCrowded, queues, 2*queues, len(cpus))
+	}
+	p := place{balancer: cpus[:queues]}
+	for q := range queues {
+		for _, c := range cpus[queues:] {
+			if c%queues == q && len(p.load) == q {
+				p.load = append(p.load, c)
+			}
+		}
+	}
+	if len(p.load) < queues {
+		return place{}, fmt.Errorf("%w: of %v, none that is left has frames arrive at queue %d of %d", errCrowded, cpus, len(p.load), queues)
+	}
+	return p, nil
+}
+
+// cpus returns those that this process may use.
+func cpus() ([]int, error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return place{}, fmt.Errorf("ask for the CPUs: %w", err)
+		return nil, fmt.Errorf("ask for the CPUs: %w", err)
 	}
 	var all []int
 	for c := 0; len(all) < set.Count(); c++ {
@@ -22,24 +45,5 @@ func newPlace(queues int) (place, error) {
 			all = append(all, c)
 		}
 	}
-	switch {
-	case len(all) < 2 || len(all) < queues:
-		return place{}, fmt.Errorf("there are %d CPUs: the balancer and the load need one each", len(all))
-	case len(all) < 2*queues:
-		return place{all[:queues], all[:queues]}, nil
-	}
-	// A frame arrives at the queue that its sender's CPU belongs to.
-	p := place{balancer: all[:queues]}
-	for _, c := range all[queues:] {
-		if len(p.load) < queues && c%queues == len(p.load) {
-			p.load = append(p.load, c)
-		}
-	}
-	if len(p.load) < queues {
-		return place{}, fmt.Errorf("no CPUs for the load of %d queues among %v", queues, all)
-	}
-	return p, nil
+	return all, nil
 }
-
-// crowded reports whether contender and load share CPUs.
-func (p place) crowded() bool { return p.balancer[0] == p.load[0] }

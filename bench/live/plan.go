@@ -95,6 +95,5 @@ func (c Case) driver() string {
 
 // stand names what the case is measured on: cases that share it share a process.
 func (c Case) stand() string {
-	mode := c.Mode
-	return fmt.Sprintf("%s %s %d", c.Contender, mode, c.Queues)
+	return fmt.Sprintf("%s %s %d", c.Contender, c.Mode, c.Queues)
 }

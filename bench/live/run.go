@@ -21,9 +21,9 @@ func Run(ctx context.Context, p Plan) (err error) {
 		}
 	}()
 	var cases []Case
-	absent := map[string]bool{}
+	missing := map[string]bool{} // stands
 	for _, c := range p.Cases {
-		if absent[c.Contender] {
+		if missing[c.stand()] {
 			continue
 		}
 		if stands[c.stand()] == nil {
@@ -31,18 +31,22 @@ func Run(ctx context.Context, p Plan) (err error) {
 			s, err := newStand(ctx, c, p.Afxlb)
 			switch {
 			case errors.Is(err, peer.ErrAbsent):
-				absent[c.Contender] = true
+				missing[c.stand()] = true
 				p.Note(err.Error())
+				continue
+			case errors.Is(err, errCrowded):
+				missing[c.stand()] = true
+				p.Note(fmt.Sprintf("%s: not measured: %v", c, err))
 				continue
 			case err != nil:
 				return fmt.Errorf("%s: %w", c, err)
 			}
 			stands[c.stand()] = s
-			if s.place.crowded() {
-				p.Note(fmt.Sprintf("%s: with %d CPUs, workers and generators are in each other's way", c, len(s.place.balancer)))
-			}
 		}
 		cases = append(cases, c)
+	}
+	if len(cases) == 0 {
+		return errors.New("nothing can be measured here: see the notes")
 	}
 	for round := range p.Rounds {
 		found := map[Case]both{}

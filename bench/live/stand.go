@@ -28,7 +28,11 @@ const window = 512
 
 // newStand makes a wire and starts the contender.
 func newStand(ctx context.Context, c Case, afxlb string) (*stand, error) {
-	p, err := newPlace(c.Queues)
+	all, err := cpus()
+	if err != nil {
+		return nil, err
+	}
+	p, err := newPlace(all, c.Queues)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,5 @@
 //
 // A frame that the kernel redirects to a veth arrives at the queue which has the number
 // of the CPU that sent it (veth_select_rxq in drivers/net/veth.c), so n queues
-// need generators on n CPUs. On a machine of two CPUs these and the workers are in each
-// other's way.
+// need generators on n CPUs, and n more for the workers.
 package wire

@@ -15,7 +15,7 @@ import (
 )
 
 func runLatency(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr io.Writer) error {
-	return runContest(ctx, fs, args, stdout, stderr, contest.LatencySuite, 800*time.Millisecond, contest.Latency)
+	return runContest(ctx, fs, args, stdout, stderr, contest.LatencySuite, 700*time.Millisecond, contest.Latency)
 }
 
 func runConnections(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr io.Writer) error {
@@ -26,7 +26,7 @@ func runConnections(ctx context.Context, fs *flag.FlagSet, args []string, stdout
 func runContest(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr io.Writer, suite string, long time.Duration, run func(context.Context, contest.Plan) error) error {
 	var (
 		rounds = fs.Int("rounds", 5, "measure each case so many `times`")
-		each   = fs.Duration("time", long, "how long a measurement takes; those beside a load take half of it")
+		each   = fs.Duration("time", long, "how long a measurement takes, those beside a load half of it; for a p99.99 that means something, take 3s")
 		only   = fs.String("only", "", "let only those take part whose names match this `regexp`, and the straight wire")
 		afxlb  = fs.String("afxlb", "dist/bench/afxlb", "the daemon's `program`")
 		dir    = fs.String("o", "dist/bench", "write result and report to this `directory`")
@@ -47,7 +47,7 @@ func runContest(ctx context.Context, fs *flag.FlagSet, args []string, stdout, st
 	if os.Geteuid() != 0 {
 		return errors.New("network namespaces are made by root only: run it as root")
 	}
-	field, absent, err := contest.Field(*afxlb)
+	field, notes, err := contest.Field(*afxlb)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func runContest(ctx context.Context, fs *flag.FlagSet, args []string, stdout, st
 		return err
 	}
 	note := func(s string) { r.file.Notes = append(r.file.Notes, suite+": "+s) }
-	for _, s := range absent {
+	for _, s := range notes {
 		note(s)
 	}
 	err = run(ctx, contest.Plan{

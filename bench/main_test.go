@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/afxlb/afxlb/bench/child"
+	"github.com/afxlb/afxlb/bench/peer/peertest"
 	"github.com/afxlb/afxlb/bench/result"
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 func TestMain(m *testing.M) {
@@ -86,6 +88,43 @@ func TestEngine(t *testing.T) {
 	}
 }
 
+// TestContests goes the whole way of what needs a lab.
+func TestContests(t *testing.T) {
+	testutil.RequireRoot(t)
+	afxlb := peertest.Afxlb(t)
+	for suite, want := range map[string]struct {
+		cases []string
+		chart string
+	}{
+		"latency":     {[]string{"udp idle straight", "tcp half afxlb adaptive"}, "latency-tcp-half.svg"},
+		"connections": {[]string{"connect straight", "load afxlb adaptive"}, "connections-cpu.svg"},
+	} {
+		dir := t.TempDir()
+		stdout, stderr, err := bench(t, suite, "-afxlb", afxlb, "-only", "^afxlb adaptive$", "-rounds", "1", "-time", "50ms", "-o", dir)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", suite, err, stderr)
+		}
+		f, err := result.Load(filepath.Join(dir, suite+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range want.cases {
+			if f.Case(suite, name) == nil || !strings.Contains(stdout, name) {
+				t.Errorf("%s: no case %q:\n%s", suite, name, stdout)
+			}
+		}
+		if !strings.Contains(stderr, "round 1 of 1, afxlb adaptive") || !strings.Contains(stdout, "the client on") {
+			t.Errorf("%s: progress\n%s\ntable\n%s", suite, stderr, stdout)
+		}
+		if _, err := os.Stat(filepath.Join(dir, want.chart)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, _, err := bench(t, "latency", "-afxlb", "/nonexistent", "-o", t.TempDir()); err == nil || !strings.Contains(err.Error(), "make bench") {
+		t.Errorf("without the daemon: %v", err)
+	}
+}
+
 func TestList(t *testing.T) {
 	out, _, err := bench(t, "engine", "-list")
 	if err != nil || strings.Count(out, "fresh nat ipv4 1M\n") != 1 || !strings.Contains(out, "known nat ipv4 10M\n") {
@@ -112,6 +151,7 @@ func TestHelp(t *testing.T) {
 func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"win"}, {"engine", "-fast"}, {"engine", "more"}, {"engine", "-only", "("}, {"engine", "-only", "no such task"},
+		{"latency", "-rounds", "0"}, {"latency", "-time", "0s"}, {"connections", "-only", "("}, {"connections", "more"},
 		{"report"}, {"compare", "one.json"},
 	} {
 		out, stderr, err := bench(t, args...)

@@ -3,7 +3,6 @@ package contest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 
 	"github.com/afxlb/afxlb/bench/peer"
@@ -23,16 +22,23 @@ type Contender struct {
 // Straight is the name of the wire with nobody on it.
 const Straight = "straight"
 
-// Field is all who can take part. Those whose programs the machine lacks are not in
-// it, and told about.
-func Field(afxlb string) (field []Contender, absent []string, err error) {
+const busy = "afxlb busy"
+
+// Field is all who can take part. The notes are for the result: which daemon it is, and
+// whose programs the machine lacks.
+func Field(afxlb string) (field []Contender, notes []string, err error) {
 	afxlb, err = peer.FindAfxlb(afxlb)
 	if err != nil {
 		return nil, nil, err
 	}
+	version, err := peer.AfxlbVersion(afxlb)
+	if err != nil {
+		return nil, nil, err
+	}
+	notes = append(notes, "the daemon is "+version)
 	field = []Contender{
 		{Name: Straight, UDP: true},
-		{Name: "afxlb busy", UDP: true, start: daemon(afxlb, "busy")},
+		{Name: busy, UDP: true, start: daemon(afxlb, "busy")},
 		{Name: "afxlb adaptive", UDP: true, start: daemon(afxlb, "adaptive")},
 		{Name: "afxlb dsr", UDP: true, start: daemon(afxlb, "adaptive"), dsr: true},
 	}
@@ -52,7 +58,7 @@ func Field(afxlb string) (field []Contender, absent []string, err error) {
 	} {
 		path, err := p.program.Find()
 		if errors.Is(err, peer.ErrAbsent) {
-			absent = append(absent, err.Error())
+			notes = append(notes, err.Error())
 			continue
 		}
 		if err != nil {
@@ -62,7 +68,7 @@ func Field(afxlb string) (field []Contender, absent []string, err error) {
 			return p.start(path, s, cpus).Start(ctx, h)
 		}})
 	}
-	return field, absent, nil
+	return field, notes, nil
 }
 
 // starter is a peer that was told what to do.
@@ -128,12 +134,4 @@ func listens() []netip.AddrPort {
 		all = append(all, netip.AddrPortFrom(lab.BackendAddr(0), uint16(port+i)))
 	}
 	return all
-}
-
-// wrap names the contender in an error.
-func (c *Contender) wrap(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", c.Name, err)
 }

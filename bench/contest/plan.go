@@ -23,13 +23,21 @@ type Plan struct {
 
 // pick returns the contenders that were asked for and that belong to a suite. The
 // straight wire always does: the others are held against it.
-func (p *Plan) pick(fits func(Contender) bool) (field []Contender) {
+func (p *Plan) pick(fits func(Contender) bool) (field []Contender, err error) {
+	others := 0
 	for _, c := range p.Field {
-		if c.start == nil || fits(c) && (p.Only == nil || p.Only.MatchString(c.Name)) {
+		asked := p.Only == nil || p.Only.MatchString(c.Name)
+		if c.start != nil && fits(c) && asked {
+			others++
+		}
+		if c.start == nil || fits(c) && asked {
 			field = append(field, c)
 		}
 	}
-	return field
+	if others == 0 {
+		return nil, fmt.Errorf("none of those who can take part matches %q", p.Only)
+	}
+	return field, nil
 }
 
 // rounds has each contender on the stage once a round.

@@ -23,47 +23,54 @@ type connector struct {
 	why          error // of the first that failed
 }
 
+// Why is the label of a sample that says why the first request failed.
+const Why = "why"
+
 // attempt is one connection.
 type attempt struct {
 	asked bool
 	have  int // bytes of the answer
 }
 
-func (t *Task) connect() ([]result.Value, error) {
+func (t *Task) connect() (result.Sample, error) {
 	p, err := newPoller()
 	if err != nil {
-		return nil, err
+		return result.Sample{}, err
 	}
 	defer unix.Close(p.fd)
 	c := &connector{task: t, poll: p, open: map[int]*attempt{}, message: newMessage()}
 	for range t.Sockets {
 		if err := c.next(&attempt{}); err != nil {
-			return nil, err
+			return result.Sample{}, err
 		}
 	}
 	if _, err := c.run(t.Duration/10, true); err != nil { // to warm up
-		return nil, err
+		return result.Sample{}, err
 	}
 	before := c.done
 	took, err := c.run(t.Duration, true)
 	if err != nil {
-		return nil, err
+		return result.Sample{}, err
 	}
 	rate := perSecond(c.done-before, took)
-	if _, err := c.run(patience*time.Second, false); err != nil {
-		return nil, err
+	if _, err := c.run(patience("tcp"), false); err != nil {
+		return result.Sample{}, err
 	}
 	c.failed += len(c.open)
 	if c.why == nil && len(c.open) > 0 {
-		c.why = fmt.Errorf("%d had no answer after %d s", len(c.open), patience)
+		c.why = fmt.Errorf("%d had no answer after %v", len(c.open), patience("tcp"))
 	}
 	for fd := range c.open {
 		unix.Close(fd)
 	}
 	if c.done == 0 {
-		return nil, fmt.Errorf("no connection to %s: %w", t.Server, c.why)
+		return result.Sample{}, fmt.Errorf("no connection to %s: %w", t.Server, c.why)
 	}
-	return []result.Value{{Name: "rate", V: rate}, {Name: "done", V: float64(c.done)}, {Name: "failed", V: float64(c.failed)}}, nil
+	s := result.Sample{Values: []result.Value{{Name: "rate", V: rate}, {Name: "done", V: float64(c.done)}, {Name: "failed", V: float64(c.failed)}}}
+	if c.why != nil {
+		s.Labels = map[string]string{Why: c.why.Error()}
+	}
+	return s, nil
 }
 
 // next begins a connection.
@@ -113,15 +120,9 @@ func (c *connector) run(d time.Duration, more bool) (took time.Duration, err err
 // step takes a connection further; over says that it has come to its end.
 func (c *connector) step(fd int, a *attempt, events uint32) (over bool) {
 	if !a.asked && events&unix.EPOLLOUT != 0 {
-		code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
-		if err == nil && code != 0 {
-			err = unix.Errno(code)
-		}
-		if err != nil {
-			return c.fail(fd, fmt.Errorf("connect: %w", err))
-		}
+		// If it is not connected, this says why.
 		if n, err := unix.Write(fd, c.message[:]); n != size {
-			return c.fail(fd, fmt.Errorf("ask: %w", err))
+			return c.fail(fd, fmt.Errorf("connect and ask: %w", err))
 		}
 		a.asked = true
 	}

@@ -2,7 +2,6 @@ package ends
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 
@@ -110,7 +109,7 @@ func (s *server) accept(listener int) error {
 		default:
 			return fmt.Errorf("accept: %w", err)
 		}
-		if err := errors.Join(noDelay(fd), s.poll.watch(fd, unix.EPOLLIN)); err != nil {
+		if err := s.poll.watch(fd, unix.EPOLLIN); err != nil {
 			return err
 		}
 	}
@@ -124,8 +123,7 @@ func (s *server) echo(fd int) {
 		return
 	}
 	if n > 0 {
-		var sent int
-		if sent, err = unix.Write(fd, s.buf[:n]); sent == n {
+		if sent, _ := unix.Write(fd, s.buf[:n]); sent == n {
 			return
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,9 @@ func listen(protocol string, at netip.AddrPort) (int, error) {
 		err = unix.Bind(fd, sockaddr(at))
 	}
 	if err == nil && protocol == "tcp" {
+		err = noDelay(fd) // which connections inherit
+	}
+	if err == nil && protocol == "tcp" {
 		err = unix.Listen(fd, 65535) // the kernel takes its own limit, if that is less
 	}
 	if err != nil {
@@ -52,8 +56,14 @@ func listen(protocol string, at netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// patience is how long an answer may take, in seconds.
-const patience = 2
+// patience is how long an answer may take. A datagram that was lost does not come
+// again; a connection sends what was lost again by itself, after 200 ms and more.
+func patience(protocol string) time.Duration {
+	if protocol == "udp" {
+		return 200 * time.Millisecond
+	}
+	return 3 * time.Second
+}
 
 // dial opens a socket that blocks, and connects it.
 func dial(protocol string, to netip.AddrPort) (int, error) {
@@ -61,10 +71,10 @@ func dial(protocol string, to netip.AddrPort) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	// Connecting heeds the limit for sending.
-	for _, option := range []int{unix.SO_SNDTIMEO, unix.SO_RCVTIMEO} {
+	limit := unix.NsecToTimeval(patience(protocol).Nanoseconds())
+	for _, option := range []int{unix.SO_SNDTIMEO, unix.SO_RCVTIMEO} { // connecting heeds that for sending
 		if err == nil {
-			err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &unix.Timeval{Sec: patience})
+			err = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &limit)
 		}
 	}
 	if err == nil && protocol == "tcp" {

@@ -54,7 +54,7 @@ const (
 	// were done in all, how many failed.
 	Load Kind = "load"
 	// Connect opens a connection for each question and closes it, so many at a time:
-	// the rate, how many were done in all, how many failed.
+	// the rate, how many were done in all, how many failed, and [Why].
 	Connect Kind = "connect"
 )
 
@@ -75,7 +75,7 @@ func Ask(task json.RawMessage, out *child.Out) error {
 	case Load:
 		s.Values, err = t.load()
 	case Connect:
-		s.Values, err = t.connect()
+		s, err = t.connect()
 	default:
 		err = fmt.Errorf("no kind %q of tasks", t.Kind)
 	}

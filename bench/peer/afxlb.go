@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,6 +34,16 @@ func FindAfxlb(path string) (string, error) {
 		return "", fmt.Errorf("find the daemon (`make bench` builds it, as does `go build -o %s ./cmd/afxlb`): %w", path, err)
 	}
 	return abs, nil
+}
+
+// AfxlbVersion asks the daemon at path for its version: it may have been built from
+// another state of the source than the harness.
+func AfxlbVersion(path string) (string, error) {
+	out, err := exec.Command(path, "version").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("ask %s for its version: %w: %s", path, err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
 // AfxlbConfig returns a config of these services. Nothing is checked, as with the

@@ -230,7 +230,7 @@ func TestTCPProxy(t *testing.T) {
 	testutil.RequireRoot(t)
 	s := services("tcp", false)
 	program := peertest.Find(t, peer.HAProxy)
-	run(t, newLab(t), s, peer.TCPProxy{Program: program, Services: s, CPUs: []int{0}}.Start)
+	run(t, newLab(t), s, peer.TCPProxy{Program: program, Services: s, CPUs: []int{0, 1}}.Start)
 }
 
 func TestStreamProxy(t *testing.T) {
@@ -239,7 +239,7 @@ func TestStreamProxy(t *testing.T) {
 	for _, protocol := range []string{"tcp", "udp"} {
 		t.Run(protocol, func(t *testing.T) {
 			s := services(protocol, false)
-			run(t, newLab(t), s, peer.StreamProxy{Program: program, Services: s, CPUs: []int{0}}.Start)
+			run(t, newLab(t), s, peer.StreamProxy{Program: program, Services: s, CPUs: []int{0, 1}}.Start)
 		})
 	}
 }

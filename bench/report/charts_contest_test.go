@@ -1,6 +1,7 @@
 package report
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -83,5 +84,20 @@ func TestLogarithmicBounds(t *testing.T) {
 		if strings.Contains(svg, "NaN") || strings.Contains(svg, "Inf") || strings.Contains(svg, `cy="-`) {
 			t.Errorf("value %v: %s", y, svg)
 		}
+	}
+}
+
+// What the page says below its plots is about what is in them.
+func TestPageWithoutKatran(t *testing.T) {
+	path, err := Write(t.TempDir(), contest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(page), "Katran") || strings.Count(string(page), "<svg ") != 4 {
+		t.Errorf("%d plots, and Katran: %v", strings.Count(string(page), "<svg "), strings.Contains(string(page), "Katran"))
 	}
 }

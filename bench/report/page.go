@@ -29,13 +29,16 @@ func Write(dir string, f *result.File) (string, error) {
 		Plots  []template.HTML
 		Note   string
 		Tables []table
-	}{File: f, Note: katranNote}
+	}{File: f}
 	for _, p := range charts(f) {
 		svg := p.chart.svg()
 		if err := os.WriteFile(filepath.Join(dir, p.file), []byte(svg), 0o644); err != nil {
 			return "", fmt.Errorf("write plot: %w", err)
 		}
 		data.Plots = append(data.Plots, template.HTML(svg)) // our own, its texts escaped
+		if strings.Contains(svg, katran[0].name) {
+			data.Note = katranNote
+		}
 	}
 	for _, g := range groups(f) {
 		t := table{Title: g.suite + ": " + g.name, Headings: append([]string{""}, g.headings()...)}

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -108,5 +109,25 @@ func TestTooManyHosts(t *testing.T) {
 		if l, err := New(o); err == nil || l != nil {
 			t.Errorf("%+v: %v, %v; want an error", o, l, err)
 		}
+	}
+}
+
+// Each host has its own interfaces in its sysfs, and none of another's.
+func TestSysfs(t *testing.T) {
+	l := newLab(t, Options{})
+	if err := l.Clients[0].Sysfs("class/net/"+Interface+"/mtu", "1400"); err != nil {
+		t.Fatal(err)
+	}
+	for h, want := range map[*Host]int{l.Clients[0]: 1400, l.Backends[0]: 1500} {
+		link, err := h.Netlink().LinkByName(Interface)
+		if err != nil || link.Attrs().MTU != want {
+			t.Errorf("%s: MTU %+v, want %d: %v", h.Name, link, want, err)
+		}
+	}
+	if err := l.Clients[0].Sysfs("class/net/"+port(l.Clients[0])+"/mtu", "1400"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an interface of the switch, seen by the client: %v", err)
+	}
+	if err := l.Clients[0].Sysfs("class/net/"+Interface+"/mtu", "many"); err == nil || !strings.Contains(err.Error(), "client0") {
+		t.Errorf("%v, want an error that names the host", err)
 	}
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/bench/wire"
 )
@@ -138,8 +141,15 @@ func (s *stand) show(ctx context.Context, c Case, l wire.Load) error {
 	return errors.Join(err, s.wire.Stop())
 }
 
-// both measures a contender at its own pace, and flooded.
+// both measures a contender at its own pace, and flooded. Whoever reads the counters has
+// to do so at once, beside processes that are favoured.
 func (s *stand) both(ctx context.Context, c Case, long time.Duration) (own, flooded outcome, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -20); err != nil {
+		return own, flooded, fmt.Errorf("favour the measuring thread: %w", err)
+	}
+	defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 0) }()
 	if err := s.resume(); err != nil {
 		return own, flooded, err
 	}

@@ -2,33 +2,30 @@ package report
 
 import "github.com/afxlb/afxlb/bench/result"
 
-// liveCharts plots what whole balancers forward.
+// liveCharts plots what whole balancers forward: all of them under the load that they
+// are compared by, and those that have flows by their number.
 func liveCharts(f *result.File) []figure {
 	var all []figure
-	for _, l := range []struct{ figure, title, file string }{
-		{"per CPU second", "Packets forwarded for a second of CPU time, at its own pace", "live-cpu.svg"},
-		{"flooded: forwarded", "Packets forwarded a second, flooded", "live-flooded.svg"},
+	peers := bars{title: "Packets forwarded, 64 bytes, 100 k flows, one queue", y: "packets"}
+	for _, s := range []struct{ name, figure string }{
+		{"per CPU second, own pace", "per CPU second"}, {"per second, flooded", "flooded: forwarded"},
 	} {
-		c := bars{title: l.title + " (64-byte frames, one queue)", y: "packets"}
-		for _, k := range f.Cases {
-			g := k.Figure(l.figure)
-			if k.Suite != "live" || g == nil || k.Labels["queues"] != "1" {
-				continue
-			}
-			v := g.Spread()
-			c.put(liveSeries(k), k.Labels["contender"], bar{v.Median, v.Min, v.Max})
+		peers.add(s.name, f, s.figure, func(k *result.Case) bool {
+			return k.Suite == "live" && k.Labels["mode"] != "dsr" && has(k.Labels, map[string]string{"flows": "100000", "family": "ipv4", "queues": "1"})
+		})
+	}
+	if len(peers.groups) > 0 {
+		all = append(all, figure{"live-peers.svg", &peers})
+	}
+	flows := chart{title: "Packets forwarded for a second of CPU time, nat, ipv4", x: "flows", y: "packets"}
+	for _, contender := range []string{"afxlb", "nft"} {
+		labels := map[string]string{"contender": contender, "mode": "nat", "family": "ipv4", "queues": "1"}
+		if points := flowSeries(f, labels, "per CPU second"); len(points) > 1 {
+			flows.lines = append(flows.lines, series{name: contender, points: points})
 		}
-		if len(c.groups) > 0 {
-			all = append(all, figure{l.file, &c})
-		}
+	}
+	if len(flows.lines) > 0 {
+		all = append(all, figure{"live-flows.svg", &flows})
 	}
 	return all
-}
-
-// liveSeries names a case without its contender.
-func liveSeries(k *result.Case) string {
-	if k.Labels["mode"] == "swap" {
-		return "MAC addresses swapped"
-	}
-	return k.Labels["mode"] + " " + k.Labels["family"] + ", " + short(number64(k.Labels["flows"])) + " flows"
 }

@@ -63,7 +63,7 @@ func (w *Wire) Start(l Load) error {
 	}
 	r := &run{}
 	w.running = r
-	for _, cpu := range w.options.Load[:w.options.Queues] {
+	for _, cpu := range w.options.Load {
 		t := &thread{ended: make(chan struct{})}
 		started := make(chan struct{})
 		go func() {
@@ -109,7 +109,7 @@ func (w *Wire) set(l Load) (int, error) {
 	if err := w.objects.Sights.Lookup(uint32(0), &seen); err != nil {
 		return 0, fmt.Errorf("read the sink's counters: %w", err)
 	}
-	for i, cpu := range w.options.Load[:n] {
+	for i, cpu := range w.options.Load {
 		s := &states[cpu]
 		s.Due, s.Turn, s.First, s.Step = 0, 0, uint32(i), uint32(n)
 		s.Random = max(s.Random, uint32(cpu)+1) // anything but zero

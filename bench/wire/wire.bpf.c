@@ -157,7 +157,7 @@ INLINE bool write(struct xdp_md *ctx, const struct load *l, __u32 flow)
 }
 
 // STALLED is after how many ns without an arrival all that is under way is lost.
-#define STALLED 5000000
+#define STALLED 20000000
 
 // may reports whether another frame fits into the window. Sink is on the same CPU.
 INLINE bool may(struct generator *g, const struct load *l)

@@ -41,7 +41,7 @@ type end struct {
 // New makes a wire.
 func New(o Options) (w *Wire, err error) {
 	o.Queues = max(o.Queues, 1)
-	if len(o.Receive) < o.Queues || len(o.Load) < o.Queues {
+	if len(o.Receive) != o.Queues || len(o.Load) != o.Queues {
 		return nil, fmt.Errorf("make a wire of %d queues: there are CPUs for %d and %d threads", o.Queues, len(o.Receive), len(o.Load))
 	}
 	w = &Wire{options: o}
@@ -82,8 +82,11 @@ func newEnd(h *lab.Host, cpus []int) (end, error) {
 		return end{}, fmt.Errorf("find %s of %s: %w", lab.Interface, h.Name, err)
 	}
 	e := end{host: h, index: l.Attrs().Index, mac: l.Attrs().HardwareAddr}
-	if e.threads, err = receiveByThreads(h, e.index); err != nil {
+	if e.threads, err = h.ReceiveByThreads(lab.Interface); err != nil {
 		return e, err
+	}
+	if len(e.threads) != len(cpus) {
+		return e, fmt.Errorf("%d threads receive for %s, one a queue would be %d", len(e.threads), h.Name, len(cpus))
 	}
 	return e, e.place(cpus, true)
 }

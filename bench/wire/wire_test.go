@@ -2,12 +2,14 @@ package wire
 
 import (
 	"bytes"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/bench/peer"
@@ -133,21 +135,142 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// The kernel, as the balancer, sends each frame to a backend: with a window none is
+// With two queues each generator has half of the flows, and they arrive at its queue.
+func TestQueues(t *testing.T) {
+	testutil.RequireRoot(t)
+	if runtime.NumCPU() < 2 {
+		t.Skip("SKIPPED: needs two CPUs")
+	}
+	w, err := New(Options{Queues: 2, Receive: []int{1, 0}, Load: []int{0, 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	const flows = 1001
+	want, seen := wants(w, traffic.IPv4, flows), map[int]bool{}
+	read := tap(t, w.Balancer)
+	if err := w.Start(Load{Family: traffic.IPv4, Flows: flows, InTurn: true, Rate: 20_000}); err != nil {
+		t.Fatal(err)
+	}
+	for frames := 0; len(seen) < flows; frames++ {
+		if n, ok := want[string(read())]; ok {
+			seen[n] = true
+		} else if frames > 40*flows {
+			t.Fatalf("%d flows of %d", len(seen), flows)
+		}
+	}
+	if err := w.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	var states []wireGenerator
+	if err := w.objects.Generators.Lookup(uint32(0), &states); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := range 2 {
+		used, err := peer.CPUOf(w.near.threads[cpu])
+		if states[cpu].Sent < flows/2 || err != nil || used <= 0 {
+			t.Errorf("CPU %d has sent %d frames; receiving at its queue took %v, %v", cpu, states[cpu].Sent, used, err)
+		}
+	}
+}
+
+// The backends' answers come back through the balancer, to the client, and count once
+// they have.
+func TestAnswers(t *testing.T) {
+	nft := peertest.Find(t, peer.NFT)
+	for _, f := range families {
+		t.Run(string(f), func(t *testing.T) {
+			w := newWire(t)
+			startDNAT(t, w, nft, f)
+			if err := w.Sample(10); err != nil {
+				t.Fatal(err)
+			}
+			read := tap(t, w.Generator)
+			if err := w.Start(Load{Family: f, Flows: 1000, InTurn: true, Window: 64, Answer: true}); err != nil {
+				t.Fatal(err)
+			}
+			for range 500 {
+				g := packettest.Verify(t, read())
+				if g.Src != netip.AddrPortFrom(f.Service(), traffic.Port) || !f.Client(0).Addr().IsValid() || g.Dst.Port() != f.Client(0).Port() {
+					t.Fatalf("the client gets %+v", g)
+				}
+			}
+			if err := w.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			c := settled(t, w, func(c Counts) bool { return few(c.Sent, c.Rewritten) && few(c.Rewritten, c.Returned) })
+			if !few(c.Sent, c.Rewritten) || !few(c.Rewritten, c.Returned) || c.Sent < 5000 {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}
+
+// startDNAT has the kernel be the balancer.
+func startDNAT(t *testing.T, w *Wire, nft string, f traffic.Family) {
+	t.Helper()
+	service := peer.Service{Protocol: "tcp", Address: netip.AddrPortFrom(f.Service(), traffic.Port)}
+	for i := range Backends {
+		service.Backends = append(service.Backends, netip.AddrPortFrom(f.Backend(i), traffic.BackendPort))
+	}
+	r, err := peer.DNAT{Program: nft, Services: []peer.Service{service}}.Start(t.Context(), w.Balancer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	routeToClients(t, w, f)
+}
+
+// routeToClients sends what is for the clients to the generator.
+func routeToClients(t *testing.T, w *Wire, f traffic.Family) {
+	t.Helper()
+	via := f.Backend(0)
+	bits := 15
+	if f == traffic.IPv6 {
+		bits = 48
+	}
+	to := netip.PrefixFrom(f.Client(0).Addr(), bits).Masked()
+	route := &netlink.Route{LinkIndex: w.near.index, Gw: via.AsSlice(), Dst: &net.IPNet{IP: to.Addr().AsSlice(), Mask: net.CIDRMask(bits, via.BitLen())}}
+	if err := w.Balancer.Netlink().RouteAdd(route); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// few reports whether few of the frames that went did not come. On a machine whose CPUs
+// stand still for a while, some can be lost though their number is bounded: those under
+// way are given up after 20 ms, and may come all the same.
+func few(went, came uint64) bool { return came <= went && went-came <= went/50 }
+
+// settled returns the counts when they are as they should be, or after some seconds.
+func settled(t *testing.T, w *Wire, ok func(Counts) bool) Counts {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; {
+		c, err := w.Counts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok(c) || time.Now().After(end) {
+			return c
+		}
+	}
+}
+
+// The kernel, as the balancer, sends each frame to a backend: with a window hardly any is
 // lost, all are counted, and what the sink takes for rewritten is.
 func TestSink(t *testing.T) {
 	nft := peertest.Find(t, peer.NFT)
 	for _, f := range families {
 		t.Run(string(f), func(t *testing.T) {
 			w := newWire(t)
-			service := peer.Service{Protocol: "tcp", Address: netip.AddrPortFrom(f.Service(), traffic.Port)}
-			for i := range Backends {
-				service.Backends = append(service.Backends, netip.AddrPortFrom(f.Backend(i), traffic.BackendPort))
-			}
-			r, err := peer.DNAT{Program: nft, Services: []peer.Service{service}}.Start(t.Context(), w.Balancer)
-			if err != nil {
-				t.Fatal(err)
-			}
+			startDNAT(t, w, nft, f)
 			if err := w.Sample(10); err != nil {
 				t.Fatal(err)
 			}
@@ -167,24 +290,13 @@ func TestSink(t *testing.T) {
 			if err := w.Stop(); err != nil {
 				t.Fatal(err)
 			}
-			var c Counts
-			for end := time.Now().Add(10 * time.Second); ; {
-				if c, err = w.Counts(); err != nil {
-					t.Fatal(err)
-				}
-				if c.Sent == c.Rewritten || time.Now().After(end) {
-					break
-				}
-			}
+			c := settled(t, w, func(c Counts) bool { return few(c.Sent, c.Rewritten) })
 			// Neighbour discovery is received too.
-			if c.Sent < 10_000 || c.Received < c.Sent || c.Received > c.Sent+100 || c.Returned != c.Sent || c.Rewritten != c.Sent || c.Strange != 0 {
+			if c.Sent < 10_000 || !few(c.Sent, c.Rewritten) || c.Returned != c.Rewritten || c.Received < c.Rewritten || c.Received > c.Sent+100 || c.Strange != 0 {
 				t.Errorf("%+v", c)
 			}
 			if cpu, err := w.Receiving(); err != nil || cpu <= 0 {
 				t.Errorf("receiving took %v, %v", cpu, err)
-			}
-			if err := r.Stop(); err != nil {
-				t.Error(err)
 			}
 		})
 	}

@@ -25,6 +25,10 @@
 // generator and the sink: on the same one, real-time receiving would leave it no time at
 // all. Then that CPU may be the one that is full, and both ends of a ratio with it.
 //
-// Flows are TCP connections in mid-stream, whose every packet is an ACK; all are known
-// before anything is measured.
+// Flows are TCP connections in mid-stream, whose every packet is an ACK. All are
+// established before anything is measured: the backends have answered, and the client
+// has acknowledged that.
+//
+// Where both CPUs are threads of one core, the load takes from the contender what it
+// would not take on a core of its own: compare ratios, not rates, between machines.
 package live

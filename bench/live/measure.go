@@ -16,6 +16,7 @@ import (
 type outcome struct {
 	offered, received, done float64
 	cpu                     float64 // seconds, by the contender and by receiving for it
+	receiving               float64 // seconds of these by receiving
 	foreign                 float64 // came back and was not for the generator's MAC address
 }
 
@@ -31,6 +32,8 @@ type reading struct {
 	counts wire.Counts
 	done   uint64
 	cpu    time.Duration
+
+	receiving time.Duration // of cpu
 }
 
 func (s *stand) read(ctx context.Context) (r reading, err error) {
@@ -45,13 +48,13 @@ func (s *stand) read(ctx context.Context) (r reading, err error) {
 	if err != nil {
 		return r, err
 	}
-	receiving, err := s.wire.Receiving()
-	r.cpu = own + receiving
+	r.receiving, err = s.wire.Receiving()
+	r.cpu = own + r.receiving
 	return r, err
 }
 
 // settling is how long a load runs before it is measured: queues fill, caches warm up.
-const settling = 150 * time.Millisecond
+const settling = 100 * time.Millisecond
 
 // measure measures under a load for some time.
 func (s *stand) measure(ctx context.Context, l wire.Load, long time.Duration) (o outcome, err error) {
@@ -90,7 +93,7 @@ func (s *stand) measure(ctx context.Context, l wire.Load, long time.Duration) (o
 	d, sec := b.counts.Since(a.counts), b.at.Sub(a.at).Seconds()
 	return outcome{
 		offered: float64(d.Sent) / sec, received: float64(d.Received) / sec, done: float64(b.done-a.done) / sec,
-		cpu: (b.cpu - a.cpu).Seconds() / sec, foreign: float64(d.Strange) / sec,
+		cpu: (b.cpu - a.cpu).Seconds() / sec, receiving: (b.receiving - a.receiving).Seconds() / sec, foreign: float64(d.Strange) / sec,
 	}, nil
 }
 

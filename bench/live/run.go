@@ -90,11 +90,13 @@ func sample(c Case, found map[Case]both) result.Sample {
 	}
 	add("lost", "", false, true, f.own.lost())
 	add("CPU", "", false, true, f.own.cpu)
+	add("CPU, receiving", "", false, true, f.own.receiving)
 	add("flooded: forwarded", "packets/s", true, false, f.flooded.done)
 	add("flooded: lost", "", false, false, f.flooded.lost())
 	add("flooded: offered", "packets/s", false, true, f.flooded.offered)
 	add("flooded: received", "packets/s", false, true, f.flooded.received)
 	add("flooded: CPU", "", false, true, f.flooded.cpu)
+	add("flooded: CPU, receiving", "", false, true, f.flooded.receiving)
 	return s
 }
 

@@ -22,10 +22,10 @@ help: ## List the targets
 build: ## Build ./afxlb, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o afxlb ./cmd/afxlb
 
-generate: ## Rebuild the BPF object and its Go bindings (needs clang)
-	$(GO) generate ./bpf
+generate: ## Rebuild the BPF objects and their Go bindings (needs clang)
+	$(GO) generate ./bpf ./bench/wire
 
-generate-check: ## Rebuild the BPF object in a copy and compare it with the committed one (needs clang)
+generate-check: ## Rebuild the BPF objects in a copy and compare them with the committed ones (needs clang)
 	scripts/generate-check
 
 test: ## Run all tests; as root, and without root they fail rather than skip

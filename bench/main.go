@@ -17,6 +17,7 @@ import (
 
 	"github.com/afxlb/afxlb/bench/child"
 	"github.com/afxlb/afxlb/bench/ends"
+	"github.com/afxlb/afxlb/bench/forwarder"
 	"github.com/afxlb/afxlb/bench/rig"
 )
 
@@ -28,6 +29,7 @@ type command struct {
 
 var commands = []command{
 	{"engine", "[flags]", "measure the workers' pass on rings in memory (no root, no kernel)", runEngine},
+	{"live", "[flags]", "measure how many packets afxlb and its peers forward, by CPU second and flooded (root)", runLive},
 	{"latency", "[flags]", "measure what afxlb and its peers add to the time of an answer (root)", runLatency},
 	{"connections", "[flags]", "measure how many connections and requests a second they carry (root)", runConnections},
 	{"report", "[flags] RESULT.json...", "make the table, the plots and the page of results", runReport},
@@ -35,7 +37,7 @@ var commands = []command{
 }
 
 // handlers are what child processes of this program can be asked for.
-var handlers = map[string]child.Handler{rig.Suite: rig.Serve, ends.ServerTask: ends.Serve, ends.ClientTask: ends.Ask}
+var handlers = map[string]child.Handler{rig.Suite: rig.Serve, ends.ServerTask: ends.Serve, ends.ClientTask: ends.Ask, forwarder.Name: forwarder.Serve}
 
 // errUsage is a wrong call: the message is out already.
 var errUsage = errors.New("wrong usage")

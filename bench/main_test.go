@@ -125,6 +125,40 @@ func TestContests(t *testing.T) {
 	}
 }
 
+// TestLive goes the whole way of what needs a wire.
+func TestLive(t *testing.T) {
+	testutil.RequireRoot(t)
+	dir := t.TempDir()
+	stdout, stderr, err := bench(t, "live", "-quick", "-afxlb", peertest.Afxlb(t), "-only", "^(afxlb|forwarder)", "-o", dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	f, err := result.Load(filepath.Join(dir, "live.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, figure := range map[string]string{
+		"afxlb nat ipv4 1k": "of forwarder", "afxlb receive nat ipv4 1k": "looked up", "forwarder swap ipv4 1k": "flooded: forwarded",
+	} {
+		c := f.Case("live", name)
+		if c == nil || c.Figure(figure) == nil || len(c.Figure(figure).Values) != 1 || c.Figure(figure).Values[0] <= 0 {
+			t.Errorf("no figure %q of %q in the result: %+v", figure, name, c)
+		}
+		if !strings.Contains(stdout, name) {
+			t.Errorf("the table lacks %q", name)
+		}
+	}
+	if !strings.Contains(stderr, "round 1 of 1, 1/3  afxlb nat ipv4 1k") || !strings.Contains(stdout, "a quick run") {
+		t.Errorf("progress:\n%s\ntable:\n%s", stderr, stdout)
+	}
+	if out, _, err := bench(t, "live", "-list"); err != nil || !strings.Contains(out, "testpmd swap ipv4 100k\n") {
+		t.Errorf("-list: %v\n%s", err, out)
+	}
+	if _, _, err := bench(t, "live", "-afxlb", "/nonexistent", "-o", dir); err == nil || !strings.Contains(err.Error(), "make bench") {
+		t.Errorf("without the daemon: %v", err)
+	}
+}
+
 func TestList(t *testing.T) {
 	out, _, err := bench(t, "engine", "-list")
 	if err != nil || strings.Count(out, "fresh nat ipv4 1M\n") != 1 || !strings.Contains(out, "known nat ipv4 10M\n") {
@@ -151,6 +185,7 @@ func TestHelp(t *testing.T) {
 func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"win"}, {"engine", "-fast"}, {"engine", "more"}, {"engine", "-only", "("}, {"engine", "-only", "no such task"},
+		{"live", "-rounds", "0"}, {"live", "-only", "no such case"}, {"live", "-only", "("}, {"live", "more"}, {"live", "-time", "-1s"},
 		{"latency", "-rounds", "0"}, {"latency", "-time", "0s"}, {"connections", "-only", "("}, {"connections", "more"},
 		{"report"}, {"compare", "one.json"},
 	} {

@@ -26,7 +26,7 @@ func charts(f *result.File) []figure {
 			}
 		}
 	}
-	return slices.Concat(all, latencyCharts(f), connectionCharts(f))
+	return slices.Concat(all, liveCharts(f), latencyCharts(f), connectionCharts(f))
 }
 
 // againstFlows plots what a packet costs the engine, the reference and Katran by the

@@ -11,8 +11,9 @@ func connectionCharts(f *result.File) []figure {
 	cost := bars{title: "CPU time of the balancer", y: "CPU seconds a million"}
 	for _, k := range kinds {
 		rate := bars{title: k.name, y: "a second"}
-		rate.add("rate", f, k.kind, "rate")
-		cost.add(k.name, f, k.kind, "CPU")
+		pick := func(c *result.Case) bool { return c.Suite == "connections" && c.Labels["kind"] == k.kind }
+		rate.add("rate", f, "rate", pick)
+		cost.add(k.name, f, "CPU", pick)
 		if len(rate.groups) > 0 {
 			all = append(all, figure{k.file, &rate})
 		}
@@ -23,15 +24,12 @@ func connectionCharts(f *result.File) []figure {
 	return all
 }
 
-// add adds a series: one figure of each contender.
-func (c *bars) add(name string, f *result.File, kind, figure string) {
+// add adds a series: one figure of each contender, from its case that is picked.
+func (c *bars) add(name string, f *result.File, figure string, pick func(*result.Case) bool) {
 	s := barSeries{name: name}
 	for _, k := range f.Cases {
-		if k.Suite != "connections" || k.Labels["kind"] != kind {
-			continue
-		}
 		g := k.Figure(figure)
-		if g == nil {
+		if g == nil || !pick(k) {
 			continue
 		}
 		at := c.group(k.Labels["contender"])

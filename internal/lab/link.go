@@ -27,20 +27,30 @@ func (h *Host) setUp(name string) error {
 // port is the name of the switch's end of a host's cable.
 func port(h *Host) string { return "to-" + h.Name }
 
-// plug connects a host to the switch. Both ends have as many queues as each other,
-// as native XDP on veth wants it (veth_xdp_set in drivers/net/veth.c).
+// plug connects a host to the switch.
 func (l *Lab) plug(h *Host, queues int) error {
+	return connect(l.Switch, port(h), h, Interface, queues, l.fabric.Attrs().Index)
+}
+
+// Connect connects two hosts by a cable: a veth whose ends have these names and so
+// many queues in each direction. It is up when Connect returns.
+func Connect(a *Host, nameA string, b *Host, nameB string, queues int) error {
+	return connect(a, nameA, b, nameB, queues, 0)
+}
+
+// connect makes a veth, whose end at a is a port of the master unless that is 0. Both
+// ends have as many queues as each other, as native XDP on veth wants it (veth_xdp_set
+// in drivers/net/veth.c).
+func connect(a *Host, nameA string, b *Host, nameB string, queues, master int) error {
 	cable := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{
-			Name: port(h), NumTxQueues: queues, NumRxQueues: queues, MasterIndex: l.fabric.Attrs().Index,
-		},
-		PeerName: Interface, PeerNamespace: netlink.NsFd(h.ns),
+		LinkAttrs: netlink.LinkAttrs{Name: nameA, NumTxQueues: queues, NumRxQueues: queues, MasterIndex: master},
+		PeerName:  nameB, PeerNamespace: netlink.NsFd(b.ns),
 		PeerNumTxQueues: uint32(queues), PeerNumRxQueues: uint32(queues),
 	}
-	if err := l.Switch.link.LinkAdd(cable); err != nil {
-		return fmt.Errorf("connect %s: %w", h.Name, err)
+	if err := a.link.LinkAdd(cable); err != nil {
+		return fmt.Errorf("connect %s to %s: %w", b.Name, a.Name, err)
 	}
-	return errors.Join(l.Switch.setUp(port(h)), h.setUp(Interface), l.Switch.awaitCarrier(port(h)), h.awaitCarrier(Interface))
+	return errors.Join(a.setUp(nameA), b.setUp(nameB), a.awaitCarrier(nameA), b.awaitCarrier(nameB))
 }
 
 // awaitCarrier returns when an interface that was set up passes packets on. The

@@ -30,6 +30,23 @@ func (w *Watcher) neighbours() (map[netip.Addr][6]byte, error) {
 	return macs, nil
 }
 
+// permanent returns the neighbours that the kernel never asks for.
+func (w *Watcher) permanent() (map[netip.Addr]bool, error) {
+	set := map[netip.Addr]bool{}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		list, err := w.link.NeighList(w.ifindex, family)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range list {
+			if a, ok := netip.AddrFromSlice(n.IP); ok && n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 {
+				set[a.Unmap()] = true
+			}
+		}
+	}
+	return set, nil
+}
+
 // route returns the next hop towards a, if it lies behind the interface.
 func (w *Watcher) route(a netip.Addr) Hop {
 	routes, err := w.link.RouteGet(a.AsSlice())
@@ -60,18 +77,24 @@ func (w *Watcher) localAddrs() ([]netip.Addr, error) {
 
 // resolve asks the kernel for the next hops whose MAC address is missing, or for
 // all of them: NTF_USE has it do what sending a packet would (neigh_add in
-// net/core/neighbour.c).
+// net/core/neighbour.c). Entries that an administrator has made to last are left alone:
+// since Linux 5.16 the question itself makes them ordinary ones, without an address if
+// nobody answers (__neigh_update takes NUD_PERMANENT away from what is used).
 func (w *Watcher) resolve(all bool) {
 	s := w.Snapshot()
 	if s.Gone || !s.LinkUp {
 		return
 	}
-	asked := map[netip.Addr]bool{}
+	done, err := w.permanent()
+	if err != nil {
+		w.log.Warn("read neighbours", zap.String("interface", w.name), zap.Error(err))
+		return
+	}
 	for _, h := range s.Hops {
-		if !h.Via.IsValid() || h.Known && !all || asked[h.Via] {
+		if !h.Via.IsValid() || h.Known && !all || done[h.Via] {
 			continue
 		}
-		asked[h.Via] = true
+		done[h.Via] = true
 		family := netlink.FAMILY_V4
 		if h.Via.Is6() {
 			family = netlink.FAMILY_V6

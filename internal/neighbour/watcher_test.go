@@ -140,6 +140,41 @@ func TestMACChange(t *testing.T) {
 	w.until("the new MAC", func(s Snapshot) bool { return s.Hops[a].MAC == [6]byte(want) })
 }
 
+// An entry that an administrator has made stays as it is when the kernel is reminded of
+// what is in use, though nobody would answer for it.
+func TestPermanentEntries(t *testing.T) {
+	w := watch(t)
+	handle := w.lab.Balancer.Netlink()
+	l, err := handle.LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []netip.Addr{lab.BackendAddr(100), lab.BackendAddr6(100)} {
+		n := &netlink.Neigh{LinkIndex: l.Attrs().Index, State: netlink.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 1, 2}}
+		if err := handle.NeighSet(n); err != nil {
+			t.Fatal(err)
+		}
+		w.Set([]netip.Addr{a})
+		w.until("the entry", func(s Snapshot) bool { return s.Hops[a].Known })
+		for range 2 {
+			w.resolve(true)
+		}
+		list, err := handle.NeighList(l.Attrs().Index, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for _, n := range list {
+			if n.IP.Equal(a.AsSlice()) {
+				found = n.State == netlink.NUD_PERMANENT
+			}
+		}
+		if !found {
+			t.Errorf("the entry of %v is permanent no more: %v", a, list)
+		}
+	}
+}
+
 func TestGateway(t *testing.T) {
 	w := watch(t)
 	far := netip.MustParseAddr("203.0.113.7")

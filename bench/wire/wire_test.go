@@ -115,7 +115,7 @@ func TestFrames(t *testing.T) {
 					if frames++; frames%100 == 0 {
 						packettest.Verify(t, b)
 					}
-					if seen[n]++; frames > 40*load.Flows {
+					if seen[n]++; frames > 1000*load.Flows { // a busy machine loses many
 						t.Fatalf("%d frames of %d flows of %d", frames, len(seen), load.Flows)
 					}
 					if n <= last {
@@ -123,12 +123,16 @@ func TestFrames(t *testing.T) {
 					}
 					last = n
 				}
-				// Also if some were lost on the way.
-				if load.InTurn && turns > 40 {
-					t.Errorf("%d times a flow came before an earlier one", turns)
-				}
 				if err := w.Stop(); err != nil {
 					t.Fatal(err)
+				}
+				c, err := w.Counts()
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Also if some were lost on the way.
+				if most := int(c.Sent)/load.Flows + 1; load.InTurn && turns > most {
+					t.Errorf("%d times a flow came before an earlier one, in %d frames of %d flows", turns, c.Sent, load.Flows)
 				}
 			})
 		}

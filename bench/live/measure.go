@@ -107,16 +107,25 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// portion is how many flows are established at a time: half-open ones may fill only a
+// quarter of afxlb's table, and make way for newer ones there.
+const portion = 100_000
+
 // establish shows a contender all flows of a case, at its own pace: first answered, then
 // once more, so that both sides have acknowledged something.
 func (s *stand) establish(ctx context.Context, c Case) error {
 	if s.known[c] || c.Mode == swap {
 		return nil
 	}
-	for _, answer := range []bool{true, false} {
-		l := wire.Load{Family: c.Family, Flows: c.Flows, InTurn: true, Window: window, Answer: answer && c.Mode == nat}
-		if err := s.show(ctx, c, l); err != nil {
-			return err
+	for first := 0; first < c.Flows; first += portion {
+		for _, answer := range []bool{true, false} {
+			l := wire.Load{
+				Family: c.Family, First: first, Flows: min(portion, c.Flows-first),
+				InTurn: true, Window: window, Answer: answer && c.Mode == nat,
+			}
+			if err := s.show(ctx, c, l); err != nil {
+				return err
+			}
 		}
 	}
 	s.known[c] = true
@@ -135,8 +144,8 @@ func (s *stand) show(ctx context.Context, c Case, l wire.Load) error {
 	if err := s.wire.Start(l); err != nil {
 		return err
 	}
-	enough := uint64(c.Flows) + uint64(c.Flows)/20
-	err = until(ctx, fmt.Sprintf("%s knows %d flows", c.Contender, c.Flows), func() (bool, error) {
+	enough := uint64(l.Flows) + uint64(l.Flows)/20
+	err = until(ctx, fmt.Sprintf("%s knows %d flows from number %d", c.Contender, l.Flows, l.First), func() (bool, error) {
 		now, err := s.wire.Counts()
 		n := now.Since(before)
 		return max(n.Rewritten, n.Returned) >= enough, err

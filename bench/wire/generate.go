@@ -19,7 +19,8 @@ import (
 // Load is what the generator sends.
 type Load struct {
 	Family traffic.Family
-	Flows  int
+	First  int // number of the first flow
+	Flows  int // how many
 	InTurn bool    // one flow after the other, over and over, rather than any
 	Rate   float64 // packets per second; 0: as many as it can
 	Window int     // under way at most, from a generator; 0: any number
@@ -82,7 +83,7 @@ func (w *Wire) Start(l Load) error {
 
 // set tells the programs what to generate, and returns the frames' length.
 func (w *Wire) set(l Load) (int, error) {
-	load := wireLoad{Ifindex: uint32(w.far.index), Flows: uint32(l.Flows), Window: uint32(l.Window)}
+	load := wireLoad{Ifindex: uint32(w.far.index), Flows: uint32(l.First + l.Flows), Window: uint32(l.Window)}
 	frame := load.Frame[:]
 	length := traffic.NewRequest(l.Family, packet.TCPAck, traffic.Smallest).Write(frame, 0)
 	copy(frame, w.near.mac)
@@ -111,7 +112,7 @@ func (w *Wire) set(l Load) (int, error) {
 	}
 	for i, cpu := range w.options.Load {
 		s := &states[cpu]
-		s.Due, s.Turn, s.First, s.Step = 0, 0, uint32(i), uint32(n)
+		s.Due, s.Turn, s.First, s.Step = 0, 0, uint32(l.First+i), uint32(n)
 		s.Random = max(s.Random, uint32(cpu)+1) // anything but zero
 		s.Lost = s.Sent - seen[cpu].Packets     // nothing is under way
 	}

@@ -33,7 +33,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 	for !stop.Load() {
 		n, err := w.pass()
 		switch {
-		case errors.Is(err, xsk.ErrGone):
+		case err != nil && errors.Is(err, xsk.ErrGone):
 			return err
 		case n > 0:
 			empty = 0
@@ -57,9 +57,10 @@ func (w *worker) run(stop *atomic.Bool) error {
 	return nil
 }
 
-// rest is what a worker does when its queue has been empty for a while: it takes
-// the newest table, publishes its counters, pushes what the kernel has not taken yet and, unless
-// it is to stay hot, sleeps until a packet comes.
+// rest is what a worker does when its queue has been empty for a while: it takes the
+// newest table, publishes its counters, pushes what the kernel has not taken yet, gives
+// it the frames that have come back and, unless it is to stay hot, sleeps until a packet
+// comes.
 func (w *worker) rest() error {
 	if t := w.tables.Load(); t != w.table {
 		w.adopt(t)
@@ -74,6 +75,7 @@ func (w *worker) rest() error {
 			return err
 		}
 	}
+	w.socket.Recycle()
 	if w.busy {
 		w.flows.Grace.Quiescent(w.id)
 		return nil

@@ -91,11 +91,15 @@ func (w *worker) pass() (int, error) {
 	return n, err
 }
 
-// receive takes a batch off the RX ring. Frames that came back go to the kernel first, so
-// that it never runs out of them.
+// receive takes a batch off the RX ring, and gives the kernel frames for the next ones.
+// An empty ring is all that it looks at: each look at the other rings takes a cache line
+// from a CPU that is sending or receiving.
 func (w *worker) receive() int {
-	w.socket.Recycle()
-	return w.socket.Receive(w.descs[:])
+	n := w.socket.Receive(w.descs[:])
+	if n != 0 {
+		w.socket.Recycle()
+	}
+	return n
 }
 
 // adopt makes t the worker's table. A backend that got the ID of one that is gone

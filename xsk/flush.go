@@ -48,10 +48,12 @@ func (s *Socket) Flush() error {
 		return nil
 	}
 	stalls := 0
-	for range maxKicks {
+	for kicks := range maxKicks {
 		// The kernel sends only what it has room for on the completion ring, and
 		// says EAGAIN, or nothing on older kernels, when there is none.
-		s.reclaim()
+		if kicks > 0 {
+			s.reclaim()
+		}
 		errno := s.kick()
 		left := s.tx.pending()
 		switch errno {

@@ -5,7 +5,7 @@ SHELL   := bash
 GO      ?= go
 PREFIX  ?= /usr/local
 FUZZTIME ?= 10s
-BENCH   ?= engine
+BENCH   ?= all
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # golangci-lint is built from source into .bin, under its version's name: the

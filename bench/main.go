@@ -28,6 +28,7 @@ type command struct {
 }
 
 var commands = []command{
+	{"all", "[flags]", "do all of the following, in under ten minutes; without root only the first", runAll},
 	{"engine", "[flags]", "measure the workers' pass on rings in memory (no root, no kernel)", runEngine},
 	{"live", "[flags]", "measure how many packets afxlb and its peers forward, by CPU second and flooded (root)", runLive},
 	{"latency", "[flags]", "measure what afxlb and its peers add to the time of an answer (root)", runLatency},

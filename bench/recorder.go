@@ -51,15 +51,20 @@ func (r *recorder) progress(format string, args ...any) {
 func (r *recorder) finish() error {
 	r.progress("")
 	r.file.Took = time.Since(r.begun)
-	path := filepath.Join(r.dir, r.suite+".json")
-	if err := r.file.Save(path); err != nil {
+	return publish(&r.file, r.dir, r.suite, r.stdout)
+}
+
+// publish saves a result in dir under a name, and reports.
+func publish(f *result.File, dir, name string, stdout io.Writer) error {
+	path := filepath.Join(dir, name+".json")
+	if err := f.Save(path); err != nil {
 		return err
 	}
-	report.Table(r.stdout, &r.file)
-	page, err := report.Write(r.dir, &r.file)
+	report.Table(stdout, f)
+	page, err := report.Write(dir, f)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(r.stdout, "\nresult: %s\npage:   %s\n", path, page)
+	fmt.Fprintf(stdout, "\nresult: %s\npage:   %s\n", path, page)
 	return nil
 }

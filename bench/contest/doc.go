@@ -7,7 +7,7 @@
 //	stage.go        the lab with one contender, a server and clients
 //	place.go        who runs on which CPU
 //	plan.go         rounds, in which each has its turn
-//	napi.go         the threads of the kernel that receive for the balancer
+//	receiving.go    the threads of the kernel that receive for the balancer
 //
 //	latency.go      times of answers, on an idle wire and at half of what is carried
 //	connections.go  new connections and requests a second, and what they cost

@@ -19,8 +19,8 @@ import (
 // Load is what the generator sends.
 type Load struct {
 	Family traffic.Family
-	First  int // number of the first flow
-	Flows  int // how many
+	First  int     // number of the first flow
+	Flows  int     // how many
 	InTurn bool    // one flow after the other, over and over, rather than any
 	Rate   float64 // packets per second; 0: as many as it can
 	Window int     // under way at most, from a generator; 0: any number

@@ -43,8 +43,8 @@ const (
 	slack = 256
 )
 
-// New returns an empty table. The slab is reserved at once and becomes resident
-// only as flows arrive.
+// New returns an empty table. The records take their memory at once, the maps and the
+// addresses of IPv6 flows as flows arrive.
 func New(c Config) *Table {
 	shards := 1
 	for shards < maxShards && c.MaxFlows/(shards*2) >= minPerShard {

@@ -95,5 +95,9 @@ func (c Case) driver() string {
 
 // stand names what the case is measured on: cases that share it share a process.
 func (c Case) stand() string {
-	return fmt.Sprintf("%s %s %d", c.Contender, c.Mode, c.Queues)
+	s := fmt.Sprintf("%s %s", c.Contender, c.Mode)
+	if c.Queues > 1 {
+		s += fmt.Sprintf(" %d queues", c.Queues)
+	}
+	return s
 }

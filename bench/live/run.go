@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/afxlb/afxlb/bench/peer"
 	"github.com/afxlb/afxlb/bench/result"
@@ -49,6 +52,10 @@ func Run(ctx context.Context, p Plan) (err error) {
 		return errors.New("nothing can be measured here: see the notes")
 	}
 	for round := range p.Rounds {
+		p.Progress("round %d of %d, no load", round+1, p.Rounds)
+		if err := rest(ctx, p, stands); err != nil {
+			return err
+		}
 		found := map[Case]both{}
 		for i, c := range cases {
 			p.Progress("round %d of %d, %d/%d  %s", round+1, p.Rounds, i+1, len(cases), c)
@@ -61,6 +68,36 @@ func Run(ctx context.Context, p Plan) (err error) {
 		for _, c := range cases {
 			p.Sample(sample(c, found))
 		}
+	}
+	return nil
+}
+
+// rest measures what the daemons use of a CPU while no packet comes, all at once.
+func rest(ctx context.Context, p Plan, stands map[string]*stand) error {
+	var names []string
+	var before []time.Duration
+	for _, name := range slices.Sorted(maps.Keys(stands)) {
+		if d := stands[name].daemon; d != nil {
+			used, err := d.CPU()
+			if err != nil {
+				return fmt.Errorf("%s without load: %w", name, err)
+			}
+			names, before = append(names, name), append(before, used)
+		}
+	}
+	start := time.Now()
+	if err := pass(ctx, p.Time); err != nil {
+		return err
+	}
+	for i, name := range names {
+		used, err := stands[name].daemon.CPU()
+		if err != nil {
+			return fmt.Errorf("%s without load: %w", name, err)
+		}
+		p.Sample(result.Sample{
+			Suite: Suite, Name: name + " idle", Table: "no packets", Labels: map[string]string{"load": "none"},
+			Values: []result.Value{{Name: "of a CPU", V: (used - before[i]).Seconds() / time.Since(start).Seconds()}},
+		})
 	}
 	return nil
 }

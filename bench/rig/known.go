@@ -18,7 +18,7 @@ func (t *Task) known(out *child.Out) error {
 	var m *goMap
 	if t.Kind == Known {
 		out.Progress("filling the reference")
-		m = newGoMap(r)
+		m = newGoMap(r).learn(r, r.config.Flows)
 	}
 	for round := range t.Rounds {
 		for _, sizes := range t.Sizes {

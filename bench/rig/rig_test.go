@@ -155,7 +155,7 @@ func TestDropsAreNoResult(t *testing.T) {
 
 func TestReferenceKnowsEveryPacket(t *testing.T) {
 	eachConfig(t, 1, func(t *testing.T, r *Rig) {
-		m := newGoMap(r)
+		m := newGoMap(r).learn(r, r.config.Flows)
 		costs, err := r.reference(m, traffic.IMIX, 2*len(r.lines[0].packets))
 		if err != nil {
 			t.Fatal(err)

@@ -43,8 +43,9 @@ const (
 	slack = 256
 )
 
-// New returns an empty table. The records take their memory at once, the maps and the
-// addresses of IPv6 flows as flows arrive.
+// New returns an empty table. The records of MaxFlows take their memory at once; those for
+// half-open flows that come on top, the maps, and the addresses of IPv6 flows take it when
+// they are first used.
 func New(c Config) *Table {
 	shards := 1
 	for shards < maxShards && c.MaxFlows/(shards*2) >= minPerShard {
@@ -56,7 +57,7 @@ func New(c Config) *Table {
 	t := &Table{
 		Grace:     newGrace(c.Workers),
 		flows:     slab[Flow](shards * perShard),
-		details:   slab[detail](shards * perShard),
+		details:   make([]detail, shards*perShard), // not for every packet: small pages will do
 		addresses: make([]addresses, shards*perShard),
 		shards:    make([]shard, shards),
 		perShard:  uint32(perShard),
@@ -68,7 +69,10 @@ func New(c Config) *Table {
 		t.timeouts[i] = uint32(d.Milliseconds())
 	}
 	for i := range t.shards {
-		t.shards[i].init(uint32(i*perShard), uint32(perShard), [2]int{established, embryonic})
+		first := i * perShard // a shard uses its records in order
+		t.shards[i].init(uint32(first), uint32(perShard), [2]int{established, embryonic})
+		populate(t.flows[first:][:established])
+		populate(t.details[first:][:established])
 	}
 	return t
 }

@@ -6,23 +6,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slab returns memory for n records, resident and zero: a packet that is the first to
-// touch a page would wait until the kernel has cleared it. The kernel is asked for huge
-// pages: of millions of records in random order each is else a miss of the TLB too. Where
-// it has none, or is older than Linux 5.14 and can't fill pages in advance, small and late
+const hugePage = 2 << 20
+
+// slab returns memory for n records, zero. The kernel is asked for huge pages: of millions
+// of records in random order each is else a miss of the TLB too. Where it has none, small
 // ones will do.
 func slab[T any](n int) []T {
-	const huge = 2 << 20
 	s := make([]T, n)
-	if size := uintptr(n) * unsafe.Sizeof(s[0]); size >= 2*huge {
-		start := uintptr(unsafe.Pointer(&s[0]))
-		skip := -start & (huge - 1)
-		b := unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), size)
-		b = b[skip:][:(size-skip)&^(huge-1)]
-		_ = unix.Madvise(b, unix.MADV_HUGEPAGE)
-		_ = unix.Madvise(b, unix.MADV_POPULATE_WRITE)
+	if size := uintptr(n) * unsafe.Sizeof(s[0]); size >= 2*hugePage {
+		_ = unix.Madvise(pages(s, hugePage), unix.MADV_HUGEPAGE)
 	}
 	return s
+}
+
+// populate makes records resident: a packet that is the first to touch a page would wait
+// until the kernel has cleared it. It is the only loss on kernels that can't fill pages in
+// advance (before Linux 5.14), or on a machine that is short of memory.
+func populate[T any](s []T) {
+	if b := pages(s, uintptr(unix.Getpagesize())); len(b) != 0 {
+		_ = unix.Madvise(b, unix.MADV_POPULATE_WRITE)
+	}
+}
+
+// pages returns the memory of those pages of a size that lie in s entirely.
+func pages[T any](s []T, size uintptr) []byte {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&s[0])), uintptr(len(s))*unsafe.Sizeof(s[0]))
+	skip := -uintptr(unsafe.Pointer(&s[0])) & (size - 1)
+	if skip >= uintptr(len(b)) {
+		return nil
+	}
+	b = b[skip:]
+	return b[:uintptr(len(b))&^(size-1)]
 }
 
 type cacheLine [64]byte

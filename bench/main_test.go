@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -159,6 +160,27 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// TestAll has the suites that need the daemon fail: what the others found is not lost.
+func TestAll(t *testing.T) {
+	dir := t.TempDir()
+	stdout, stderr, err := bench(t, "all", "-quick", "-rounds", "1", "-afxlb", "/nonexistent", "-o", dir)
+	if err == nil || strings.Count(stdout, "note: failed: ") != len(suites)-1 {
+		t.Errorf("%v\n%s", err, stdout)
+	}
+	for i, s := range suites {
+		if want := fmt.Sprintf("%d/%d  %s\n", i+1, len(suites), s.name); !strings.Contains(stderr, want) {
+			t.Errorf("progress lacks %q:\n%s", want, stderr)
+		}
+	}
+	f, err := result.Load(filepath.Join(dir, "all.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Case("engine", "nat ipv4 64B 1k") == nil || !strings.Contains(stdout, "index.html") {
+		t.Errorf("no figure of the engine in\n%s", stdout)
+	}
+}
+
 func TestList(t *testing.T) {
 	out, _, err := bench(t, "engine", "-list")
 	if err != nil || strings.Count(out, "fresh nat ipv4 1M\n") != 1 || !strings.Contains(out, "known nat ipv4 10M\n") {
@@ -184,7 +206,7 @@ func TestHelp(t *testing.T) {
 
 func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
-		nil, {"win"}, {"engine", "-fast"}, {"engine", "more"}, {"engine", "-only", "("}, {"engine", "-only", "no such task"},
+		nil, {"win"}, {"all", "more"}, {"all", "-rounds", "0"}, {"all", "-only", "x"}, {"engine", "-fast"}, {"engine", "more"}, {"engine", "-only", "("}, {"engine", "-only", "no such task"},
 		{"live", "-rounds", "0"}, {"live", "-only", "no such case"}, {"live", "-only", "("}, {"live", "more"}, {"live", "-time", "-1s"},
 		{"latency", "-rounds", "0"}, {"latency", "-time", "0s"}, {"connections", "-only", "("}, {"connections", "more"},
 		{"report"}, {"compare", "one.json"},

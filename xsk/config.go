@@ -35,7 +35,7 @@ type Config struct {
 	// Frames is the number of packet buffers. The default, four times RingSize, keeps
 	// all four rings full at once.
 	Frames uint32
-	// FrameSize is 2048 or 4096 bytes, of which a packet gets all but the first 256.
+	// FrameSize is 2048 or 4096 bytes; a packet has up to [Info].MaxPacket of them.
 	// The default is the smallest that takes the interface's MTU.
 	FrameSize uint32
 	// RingSize is the number of descriptors of each ring, a power of two. Default 2048.
@@ -44,10 +44,6 @@ type Config struct {
 
 const (
 	defaultRingSize = 2048
-
-	// headroom is what the kernel leaves free in front of each received packet
-	// (XDP_PACKET_HEADROOM; include/uapi/linux/bpf.h). It is the caller's to use.
-	headroom = 256
 
 	// linkHeader is an Ethernet header with two VLAN tags.
 	linkHeader = 14 + 2*4
@@ -69,7 +65,7 @@ func (c Config) withDefaults(mtu int) Config {
 	}
 	if c.FrameSize == 0 {
 		c.FrameSize = 2048
-		if mtu+linkHeader > 2048-headroom {
+		if mtu+linkHeader > maxPacket(2048, packetSpread) {
 			c.FrameSize = 4096
 		}
 	}

@@ -18,13 +18,12 @@ type Info struct {
 
 	Frames, FrameSize, RingSize uint32
 
+	MaxPacket int // the longest packet that can be received, in bytes
+
 	NeedWakeup bool // the kernel says when it wants a system call
 	TxBudget   int  // packets a sendto sends at most in copy mode
 	SendBuffer int  // bytes that may be under way in copy mode (SO_SNDBUF)
 }
-
-// MaxPacket returns the longest packet that can be received, in bytes.
-func (i Info) MaxPacket() int { return int(i.FrameSize) - headroom }
 
 const (
 	// defaultTxBudget is TX_BATCH_SIZE of net/xdp/xsk.c.

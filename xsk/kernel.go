@@ -30,10 +30,11 @@ func NewFake(frames, frameSize uint32, rings Rings, kernel Kernel) (*Socket, err
 		return nil, err
 	}
 	memory := make([]byte, uint64(frames)*uint64(frameSize))
-	umem := newUMEM(memory, plainLedger(frames), frames, frameSize)
+	umem := newUMEM(memory, plainLedger(frames), frames, frameSize, packetSpread)
 	info := Info{
 		Interface: "fake", Driver: "fake", Mode: ModeCopy,
 		Frames: frames, FrameSize: frameSize, RingSize: ringSize,
+		MaxPacket: maxPacket(frameSize, packetSpread),
 	}
 	s := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
 	s.kernel = kernel

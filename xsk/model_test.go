@@ -67,7 +67,7 @@ func newModel(t *rapid.T) *model {
 
 func (m *model) deliver(t *rapid.T) {
 	m.numbers++
-	length := rapid.IntRange(9, 2048-256).Draw(t, "length")
+	length := rapid.IntRange(9, m.socket.Info().MaxPacket).Draw(t, "length")
 	p := make([]byte, length)
 	binary.BigEndian.PutUint64(p, m.numbers)
 	p[length-1] = byte(length)

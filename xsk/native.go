@@ -42,7 +42,10 @@ func openNative(c Config, ifindex int, flags uint16) (b bound, err error) {
 		return b, fmt.Errorf("create AF_XDP socket: %w", err)
 	}
 	undo.add(func() error { return unix.Close(b.fd) })
-	if err := registerUMEM(b.fd, b.memory, c.FrameSize); err != nil {
+	if flags&unix.XDP_COPY != 0 {
+		b.spread = packetSpread
+	}
+	if err := registerUMEM(b.fd, b.memory, c.FrameSize, b.spread); err != nil {
 		return b, fmt.Errorf("register UMEM of %d bytes: %w", size, err)
 	}
 	for _, option := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING, unix.XDP_TX_RING} {

@@ -16,7 +16,8 @@ type opener func(c Config, ifindex int, flags uint16) (bound, error)
 type bound struct {
 	fd             int
 	memory, ledger []byte
-	memfd          int // that both are in; or -1
+	spread         uint64 // see packetSpread
+	memfd          int    // that both are in; or -1
 	rings          Rings
 	close          func() error // takes everything back
 }
@@ -65,12 +66,12 @@ func Open(c Config) (*Socket, error) {
 	info := Info{
 		Interface: c.Interface, Index: device.Index, Queue: c.Queue, Driver: c.Driver,
 		Frames: c.Frames, FrameSize: c.FrameSize, RingSize: c.RingSize,
-		WhyCopy: why,
+		WhyCopy: why, MaxPacket: maxPacket(c.FrameSize, b.spread),
 	}
 	if err := info.tune(b.fd); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close())
 	}
-	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize)
+	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize, b.spread)
 	umem.fd = b.memfd
 	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
 	s.Recycle()

@@ -1,7 +1,13 @@
 package xsk_test
 
 import (
+	"bytes"
+	"errors"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -42,6 +48,47 @@ func TestOverflow(t *testing.T) {
 		settle(t, s)
 		startEcho(t, s, nil)
 		exchange(t, peer, &number, 200)
+	})
+}
+
+// TestLongestPacket fills a ring with packets that fill their frames: each is whole, as
+// is its neighbour. A byte more, and the kernel drops the packet.
+func TestLongestPacket(t *testing.T) {
+	eachDriver(t, func(t *testing.T, driver xsk.Driver) {
+		inNetns(t)
+		v0, v1 := addVeth(t, 1)
+		must(t, errors.Join(netlink.LinkSetMTU(v0, 2500), netlink.LinkSetMTU(v1, 2500)))
+		sockets := redirect(t, v0)
+		s := open(t, xsk.Config{Interface: "v0", Driver: driver, Frames: 128, FrameSize: 2048, RingSize: 64})
+		enter(t, sockets, s)
+		peer := rawSocket(t, v1)
+
+		longest := s.Info().MaxPacket
+		for number := range uint64(64) {
+			must(t, unix.Send(peer, frame(number, longest), 0))
+			must(t, unix.Send(peer, frame(number, longest+1), 0))
+		}
+		var descs [64]xsk.Desc
+		got := 0
+		for range 100 {
+			if got += s.Receive(descs[got:]); got == len(descs) {
+				break
+			}
+			must(t, s.Wait(100*time.Millisecond))
+		}
+		if got != len(descs) {
+			t.Fatalf("received %d packets of %d bytes, want %d", got, longest, len(descs))
+		}
+		for number, d := range descs {
+			if !bytes.Equal(s.UMEM().Frame(d), frame(uint64(number), longest)) {
+				t.Errorf("packet %d, at %#x, is not as it was sent", number, d.Addr)
+			}
+		}
+		st, err := s.Statistics()
+		must(t, err)
+		if st.RxDropped != 64 {
+			t.Errorf("%d dropped, want the 64 that are too long", st.RxDropped)
+		}
 	})
 }
 

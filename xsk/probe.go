@@ -72,7 +72,7 @@ func probeSocket() error {
 		return fmt.Errorf("map a page: %w", err)
 	}
 	defer unix.Munmap(page)
-	if err := registerUMEM(fd, page, 4096); errors.Is(err, unix.ENOBUFS) {
+	if err := registerUMEM(fd, page, 4096, 0); errors.Is(err, unix.ENOBUFS) {
 		return fmt.Errorf("register UMEM: no locked memory: raise the limit (ulimit -l, LimitMEMLOCK=) or give CAP_IPC_LOCK: %w", err)
 	} else if err != nil {
 		return fmt.Errorf("register UMEM: %w", err)

@@ -78,8 +78,10 @@ func (s *Socket) Receive(descs []Desc) int {
 	k := uint32(0)
 	ring, hands := s.rx.window(), s.umem.view()
 	for i := range n {
-		if d := ring.at(i); hands.move(d.Addr, filled, held) {
-			descs[k] = *d
+		d := *ring.at(i)
+		d.Addr = received(d.Addr)
+		if hands.move(d.Addr, filled, held) {
+			descs[k] = d
 			k++
 		}
 	}
@@ -160,9 +162,9 @@ func (s *Socket) Allocate(descs []Desc) int {
 func (s *Socket) Recycle() {
 	s.reclaim()
 	if n := s.fill.room(s.umem.count[free]); n != 0 {
-		ring, shift := s.fill.window(), s.umem.shift&63
+		ring, shift, spread := s.fill.window(), s.umem.shift&63, s.umem.spread
 		for i, frame := range s.umem.takeFree(n, filled) {
-			*ring.at(uint32(i)) = uint64(frame) << shift
+			*ring.at(uint32(i)) = fillAddress(frame, shift, spread)
 		}
 		s.fill.publish(n)
 	}

@@ -20,6 +20,7 @@ type Desc struct {
 type UMEM struct {
 	memory []byte // the frames
 	shift  uint   // log2 of the frame size
+	spread uint64 // of the packets in their frames: 0 or packetSpread
 	fd     int    // of the memfd with frames and ledger, for a successor; or -1
 	ledger
 }
@@ -67,10 +68,11 @@ func alignUp(n, to int) int { return (n + to - 1) &^ (to - 1) }
 
 // newUMEM puts all frames on the free list. Both memories belong to the caller, and
 // must outlive the UMEM.
-func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32) *UMEM {
+func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint64) *UMEM {
 	u := &UMEM{
 		memory: memory[:uint64(frames)*uint64(frameSize)],
 		fd:     -1,
+		spread: spread,
 		shift:  uint(bits.TrailingZeros32(frameSize)),
 		ledger: ledgerAt(ledgerMemory, frames),
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func testUMEM(frames, frameSize uint32) *UMEM {
-	return newUMEM(make([]byte, frames*frameSize), plainLedger(frames), frames, frameSize)
+	return newUMEM(make([]byte, frames*frameSize), plainLedger(frames), frames, frameSize, 0)
 }
 
 func TestFrame(t *testing.T) {
@@ -141,7 +141,7 @@ func TestSuccessor(t *testing.T) {
 		}
 		defer unix.Munmap(maps[i])
 	}
-	u := newUMEM(maps[0][:frames*size], maps[0][frames*size:], frames, size)
+	u := newUMEM(maps[0][:frames*size], maps[0][frames*size:], frames, size, 0)
 	take := func(to hand) uint64 { return uint64(u.takeFree(1, to)[0]) * size }
 	a, b, c := take(filled), take(held), take(held)
 	u.view().move(b, held, free)

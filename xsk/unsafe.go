@@ -98,13 +98,17 @@ func plainLedger(frames uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words))
 }
 
-// registerUMEM gives memory to the socket as frames. The kernel pins the pages there
-// and then.
-func registerUMEM(fd int, memory []byte, frameSize uint32) error {
+// registerUMEM gives memory to the socket as frames, with received packets so spread
+// over them. The kernel pins the pages there and then.
+func registerUMEM(fd int, memory []byte, frameSize uint32, spread uint64) error {
 	reg := unix.XDPUmemReg{
-		Addr: uint64(uintptr(unsafe.Pointer(&memory[0]))),
-		Len:  uint64(len(memory)),
-		Size: frameSize,
+		Addr:     uint64(uintptr(unsafe.Pointer(&memory[0]))),
+		Len:      uint64(len(memory)),
+		Size:     frameSize,
+		Headroom: uint32(spread),
+	}
+	if spread != 0 {
+		reg.Flags = unix.XDP_UMEM_UNALIGNED_CHUNK_FLAG
 	}
 	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_XDP, unix.XDP_UMEM_REG,
 		uintptr(unsafe.Pointer(&reg)), unsafe.Sizeof(reg), 0)

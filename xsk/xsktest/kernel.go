@@ -9,9 +9,6 @@ import (
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// headroom is XDP_PACKET_HEADROOM.
-const headroom = 256
-
 // Kernel is the other side of a socket's rings. The methods that deliver belong to one
 // goroutine at a time, as the kernel's receive path does; all others may be called
 // from any.
@@ -20,9 +17,13 @@ type Kernel struct {
 	rings  xsk.Rings
 	owners []owner // by frame; handed on with the frame, so no lock
 
+	// As in copy mode, chunks are unaligned, and a packet is this far into its chunk.
+	headroom  uint64
+	maxPacket uint32
+
 	// The delivering goroutine's.
 	fillCons, rxProd uint32
-	next             uint64 // address of the frame that Buffer returned
+	next             uint64 // address on the FILL ring of the frame that Buffer returned
 	haveNext         bool
 	arrived          chan struct{} // wakes Poll
 
@@ -75,6 +76,8 @@ func New(frames, frameSize, ringSize uint32) *Kernel {
 		panic("xsktest: " + err.Error())
 	}
 	k.socket = s
+	k.maxPacket = uint32(s.Info().MaxPacket)
+	k.headroom = uint64(frameSize - k.maxPacket)
 	return k
 }
 

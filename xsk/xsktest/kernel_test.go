@@ -34,6 +34,7 @@ func packets(n int) [][]byte {
 
 func TestDeliver(t *testing.T) {
 	k := New(16, 2048, 8)
+	longest := k.Socket().Info().MaxPacket
 	for _, test := range []struct {
 		name   string
 		before func()
@@ -41,8 +42,8 @@ func TestDeliver(t *testing.T) {
 		want   bool
 	}{
 		{"a byte", nil, []byte{1}, true},
-		{"the longest", nil, make([]byte, 2048-256), true},
-		{"too long", nil, make([]byte, 2048-255), false},
+		{"the longest", nil, make([]byte, longest), true},
+		{"too long", nil, make([]byte, longest+1), false},
 		{"link down", func() { k.SetDown(true) }, []byte{1}, false},
 		{"link up", func() { k.SetDown(false) }, []byte{1}, true},
 		{"removed", k.Remove, []byte{1}, false},
@@ -59,8 +60,8 @@ func TestDeliver(t *testing.T) {
 		t.Fatalf("received %d, want 3", n)
 	}
 	for _, d := range descs[:3] {
-		if d.Addr%2048 != 256 {
-			t.Errorf("packet at %#x, want 256 bytes into its frame", d.Addr)
+		if at := d.Addr % 2048; at < 256 || at+uint64(longest) > 2048 {
+			t.Errorf("packet at %#x, want 256 bytes in front of it, and room for %d", d.Addr, longest)
 		}
 	}
 }

@@ -54,8 +54,7 @@ func (k *Kernel) Buffer() []byte {
 		k.stats.rxDropped.Add(1)
 		return nil
 	}
-	u := k.socket.UMEM()
-	return u.Frame(xsk.Desc{Addr: k.next + headroom, Len: u.FrameSize() - headroom})
+	return k.socket.UMEM().Frame(xsk.Desc{Addr: k.next + k.headroom, Len: k.maxPacket})
 }
 
 // takeFrame takes a frame off the FILL ring.
@@ -68,13 +67,13 @@ func (k *Kernel) takeFrame() bool {
 	addr := ring.Entries[k.fillCons&uint32(len(ring.Entries)-1)]
 	k.fillCons++
 	size := uint64(k.socket.UMEM().FrameSize())
-	i := addr / size
+	i := (addr + k.headroom) / size
 	if i >= uint64(len(k.owners)) || k.owners[i] != theirs {
 		k.breach(fmt.Errorf("FILL ring: address %#x is no frame, or one that the kernel has", addr))
 		return false
 	}
 	k.owners[i] = receiving
-	k.next, k.haveNext = i*size, true
+	k.next, k.haveNext = addr, true
 	return true
 }
 
@@ -85,8 +84,8 @@ func (k *Kernel) Push(length int) {
 		panic("xsktest: Push without Buffer")
 	}
 	ring := k.rings.RX
-	k.owners[k.next/uint64(k.socket.UMEM().FrameSize())] = theirs
-	ring.Entries[k.rxProd&uint32(len(ring.Entries)-1)] = xsk.Desc{Addr: k.next + headroom, Len: uint32(length)}
+	k.owners[(k.next+k.headroom)/uint64(k.socket.UMEM().FrameSize())] = theirs
+	ring.Entries[k.rxProd&uint32(len(ring.Entries)-1)] = xsk.Desc{Addr: k.next | k.headroom<<48, Len: uint32(length)}
 	k.rxProd++
 	k.haveNext = false
 }

@@ -1,6 +1,9 @@
 package conntrack
 
-import "math/bits"
+import (
+	"math/bits"
+	"math/rand/v2"
+)
 
 // Cache is a worker's exact-match cache (the term of OVS-DPDK) in front of the
 // shards: sets of eight slots, a cache line each, found by the key's hash. A slot is
@@ -65,16 +68,19 @@ func lane(found uint64) int {
 }
 
 // Put remembers r for hash: in the slot with the same tag, else in a free one, else in
-// any, for which the hash is as good as a die.
+// any by chance. If it were the same one each time, two flows that keep coming would push
+// each other out for ever once a flood of flows that never come again has filled the set.
 func (c *Cache) Put(hash uint64, r Ref) {
 	s, t := c.set(hash), tag(hash)
 	found := zeros(s.tags[0]^t*lowest)>>8 | zeros(s.tags[1]^t*lowest)
 	if found == 0 {
 		found = zeros(s.tags[0])>>8 | zeros(s.tags[1])
 	}
-	way := int(hash>>48) & (ways - 1)
+	var way int
 	if found != 0 {
 		way = lane(found)
+	} else {
+		way = rand.IntN(ways)
 	}
 	word, shift := &s.tags[way/lanes], way%lanes*16
 	*word = *word&^(0xffff<<shift) | t<<shift

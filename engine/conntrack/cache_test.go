@@ -76,6 +76,34 @@ func TestCacheAgainstAMap(t *testing.T) {
 	}
 }
 
+// TestCacheAfterAFlood: flows that keep coming find places in a cache that is full of
+// others that do not, as if these had never been.
+func TestCacheAfterAFlood(t *testing.T) {
+	const flows = 10_000
+	rng := rand.New(rand.NewPCG(2, 2))
+	misses := func(c *Cache) (n int) {
+		known := rand.New(rand.NewPCG(3, 3))
+		for i := range flows {
+			if h := known.Uint64(); c.Get(h) != Ref(i) {
+				c.Put(h, Ref(i))
+				n++
+			}
+		}
+		return n
+	}
+	fresh, flooded := NewCache(flows), NewCache(flows)
+	for range 100 * flows {
+		flooded.Put(rng.Uint64(), flows)
+	}
+	for range 20 {
+		misses(fresh)
+		misses(flooded)
+	}
+	if got, want := misses(flooded), misses(fresh); got > want+flows/100 {
+		t.Errorf("%d of %d flows were not found, and %d without the flood", got, flows, want)
+	}
+}
+
 // Prefetch must not touch what is not there, whatever the hash: the last set and the last
 // record are at the end of their memory.
 func TestPrefetchStaysInside(t *testing.T) {

@@ -45,12 +45,12 @@ func (p Plan) Tasks() []Task {
 	return slices.Concat(p.known(s), p.mixed(s), p.parallel(s), p.fresh(s), p.pauses(s), p.memory(s))
 }
 
-// known takes the largest table for nat only, unless everything is to be done: to set it
-// up takes longest, and a dsr flow is but half of a nat flow.
+// known takes the largest table for one kind only, unless everything is to be done: to
+// set it up takes a minute.
 func (p Plan) known(s scale) (all []Task) {
 	each(func(mode string, f traffic.Family) {
 		for _, n := range s.flows {
-			if p.Full || p.Quick || mode == modes[0] || n < 10e6 {
+			if p.Full || p.Quick || first(mode, f) || n < 10e6 {
 				all = append(all, Task{Kind: Known, Config: Config{mode, f, n, 1, p.MaxFlows}, Sizes: sizes, New: []float64{0}, Packets: p.Packets, Rounds: p.Rounds})
 			}
 		}

@@ -162,6 +162,9 @@ func TestLive(t *testing.T) {
 
 // TestAll has the suites that need the daemon fail: what the others found is not lost.
 func TestAll(t *testing.T) {
+	if testutil.Race {
+		t.Skip("a minute and a half of what TestEngine does too")
+	}
 	dir := t.TempDir()
 	stdout, stderr, err := bench(t, "all", "-quick", "-rounds", "1", "-afxlb", "/nonexistent", "-o", dir)
 	if err == nil || strings.Count(stdout, "note: failed: ") != len(suites)-1 {

@@ -66,7 +66,7 @@ func runAll(ctx context.Context, fs *flag.FlagSet, args []string, stdout, stderr
 		case ctx.Err() != nil:
 			return err
 		case err != nil:
-			failed = append(failed, err)
+			failed = append(failed, fmt.Errorf("%s: %w", s.name, err))
 		case all == nil:
 			all = f
 		default:

@@ -1,8 +1,9 @@
 package neighbour
 
 import (
+	"errors"
 	"fmt"
-	"sync/atomic"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ var groups = []uint{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH,
 	unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 }
 
 // subscription says that something has changed, and never what: its reader looks
@@ -21,7 +23,7 @@ var groups = []uint{
 type subscription struct {
 	socket  *nl.NetlinkSocket
 	changed chan struct{} // holds a token when there is news
-	closing atomic.Bool
+	closing chan struct{}
 	ended   chan struct{}
 }
 
@@ -30,7 +32,7 @@ func subscribe() (*subscription, error) {
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to netlink: %w", err)
 	}
-	s := &subscription{socket: socket, changed: make(chan struct{}, 1), ended: make(chan struct{})}
+	s := &subscription{socket: socket, changed: make(chan struct{}, 1), closing: make(chan struct{}), ended: make(chan struct{})}
 	go s.read()
 	return s, nil
 }
@@ -39,18 +41,23 @@ func (s *subscription) read() {
 	defer close(s.ended)
 	for {
 		_, _, err := s.socket.Receive()
-		if err != nil && s.closing.Load() {
-			return
-		}
 		select {
 		case s.changed <- struct{}{}:
-		default:
+		default: // said already
+		}
+		if err == nil || errors.Is(err, unix.ENOBUFS) {
+			continue
+		}
+		select { // whatever is wrong, not as fast as possible
+		case <-s.closing:
+			return
+		case <-time.After(time.Second):
 		}
 	}
 }
 
 func (s *subscription) close() {
-	s.closing.Store(true)
+	close(s.closing)
 	s.socket.Close()
 	<-s.ended
 }

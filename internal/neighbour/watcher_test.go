@@ -195,6 +195,24 @@ func TestGateway(t *testing.T) {
 	if got, want := s.Hops[far], (Hop{Via: lab.BackendAddr(1), Known: true, MAC: mac(t, w.lab.Backends[1])}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+
+	other, rule := *route, netlink.NewRule()
+	other.Gw, other.Table = lab.BackendAddr(0).AsSlice(), 99
+	rule.Table, rule.Family, rule.Priority = other.Table, netlink.FAMILY_V4, 10
+	if err := w.lab.Balancer.Netlink().RouteAdd(&other); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 { // once both neighbours are known, only the rule's own events tell
+		if err := w.lab.Balancer.Netlink().RuleAdd(rule); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the way that a rule has chosen", func(s Snapshot) bool { return s.Hops[far].Via == lab.BackendAddr(0) && s.Hops[far].Known })
+		if err := w.lab.Balancer.Netlink().RuleDel(rule); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the way without the rule", func(s Snapshot) bool { return s.Hops[far].Via == lab.BackendAddr(1) })
+	}
+
 	if err := w.lab.Balancer.Netlink().RouteDel(route); err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,33 @@ func (w *worker) slow(i int) packet.Verdict {
 	if p.Echo {
 		return w.echo(i)
 	}
-	if r, ok := w.flows.Find(&p.Key, w.hashes[i]); ok {
+	s := w.table.Lookup(&p.Key)
+	if r, ok := w.known(p, s); ok {
 		w.cache.Put(w.hashes[i], r)
 		return w.forward(i, r, w.flows.Flow(r))
 	}
-	return w.assign(i)
+	return w.assign(i, s)
+}
+
+// known looks for the flow of p, which is for service s if there is one. It looks first
+// in the direction that this tells, and then in the other: the service of a flow may have
+// been removed, and a client may have the address and port of a service. Only a SYN to a
+// service is never a reply; in a flood of them each look is a wait for memory.
+func (w *worker) known(p *packet.Packet, s *balancer.Service) (conntrack.Ref, bool) {
+	d := conntrack.Request
+	if s == nil {
+		d = conntrack.Reply
+	}
+	r, ok := w.flows.Find(&p.Key, d)
+	if !ok && (s == nil || !syn(p)) {
+		r, ok = w.flows.Find(&p.Key, d^1)
+	}
+	return r, ok
+}
+
+// syn reports whether p asks for a new TCP connection.
+func syn(p *packet.Packet) bool {
+	return p.Key.Proto == packet.ProtoTCP && p.TCPFlags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
 }
 
 // unusable handles a request whose flow can't keep its backend: the backend is
@@ -44,20 +66,19 @@ func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer
 		}
 	}
 	w.flows.Remove(r)
-	return w.assign(i)
+	return w.assign(i, s)
 }
 
-// assign picks a backend for packet i and remembers the choice.
-func (w *worker) assign(i int) packet.Verdict {
+// assign picks a backend of s, if there is one, for packet i and remembers the choice.
+func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	p := &w.packets[i]
-	s := w.table.Lookup(&p.Key)
 	if s == nil {
 		if w.table.HasAddress(&p.Key.Dst) {
 			return packet.DropNoService
 		}
 		return packet.DropNoFlow
 	}
-	opens := p.Key.Proto != packet.ProtoTCP || p.TCPFlags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
+	opens := p.Key.Proto != packet.ProtoTCP || syn(p)
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {
 		return packet.DropNoFlow // a RST or SYN-ACK of nothing we know has no use for a backend
 	}
@@ -111,5 +132,5 @@ func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref,
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort
 	}
-	return w.flows.Insert(&n, w.hashes[i], w.now)
+	return w.flows.Insert(&n, w.now)
 }

@@ -22,7 +22,7 @@ func filled(b *testing.B, flows int) (*Table, []packet.Key) {
 	for n := range flows {
 		f := manyFlow(n)
 		keys[n] = f.Key
-		if _, out := tab.Insert(&f, tab.Hash(&f.Key), 0); out != Inserted {
+		if _, out := tab.Insert(&f, 0); out != Inserted {
 			b.Fatalf("insert %d: outcome %d", n, out)
 		}
 	}
@@ -37,7 +37,7 @@ func BenchmarkFind(b *testing.B) {
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				k := &keys[i%flows]
-				if _, ok := tab.Find(k, tab.Hash(k)); !ok {
+				if _, ok := tab.Find(k, Request); !ok {
 					b.Fatal("not found")
 				}
 			}
@@ -52,7 +52,7 @@ func BenchmarkCacheHit(b *testing.B) {
 			cache := NewCache(4 * flows)
 			for i := range keys {
 				h := tab.Hash(&keys[i])
-				r, _ := tab.Find(&keys[i], h)
+				r, _ := tab.Find(&keys[i], Request)
 				cache.Put(h, r)
 			}
 			b.ReportAllocs()
@@ -76,7 +76,7 @@ func BenchmarkInsertEvict(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		f := manyFlow(1<<20 + i&0xfffff)
-		tab.Insert(&f, tab.Hash(&f.Key), uint32(i))
+		tab.Insert(&f, uint32(i))
 		if i%64 == 0 {
 			tab.Grace.Quiescent(0)
 		}
@@ -89,9 +89,9 @@ func TestNoAllocations(t *testing.T) {
 	flow := newFlow(2, packet.ProtoTCP)
 	k, h := flow.Key, tab.Hash(&flow.Key)
 	cycle := func() {
-		r, _ := tab.Insert(flow, h, 0)
+		r, _ := tab.Insert(flow, 0)
 		cache.Put(h, r)
-		if _, ok := tab.Find(&k, h); !ok {
+		if _, ok := tab.Find(&k, Request); !ok {
 			t.Fatal("not found")
 		}
 		f := tab.Flow(r)

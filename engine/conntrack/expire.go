@@ -22,14 +22,13 @@ func (t *Table) Expire(now uint32, limit int) (removed int) {
 	return removed
 }
 
-// expireBatch bounds how long a shard's lock is held.
-const expireBatch = 64
+// expireBatch bounds how long a shard's lock is held: a removal waits for memory a few
+// times.
+const expireBatch = 16
 
 func (t *Table) expireClass(s *shard, c Class, now uint32, limit int) (inspected, removed int) {
 	timeout := t.timeouts[c]
-	var victims [expireBatch]uint32
-	for inspected < limit {
-		n, more := 0, false
+	for more := true; more && inspected < limit; {
 		s.mu.Lock()
 		for range min(expireBatch, limit-inspected) {
 			i := s.lists[c].head
@@ -38,21 +37,13 @@ func (t *Table) expireClass(s *shard, c Class, now uint32, limit int) (inspected
 			}
 			inspected++
 			if idle(now, t.flows[i].lastSeen()) > timeout {
-				s.claim(t, i)
-				victims[n] = i
-				n++
+				s.remove(t, i)
+				removed++
 				continue
 			}
 			s.lists[c].renew(t.details, i, now)
 		}
 		s.mu.Unlock()
-		for _, i := range victims[:n] {
-			t.bury(i)
-		}
-		removed += n
-		if !more {
-			break
-		}
 	}
 	t.stats.expired.Add(uint64(removed))
 	return inspected, removed
@@ -69,20 +60,13 @@ func idle(now, seen uint32) uint32 {
 
 // makeRoom evicts the least recently used flow of one class when a further record
 // of class would not fit into its budget.
-func (t *Table) makeRoom(s *shard, class Class, now uint32) {
+func (s *shard) makeRoom(t *Table, class Class, now uint32) {
 	b := budget(class)
-	s.mu.Lock()
 	if !s.full(b) {
-		s.mu.Unlock()
 		return
 	}
-	i := s.oldest(t, s.victim(class), now)
-	if i != none {
-		s.claim(t, i)
-	}
-	s.mu.Unlock()
-	if i != none {
-		t.bury(i)
+	if i := s.oldest(t, s.victim(class), now); i != none {
+		s.remove(t, i)
 		t.stats.evicted[b].Add(1)
 	}
 }

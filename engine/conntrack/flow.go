@@ -71,13 +71,14 @@ const numDirections = 2
 
 // Flags of a record.
 const (
-	paired = 1 << iota // has a reply key: replies pass through the balancer
-	ipv6
+	paired  = 1 << iota // replies pass through the balancer
+	ipv6                // the whole addresses are in Table.addresses
+	spilled             // is in index.spill
 )
 
 // addresses are the parties' whole addresses, part of the identity of a flow with
-// IPv6, and room for one more, which full NAT needs. They lie apart: in a table without
-// such flows they take no memory.
+// IPv6, and room for one more, which full NAT needs, of IPv4 too. They lie apart: in a
+// table without such flows they take no memory.
 type addresses [numRoles + 1]packet.Addr
 
 // detail is the part of a record that is not for every packet.
@@ -87,9 +88,10 @@ type detail struct {
 	prev, next uint32 // neighbours in the class list, or the next record in a free list
 	stamp      uint32 // coarse clock when the record took its place in the list
 	created    uint32 // coarse clock at the insert
+	link       uint32 // the next record in the index
 
 	carry [numDirections]atomic.Uint32 // high halves of Flow.packets
-	_     [2]uint32                    // room for what full NAT needs: an IPv4 address, and a port
+	_     uint32                       // room for what full NAT needs: a port
 }
 
 // Live reports whether the record stands for a flow right now. A worker must
@@ -134,6 +136,8 @@ func (t *Table) address(i uint32, party role) packet.Addr {
 	}
 	return t.addresses[i][party]
 }
+
+func is4(k *packet.Key) bool { return k.Src.Is4() && k.Dst.Is4() }
 
 // key returns the key that r stands for.
 func (t *Table) key(r Ref) packet.Key {

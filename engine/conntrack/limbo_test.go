@@ -57,7 +57,8 @@ func TestReclaimIsBounded(t *testing.T) {
 	}
 }
 
-// check holds that every record of every shard is in exactly one place.
+// check holds that every record of every shard is in exactly one place, and that the
+// index has those that are live and no others.
 func (t *Table) check(tt *testing.T) {
 	tt.Helper()
 	for n := range t.shards {
@@ -76,12 +77,14 @@ func (t *Table) check(tt *testing.T) {
 			}
 			seen[i] = place
 		}
+		all := 0
 		for c := range s.lists {
 			listed := 0
 			for i := s.lists[c].head; i != none; i = t.details[i].next {
 				file(i, "listed")
 				listed++
 			}
+			all += listed
 			if listed != s.lists[c].n {
 				tt.Errorf("shard %d: %d %v flows listed, %d counted", n, listed, Class(c), s.lists[c].n)
 			}
@@ -94,6 +97,32 @@ func (t *Table) check(tt *testing.T) {
 		}
 		for i := s.fresh; i < s.end; i++ {
 			file(i, "fresh")
+		}
+		filed := 0
+		for hash, head := range s.heads {
+			chain := 0
+			for i := head; i != none; i = t.details[i].link {
+				k := t.key(ref(i, Request))
+				if seen[i] != "listed" || t.flows[i].flags&spilled != 0 || uint32(t.hashClient(&k, Request)) != hash {
+					tt.Errorf("record %d is %s and in the index", i, seen[i])
+				}
+				chain++
+			}
+			if chain == 0 || chain > maxChain {
+				tt.Errorf("shard %d: a chain of %d", n, chain)
+			}
+			filed += chain
+		}
+		for k, r := range s.spill {
+			if seen[r.index()] != "listed" || t.key(r) != k {
+				tt.Errorf("record %d is %s and spilled", r.index(), seen[r.index()])
+			}
+			if r.Direction() == Request {
+				filed++
+			}
+		}
+		if filed != all {
+			tt.Errorf("shard %d: %d flows listed, %d in the index", n, all, filed)
 		}
 		if len(seen) != int(t.perShard) {
 			tt.Errorf("shard %d: %d records of %d are lost", n, int(t.perShard)-len(seen), t.perShard)

@@ -1,22 +1,6 @@
 package conntrack
 
-import (
-	"sync"
-
-	"github.com/afxlb/afxlb/internal/packet"
-)
-
-// key4 is a [packet.Key] of IPv4 addresses without the mapping prefix: less
-// than half the memory in the maps of a table that is mostly IPv4.
-type key4 struct {
-	src, dst         [4]byte
-	srcPort, dstPort uint16
-	proto            uint32
-}
-
-func newKey4(k *packet.Key) key4 {
-	return key4{[4]byte(k.Src[12:]), [4]byte(k.Dst[12:]), k.SrcPort, k.DstPort, k.Proto}
-}
+import "sync"
 
 const (
 	established = 0 // index of the budgets
@@ -41,15 +25,13 @@ func (s *shard) full(b int) bool {
 	return n >= s.budget[b]
 }
 
-// shard owns a range of the slab and a part of the key space. A flow's two keys
-// usually lie in two shards; the record belongs to its request key's.
+// shard owns a range of the slab, and the flows of a part of the clients.
 type shard struct {
 	mu sync.RWMutex
 
 	// Guarded by mu.
 
-	v4     map[key4]Ref
-	v6     map[packet.Key]Ref
+	index
 	lists  [numClasses]list
 	limbo  limbo
 	free   uint32 // head of a stack linked through Flow.next
@@ -61,41 +43,11 @@ type shard struct {
 }
 
 func (s *shard) init(first, n uint32, budgets [2]int) {
-	s.v4, s.v6 = make(map[key4]Ref), make(map[packet.Key]Ref)
+	s.index = newIndex()
 	s.fresh, s.end, s.free = first, first+n, none
 	s.budget = budgets
 	for i := range s.lists {
 		s.lists[i] = list{head: none, tail: none}
-	}
-}
-
-func is4(k *packet.Key) bool { return k.Src.Is4() && k.Dst.Is4() }
-
-func (s *shard) get(k *packet.Key) (r Ref, ok bool) {
-	if is4(k) {
-		r, ok = s.v4[newKey4(k)]
-	} else {
-		r, ok = s.v6[*k]
-	}
-	return r, ok
-}
-
-func (s *shard) put(k *packet.Key, r Ref) {
-	if is4(k) {
-		s.v4[newKey4(k)] = r
-	} else {
-		s.v6[*k] = r
-	}
-}
-
-// drop removes k if it still stands for r: it may have a new owner by now.
-func (s *shard) drop(k *packet.Key, r Ref) {
-	if is4(k) {
-		if k4 := newKey4(k); s.v4[k4] == r {
-			delete(s.v4, k4)
-		}
-	} else if s.v6[*k] == r {
-		delete(s.v6, *k)
 	}
 }
 
@@ -135,14 +87,18 @@ func (s *shard) reclaim(t *Table) {
 	}
 }
 
-// claim makes the caller the one that removes record i: it is dead from here
-// on, out of its list and budget, but its identity stands.
-func (s *shard) claim(t *Table, i uint32) bool {
+// remove takes the live record i out of everything. Its identity stands until nobody
+// can hold a reference any more.
+func (s *shard) remove(t *Table, i uint32) {
 	f := &t.flows[i]
-	if !f.Live() {
-		return false
-	}
+	class := f.Class()
 	f.state.And(^live)
-	s.lists[f.Class()].remove(t.details, i)
-	return true
+	s.lists[class].remove(t.details, i)
+	s.unfile(t, i)
+	s.limbo.push(dead{index: i, tag: t.Grace.tag()})
+	if class.live() {
+		t.loads.AddLive(f.BackendID, -1)
+	}
+	t.loads.AddFlows(f.BackendID, -1)
+	t.stats.removed.Add(1)
 }

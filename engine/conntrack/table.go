@@ -77,8 +77,18 @@ func New(c Config) *Table {
 	return t
 }
 
-// Hash returns the hash under which the table and its caches file k.
+// Hash returns the hash under which caches file k.
 func (t *Table) Hash(k *packet.Key) uint64 { return k.Hash(t.seed) }
+
+// hashClient returns the hash of the client's end of k, a key in direction d, under
+// which the shards file the flow.
+func (t *Table) hashClient(k *packet.Key, d Direction) uint64 {
+	end := packet.Key{Src: k.Src, SrcPort: k.SrcPort, Proto: k.Proto}
+	if d == Reply {
+		end.Src, end.SrcPort = k.Dst, k.DstPort
+	}
+	return end.Hash(t.seed)
+}
 
 func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shift] }
 
@@ -88,17 +98,15 @@ func (t *Table) home(index uint32) *shard { return &t.shards[index/t.perShard] }
 // calling worker is online and has seen [Flow.Live].
 func (t *Table) Flow(r Ref) *Flow { return &t.flows[r.index()] }
 
-// Find looks k up in the authority, under its shard's read lock: what a worker
-// does when its [Cache] does not know the flow.
-func (t *Table) Find(k *packet.Key, hash uint64) (Ref, bool) {
+// Find looks for the flow of which k is the key in direction d, under its shard's read
+// lock: what a worker does when its [Cache] does not know the flow.
+func (t *Table) Find(k *packet.Key, d Direction) (Ref, bool) {
+	hash := t.hashClient(k, d)
 	s := t.shard(hash)
 	s.mu.RLock()
-	r, ok := s.get(k)
+	r, ok := s.find(t, s.head(hash), k, d)
 	s.mu.RUnlock()
-	if !ok || !t.Flow(r).Live() || !t.Matches(r, t.Flow(r), k) {
-		return 0, false // the last two: on its way out, its keys go next
-	}
-	return r, true
+	return r, ok
 }
 
 // NewFlow describes a flow to be remembered.
@@ -123,50 +131,71 @@ const (
 
 // Insert remembers a flow and returns its request reference. When its budget is
 // used up a least recently used flow goes first.
-func (t *Table) Insert(n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
-	class := TCPSyn
-	switch n.Key.Proto {
-	case packet.ProtoUDP:
-		class = UDPNew
-	case packet.ProtoICMP, packet.ProtoICMPv6:
-		class = ICMP
-	}
+func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
+	hash := t.hashClient(&n.Key, Request)
 	s := t.shard(hash)
 	s.mu.Lock()
-	if s.full(budget(class)) {
-		s.mu.Unlock()
-		t.makeRoom(s, class, now)
-		s.mu.Lock()
+	r, out := s.insert(t, n, hash, now)
+	s.mu.Unlock()
+	switch out {
+	case Inserted:
+		t.loads.AddFlows(n.BackendID, 1)
+		t.loads.AddLive(n.BackendID, 1)
+		t.stats.inserted.Add(1)
+	case Clash:
+		t.stats.clashes.Add(1)
+	case Full:
+		t.stats.full.Add(1)
 	}
-	if r, ok := s.get(&n.Key); ok && t.Flow(r).Live() {
-		s.mu.Unlock()
+	return r, out
+}
+
+func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
+	head := s.head(hash)
+	if r, ok := s.find(t, head, &n.Key, Request); ok {
 		return r, Exists
 	}
-	i, ok := s.alloc(t)
-	if !ok {
-		s.mu.Unlock()
-		t.stats.full.Add(1)
-		return 0, Full
-	}
-	t.write(i, n, class, now)
-	s.put(&n.Key, ref(i, Request))
-	s.lists[class].push(t.details, i)
-	s.mu.Unlock()
-	t.loads.AddFlows(n.BackendID, 1)
-	t.loads.AddLive(n.BackendID, 1)
-	t.stats.inserted.Add(1)
-
 	if n.Paired {
-		if out := t.pair(i); out != Inserted {
-			t.Remove(ref(i, Request))
-			return 0, out
+		// Replies must not be taken for another flow's. One that is closing makes way.
+		k := n.replyKey()
+		if r, ok := s.find(t, head, &k, Reply); ok {
+			if t.Flow(r).Class() != TCPClosing {
+				return 0, Clash
+			}
+			s.remove(t, r.index())
 		}
 	}
+	class := n.class()
+	s.makeRoom(t, class, now)
+	i, ok := s.alloc(t)
+	if !ok {
+		return 0, Full
+	}
+	head = s.head(hash) // may have gone
+	t.write(i, n, class, now, s.crowded(t, head))
+	s.file(t, i, hash, head)
+	s.lists[class].push(t.details, i)
 	return ref(i, Request), Inserted
 }
 
+// class returns the class that a flow begins in.
+func (n *NewFlow) class() Class {
+	switch n.Key.Proto {
+	case packet.ProtoUDP:
+		return UDPNew
+	case packet.ProtoICMP, packet.ProtoICMPv6:
+		return ICMP
+	}
+	return TCPSyn
+}
+
+// replyKey returns the key of the replies.
+func (n *NewFlow) replyKey() packet.Key {
+	return packet.Key{Src: n.Backend, Dst: n.Key.Src, SrcPort: n.BackendPort, DstPort: n.Key.SrcPort, Proto: n.Key.Proto}
+}
+
 // write makes record i that of a new flow, and publishes it.
-func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
+func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool) {
 	f, d := &t.flows[i], &t.details[i]
 	ends := addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
 	for r := range f.low {
@@ -176,6 +205,9 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
 	f.proto, f.BackendID, f.flags = uint8(n.Key.Proto), n.BackendID, 0
 	if n.Paired {
 		f.flags |= paired
+	}
+	if spill {
+		f.flags |= spilled
 	}
 	if !is4(&n.Key) {
 		f.flags |= ipv6
@@ -191,69 +223,14 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32) {
 	f.state.Store(live | uint32(class)<<classShift)
 }
 
-// pair files the reply's key, unless it stands for another flow that is still
-// in use. One that is closing makes way.
-func (t *Table) pair(index uint32) Outcome {
-	f, k := &t.flows[index], t.key(ref(index, Reply))
-	s := t.shard(t.Hash(&k))
-	for range 2 {
-		s.mu.Lock()
-		old, taken := s.get(&k)
-		switch {
-		case !f.Live():
-			// Evicted since its request key was filed: whoever did that may have
-			// looked for this key already, so nobody would take it out again.
-			s.mu.Unlock()
-			t.stats.full.Add(1)
-			return Full
-		case !taken || !t.Flow(old).Live():
-			s.put(&k, ref(index, Reply))
-			s.mu.Unlock()
-			return Inserted
-		}
-		s.mu.Unlock()
-		if t.Flow(old).Class() != TCPClosing {
-			break
-		}
-		t.Remove(old)
-	}
-	t.stats.clashes.Add(1)
-	return Clash
-}
-
 // Remove forgets the flow behind r. Of several callers at once one does it.
 func (t *Table) Remove(r Ref) {
 	i := r.index()
 	s := t.home(i)
 	s.mu.Lock()
-	mine := s.claim(t, i)
-	s.mu.Unlock()
-	if mine {
-		t.bury(i)
+	if t.flows[i].Live() {
+		s.remove(t, i)
 	}
-}
-
-// bury takes a claimed record's keys out of the maps and puts it into limbo.
-// Its identity is still intact: nobody else may use the record before that.
-func (t *Table) bury(i uint32) {
-	f := &t.flows[i]
-	if f.Paired() {
-		k := t.key(ref(i, Reply))
-		s := t.shard(t.Hash(&k))
-		s.mu.Lock()
-		s.drop(&k, ref(i, Reply))
-		s.mu.Unlock()
-	}
-	if f.Class().live() {
-		t.loads.AddLive(f.BackendID, -1)
-	}
-	t.loads.AddFlows(f.BackendID, -1)
-	t.stats.removed.Add(1)
-	k := t.key(ref(i, Request))
-	s := t.home(i)
-	s.mu.Lock()
-	s.drop(&k, ref(i, Request))
-	s.limbo.push(dead{index: i, tag: t.Grace.tag()})
 	s.mu.Unlock()
 }
 
@@ -263,9 +240,6 @@ func (t *Table) bury(i uint32) {
 func (t *Table) Reclassify(r Ref, class Class, now uint32) {
 	i := r.index()
 	f, s := &t.flows[i], t.home(i)
-	if f.Class().embryonic() && !class.embryonic() {
-		t.makeRoom(s, class, now)
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock() // a change of class happens a few times in a flow's life
 	old := f.Class()
@@ -273,6 +247,9 @@ func (t *Table) Reclassify(r Ref, class Class, now uint32) {
 		return
 	}
 	s.lists[old].remove(t.details, i)
+	if old.embryonic() && !class.embryonic() {
+		s.makeRoom(t, class, now)
+	}
 	f.setClass(class)
 	t.details[i].stamp = now
 	s.lists[class].push(t.details, i)

@@ -30,19 +30,30 @@ func newFlow(n int, proto uint32) *NewFlow {
 	}
 }
 
+// sharing is like newFlow, but there are only so many clients' ends, each with flows to
+// several services.
+func sharing(n, clients int, proto uint32) *NewFlow {
+	f := newFlow(n%clients, proto)
+	f.Key.DstPort += uint16(n / clients)
+	f.BackendPort += uint16(n / clients)
+	return f
+}
+
 func mustInsert(t *testing.T, tab *Table, n *NewFlow, now uint32) Ref {
 	t.Helper()
-	r, out := tab.Insert(n, tab.Hash(&n.Key), now)
+	r, out := tab.Insert(n, now)
 	if out != Inserted {
 		t.Fatalf("insert: outcome %d", out)
 	}
 	return r
 }
 
-func find(tab *Table, k packet.Key) (Ref, bool) { return tab.Find(&k, tab.Hash(&k)) }
-
-func replyKey(n *NewFlow) packet.Key {
-	return packet.Key{Src: n.Backend, Dst: n.Key.Src, SrcPort: n.BackendPort, DstPort: n.Key.SrcPort, Proto: n.Key.Proto}
+func find(tab *Table, k packet.Key) (Ref, bool) {
+	r, ok := tab.Find(&k, Request)
+	if !ok {
+		r, ok = tab.Find(&k, Reply)
+	}
+	return r, ok
 }
 
 func TestBothKeysLeadToOneRecord(t *testing.T) {
@@ -54,18 +65,18 @@ func TestBothKeysLeadToOneRecord(t *testing.T) {
 		if !ok || req != r || req.Direction() != Request {
 			t.Fatalf("request key: %v, %v, want %v", req, ok, r)
 		}
-		rep, ok := find(tab, replyKey(flow))
+		rep, ok := find(tab, flow.replyKey())
 		if !ok || rep.index() != r.index() || rep.Direction() != Reply {
 			t.Fatalf("reply key: %v, %v", rep, ok)
 		}
-		if got := tab.key(ref(r.index(), Reply)); got != replyKey(flow) {
+		if got := tab.key(ref(r.index(), Reply)); got != flow.replyKey() {
 			t.Errorf("the reply's key is %+v", got)
 		}
 		tab.Remove(r)
 		if _, ok := find(tab, flow.Key); ok {
 			t.Error("request key is found after Remove")
 		}
-		if _, ok := find(tab, replyKey(flow)); ok {
+		if _, ok := find(tab, flow.replyKey()); ok {
 			t.Error("reply key is found after Remove")
 		}
 	}
@@ -76,7 +87,7 @@ func TestUnpairedFlowHasNoReplyKey(t *testing.T) {
 	flow := newFlow(1, packet.ProtoTCP)
 	flow.Paired = false
 	r := mustInsert(t, tab, flow, 0)
-	if _, ok := find(tab, replyKey(flow)); ok {
+	if _, ok := find(tab, flow.replyKey()); ok {
 		t.Error("a dsr flow answers to its reply key")
 	}
 	tab.Remove(r)
@@ -86,7 +97,7 @@ func TestInsertTwice(t *testing.T) {
 	tab := newTable(100, 1)
 	flow := newFlow(1, packet.ProtoTCP)
 	r := mustInsert(t, tab, flow, 0)
-	if again, out := tab.Insert(flow, tab.Hash(&flow.Key), 0); out != Exists || again != r {
+	if again, out := tab.Insert(flow, 0); out != Exists || again != r {
 		t.Errorf("second insert: %v %d, want the first's %v and Exists", again, out, r)
 	}
 }
@@ -99,18 +110,18 @@ func TestReplyClash(t *testing.T) {
 	b := newFlow(1, packet.ProtoTCP)
 	b.Key.DstPort = 81
 	ra := mustInsert(t, tab, a, 0)
-	if _, out := tab.Insert(b, tab.Hash(&b.Key), 0); out != Clash {
+	if _, out := tab.Insert(b, 0); out != Clash {
 		t.Fatalf("outcome %d, want Clash", out)
 	}
 	if _, ok := find(tab, b.Key); ok {
 		t.Error("the refused flow is half there")
 	}
-	if r, ok := find(tab, replyKey(a)); !ok || r.index() != ra.index() {
+	if r, ok := find(tab, a.replyKey()); !ok || r.index() != ra.index() {
 		t.Error("the first flow lost its reply key")
 	}
 	tab.Reclassify(ra, TCPClosing, 0)
 	rb := mustInsert(t, tab, b, 0)
-	if r, ok := find(tab, replyKey(b)); !ok || r.index() != rb.index() {
+	if r, ok := find(tab, b.replyKey()); !ok || r.index() != rb.index() {
 		t.Error("a closing flow did not make way")
 	}
 	if _, ok := find(tab, a.Key); ok {
@@ -143,7 +154,7 @@ func TestRecordIsNotReusedBeforeTheGracePeriod(t *testing.T) {
 	// Exhaust the fresh ones, so that only limbo is left.
 	for {
 		flow := newFlow(n+1, packet.ProtoTCP)
-		r, out := tab.Insert(flow, tab.Hash(&flow.Key), 0)
+		r, out := tab.Insert(flow, 0)
 		if out == Full {
 			break
 		}
@@ -152,7 +163,7 @@ func TestRecordIsNotReusedBeforeTheGracePeriod(t *testing.T) {
 	}
 	tab.Grace.Quiescent(0)
 	flow := newFlow(n+1, packet.ProtoTCP)
-	if _, out := tab.Insert(flow, tab.Hash(&flow.Key), 0); out != Full {
+	if _, out := tab.Insert(flow, 0); out != Full {
 		t.Fatalf("outcome %d while worker 1 is in its old batch, want Full", out)
 	}
 	tab.Grace.Offline(1)
@@ -228,21 +239,5 @@ func TestClosingFlowsGoBeforeEstablishedOnes(t *testing.T) {
 	}
 	if _, ok := find(tab, other.Key); !ok {
 		t.Error("the established flow went")
-	}
-}
-
-// Another worker evicts a flow between its request key and its reply key: nobody
-// would take the reply key out again.
-func TestReplyKeyOfAnEvictedFlowIsNotFiled(t *testing.T) {
-	tab := newTable(100, 2)
-	flow := newFlow(1, packet.ProtoTCP)
-	r := mustInsert(t, tab, flow, 0)
-	tab.Remove(r)
-	if out := tab.pair(r.index()); out == Inserted {
-		t.Error("the reply key was filed")
-	}
-	k := replyKey(flow)
-	if _, ok := tab.shard(tab.Hash(&k)).get(&k); ok {
-		t.Error("the reply key is left behind")
 	}
 }

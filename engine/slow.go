@@ -11,6 +11,28 @@ import (
 // The slow path: everything that happens once per flow, or to packets without
 // one. It may take a shard's lock; it still does not allocate or log.
 
+// warm prepares the slow path for those packets of a group that the cache does not know.
+// What they wait for is the index, which takes longer than all the rest: here the waits
+// overlap.
+func (w *worker) warm(from, to int) {
+	var clients [group]uint64
+	n := 0
+	for i := from; i < to; i++ {
+		p, r, d := &w.packets[i], w.refs[i], conntrack.Request
+		if f := w.flows.Flow(r); w.verdicts[i] != packet.Pending || f.Live() && w.flows.Matches(r, f, &p.Key) {
+			continue
+		}
+		if !syn(p) && w.table.Lookup(&p.Key) == nil {
+			d = conntrack.Reply
+		}
+		clients[n] = w.flows.HashClient(&p.Key, d)
+		n++
+	}
+	if n > 1 {
+		w.flows.Warm(clients[:n])
+	}
+}
+
 // slow handles packet i, whose flow the worker's cache does not know: another
 // worker may know it, or it is new.
 func (w *worker) slow(i int) packet.Verdict {
@@ -128,7 +150,7 @@ func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32,
 
 func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref, conntrack.Outcome) {
 	p, b := &w.packets[i], &w.table.Backends[id]
-	n := conntrack.NewFlow{Key: p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id, Paired: s.Mode == balancer.NAT}
+	n := conntrack.NewFlow{Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id, Paired: s.Mode == balancer.NAT}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort
 	}

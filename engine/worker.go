@@ -145,6 +145,7 @@ func (w *worker) find(from, to int) {
 
 // handle decides each packet's verdict, in order of arrival.
 func (w *worker) handle(from, to int) {
+	warm := from // the slow path is prepared for what is before this
 	for i := from; i < to; i++ {
 		if w.verdicts[i] != packet.Pending {
 			continue
@@ -153,6 +154,10 @@ func (w *worker) handle(from, to int) {
 		if f := w.flows.Flow(r); f.Live() && w.flows.Matches(r, f, &w.packets[i].Key) {
 			w.verdicts[i] = w.forward(i, r, f)
 			continue
+		}
+		if i >= warm {
+			warm = min(i+group, to)
+			w.warm(i, warm)
 		}
 		w.verdicts[i] = w.slow(i)
 	}

@@ -21,7 +21,7 @@ func filled(b *testing.B, flows int) (*Table, []packet.Key) {
 	keys := make([]packet.Key, flows)
 	for n := range flows {
 		f := manyFlow(n)
-		keys[n] = f.Key
+		keys[n] = *f.Key
 		if _, out := tab.Insert(&f, 0); out != Inserted {
 			b.Fatalf("insert %d: outcome %d", n, out)
 		}
@@ -87,11 +87,11 @@ func TestNoAllocations(t *testing.T) {
 	tab := newTable(100, 1)
 	cache := NewCache(100)
 	flow := newFlow(2, packet.ProtoTCP)
-	k, h := flow.Key, tab.Hash(&flow.Key)
+	k, h := flow.Key, tab.Hash(flow.Key)
 	cycle := func() {
 		r, _ := tab.Insert(flow, 0)
 		cache.Put(h, r)
-		if _, ok := tab.Find(&k, Request); !ok {
+		if _, ok := tab.Find(k, Request); !ok {
 			t.Fatal("not found")
 		}
 		f := tab.Flow(r)

@@ -1,18 +1,18 @@
 // Package conntrack remembers which backend a flow belongs to.
 //
-// A flow is one pointer-free [Flow] record in a preallocated slab, reached by
-// two keys: the request's (client → service) and, where replies come back
-// through the balancer, the reply's (backend → client). Because both keys lead
-// to one record, eviction can never split a pair. Three structures share the
-// work:
+// A flow is one pointer-free [Flow] record in a preallocated slab. It has two keys: the
+// request's (client → service) and, where replies come back through the balancer, the
+// reply's (backend → client). Both contain the client's end, its address and port, and
+// by this the flow is filed, once. So eviction can never split a pair, and an insert
+// waits for memory once. Three structures share the work:
 //
-//	slab    []Flow           the records: identity, state, counters
-//	shards  map[key]Ref      the authority: insert, remove, look up from any queue
-//	Cache   []slot           per worker, in front: a hit takes no lock
+//	slab    []Flow              the records: identity, state, counters
+//	shards  map[hash]record     the authority: insert, remove, look up from any queue
+//	Cache   []slot              per worker, in front, by whole keys: a hit takes no lock
 //
 // # Who may touch what
 //
-// A record belongs to its home shard, the shard of its request key. Its
+// A record belongs to its home shard, that of its client's end. Its
 // identity is written under the home shard's lock before the record is
 // published and stays unchanged until no worker can hold a reference any more:
 // a removed record waits in its shard's limbo until every worker has passed a
@@ -21,7 +21,7 @@
 // without a lock, until its next boundary. All that changes during a flow's
 // life is atomic; list links are guarded by the home shard's lock.
 //
-// No two shard locks are ever held at once.
+// Whoever holds a shard's lock takes no other one, but for [Table.Warm].
 //
 // # Life and death
 //

@@ -27,7 +27,7 @@ func TestAFloodOfOneKindLeavesRoomForTheOther(t *testing.T) {
 		flood(10)
 	}
 	for i, h := range handshakes {
-		if _, ok := find(tab, h.Key); !ok {
+		if _, ok := find(tab, *h.Key); !ok {
 			t.Errorf("handshake %d was pushed out by datagrams", i)
 		}
 	}
@@ -50,7 +50,7 @@ func TestConnectionsThatNeverWereSpareEstablishedFlows(t *testing.T) {
 		tab.Reclassify(r, tab.Flow(r).Advance(Request, rst), uint32(n))
 	}
 	for i, flow := range real {
-		if _, ok := find(tab, flow.Key); !ok {
+		if _, ok := find(tab, *flow.Key); !ok {
 			t.Errorf("established flow %d was pushed out", i)
 		}
 	}

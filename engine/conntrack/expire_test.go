@@ -26,14 +26,14 @@ func TestExpiryFollowsTheClass(t *testing.T) {
 		step := timeout / 16
 		for now := uint32(1000); now <= deadline; now += step {
 			tab.Expire(now, 1000)
-			if _, ok := find(tab, flow.Key); !ok {
+			if _, ok := find(tab, *flow.Key); !ok {
 				t.Fatalf("%v: gone at %d, deadline %d", class, now, deadline)
 			}
 		}
 		for now := deadline; now <= deadline+timeout/8+2*step; now += step {
 			tab.Expire(now, 1000)
 		}
-		if _, ok := find(tab, flow.Key); ok {
+		if _, ok := find(tab, *flow.Key); ok {
 			t.Errorf("%v: still there an eighth of its timeout after the deadline", class)
 		}
 		if s := tab.Stats(); s.Expired != 1 || s.Total() != 0 {
@@ -68,12 +68,12 @@ func TestExpiryAcrossTheClocksWrap(t *testing.T) {
 	mustInsert(t, tab, flow, start)
 	for passed := uint32(0); passed < 10_000; passed += 500 {
 		tab.Expire(start+passed, 100)
-		if _, ok := find(tab, flow.Key); !ok {
+		if _, ok := find(tab, *flow.Key); !ok {
 			t.Fatalf("gone after %d ms of 10 s", passed)
 		}
 	}
 	tab.Expire(start+12_000, 100)
-	if _, ok := find(tab, flow.Key); ok {
+	if _, ok := find(tab, *flow.Key); ok {
 		t.Error("still there after 12 s of 10")
 	}
 }
@@ -98,7 +98,7 @@ func TestExpireIsFair(t *testing.T) {
 	mustInsert(t, tab, idle, 0)
 	now := uint32(0)
 	for calls := 0; ; calls++ {
-		if _, ok := find(tab, idle.Key); !ok {
+		if _, ok := find(tab, *idle.Key); !ok {
 			break
 		}
 		if now > 2*uint32(DefaultTimeouts()[UDPNew].Milliseconds()) {
@@ -106,7 +106,7 @@ func TestExpireIsFair(t *testing.T) {
 		}
 		now += 2000 // all of tcp-syn is due for a look again
 		for n := range 200 {
-			if r, ok := find(tab, newFlow(n, packet.ProtoTCP).Key); ok {
+			if r, ok := find(tab, *newFlow(n, packet.ProtoTCP).Key); ok {
 				tab.Touch(r, tab.Flow(r), 60, now)
 			}
 		}

@@ -18,8 +18,8 @@ type index struct {
 
 const maxChain = 8
 
-func newIndex() index {
-	return index{heads: make(map[uint32]uint32), spill: make(map[packet.Key]Ref)}
+func newIndex(n int) index {
+	return index{heads: make(map[uint32]uint32, n), spill: make(map[packet.Key]Ref)}
 }
 
 // head returns the newest flow with a client's end of this hash, or none.
@@ -84,7 +84,7 @@ func (x *index) unfile(t *Table, i uint32) {
 		}
 		return
 	}
-	hash, link := t.hashClient(&k, Request), t.details[i].link
+	hash, link := t.HashClient(&k, Request), t.details[i].link
 	head := x.heads[uint32(hash)]
 	switch {
 	case head != i:

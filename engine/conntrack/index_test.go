@@ -1,6 +1,8 @@
 package conntrack
 
 import (
+	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/packet"
@@ -12,7 +14,7 @@ func twins(t *testing.T, tab *Table) [2]*NewFlow {
 	seen := map[uint32]int{}
 	for n := range 1 << 20 {
 		f := manyFlow(n)
-		hash := uint32(tab.hashClient(&f.Key, Request))
+		hash := uint32(tab.HashClient(f.Key, Request))
 		if other, twice := seen[hash]; twice {
 			g := manyFlow(other)
 			return [2]*NewFlow{&g, &f}
@@ -31,7 +33,7 @@ func TestClientsWithTheSameHash(t *testing.T) {
 		tab.check(t)
 		for i, f := range flows {
 			k := f.replyKey()
-			request, ok := tab.Find(&f.Key, Request)
+			request, ok := tab.Find(f.Key, Request)
 			reply, okReply := tab.Find(&k, Reply)
 			if !ok || request != refs[i] || !okReply || reply != refs[i]|Ref(Reply) {
 				t.Errorf("flow %d: found %v %v, want %v", i, request, reply, refs[i])
@@ -39,10 +41,10 @@ func TestClientsWithTheSameHash(t *testing.T) {
 		}
 		tab.Remove(refs[first])
 		tab.check(t)
-		if _, ok := tab.Find(&flows[first].Key, Request); ok {
+		if _, ok := tab.Find(flows[first].Key, Request); ok {
 			t.Errorf("flow %d is there after it was removed", first)
 		}
-		if r, ok := tab.Find(&flows[1-first].Key, Request); !ok || r != refs[1-first] {
+		if r, ok := tab.Find(flows[1-first].Key, Request); !ok || r != refs[1-first] {
 			t.Errorf("flow %d went with the other one", 1-first)
 		}
 		tab.Remove(refs[1-first])
@@ -82,7 +84,7 @@ func TestAClientWithManyFlows(t *testing.T) {
 			for i, want := range refs {
 				f := sharing(i, 1, packet.ProtoTCP)
 				k := f.replyKey()
-				request, ok := tab.Find(&f.Key, Request)
+				request, ok := tab.Find(f.Key, Request)
 				reply, okReply := tab.Find(&k, Reply)
 				if ok != left[i] || okReply != left[i] || ok && (request != want || reply != want|Ref(Reply)) {
 					t.Fatalf("flow %d: found %v %v, want %v (%v)", i, request, reply, want, left[i])
@@ -100,17 +102,47 @@ func TestAClientWithManyFlows(t *testing.T) {
 func TestDirectionsAreApart(t *testing.T) {
 	tab := newTable(100, 1)
 	a := newFlow(0, packet.ProtoUDP)
-	b := &NewFlow{Key: a.replyKey(), Backend: packet.Addr{15: 9}, BackendPort: 1, Paired: true}
+	k := a.replyKey()
+	b := &NewFlow{Key: &k, Backend: packet.Addr{15: 9}, BackendPort: 1, Paired: true}
 	ra := mustInsert(t, tab, a, 0)
-	if _, ok := tab.Find(&b.Key, Request); ok {
+	if _, ok := tab.Find(b.Key, Request); ok {
 		t.Error("a reply is taken for a request")
 	}
 	rb := mustInsert(t, tab, b, 0)
-	if r, ok := tab.Find(&b.Key, Request); !ok || r != rb {
+	if r, ok := tab.Find(b.Key, Request); !ok || r != rb {
 		t.Errorf("the request: %v, want %v", r, rb)
 	}
-	if r, ok := tab.Find(&b.Key, Reply); !ok || r != ra|Ref(Reply) {
+	if r, ok := tab.Find(b.Key, Reply); !ok || r != ra|Ref(Reply) {
 		t.Errorf("the reply: %v, want %v", r, ra|Ref(Reply))
 	}
+	tab.check(t)
+}
+
+// Warm holds several locks: it must not wait for itself or for its like.
+func TestWarmAmongWriters(t *testing.T) {
+	tab := newTable(8*minPerShard, 1)
+	if len(tab.shards) != 8 {
+		t.Fatalf("%d shards, want several", len(tab.shards))
+	}
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			for n := range 500 {
+				flow := newFlow(500*w+n, packet.ProtoUDP)
+				clients := []uint64{tab.HashClient(flow.Key, Request)}
+				for range 7 {
+					clients = append(clients, rand.Uint64())
+				}
+				tab.Warm(clients)
+				r, out := tab.Insert(flow, 0)
+				if out != Inserted {
+					t.Errorf("flow %d of %d: outcome %d", n, w, out)
+				}
+				tab.Warm(clients)
+				tab.Remove(r)
+			}
+		})
+	}
+	wg.Wait()
 	tab.check(t)
 }

@@ -103,7 +103,7 @@ func (t *Table) check(tt *testing.T) {
 			chain := 0
 			for i := head; i != none; i = t.details[i].link {
 				k := t.key(ref(i, Request))
-				if seen[i] != "listed" || t.flows[i].flags&spilled != 0 || uint32(t.hashClient(&k, Request)) != hash {
+				if seen[i] != "listed" || t.flows[i].flags&spilled != 0 || uint32(t.HashClient(&k, Request)) != hash {
 					tt.Errorf("record %d is %s and in the index", i, seen[i])
 				}
 				chain++

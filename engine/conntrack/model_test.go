@@ -67,7 +67,7 @@ func TestAgainstModel(t *testing.T) {
 				tab.Expire(now, 1000)
 				for n, e := range model {
 					timeout := tab.timeouts[e.class]
-					_, there := find(tab, flowOf(n).Key)
+					_, there := find(tab, *flowOf(n).Key)
 					if !there && now-e.seen <= timeout {
 						rt.Fatalf("flow %d went after %d of %d ms", n, now-e.seen, timeout)
 					}
@@ -83,7 +83,7 @@ func TestAgainstModel(t *testing.T) {
 				for n := range flows {
 					flow := flowOf(n)
 					e, known := model[n]
-					req, okReq := find(tab, flow.Key)
+					req, okReq := find(tab, *flow.Key)
 					rep, okRep := find(tab, flow.replyKey())
 					if okReq != known || okRep != (known && flow.Paired) {
 						rt.Fatalf("flow %d: known %v, request %v, reply %v", n, known, okReq, okRep)

@@ -12,15 +12,21 @@ func (c *Cache) Prefetch(hashes []uint64) {
 // Prefetch does for records what [Cache.Prefetch] does for sets.
 func (t *Table) Prefetch(refs []Ref) {
 	if len(refs) > 0 {
-		prefetchRecords(recordsOf(t.flows), &refs[0], len(refs))
+		prefetchRecords(lineOf(&t.flows[0]), &refs[0], len(refs))
 	}
 }
 
 // PrefetchAddresses is for the part of a record that only IPv6 packets need.
 func (t *Table) PrefetchAddresses(refs []Ref) {
 	if len(refs) > 0 {
-		prefetchRecords(recordsOf(t.addresses), &refs[0], len(refs))
+		prefetchRecords(lineOf(&t.addresses[0]), &refs[0], len(refs))
 	}
+}
+
+// prefetch is for all of one record.
+func (t *Table) prefetch(i uint32) {
+	prefetchLine(lineOf(&t.flows[i]))
+	prefetchLine(lineOf(&t.details[i]))
 }
 
 //go:noescape
@@ -30,3 +36,6 @@ func prefetchSets(sets *set8, n uint64, hashes *uint64, count int)
 //
 //go:noescape
 func prefetchRecords(slab *cacheLine, refs *Ref, count int)
+
+//go:noescape
+func prefetchLine(line *cacheLine)

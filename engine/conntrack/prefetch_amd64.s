@@ -37,3 +37,9 @@ next:
 	JNZ  next
 done:
 	RET
+
+// func prefetchLine(line *cacheLine)
+TEXT ·prefetchLine(SB), NOSPLIT, $0-8
+	MOVQ line+0(FP), DI
+	PREFETCHT0 (DI)
+	RET

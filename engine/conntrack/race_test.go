@@ -28,9 +28,10 @@ func TestWorkersShareATable(t *testing.T) {
 			rng, cache := rand.New(rand.NewPCG(1, uint64(w))), NewCache(1024)
 			for range batches {
 				tab.Grace.Quiescent(w)
+				tab.Warm([]uint64{rng.Uint64(), rng.Uint64(), rng.Uint64(), rng.Uint64()})
 				for range 64 {
 					flow := flows[rng.IntN(keys)]
-					k, d := flow.Key, Request
+					k, d := *flow.Key, Request
 					if rng.IntN(2) == 0 {
 						k, d = flow.replyKey(), Reply
 					}

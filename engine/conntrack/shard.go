@@ -43,7 +43,7 @@ type shard struct {
 }
 
 func (s *shard) init(first, n uint32, budgets [2]int) {
-	s.index = newIndex()
+	s.index = newIndex(budgets[established])
 	s.fresh, s.end, s.free = first, first+n, none
 	s.budget = budgets
 	for i := range s.lists {
@@ -57,18 +57,23 @@ func (s *shard) alloc(t *Table) (uint32, bool) {
 	if s.free == none && s.limbo.len() > 0 {
 		s.reclaim(t)
 	}
-	if i := s.free; i != none {
+	i := s.free
+	switch {
+	case i != none:
 		s.free = t.details[i].next
-		return i, true
-	}
-	if i := s.fresh; i < s.end {
+	case s.fresh < s.end:
+		i = s.fresh
 		s.fresh++
-		if s.fresh < s.end {
-			t.Prefetch([]Ref{ref(s.fresh, Request)}) // for the next one
-		}
-		return i, true
+	default:
+		return 0, false
 	}
-	return 0, false
+	switch { // the next one shall be at hand
+	case s.free != none:
+		t.prefetch(s.free)
+	case s.fresh < s.end:
+		t.prefetch(s.fresh)
+	}
+	return i, true
 }
 
 // reclaimBatch bounds how many records a worker takes back at once: each is a cache

@@ -20,7 +20,7 @@ func TestRange(t *testing.T) {
 		if n%3 == 0 {
 			tab.Remove(r)
 		} else {
-			want[flow.Key] = true
+			want[*flow.Key] = true
 		}
 	}
 	seen := 0

@@ -34,7 +34,7 @@ type Table struct {
 }
 
 const (
-	maxShards = 64
+	maxShards = 64 // as many as a word has bits; see Warm
 	// minPerShard keeps small tables in few shards, so that their limit is met
 	// as configured; a flow's shard is chosen by hash, never by how full it is.
 	minPerShard = 4096
@@ -80,14 +80,13 @@ func New(c Config) *Table {
 // Hash returns the hash under which caches file k.
 func (t *Table) Hash(k *packet.Key) uint64 { return k.Hash(t.seed) }
 
-// hashClient returns the hash of the client's end of k, a key in direction d, under
+// HashClient returns the hash of the client's end of k, a key in direction d, under
 // which the shards file the flow.
-func (t *Table) hashClient(k *packet.Key, d Direction) uint64 {
-	end := packet.Key{Src: k.Src, SrcPort: k.SrcPort, Proto: k.Proto}
+func (t *Table) HashClient(k *packet.Key, d Direction) uint64 {
 	if d == Reply {
-		end.Src, end.SrcPort = k.Dst, k.DstPort
+		return packet.HashEnd(&k.Dst, k.DstPort, k.Proto, t.seed)
 	}
-	return end.Hash(t.seed)
+	return packet.HashEnd(&k.Src, k.SrcPort, k.Proto, t.seed)
 }
 
 func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shift] }
@@ -101,7 +100,7 @@ func (t *Table) Flow(r Ref) *Flow { return &t.flows[r.index()] }
 // Find looks for the flow of which k is the key in direction d, under its shard's read
 // lock: what a worker does when its [Cache] does not know the flow.
 func (t *Table) Find(k *packet.Key, d Direction) (Ref, bool) {
-	hash := t.hashClient(k, d)
+	hash := t.HashClient(k, d)
 	s := t.shard(hash)
 	s.mu.RLock()
 	r, ok := s.find(t, s.head(hash), k, d)
@@ -109,9 +108,31 @@ func (t *Table) Find(k *packet.Key, d Direction) (Ref, bool) {
 	return r, ok
 }
 
+// Warm brings what Find and Insert will need into the processor's caches, for flows with
+// these hashes of their clients' ends: by lookups that do not wait for each other. A lock
+// between two of them would have the second wait for the first, so all shards concerned
+// are locked before, in ascending order.
+func (t *Table) Warm(clients []uint64) {
+	var shards uint64 // a bit each
+	for _, hash := range clients {
+		shards |= 1 << (hash >> t.shift)
+	}
+	for left := shards; left != 0; left &= left - 1 {
+		t.shards[bits.TrailingZeros64(left)].mu.RLock()
+	}
+	for _, hash := range clients {
+		if i := t.shard(hash).head(hash); i != none {
+			t.prefetch(i)
+		}
+	}
+	for left := shards; left != 0; left &= left - 1 {
+		t.shards[bits.TrailingZeros64(left)].mu.RUnlock()
+	}
+}
+
 // NewFlow describes a flow to be remembered.
 type NewFlow struct {
-	Key         packet.Key // the request's
+	Key         *packet.Key // the request's; only read, and not kept
 	Backend     packet.Addr
 	BackendPort uint16
 	BackendID   uint32
@@ -132,7 +153,7 @@ const (
 // Insert remembers a flow and returns its request reference. When its budget is
 // used up a least recently used flow goes first.
 func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
-	hash := t.hashClient(&n.Key, Request)
+	hash := t.HashClient(n.Key, Request)
 	s := t.shard(hash)
 	s.mu.Lock()
 	r, out := s.insert(t, n, hash, now)
@@ -152,7 +173,7 @@ func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
 
 func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 	head := s.head(hash)
-	if r, ok := s.find(t, head, &n.Key, Request); ok {
+	if r, ok := s.find(t, head, n.Key, Request); ok {
 		return r, Exists
 	}
 	if n.Paired {
@@ -197,10 +218,7 @@ func (n *NewFlow) replyKey() packet.Key {
 // write makes record i that of a new flow, and publishes it.
 func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool) {
 	f, d := &t.flows[i], &t.details[i]
-	ends := addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
-	for r := range f.low {
-		f.low[r] = ends[r].Low()
-	}
+	f.low = [numRoles]uint32{client: n.Key.Src.Low(), vip: n.Key.Dst.Low(), backend: n.Backend.Low()}
 	f.port = [numRoles]uint16{client: n.Key.SrcPort, vip: n.Key.DstPort, backend: n.BackendPort}
 	f.proto, f.BackendID, f.flags = uint8(n.Key.Proto), n.BackendID, 0
 	if n.Paired {
@@ -209,9 +227,9 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	if spill {
 		f.flags |= spilled
 	}
-	if !is4(&n.Key) {
+	if !is4(n.Key) {
 		f.flags |= ipv6
-		t.addresses[i] = ends
+		t.addresses[i] = addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
 	}
 	f.mac.Store(0)
 	set32(&f.seen, now)

@@ -22,7 +22,7 @@ func newFlow(n int, proto uint32) *NewFlow {
 	vip := netip.MustParseAddr("192.0.2.10")
 	backend := netip.AddrFrom4([4]byte{10, 0, 0, byte(n % 7)})
 	return &NewFlow{
-		Key:         packet.Key{Src: packet.AddrFrom(client), Dst: packet.AddrFrom(vip), SrcPort: uint16(n>>16) + 1000, DstPort: 80, Proto: proto},
+		Key:         &packet.Key{Src: packet.AddrFrom(client), Dst: packet.AddrFrom(vip), SrcPort: uint16(n>>16) + 1000, DstPort: 80, Proto: proto},
 		Backend:     packet.AddrFrom(backend),
 		BackendPort: 8080,
 		BackendID:   uint32(n % 7),
@@ -61,7 +61,7 @@ func TestBothKeysLeadToOneRecord(t *testing.T) {
 	for n := range 4 {
 		flow := newFlow(n, packet.ProtoTCP)
 		r := mustInsert(t, tab, flow, 5)
-		req, ok := find(tab, flow.Key)
+		req, ok := find(tab, *flow.Key)
 		if !ok || req != r || req.Direction() != Request {
 			t.Fatalf("request key: %v, %v, want %v", req, ok, r)
 		}
@@ -73,7 +73,7 @@ func TestBothKeysLeadToOneRecord(t *testing.T) {
 			t.Errorf("the reply's key is %+v", got)
 		}
 		tab.Remove(r)
-		if _, ok := find(tab, flow.Key); ok {
+		if _, ok := find(tab, *flow.Key); ok {
 			t.Error("request key is found after Remove")
 		}
 		if _, ok := find(tab, flow.replyKey()); ok {
@@ -113,7 +113,7 @@ func TestReplyClash(t *testing.T) {
 	if _, out := tab.Insert(b, 0); out != Clash {
 		t.Fatalf("outcome %d, want Clash", out)
 	}
-	if _, ok := find(tab, b.Key); ok {
+	if _, ok := find(tab, *b.Key); ok {
 		t.Error("the refused flow is half there")
 	}
 	if r, ok := find(tab, a.replyKey()); !ok || r.index() != ra.index() {
@@ -124,7 +124,7 @@ func TestReplyClash(t *testing.T) {
 	if r, ok := find(tab, b.replyKey()); !ok || r.index() != rb.index() {
 		t.Error("a closing flow did not make way")
 	}
-	if _, ok := find(tab, a.Key); ok {
+	if _, ok := find(tab, *a.Key); ok {
 		t.Error("the flow that made way is still there")
 	}
 	if got := tab.Stats(); got.Clashes != 1 || got.Total() != 1 {
@@ -187,7 +187,7 @@ func TestSynFloodSparesEstablishedFlows(t *testing.T) {
 		mustInsert(t, tab, newFlow(1000+n, packet.ProtoTCP), uint32(n))
 	}
 	for i, flow := range real {
-		if _, ok := find(tab, flow.Key); !ok {
+		if _, ok := find(tab, *flow.Key); !ok {
 			t.Errorf("established flow %d was evicted by the flood", i)
 		}
 	}
@@ -213,14 +213,14 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 		late := newFlow(10+i, packet.ProtoTCP)
 		r := mustInsert(t, tab, late, uint32(10_000+1000*i))
 		tab.Reclassify(r, TCPEstablished, uint32(10_000+1000*i))
-		if _, ok := find(tab, flows[gone].Key); ok {
+		if _, ok := find(tab, *flows[gone].Key); ok {
 			t.Errorf("eviction %d: flow %d is still there", i, gone)
 		}
 		if got := tab.Stats().Flows[TCPEstablished]; got != 4 {
 			t.Errorf("eviction %d: %d established flows, want 4", i, got)
 		}
 	}
-	if _, ok := find(tab, flows[3].Key); !ok {
+	if _, ok := find(tab, *flows[3].Key); !ok {
 		t.Error("the most recently used flow was evicted")
 	}
 }
@@ -234,10 +234,10 @@ func TestClosingFlowsGoBeforeEstablishedOnes(t *testing.T) {
 	tab.Touch(rc, tab.Flow(rc), 60, 500)
 	r := mustInsert(t, tab, newFlow(3, packet.ProtoTCP), 1000)
 	tab.Reclassify(r, TCPEstablished, 1000)
-	if _, ok := find(tab, closing.Key); ok {
+	if _, ok := find(tab, *closing.Key); ok {
 		t.Error("the closing flow stayed")
 	}
-	if _, ok := find(tab, other.Key); !ok {
+	if _, ok := find(tab, *other.Key); !ok {
 		t.Error("the established flow went")
 	}
 }

@@ -41,12 +41,12 @@ func pages[T any](s []T, size uintptr) []byte {
 
 type cacheLine [64]byte
 
-// recordsOf returns the start of a slab whose records are a cache line each.
-func recordsOf[T Flow | addresses](slab []T) *cacheLine {
-	return (*cacheLine)(unsafe.Pointer(&slab[0]))
+// lineOf returns the cache line, or the half of one, that a record is.
+func lineOf[T Flow | addresses | detail](record *T) *cacheLine {
+	return (*cacheLine)(unsafe.Pointer(record))
 }
 
-// The layouts that recordsOf and the assembly rely on.
+// The layouts that lineOf and the assembly rely on.
 var (
 	_ = [1]struct{}{}[unsafe.Sizeof(Flow{})-64]
 	_ = [1]struct{}{}[unsafe.Sizeof(addresses{})-64]

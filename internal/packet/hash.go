@@ -36,6 +36,16 @@ func (k *Key) Hash(seed uint64) uint64 {
 	return fold(addresses^secret1, fold(ports^secret3, seed)^secret2)
 }
 
+// HashEnd returns a 64-bit hash of one end of a flow, every bit of which is good to use.
+// The part of an address that an IPv6 host chooses for itself is folded with the seed
+// alone, so that nobody can cancel it who does not know it.
+func HashEnd(a *Addr, port uint16, proto uint32, seed uint64) uint64 {
+	seed ^= secret0
+	address := fold(word(a[8:])^seed, word(a[:8])^secret2)
+	end := uint64(port)<<32 | uint64(proto)
+	return fold(address^secret1, fold(end^secret3, seed)^secret2)
+}
+
 // word reads eight bytes in one fixed order, whatever the machine's own.
 func word(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 

@@ -73,6 +73,11 @@ func TestAClientWithManyFlows(t *testing.T) {
 		if len(s.heads) != 1 || len(s.spill) != 2*(flows-maxChain) {
 			t.Errorf("%d chains, %d keys besides", len(s.heads), len(s.spill))
 		}
+		clash := sharing(flows-1, 1, packet.ProtoTCP) // one more service with the same backend
+		clash.Key.DstPort = 9999
+		if _, out := tab.Insert(clash, 0); out != Clash {
+			t.Errorf("outcome %d, want Clash", out)
+		}
 		for n := range flows {
 			gone := remove(n)
 			tab.Remove(refs[gone])

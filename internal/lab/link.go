@@ -129,7 +129,8 @@ func (h *Host) awaitLocal(a netip.Addr) error {
 		return err
 	}
 	defer routes.Close()
-	if err := routes.SetReceiveTimeout(&unix.Timeval{Sec: 10}); err != nil {
+	const patience = 30 // s: the queue is one for all namespaces, and those that go use it too
+	if err := routes.SetReceiveTimeout(&unix.Timeval{Sec: patience}); err != nil {
 		return err
 	}
 	for {
@@ -137,7 +138,10 @@ func (h *Host) awaitLocal(a netip.Addr) error {
 		if err == nil && len(found) > 0 && found[0].Type == unix.RTN_LOCAL {
 			return nil
 		}
-		if _, _, err := routes.Receive(); err != nil {
+		switch _, _, err := routes.Receive(); {
+		case errors.Is(err, unix.EAGAIN):
+			return fmt.Errorf("it has no local route after %d s", patience)
+		case err != nil:
 			return err
 		}
 	}

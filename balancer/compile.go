@@ -72,6 +72,7 @@ func (c *Compiler) Compile(spec Spec, facts Facts) (*Table, error) {
 		exact:      map[place]uint32{},
 		wide:       map[place][]portSpan{},
 		addresses:  map[packet.Addr]struct{}{},
+		sources:    map[packet.Addr]struct{}{},
 	}
 	index := make(map[string]uint32, len(spec.Services))
 	selections := make(map[string]*selection, len(spec.Services))
@@ -88,6 +89,9 @@ func (c *Compiler) Compile(spec Spec, facts Facts) (*Table, error) {
 	}
 	c.selections = selections
 	c.remember(t, index, &facts)
+	for i := range t.Backends {
+		t.sources[t.Backends[i].Address] = struct{}{}
+	}
 	for _, spans := range t.wide {
 		slices.SortFunc(spans, func(a, b portSpan) int { return cmp.Compare(a.first, b.first) })
 	}

@@ -113,6 +113,9 @@ func TestCompileRemovedBackend(t *testing.T) {
 		if gone != want {
 			t.Errorf("the removed backend's record is %+v, want %+v", gone, want)
 		}
+		if stranger := packet.AddrFrom(netip.MustParseAddr("203.0.113.9")); !without.HasBackend(&gone.Address) || without.HasBackend(&stranger) {
+			t.Errorf("known as backends: the removed one %t, a stranger %t", without.HasBackend(&gone.Address), without.HasBackend(&stranger))
+		}
 	}
 	if got := mustCompile(t, c, other, Facts{}).Services[0].Backends[1]; got == id {
 		t.Error("a new backend got the ID of one that has a flow")

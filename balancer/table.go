@@ -22,9 +22,10 @@ type Table struct {
 	Backends []Backend
 	Refs     []BackendRef // the names, for people
 
-	exact     map[place]uint32     // services of a single port: index into Services
-	wide      map[place][]portSpan // the others, under port 0; sorted, so any comes first
-	addresses map[packet.Addr]struct{}
+	exact     map[place]uint32         // services of a single port: index into Services
+	wide      map[place][]portSpan     // the others, under port 0; sorted, so any comes first
+	addresses map[packet.Addr]struct{} // of services
+	sources   map[packet.Addr]struct{} // of backends
 }
 
 // place is where a packet is sent to. It has no pointer, no padding, and compares
@@ -67,6 +68,13 @@ func (t *Table) Lookup(k *packet.Key) *Service {
 // HasAddress reports whether some service has the address.
 func (t *Table) HasAddress(a *packet.Addr) bool {
 	_, ok := t.addresses[*a]
+	return ok
+}
+
+// HasBackend reports whether some backend has the address, one that is gone but still
+// named by a flow included: only from such a one comes a reply.
+func (t *Table) HasBackend(a *packet.Addr) bool {
+	_, ok := t.sources[*a]
 	return ok
 }
 

@@ -9,7 +9,8 @@ import (
 )
 
 // The slow path: everything that happens once per flow, or to packets without
-// one. It may take a shard's lock; it still does not allocate or log.
+// one. It may take shards' locks, and make the maps of a client with very many flows
+// larger; it still does not log.
 
 // warm prepares the slow path for those packets of a group that the cache does not know.
 // What they wait for is the index, which takes longer than all the rest: here the waits
@@ -19,7 +20,7 @@ func (w *worker) warm(from, to int) {
 	n := 0
 	for i := from; i < to; i++ {
 		p, r, d := &w.packets[i], w.refs[i], conntrack.Request
-		if f := w.flows.Flow(r); w.verdicts[i] != packet.Pending || f.Live() && w.flows.Matches(r, f, &p.Key) {
+		if f := w.flows.Flow(r); w.verdicts[i] != packet.Pending || p.Echo || f.Live() && w.flows.Matches(r, f, &p.Key) {
 			continue
 		}
 		if !syn(p) && w.table.Lookup(&p.Key) == nil {
@@ -51,15 +52,16 @@ func (w *worker) slow(i int) packet.Verdict {
 
 // known looks for the flow of p, which is for service s if there is one. It looks first
 // in the direction that this tells, and then in the other: the service of a flow may have
-// been removed, and a client may have the address and port of a service. Only a SYN to a
-// service is never a reply; in a flood of them each look is a wait for memory.
+// been removed, and a client may have the address and port of a service. It does not look
+// for replies from others than backends: in a flood, each look costs a wait for memory, or
+// all workers the same lock.
 func (w *worker) known(p *packet.Packet, s *balancer.Service) (conntrack.Ref, bool) {
 	d := conntrack.Request
 	if s == nil {
 		d = conntrack.Reply
 	}
 	r, ok := w.flows.Find(&p.Key, d)
-	if !ok && (s == nil || !syn(p)) {
+	if !ok && (s == nil || w.table.HasBackend(&p.Key.Src)) {
 		r, ok = w.flows.Find(&p.Key, d^1)
 	}
 	return r, ok
@@ -153,6 +155,14 @@ func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref,
 	n := conntrack.NewFlow{Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id, Paired: s.Mode == balancer.NAT}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort
+	}
+	if n.Paired && w.table.HasAddress(&p.Key.Src) {
+		// The client has a service's address: for another flow, the replies might be
+		// requests to that service.
+		k := n.ReplyKey()
+		if _, ok := w.flows.Find(&k, conntrack.Request); ok {
+			return 0, conntrack.Clash
+		}
 	}
 	return w.flows.Insert(&n, w.now)
 }

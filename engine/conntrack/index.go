@@ -11,15 +11,20 @@ type index struct {
 	// others follow through detail.link: flows of this client's end to further services,
 	// and those of another one, some hundred among ten million, with the same hash.
 	heads map[uint32]uint32
-	// spill has both keys of the flows that would make a chain longer than maxChain:
-	// with hundreds of services a client could make one that all its packets walk along.
-	spill map[packet.Key]Ref
+	// spill has the flows that would make a chain longer than maxChain, by their keys in
+	// each direction: with hundreds of services a client could make one that all its
+	// packets walk along.
+	spill [numDirections]map[packet.Key]uint32
 }
 
 const maxChain = 8
 
 func newIndex(n int) index {
-	return index{heads: make(map[uint32]uint32, n), spill: make(map[packet.Key]Ref)}
+	x := index{heads: make(map[uint32]uint32, n)}
+	for d := range x.spill {
+		x.spill[d] = make(map[packet.Key]uint32)
+	}
+	return x
 }
 
 // head returns the newest flow with a client's end of this hash, or none.
@@ -38,11 +43,11 @@ func (x *index) find(t *Table, head uint32, k *packet.Key, d Direction) (Ref, bo
 			return ref(i, d), true
 		}
 	}
-	if len(x.spill) == 0 {
+	if len(x.spill[d]) == 0 { // nearly always, and it saves the hashing
 		return 0, false
 	}
-	r, ok := x.spill[*k]
-	return r, ok && r.Direction() == d && t.stands(r, k)
+	i, ok := x.spill[d][*k]
+	return ref(i, d), ok
 }
 
 // stands reports whether k is the key of what r stands for.
@@ -68,9 +73,9 @@ func (x *index) file(t *Table, i uint32, hash uint64, head uint32) {
 		x.heads[uint32(hash)] = i
 		return
 	}
-	x.spill[t.key(ref(i, Request))] = ref(i, Request)
+	x.spill[Request][t.key(ref(i, Request))] = i
 	if f.Paired() {
-		x.spill[t.key(ref(i, Reply))] = ref(i, Reply)
+		x.spill[Reply][t.key(ref(i, Reply))] = i
 	}
 }
 
@@ -78,9 +83,9 @@ func (x *index) file(t *Table, i uint32, hash uint64, head uint32) {
 func (x *index) unfile(t *Table, i uint32) {
 	f, k := &t.flows[i], t.key(ref(i, Request))
 	if f.flags&spilled != 0 {
-		delete(x.spill, k)
+		delete(x.spill[Request], k)
 		if f.Paired() {
-			delete(x.spill, t.key(ref(i, Reply)))
+			delete(x.spill[Reply], t.key(ref(i, Reply)))
 		}
 		return
 	}

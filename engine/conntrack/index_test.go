@@ -1,8 +1,8 @@
 package conntrack
 
 import (
-	"math/rand/v2"
-	"sync"
+	"net/netip"
+	"runtime"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/packet"
@@ -32,7 +32,7 @@ func TestClientsWithTheSameHash(t *testing.T) {
 		refs := [2]Ref{mustInsert(t, tab, flows[0], 0), mustInsert(t, tab, flows[1], 0)}
 		tab.check(t)
 		for i, f := range flows {
-			k := f.replyKey()
+			k := f.ReplyKey()
 			request, ok := tab.Find(f.Key, Request)
 			reply, okReply := tab.Find(&k, Reply)
 			if !ok || request != refs[i] || !okReply || reply != refs[i]|Ref(Reply) {
@@ -70,8 +70,8 @@ func TestAClientWithManyFlows(t *testing.T) {
 		}
 		tab.check(t)
 		s := &tab.shards[0]
-		if len(s.heads) != 1 || len(s.spill) != 2*(flows-maxChain) {
-			t.Errorf("%d chains, %d keys besides", len(s.heads), len(s.spill))
+		if len(s.heads) != 1 || len(s.spill[Request]) != flows-maxChain || len(s.spill[Reply]) != flows-maxChain {
+			t.Errorf("%d chains, %d and %d keys besides", len(s.heads), len(s.spill[Request]), len(s.spill[Reply]))
 		}
 		clash := sharing(flows-1, 1, packet.ProtoTCP) // one more service with the same backend
 		clash.Key.DstPort = 9999
@@ -88,7 +88,7 @@ func TestAClientWithManyFlows(t *testing.T) {
 			tab.check(t)
 			for i, want := range refs {
 				f := sharing(i, 1, packet.ProtoTCP)
-				k := f.replyKey()
+				k := f.ReplyKey()
 				request, ok := tab.Find(f.Key, Request)
 				reply, okReply := tab.Find(&k, Reply)
 				if ok != left[i] || okReply != left[i] || ok && (request != want || reply != want|Ref(Reply)) {
@@ -96,58 +96,89 @@ func TestAClientWithManyFlows(t *testing.T) {
 				}
 			}
 		}
-		if len(s.heads)+len(s.spill) != 0 {
+		if len(s.heads)+len(s.spill[Request])+len(s.spill[Reply]) != 0 {
 			t.Errorf("left are %v and %v", s.heads, s.spill)
 		}
 	}
 }
 
 // The reply's key of one flow may be another's request key: a client that has the address
-// and the port of a service.
+// and the port of a service. With or without others of the same clients before them.
 func TestDirectionsAreApart(t *testing.T) {
-	tab := newTable(100, 1)
-	a := newFlow(0, packet.ProtoUDP)
-	k := a.replyKey()
-	b := &NewFlow{Key: &k, Backend: packet.Addr{15: 9}, BackendPort: 1, Paired: true}
-	ra := mustInsert(t, tab, a, 0)
-	if _, ok := tab.Find(b.Key, Request); ok {
-		t.Error("a reply is taken for a request")
+	for _, crowd := range []int{0, maxChain} {
+		tab := newTable(100, 1)
+		a := newFlow(0, packet.ProtoUDP)
+		k := a.ReplyKey()
+		b := &NewFlow{Key: &k, Backend: packet.AddrFrom(netip.MustParseAddr("10.0.0.99")), BackendPort: 1, Paired: true}
+		for n := range crowd {
+			for _, f := range []NewFlow{*a, *b} {
+				key := *f.Key
+				key.DstPort += uint16(1 + n)
+				f.Key, f.BackendPort = &key, f.BackendPort+uint16(1+n)
+				mustInsert(t, tab, &f, 0)
+			}
+		}
+		ra := mustInsert(t, tab, a, 0)
+		if _, ok := tab.Find(b.Key, Request); ok {
+			t.Error("a reply is taken for a request")
+		}
+		rb := mustInsert(t, tab, b, 0)
+		if n := len(tab.shards[0].spill[Request]); n != min(crowd, 2) {
+			t.Fatalf("%d flows are spilled", n)
+		}
+		if r, ok := tab.Find(b.Key, Request); !ok || r != rb {
+			t.Errorf("the request: %v, want %v", r, rb)
+		}
+		if r, ok := tab.Find(b.Key, Reply); !ok || r != ra|Ref(Reply) {
+			t.Errorf("the reply: %v, want %v", r, ra|Ref(Reply))
+		}
+		tab.check(t)
+		tab.Remove(rb)
+		if r, ok := tab.Find(b.Key, Reply); !ok || r != ra|Ref(Reply) {
+			t.Errorf("the reply when the request is gone: %v, want %v", r, ra|Ref(Reply))
+		}
+		tab.check(t)
 	}
-	rb := mustInsert(t, tab, b, 0)
-	if r, ok := tab.Find(b.Key, Request); !ok || r != rb {
-		t.Errorf("the request: %v, want %v", r, rb)
-	}
-	if r, ok := tab.Find(b.Key, Reply); !ok || r != ra|Ref(Reply) {
-		t.Errorf("the reply: %v, want %v", r, ra|Ref(Reply))
-	}
-	tab.check(t)
 }
 
-// Warm holds several locks: it must not wait for itself or for its like.
-func TestWarmAmongWriters(t *testing.T) {
+// Warm holds several locks: it takes them in ascending order, each once, and gives them
+// all back.
+func TestWarmTakesLocksInOrder(t *testing.T) {
 	tab := newTable(8*minPerShard, 1)
 	if len(tab.shards) != 8 {
 		t.Fatalf("%d shards, want several", len(tab.shards))
 	}
-	var wg sync.WaitGroup
-	for w := range 4 {
-		wg.Go(func() {
-			for n := range 500 {
-				flow := newFlow(500*w+n, packet.ProtoUDP)
-				clients := []uint64{tab.HashClient(flow.Key, Request)}
-				for range 7 {
-					clients = append(clients, rand.Uint64())
-				}
-				tab.Warm(clients)
-				r, out := tab.Insert(flow, 0)
-				if out != Inserted {
-					t.Errorf("flow %d of %d: outcome %d", n, w, out)
-				}
-				tab.Warm(clients)
-				tab.Remove(r)
-			}
-		})
+	locked := func(i int) bool {
+		free := tab.shards[i].mu.TryLock()
+		if free {
+			tab.shards[i].mu.Unlock()
+		}
+		return !free
 	}
-	wg.Wait()
-	tab.check(t)
+	var clients []uint64
+	for _, shard := range []uint64{3, 7, 0, 4, 3, 1, 6, 5, 2, 0} {
+		clients = append(clients, shard<<tab.shift)
+	}
+	const held = 4
+	tab.shards[held].mu.Lock()
+	done := make(chan struct{})
+	go func() {
+		tab.Warm(clients)
+		close(done)
+	}()
+	for !locked(held - 1) {
+		runtime.Gosched()
+	}
+	for i := range tab.shards {
+		if want := i <= held; locked(i) != want {
+			t.Errorf("while shard %d is held, shard %d is locked: %v", held, i, !want)
+		}
+	}
+	tab.shards[held].mu.Unlock()
+	<-done
+	for i := range tab.shards {
+		if locked(i) {
+			t.Errorf("shard %d stays locked", i)
+		}
+	}
 }

@@ -113,14 +113,14 @@ func (t *Table) check(tt *testing.T) {
 			}
 			filed += chain
 		}
-		for k, r := range s.spill {
-			if seen[r.index()] != "listed" || t.key(r) != k {
-				tt.Errorf("record %d is %s and spilled", r.index(), seen[r.index()])
-			}
-			if r.Direction() == Request {
-				filed++
+		for d := range s.spill {
+			for k, i := range s.spill[d] {
+				if seen[i] != "listed" || t.key(ref(i, Direction(d))) != k {
+					tt.Errorf("record %d is %s and spilled", i, seen[i])
+				}
 			}
 		}
+		filed += len(s.spill[Request])
 		if filed != all {
 			tt.Errorf("shard %d: %d flows listed, %d in the index", n, all, filed)
 		}

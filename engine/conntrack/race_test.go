@@ -33,7 +33,7 @@ func TestWorkersShareATable(t *testing.T) {
 					flow := flows[rng.IntN(keys)]
 					k, d := *flow.Key, Request
 					if rng.IntN(2) == 0 {
-						k, d = flow.replyKey(), Reply
+						k, d = flow.ReplyKey(), Reply
 					}
 					h := tab.Hash(&k)
 					r, ok := cache.Get(h), false
@@ -47,8 +47,8 @@ func TestWorkersShareATable(t *testing.T) {
 						continue
 					}
 					f := tab.Flow(r)
-					if f.Live() && tab.Matches(r, f, &k) && tab.address(r.index(), backend) != flow.Backend {
-						t.Errorf("flow of %v has another backend than %v", k.Src.Netip(), flow.Backend.Netip())
+					if f.Live() && tab.Matches(r, f, &k) && (tab.address(r.index(), backend) != flow.Backend || f.port[backend] != flow.BackendPort) {
+						t.Errorf("flow of %v has another backend than %v port %d", k.Src.Netip(), flow.Backend.Netip(), flow.BackendPort)
 					}
 					tab.Touch(r, f, 60, now.Load())
 					flags := []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]

@@ -34,7 +34,7 @@ type shard struct {
 	index
 	lists  [numClasses]list
 	limbo  limbo
-	free   uint32 // head of a stack linked through Flow.next
+	free   uint32 // head of a stack linked through detail.next
 	fresh  uint32 // records from here to end were never used
 	end    uint32
 	budget [2]int // established, embryonic

@@ -43,9 +43,9 @@ const (
 	slack = 256
 )
 
-// New returns an empty table. The records of MaxFlows take their memory at once; those for
-// half-open flows that come on top, the maps, and the addresses of IPv6 flows take it when
-// they are first used.
+// New returns an empty table. The records of MaxFlows and the maps take their memory at
+// once; the records for half-open flows that come on top, and the addresses of IPv6 flows,
+// take it when they are first used.
 func New(c Config) *Table {
 	shards := 1
 	for shards < maxShards && c.MaxFlows/(shards*2) >= minPerShard {
@@ -178,7 +178,7 @@ func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outc
 	}
 	if n.Paired {
 		// Replies must not be taken for another flow's. One that is closing makes way.
-		k := n.replyKey()
+		k := n.ReplyKey()
 		if r, ok := s.find(t, head, &k, Reply); ok {
 			if t.Flow(r).Class() != TCPClosing {
 				return 0, Clash
@@ -210,8 +210,8 @@ func (n *NewFlow) class() Class {
 	return TCPSyn
 }
 
-// replyKey returns the key of the replies.
-func (n *NewFlow) replyKey() packet.Key {
+// ReplyKey returns the key of the replies, if they come back through the balancer.
+func (n *NewFlow) ReplyKey() packet.Key {
 	return packet.Key{Src: n.Backend, Dst: n.Key.Src, SrcPort: n.BackendPort, DstPort: n.Key.SrcPort, Proto: n.Key.Proto}
 }
 

@@ -37,11 +37,10 @@ func (k *Key) Hash(seed uint64) uint64 {
 }
 
 // HashEnd returns a 64-bit hash of one end of a flow, every bit of which is good to use.
-// The part of an address that an IPv6 host chooses for itself is folded with the seed
-// alone, so that nobody can cancel it who does not know it.
+// Nobody can cancel a half of the address who does not know the seed.
 func HashEnd(a *Addr, port uint16, proto uint32, seed uint64) uint64 {
 	seed ^= secret0
-	address := fold(word(a[8:])^seed, word(a[:8])^secret2)
+	address := fold(word(a[8:])^seed, word(a[:8])^secret2^bits.RotateLeft64(seed, 32))
 	end := uint64(port)<<32 | uint64(proto)
 	return fold(address^secret1, fold(end^secret3, seed)^secret2)
 }

@@ -199,6 +199,25 @@ func TestHashHasNoCollisionsAmongSequentialClients(t *testing.T) {
 	}
 }
 
+// Whoever may choose the source address of a packet must not be able to give all his
+// packets the same hash, by what stands in the source.
+func TestHashEndCannotBeCancelled(t *testing.T) {
+	for _, secret := range []uint64{secret0, secret1, secret2, secret3} {
+		for half := range 2 {
+			seen := map[uint64]bool{}
+			for n := range uint64(100) {
+				var a Addr
+				binary.LittleEndian.PutUint64(a[8*half:], secret)
+				binary.LittleEndian.PutUint64(a[8-8*half:], n)
+				seen[HashEnd(&a, 53, ProtoUDP, 7)] = true
+			}
+			if len(seen) != 100 {
+				t.Errorf("%#x in half %d: %d hashes of 100 addresses", secret, half, len(seen))
+			}
+		}
+	}
+}
+
 func BenchmarkHash(b *testing.B) {
 	k := clientKey(3)
 	var sum uint64

@@ -57,6 +57,13 @@ func TestRepliesAreNobodysRequests(t *testing.T) {
 		in := packettest.TCP(inside4, vip4, packet.TCPSyn)
 		if backends == 1 {
 			h.dropped(0, in, packet.DropTupleClash)
+			if n := h.engine.flows.Stats().Clashes; n != 1 {
+				t.Errorf("%d clashes are counted", n)
+			}
+			h.one(0, packettest.TCP("10.0.0.11:8080", inside4, packet.TCPRst)) // closing ones make way
+			if out := h.one(0, in); out.Dst.String() != "10.0.0.11:8080" {
+				t.Errorf("went to %v", out.Dst)
+			}
 			continue
 		}
 		if out := h.one(0, in); out.Dst.String() != "10.0.0.12:8080" {

@@ -152,17 +152,12 @@ func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32,
 
 func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref, conntrack.Outcome) {
 	p, b := &w.packets[i], &w.table.Backends[id]
-	n := conntrack.NewFlow{Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id, Paired: s.Mode == balancer.NAT}
+	n := conntrack.NewFlow{
+		Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id,
+		Paired: s.Mode == balancer.NAT, FromService: w.table.HasAddress(&p.Key.Src),
+	}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort
-	}
-	if n.Paired && w.table.HasAddress(&p.Key.Src) {
-		// The client has a service's address: for another flow, the replies might be
-		// requests to that service.
-		k := n.ReplyKey()
-		if _, ok := w.flows.Find(&k, conntrack.Request); ok {
-			return 0, conntrack.Clash
-		}
 	}
 	return w.flows.Insert(&n, w.now)
 }

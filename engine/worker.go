@@ -145,7 +145,7 @@ func (w *worker) find(from, to int) {
 
 // handle decides each packet's verdict, in order of arrival.
 func (w *worker) handle(from, to int) {
-	warm := from // the slow path is prepared for what is before this
+	prepared := from // for the slow path, up to here
 	for i := from; i < to; i++ {
 		if w.verdicts[i] != packet.Pending {
 			continue
@@ -155,9 +155,9 @@ func (w *worker) handle(from, to int) {
 			w.verdicts[i] = w.forward(i, r, f)
 			continue
 		}
-		if i >= warm {
-			warm = min(i+group, to)
-			w.warm(i, warm)
+		if i >= prepared {
+			prepared = min(i+group, to)
+			w.warm(i, prepared)
 		}
 		w.verdicts[i] = w.slow(i)
 	}

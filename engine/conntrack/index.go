@@ -4,7 +4,7 @@ import "github.com/afxlb/afxlb/internal/packet"
 
 // index finds a shard's flows by the client's end, its address, port and protocol,
 // which both keys of a flow have: one entry of a Go map serves two directions. Filing
-// each key by itself takes two entries in two shards, four times the memory and, of
+// each key by itself takes two entries in two shards, three times the memory and, of
 // the time that an insert needs, more than twice as much. Guarded by the shard's lock.
 type index struct {
 	// heads has the newest flow of a client's end, by the lower half of its hash. The

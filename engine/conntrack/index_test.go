@@ -32,7 +32,7 @@ func TestClientsWithTheSameHash(t *testing.T) {
 		refs := [2]Ref{mustInsert(t, tab, flows[0], 0), mustInsert(t, tab, flows[1], 0)}
 		tab.check(t)
 		for i, f := range flows {
-			k := f.ReplyKey()
+			k := f.replyKey()
 			request, ok := tab.Find(f.Key, Request)
 			reply, okReply := tab.Find(&k, Reply)
 			if !ok || request != refs[i] || !okReply || reply != refs[i]|Ref(Reply) {
@@ -88,7 +88,7 @@ func TestAClientWithManyFlows(t *testing.T) {
 			tab.check(t)
 			for i, want := range refs {
 				f := sharing(i, 1, packet.ProtoTCP)
-				k := f.ReplyKey()
+				k := f.replyKey()
 				request, ok := tab.Find(f.Key, Request)
 				reply, okReply := tab.Find(&k, Reply)
 				if ok != left[i] || okReply != left[i] || ok && (request != want || reply != want|Ref(Reply)) {
@@ -108,7 +108,7 @@ func TestDirectionsAreApart(t *testing.T) {
 	for _, crowd := range []int{0, maxChain} {
 		tab := newTable(100, 1)
 		a := newFlow(0, packet.ProtoUDP)
-		k := a.ReplyKey()
+		k := a.replyKey()
 		b := &NewFlow{Key: &k, Backend: packet.AddrFrom(netip.MustParseAddr("10.0.0.99")), BackendPort: 1, Paired: true}
 		for n := range crowd {
 			for _, f := range []NewFlow{*a, *b} {

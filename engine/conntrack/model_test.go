@@ -84,7 +84,7 @@ func TestAgainstModel(t *testing.T) {
 					flow := flowOf(n)
 					e, known := model[n]
 					req, okReq := find(tab, *flow.Key)
-					rep, okRep := find(tab, flow.ReplyKey())
+					rep, okRep := find(tab, flow.replyKey())
 					if okReq != known || okRep != (known && flow.Paired) {
 						rt.Fatalf("flow %d: known %v, request %v, reply %v", n, known, okReq, okRep)
 					}

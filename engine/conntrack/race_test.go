@@ -33,7 +33,7 @@ func TestWorkersShareATable(t *testing.T) {
 					flow := flows[rng.IntN(keys)]
 					k, d := *flow.Key, Request
 					if rng.IntN(2) == 0 {
-						k, d = flow.ReplyKey(), Reply
+						k, d = flow.replyKey(), Reply
 					}
 					h := tab.Hash(&k)
 					r, ok := cache.Get(h), false

@@ -137,6 +137,7 @@ type NewFlow struct {
 	BackendPort uint16
 	BackendID   uint32
 	Paired      bool // replies come back through the balancer
+	FromService bool // the client's address is a service's too
 }
 
 // Outcome says what became of an [Table.Insert].
@@ -153,11 +154,15 @@ const (
 // Insert remembers a flow and returns its request reference. When its budget is
 // used up a least recently used flow goes first.
 func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
-	hash := t.HashClient(n.Key, Request)
-	s := t.shard(hash)
-	s.mu.Lock()
-	r, out := s.insert(t, n, hash, now)
-	s.mu.Unlock()
+	var r Ref
+	out := Clash
+	if !n.Paired || !n.FromService || t.clearWay(n) {
+		hash := t.HashClient(n.Key, Request)
+		s := t.shard(hash)
+		s.mu.Lock()
+		r, out = s.insert(t, n, hash, now)
+		s.mu.Unlock()
+	}
 	switch out {
 	case Inserted:
 		t.loads.AddFlows(n.BackendID, 1)
@@ -171,6 +176,18 @@ func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
 	return r, out
 }
 
+// clearWay reports whether the replies of n are no other flow's requests: that of a client
+// that is n's backend to a service that is n's client. One that is closing makes way.
+func (t *Table) clearWay(n *NewFlow) bool {
+	k := n.replyKey()
+	r, ok := t.Find(&k, Request)
+	if ok && t.Flow(r).Class() == TCPClosing {
+		t.Remove(r)
+		ok = false
+	}
+	return !ok
+}
+
 func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outcome) {
 	head := s.head(hash)
 	if r, ok := s.find(t, head, n.Key, Request); ok {
@@ -178,7 +195,7 @@ func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outc
 	}
 	if n.Paired {
 		// Replies must not be taken for another flow's. One that is closing makes way.
-		k := n.ReplyKey()
+		k := n.replyKey()
 		if r, ok := s.find(t, head, &k, Reply); ok {
 			if t.Flow(r).Class() != TCPClosing {
 				return 0, Clash
@@ -210,8 +227,8 @@ func (n *NewFlow) class() Class {
 	return TCPSyn
 }
 
-// ReplyKey returns the key of the replies, if they come back through the balancer.
-func (n *NewFlow) ReplyKey() packet.Key {
+// replyKey returns the key of the replies.
+func (n *NewFlow) replyKey() packet.Key {
 	return packet.Key{Src: n.Backend, Dst: n.Key.Src, SrcPort: n.BackendPort, DstPort: n.Key.SrcPort, Proto: n.Key.Proto}
 }
 

@@ -65,29 +65,29 @@ func TestBothKeysLeadToOneRecord(t *testing.T) {
 		if !ok || req != r || req.Direction() != Request {
 			t.Fatalf("request key: %v, %v, want %v", req, ok, r)
 		}
-		rep, ok := find(tab, flow.ReplyKey())
+		rep, ok := find(tab, flow.replyKey())
 		if !ok || rep.index() != r.index() || rep.Direction() != Reply {
 			t.Fatalf("reply key: %v, %v", rep, ok)
 		}
-		if got := tab.key(ref(r.index(), Reply)); got != flow.ReplyKey() {
+		if got := tab.key(ref(r.index(), Reply)); got != flow.replyKey() {
 			t.Errorf("the reply's key is %+v", got)
 		}
 		tab.Remove(r)
 		if _, ok := find(tab, *flow.Key); ok {
 			t.Error("request key is found after Remove")
 		}
-		if _, ok := find(tab, flow.ReplyKey()); ok {
+		if _, ok := find(tab, flow.replyKey()); ok {
 			t.Error("reply key is found after Remove")
 		}
 	}
 }
 
-func TestUnpairedFlowHasNoReplyKey(t *testing.T) {
+func TestUnpairedFlowHasNoreplyKey(t *testing.T) {
 	tab := newTable(100, 1)
 	flow := newFlow(1, packet.ProtoTCP)
 	flow.Paired = false
 	r := mustInsert(t, tab, flow, 0)
-	if _, ok := find(tab, flow.ReplyKey()); ok {
+	if _, ok := find(tab, flow.replyKey()); ok {
 		t.Error("a dsr flow answers to its reply key")
 	}
 	tab.Remove(r)
@@ -116,12 +116,12 @@ func TestReplyClash(t *testing.T) {
 	if _, ok := find(tab, *b.Key); ok {
 		t.Error("the refused flow is half there")
 	}
-	if r, ok := find(tab, a.ReplyKey()); !ok || r.index() != ra.index() {
+	if r, ok := find(tab, a.replyKey()); !ok || r.index() != ra.index() {
 		t.Error("the first flow lost its reply key")
 	}
 	tab.Reclassify(ra, TCPClosing, 0)
 	rb := mustInsert(t, tab, b, 0)
-	if r, ok := find(tab, b.ReplyKey()); !ok || r.index() != rb.index() {
+	if r, ok := find(tab, b.replyKey()); !ok || r.index() != rb.index() {
 		t.Error("a closing flow did not make way")
 	}
 	if _, ok := find(tab, *a.Key); ok {

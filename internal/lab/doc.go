@@ -17,5 +17,5 @@
 //
 // Clients reach the services' addresses, 192.0.2.0/24 and 2001:db8:2::/64, by way of
 // the balancer, and the backends reach the clients so. The balancer's own kernel
-// forwards nothing.
+// forwards nothing. [Lab.AddFar] gives it a second arm.
 package lab

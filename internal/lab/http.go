@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type HTTPServer struct {
 	Name    string
 	host    *Host
 	address string
+	delay   atomic.Int64 // ns
 
 	mu     sync.Mutex
 	server *http.Server // nil while it is dead
@@ -58,13 +60,30 @@ func (s *HTTPServer) Start() error {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 		_, _ = io.Copy(w, io.LimitReader(&Stream{}, n)) // the client may hang up
 	})
-	server, ended := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, make(chan struct{})
+	server, ended := &http.Server{Handler: s.delayed(mux), ReadHeaderTimeout: 10 * time.Second}, make(chan struct{})
 	s.server, s.ended = server, ended
 	go func() {
 		defer close(ended)
 		_ = server.Serve(l) // ends by Close
 	}()
 	return nil
+}
+
+// SetDelay has the server wait for so long before it answers what is asked from now on.
+func (s *HTTPServer) SetDelay(d time.Duration) { s.delay.Store(int64(d)) }
+
+// delayed is h after the delay, unless the client hangs up meanwhile.
+func (s *HTTPServer) delayed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d := time.Duration(s.delay.Load()); d > 0 {
+			select {
+			case <-time.After(d):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // Kill ends the server and all its connections at once. The host's kernel refuses

@@ -22,6 +22,7 @@ type Options struct {
 type Lab struct {
 	Switch, Balancer  *Host
 	Clients, Backends []*Host
+	Far               *Host // nil without AddFar
 
 	fabric netlink.Link // the bridge
 }
@@ -118,7 +119,7 @@ func New(o Options) (l *Lab, err error) {
 // Close takes everything down.
 func (l *Lab) Close() error {
 	var errs []error
-	for _, h := range append(append([]*Host{l.Balancer}, l.Clients...), append(l.Backends, l.Switch)...) {
+	for _, h := range append(append([]*Host{l.Balancer, l.Far}, l.Clients...), append(l.Backends, l.Switch)...) {
 		if h != nil {
 			errs = append(errs, h.Close())
 		}
@@ -145,7 +146,7 @@ func (l *Lab) PlugBalancer(queues int) error {
 	for _, net := range []netip.Prefix{clients4, clients6, backends4, backends6} {
 		own = append(own, in(net, gateway))
 	}
-	if err := l.Balancer.addAddrs(Interface, own...); err != nil {
+	if err := l.Balancer.AddAddrs(Interface, own...); err != nil {
 		return err
 	}
 	return l.Switch.Do(func() error { return noOffload(port(l.Balancer)) })
@@ -160,7 +161,7 @@ func (l *Lab) addClient(i int) error {
 	if err := l.plug(h, 1); err != nil {
 		return err
 	}
-	if err := h.addAddrs(Interface, in(clients4, firstEnd+i), in(clients6, firstEnd+i)); err != nil {
+	if err := h.AddAddrs(Interface, in(clients4, firstEnd+i), in(clients6, firstEnd+i)); err != nil {
 		return err
 	}
 	// The backends are on the link, so that the kernel answers their ARP, for dsr.
@@ -184,14 +185,14 @@ func (l *Lab) addBackend(i int, vips []netip.Addr) error {
 	if err := l.plug(h, 1); err != nil {
 		return err
 	}
-	if err := h.addAddrs(Interface, in(backends4, firstEnd+i), in(backends6, firstEnd+i)); err != nil {
+	if err := h.AddAddrs(Interface, in(backends4, firstEnd+i), in(backends6, firstEnd+i)); err != nil {
 		return err
 	}
 	var held []netip.Prefix
 	for _, a := range vips {
 		held = append(held, netip.PrefixFrom(a, a.BitLen()))
 	}
-	if err := h.addAddrs("lo", held...); err != nil {
+	if err := h.AddAddrs("lo", held...); err != nil {
 		return err
 	}
 	return errors.Join(

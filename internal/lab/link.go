@@ -8,7 +8,6 @@ import (
 
 	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +19,51 @@ func (h *Host) setUp(name string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("set up %s of %s: %w", name, h.Name, err)
+	}
+	return nil
+}
+
+// SetLink sets an interface up or down, as an administrator would. The kernel takes the
+// addresses of IPv6 and the routes from one that goes down, and gives the networks' own
+// routes back (Documentation/networking/ip-sysctl.rst, keep_addr_on_down).
+func (h *Host) SetLink(name string, up bool) error {
+	if up {
+		return errors.Join(h.setUp(name), h.awaitCarrier(name))
+	}
+	link, err := h.link.LinkByName(name)
+	if err == nil {
+		err = h.link.LinkSetDown(link)
+	}
+	if err != nil {
+		return fmt.Errorf("set down %s of %s: %w", name, h.Name, err)
+	}
+	return nil
+}
+
+// SetPort sets the switch's end of a host's cable up or down: the host sees its carrier
+// come and go.
+func (l *Lab) SetPort(h *Host, up bool) error {
+	err := l.Switch.SetLink(port(h), up)
+	if err == nil && up {
+		err = h.awaitCarrier(Interface)
+	}
+	return err
+}
+
+// SetForwarding has the switch pass on what a host sends and gets, or not: then the
+// host's link stays up, with nobody behind it.
+func (l *Lab) SetForwarding(h *Host, on bool) error {
+	end, err := l.Switch.link.LinkByName(port(h))
+	if err != nil {
+		return fmt.Errorf("find the port of %s: %w", h.Name, err)
+	}
+	if on {
+		err = l.Switch.link.LinkSetMaster(end, l.fabric)
+	} else {
+		err = l.Switch.link.LinkSetNoMaster(end)
+	}
+	if err != nil {
+		return fmt.Errorf("switch the port of %s: %w", h.Name, err)
 	}
 	return nil
 }
@@ -90,61 +134,6 @@ func noOffload(name string) error {
 		return fmt.Errorf("switch offloads of %s off: %w", name, err)
 	}
 	return nil
-}
-
-// addAddrs adds addresses of the networks, usable when it returns.
-func (h *Host) addAddrs(name string, addrs ...netip.Prefix) error {
-	link, err := h.link.LinkByName(name)
-	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", name, h.Name, err)
-	}
-	for _, p := range addrs {
-		addr := &netlink.Addr{IPNet: ipNet(p)}
-		if p.Addr().Is6() {
-			addr.Flags = unix.IFA_F_NODAD
-		}
-		if err := h.link.AddrAdd(link, addr); err != nil {
-			return fmt.Errorf("add %s to %s of %s: %w", p, name, h.Name, err)
-		}
-	}
-	for _, p := range addrs {
-		if err := h.awaitLocal(p.Addr()); err != nil {
-			return fmt.Errorf("await %s on %s of %s: %w", p, name, h.Name, err)
-		}
-	}
-	return nil
-}
-
-// awaitLocal returns when the host takes packets to one of its addresses in. For
-// IPv6 the kernel gets there by a work queue, some time after it has added the
-// address: only then it joins the group that neighbours ask, and adds the local
-// route (addrconf_dad_work in net/ipv6/addrconf.c).
-func (h *Host) awaitLocal(a netip.Addr) error {
-	var routes *nl.NetlinkSocket
-	err := h.Do(func() (err error) {
-		routes, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer routes.Close()
-	const patience = 30 // s: the queue is one for all namespaces, and those that go use it too
-	if err := routes.SetReceiveTimeout(&unix.Timeval{Sec: patience}); err != nil {
-		return err
-	}
-	for {
-		found, err := h.link.RouteGet(a.AsSlice())
-		if err == nil && len(found) > 0 && found[0].Type == unix.RTN_LOCAL {
-			return nil
-		}
-		switch _, _, err := routes.Receive(); {
-		case errors.Is(err, unix.EAGAIN):
-			return fmt.Errorf("it has no local route after %d s", patience)
-		case err != nil:
-			return err
-		}
-	}
 }
 
 // onLink is the gateway of a network that needs none.

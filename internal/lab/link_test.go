@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -124,4 +125,75 @@ func forget(h *Host) error {
 		}
 	}
 	return nil
+}
+
+// carrier reports whether a host's interface has a carrier.
+func carrier(t *testing.T, h *Host) bool {
+	t.Helper()
+	link, err := h.Netlink().LinkByName(Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.Attrs().RawFlags&unix.IFF_LOWER_UP != 0
+}
+
+// An administrator's switch, a pulled cable, and a switch that is up and passes nothing
+// on: each stops the balancer, only the last leaves it its carrier, and each is undone.
+func TestLinksGoAndReturn(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		set     func(*Lab, bool) error
+		carrier bool
+	}{
+		{"balancer's end", func(l *Lab, on bool) error { return l.Balancer.SetLink(Interface, on) }, false},
+		{"switch's end", func(l *Lab, on bool) error { return l.SetPort(l.Balancer, on) }, false},
+		{"forwarding", func(l *Lab, on bool) error { return l.SetForwarding(l.Balancer, on) }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, Options{})
+			at := netip.AddrPortFrom(BalancerAddr(), 7).String()
+			in, err := l.Balancer.ListenPacket("udp", at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			out, err := l.Clients[0].Dial(t.Context(), "udp", at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer out.Close()
+			send := func(text string) {
+				if _, err := out.Write([]byte(text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			receive := func(want string) {
+				_ = in.SetReadDeadline(time.Now().Add(5 * time.Second))
+				b := make([]byte, 9)
+				if n, _, err := in.ReadFrom(b); err != nil || string(b[:n]) != want {
+					t.Errorf("got %q, %v; want %q", b[:n], err, want)
+				}
+			}
+			send("1")
+			receive("1")
+			if err := c.set(l, false); err != nil {
+				t.Fatal(err)
+			}
+			if got := carrier(t, l.Balancer); got != c.carrier {
+				t.Errorf("switched off: carrier %v, want %v", got, c.carrier)
+			}
+			send("2")
+			if err := c.set(l, true); err != nil {
+				t.Fatal(err)
+			}
+			if !carrier(t, l.Balancer) {
+				t.Error("switched on: no carrier")
+			}
+			send("3")
+			receive("3") // and not 2, which is lost
+		})
+	}
+	if err := newLab(t, Options{}).Balancer.SetLink("eth9", false); err == nil {
+		t.Error("no error for an interface that there is not")
+	}
 }

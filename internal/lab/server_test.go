@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http/httptrace"
 	"net/netip"
 	"strings"
 	"testing"
@@ -37,6 +38,43 @@ func TestHTTPServerDiesAndReturns(t *testing.T) {
 	}
 	if bytes.Equal(want[:4096], want[4096:8192]) {
 		t.Error("the stream repeats itself: a lost block would not show")
+	}
+}
+
+// A slow server answers late, and what waits for it ends with it.
+func TestHTTPServerDelays(t *testing.T) {
+	l := newLab(t, Options{})
+	s, err := l.Backends[0].HTTPServer(":8080", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := fmt.Sprintf("http://%s/", netip.AddrPortFrom(BackendAddr(0), 8080))
+	c := l.Balancer.HTTPClient(0, false)
+	const delay = 50 * time.Millisecond
+	s.SetDelay(delay)
+	start := time.Now()
+	if got, err := Get(t.Context(), c, url); got != "one" || err != nil || time.Since(start) < delay {
+		t.Errorf("%q after %v, %v; want it after %v", got, time.Since(start), err, delay)
+	}
+	s.SetDelay(time.Hour)
+	hung := make(chan error, 1)
+	asked := make(chan struct{})
+	go func() {
+		trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }}
+		_, err := Get(httptrace.WithClientTrace(t.Context(), trace), c, url)
+		hung <- err
+	}()
+	<-asked
+	s.Kill()
+	if err := <-hung; err == nil {
+		t.Error("an answer from a server that was killed while it waited")
+	}
+	s.SetDelay(0)
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Get(t.Context(), c, url); got != "one" || err != nil {
+		t.Errorf("without a delay: %q, %v", got, err)
 	}
 }
 

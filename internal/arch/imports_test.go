@@ -31,8 +31,10 @@ var rules = []rule{
 
 	{"internal/config", []string{"balancer"}},
 	{"internal/health", []string{"balancer"}},
-	{"internal/control/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/control/...",
-		"internal/api", "internal/config", "internal/health", "internal/neighbour"}},
+	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/neighbour"}},
+	{"internal/report", []string{"engine/...", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
+	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
+		"internal/api", "internal/config", "internal/control", "internal/health", "internal/neighbour", "internal/report"}},
 	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 	{"cmd/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 
@@ -54,11 +56,11 @@ var third = []struct {
 }{
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench/..."}, false},
 	{"github.com/asavie/xdp", []string{"xsk", "bench/..."}, false},
-	{"github.com/goccy/go-yaml", []string{"internal/config"}, false},
 	{"github.com/google/gopacket", []string{"bench/...", "internal/packet/packettest"}, true},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/demo", "cmd/...", "bench/..."}, true},
+	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/daemon", "internal/demo", "cmd/...", "bench/..."}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
 	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "bench/..."}, true},

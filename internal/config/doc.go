@@ -6,6 +6,9 @@
 // reported at once, each with its line, its path in the file and what would be
 // right. [Parse] touches nothing but its arguments.
 //
+// A reload reads the file anew and can apply a part of it; what it cannot apply is
+// for [Config.NeedsRestart] to name.
+//
 // There are two classes of error, because they end the process differently:
 //
 //   - [Problems]: the file was parsed, and what it says is wrong (exit code 2);

@@ -2,11 +2,7 @@ package config
 
 import (
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
-
-	"github.com/goccy/go-yaml"
 )
 
 // Problem is one thing that is wrong in a file that could be parsed.
@@ -38,49 +34,35 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// cover reports whether a problem is known at path, below it or above it.
-func (ps Problems) cover(path string) bool {
-	return slices.ContainsFunc(ps, func(p Problem) bool {
-		return p.Path == path || below(p.Path, path) || below(path, p.Path)
-	})
-}
+// cover holds the paths of problems (true) and of what these lie in (false).
+type cover map[string]bool
 
-// below reports whether path a lies below path b.
-func below(a, b string) bool {
-	rest, ok := strings.CutPrefix(a, b)
-	return ok && b != "" && rest != "" && (rest[0] == '.' || rest[0] == '[')
-}
-
-// SyntaxError says that a file is not YAML.
-type SyntaxError struct {
-	File string
-	Line int // from 1
-	Text string
-}
-
-// Error returns the error as `file:line: text`.
-func (e *SyntaxError) Error() string {
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
-}
-
-// trailingColon finds an IPv6 address written so that YAML takes its last colon
-// for a mapping: the one syntax error that a careful user makes.
-var trailingColon = regexp.MustCompile(`:\s+[0-9a-fA-F:]+::\s*(#|$)`)
-
-// syntaxError gives the YAML library's error our form.
-func syntaxError(file string, data []byte, err error) *SyntaxError {
-	e := &SyntaxError{File: file, Line: 1, Text: err.Error()}
-	located, ok := err.(yaml.Error)
-	if !ok {
-		return e
+// cover returns the paths of which something is known to be wrong. A problem of
+// the whole file says nothing of its parts.
+func (ps Problems) cover() cover {
+	c := cover{}
+	for _, p := range ps {
+		for path := above(p.Path); path != "" && !c[path]; path = above(path) {
+			c[path] = false
+		}
+		c[p.Path] = p.Path != ""
 	}
-	e.Text = located.GetMessage()
-	if token := located.GetToken(); token != nil && token.Position != nil {
-		e.Line = max(token.Position.Line, 1)
+	return c
+}
+
+// has reports whether a problem is known at path, below it or above it.
+func (c cover) has(path string) bool {
+	if _, ok := c[path]; ok {
+		return true
 	}
-	lines := strings.Split(string(data), "\n")
-	if e.Line <= len(lines) && trailingColon.MatchString(lines[e.Line-1]) {
-		e.Text += " (put quotes around an address that ends in a colon)"
+	for path != "" && !c[path] {
+		path = above(path)
 	}
-	return e
+	return path != ""
+}
+
+// above returns the path of the mapping or sequence that has path, "" for the
+// file's.
+func above(path string) string {
+	return path[:max(strings.LastIndexAny(path, ".["), 0)]
 }

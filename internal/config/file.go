@@ -4,38 +4,84 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/afxlb/afxlb/balancer"
+)
+
+const (
+	// maxRepeats bounds how many values the aliases of a file may repeat: enough
+	// for thousands of services that share a pool of hundreds, and not so many that
+	// a small file fills the memory.
+	maxRepeats = 1_000_000
+
+	// maxProblems ends the reading of a file that is wrong everywhere.
+	maxProblems = 10_000
 )
 
 // file is what is known about one file while it is decoded.
 type file struct {
 	name     string
-	anchors  map[string]ast.Node
-	lines    map[string]int // line of every path seen
+	root     *yaml.Node
+	anchors  map[string]*yaml.Node
+	budget   int // values that may still be looked at
 	problems Problems
+}
+
+// newFile returns a file of so many bytes. Without aliases it has fewer values
+// than bytes.
+func newFile(name string, size int) *file {
+	return &file{name: name, anchors: map[string]*yaml.Node{}, budget: size + maxRepeats}
+}
+
+// decode reads the file into c.
+func (f *file) decode(c *Config) {
+	if f.root == nil {
+		return
+	}
+	root, ok := value{file: f, line: 1}.open(f.root)
+	if !ok || !mapping(root, c, topKeys) {
+		return
+	}
+	one, _ := entry(root.node, "interface")
+	list, _ := entry(root.node, "interfaces")
+	if one != nil && list != nil {
+		root.report(list, "interface is given too (line %d); keep one of the two", one.Line)
+	}
+	f.checkSpec(&c.Spec)
+}
+
+// checkSpec adds what the balancer finds wrong with the services, except where
+// the file could not be understood already.
+func (f *file) checkSpec(s *balancer.Spec) {
+	if f.budget < 0 {
+		return // only a part was read
+	}
+	known := f.problems.cover()
+	for _, p := range s.Validate() {
+		if !known.has(p.Path) {
+			f.add(f.line(p.Path), p.Path, p.Text)
+		}
+	}
+}
+
+// spend takes one value from the budget and reports whether it may be looked at.
+func (f *file) spend() bool {
+	f.budget--
+	switch {
+	case f.budget == -1:
+		f.add(1, "", fmt.Sprintf("the aliases of this file repeat more than %d values; write fewer", maxRepeats))
+	case f.budget >= 0 && len(f.problems) >= maxProblems:
+		f.budget = -2
+		f.add(1, "", fmt.Sprintf("there are more than %d problems; these are the first, mend them and look again", maxProblems))
+	}
+	return f.budget >= 0
 }
 
 // add records a problem.
 func (f *file) add(line int, path, text string) {
 	f.problems = append(f.problems, Problem{File: f.name, Line: line, Path: path, Text: text})
-}
-
-// line returns the line of path or of its nearest ancestor in the file.
-func (f *file) line(path string) int {
-	for {
-		if line, ok := f.lines[path]; ok {
-			return line
-		}
-		i := strings.LastIndexAny(path, ".[")
-		if i < 0 {
-			return cmp.Or(f.lines[""], 1)
-		}
-		path = path[:i]
-	}
 }
 
 // sorted returns the problems in the order of the file, or nil.
@@ -47,58 +93,11 @@ func (f *file) sorted() error {
 	return f.problems
 }
 
-// body returns the root of the file's only document and notes its anchors.
-func (f *file) body(tree *ast.File) (ast.Node, bool) {
-	var body ast.Node
-	for _, doc := range tree.Docs {
-		switch {
-		case doc.Body == nil:
-		case body == nil:
-			body = doc.Body
-		default:
-			f.add(lineOf(doc.Body), "", "a second YAML document starts here; want one document")
-			return nil, false
-		}
+// follow returns the node that an alias stands for, nil if there is none, and any
+// other node itself. (YAML has no aliases of aliases.)
+func (f *file) follow(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return f.anchors[n.Value]
 	}
-	if body == nil {
-		f.add(1, "", "the file is empty; want at least the key services")
-		return nil, false
-	}
-	ast.Walk(anchors{f}, body)
-	return body, true
-}
-
-// anchors is the visitor that collects a tree's anchors.
-type anchors struct{ file *file }
-
-func (a anchors) Visit(n ast.Node) ast.Visitor {
-	anchor, ok := n.(*ast.AnchorNode)
-	if !ok {
-		return a
-	}
-	name := anchor.Name.GetToken().Value
-	if _, twice := a.file.anchors[name]; twice {
-		a.file.add(lineOf(anchor), "", fmt.Sprintf("anchor &%s is defined a second time; rename one", name))
-	}
-	a.file.anchors[name] = anchor.Value
-	return a
-}
-
-// checkSpec adds what the balancer finds wrong with the services, except where
-// the file could not be understood already.
-func (f *file) checkSpec(s *balancer.Spec) {
-	known := f.problems
-	for _, p := range s.Validate() {
-		if !known.cover(p.Path) {
-			f.add(f.line(p.Path), p.Path, p.Text)
-		}
-	}
-}
-
-// lineOf returns the line on which a node starts, 1 if the parser does not say.
-func lineOf(n ast.Node) int {
-	if n == nil || n.GetToken() == nil || n.GetToken().Position == nil {
-		return 1
-	}
-	return max(n.GetToken().Position.Line, 1)
+	return n
 }

@@ -11,12 +11,13 @@ import (
 // CONFIG_NR_CPUS, and more queues than any NIC has.
 const maxIndex = 8191
 
-// QueueSet is a set of RX queues, in ascending order. Empty means all queues
-// that the interface has. It is a flag value (pflag.Value).
-type QueueSet []int
+// QueueList is a list of RX queues: worker i serves the i-th of them, and runs on
+// the i-th CPU of a [CPUList]. Empty means all queues that the interface has, in
+// ascending order. It is a flag value (pflag.Value).
+type QueueList []int
 
-// ParseQueues reads `0-3`, `0,2,5-7` or `all`.
-func ParseQueues(s string) (QueueSet, error) {
+// ParseQueues reads `0-3`, `0,2,5-7` or `all`. The order is kept.
+func ParseQueues(s string) (QueueList, error) {
 	if strings.TrimSpace(s) == "all" {
 		return nil, nil
 	}
@@ -24,13 +25,12 @@ func ParseQueues(s string) (QueueSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; want queues as in 0-3, 0,2,5-7 or all", err)
 	}
-	slices.Sort(list)
 	return list, nil
 }
 
 // Resolve returns the queues to serve on an interface with n RX queues, and an
 // error that names the first queue which the interface does not have.
-func (q QueueSet) Resolve(n int) ([]int, error) {
+func (q QueueList) Resolve(n int) ([]int, error) {
 	if len(q) == 0 {
 		all := make([]int, n)
 		for i := range all {
@@ -47,7 +47,7 @@ func (q QueueSet) Resolve(n int) ([]int, error) {
 }
 
 // String returns the form that [ParseQueues] reads.
-func (q QueueSet) String() string {
+func (q QueueList) String() string {
 	if len(q) == 0 {
 		return "all"
 	}
@@ -55,13 +55,14 @@ func (q QueueSet) String() string {
 }
 
 // Set reads a flag's argument.
-func (q *QueueSet) Set(s string) (err error) { return assign(q, s, ParseQueues) }
+func (q *QueueList) Set(s string) (err error) { return assign(q, s, ParseQueues) }
 
 // Type names the value in the help text.
-func (q *QueueSet) Type() string { return "queues" }
+func (q *QueueList) Type() string { return "queues" }
 
-// CPUList is a list of CPUs: worker i runs on the i-th. Empty means that the
-// engine chooses. It is a flag value (pflag.Value).
+// CPUList is a list of CPUs: worker i, which serves the i-th queue of a
+// [QueueList], runs on the i-th of them. Empty means that the engine chooses. It
+// is a flag value (pflag.Value).
 type CPUList []int
 
 // ParseCPUs reads `2-5` or `4,2,8-9`. The order is kept.

@@ -10,10 +10,10 @@ import (
 )
 
 func TestParseQueues(t *testing.T) {
-	for text, want := range map[string]QueueSet{
+	for text, want := range map[string]QueueList{
 		"all": nil, " all ": nil,
 		"0": {0}, "0-3": {0, 1, 2, 3}, "0,2,5-7": {0, 2, 5, 6, 7}, "7-7": {7},
-		"5-6, 0 ,2": {0, 2, 5, 6}, "8191": {8191},
+		"5-6, 0 ,2": {5, 6, 0, 2}, "3,1": {3, 1}, "8191": {8191},
 	} {
 		if got, err := ParseQueues(text); err != nil || !slices.Equal(got, want) {
 			t.Errorf("ParseQueues(%q) = %v, %v; want %v", text, got, err, want)
@@ -50,8 +50,8 @@ func TestCPUsKeepTheirOrder(t *testing.T) {
 	}
 }
 
-// TestListsPrintWhatTheyRead: String is the inverse of Parse, for sets and for
-// lists, and says each range in one piece.
+// TestListsPrintWhatTheyRead: String is the inverse of Parse, the order is kept,
+// and each range is said in one piece.
 func TestListsPrintWhatTheyRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := rapid.SliceOfNDistinct(rapid.IntRange(0, 40), 1, 30, rapid.ID).Draw(t, "list")
@@ -59,15 +59,13 @@ func TestListsPrintWhatTheyRead(t *testing.T) {
 		if err != nil || !slices.Equal(cpus, list) {
 			t.Fatalf("%v prints as %q, reads as %v, %v", list, CPUList(list), cpus, err)
 		}
-		slices.Sort(list)
-		set := QueueSet(list)
-		queues, err := ParseQueues(strings.Trim(fmt.Sprint(list), "[]"))
+		queues, err := ParseQueues(QueueList(list).String())
+		if err != nil || !slices.Equal(queues, list) {
+			t.Fatalf("%v prints as %q, reads as %v, %v", list, QueueList(list), queues, err)
+		}
+		queues, err = ParseQueues(strings.Trim(fmt.Sprint(list), "[]"))
 		if err == nil && len(list) > 1 {
 			t.Fatalf("blanks between numbers were accepted: %v", queues)
-		}
-		queues, err = ParseQueues(set.String())
-		if err != nil || !slices.Equal(queues, set) {
-			t.Fatalf("%v prints as %q, reads as %v, %v", list, set, queues, err)
 		}
 		runs := 1
 		for i := 1; i < len(list); i++ {
@@ -75,26 +73,40 @@ func TestListsPrintWhatTheyRead(t *testing.T) {
 				runs++
 			}
 		}
-		if parts := strings.Count(set.String(), ",") + 1; parts != runs {
-			t.Fatalf("%v prints as %q: %d parts, want %d", list, set, parts, runs)
+		if parts := strings.Count(QueueList(list).String(), ",") + 1; parts != runs {
+			t.Fatalf("%v prints as %q: %d parts, want %d", list, QueueList(list), parts, runs)
 		}
 	})
 }
 
+// TestQueuesAndCPUsStayPairs: worker i serves the i-th queue on the i-th CPU, so
+// what is written one below the other belongs together.
+func TestQueuesAndCPUsStayPairs(t *testing.T) {
+	c, err := Parse("f", []byte("queues: 3,1\ncpus:   5,7\nservices: []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	queues, err := c.Queues.Resolve(4)
+	if err != nil || !slices.Equal(queues, []int{3, 1}) || !slices.Equal(c.CPUs, []int{5, 7}) {
+		t.Errorf("queues %v on CPUs %v, %v; want queue 3 on CPU 5 and queue 1 on CPU 7", queues, c.CPUs, err)
+	}
+}
+
 func TestResolveQueues(t *testing.T) {
 	for _, test := range []struct {
-		set  QueueSet
+		list QueueList
 		n    int
 		want []int
 		err  string
 	}{
 		{nil, 3, []int{0, 1, 2}, ""},
-		{QueueSet{0, 2}, 3, []int{0, 2}, ""},
-		{QueueSet{0, 3}, 3, nil, "no queue 3: the interface has 3 RX queues (0-2)"},
+		{QueueList{0, 2}, 3, []int{0, 2}, ""},
+		{QueueList{2, 0}, 3, []int{2, 0}, ""},
+		{QueueList{0, 3}, 3, nil, "no queue 3: the interface has 3 RX queues (0-2)"},
 	} {
-		got, err := test.set.Resolve(test.n)
+		got, err := test.list.Resolve(test.n)
 		if !slices.Equal(got, test.want) || err != nil && err.Error() != test.err || err == nil && test.err != "" {
-			t.Errorf("%v of %d: %v, %v; want %v, %s", test.set, test.n, got, err, test.want, test.err)
+			t.Errorf("%v of %d: %v, %v; want %v, %s", test.list, test.n, got, err, test.want, test.err)
 		}
 	}
 }
@@ -107,7 +119,7 @@ func TestFlagValues(t *testing.T) {
 		String() string
 		Type() string
 	}
-	queues, cpus := QueueSet{1}, CPUList{1}
+	queues, cpus := QueueList{1}, CPUList{1}
 	mode, driver, poll := XDPAuto, DriverNative, PollAdaptive
 	for _, test := range []struct {
 		flag            flag

@@ -26,7 +26,10 @@ func render(s balancer.Spec) string {
 		line("    protocol: %v", s.Protocol)
 		line("    mode: %v\n    algorithm: %v\n    on-no-backend: %v\n    on-down: '%v'", s.Mode, s.Algorithm, s.OnNoBackend, s.OnDown)
 		h := s.Health
-		line("    health: {type: %v, interval: %v, timeout: %v, rise: %d, fall: %d, # a comment", h.Type, h.Interval, h.Timeout, h.Rise, h.Fall)
+		line("    health: {type: %v, # a comment", h.Type)
+		if h.Type != balancer.HealthNone {
+			line("             interval: %v, timeout: %v, rise: %d, fall: %d,", h.Interval, h.Timeout, h.Rise, h.Fall)
+		}
 		if h.Port != 0 {
 			line("             port: %d,", h.Port)
 		}
@@ -121,6 +124,10 @@ func drawHealth(t *rapid.T) balancer.HealthSpec {
 		Timeout:  ms(10, 1000, "timeout"),
 		Rise:     rapid.IntRange(1, 1000).Draw(t, "rise"),
 		Fall:     rapid.IntRange(1, 1000).Draw(t, "fall"),
+	}
+	if h.Type == balancer.HealthNone {
+		// The defaults: with this type no key may be given.
+		h = balancer.HealthSpec{Type: balancer.HealthNone, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
 	}
 	if h.Type == balancer.HealthHTTP {
 		h.Path = "/" + rapid.StringMatching(`[a-z?&=#"'%:,-]{0,8}`).Draw(t, "path")

@@ -6,33 +6,27 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/afxlb/afxlb/balancer"
 )
 
-// text returns the text of a scalar as it stands in the file: what it means is
-// for the caller to say, not for YAML's rules on 0-3, 08 or 1e3.
-func (v value) text() (string, bool) {
-	switch n := v.node.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
-	case ast.ScalarNode:
-		return n.GetToken().Value, true
-	}
-	v.problem("want a single value, not %s", kind(v.node))
-	return "", false
-}
+// maxText bounds a single value, in bytes. Nothing needs more, and a message about
+// it holds it whole.
+const maxText = 1024
 
-// set reads a scalar into dst.
+// set reads a scalar into dst. It takes the text as it stands in the file: what
+// that means is for parse to say, not for YAML's rules on 0-3, 08 or 1e3.
 func set[T any](v value, dst *T, parse func(string) (T, error)) {
-	s, ok := v.text()
-	if !ok {
+	if v.node.Kind != yaml.ScalarNode {
+		v.problem("want a single value, not %s", kind(v.node))
 		return
 	}
-	got, err := parse(s)
+	if len(v.node.Value) > maxText {
+		v.problem("%d bytes are too long; want at most %d", len(v.node.Value), maxText)
+		return
+	}
+	got, err := parse(v.node.Value)
 	if err != nil {
 		v.problem("%v%s", err, didYouMean(err))
 		return
@@ -51,11 +45,6 @@ func didYouMean(err error) string {
 	return ""
 }
 
-// to returns the key function that reads a scalar into dst.
-func to[T any](dst *T, parse func(string) (T, error)) func(value) {
-	return func(v value) { set(v, dst, parse) }
-}
-
 func parseText(s string) (string, error) {
 	if s == "" {
 		return "", fmt.Errorf("is empty; give it a value or leave the key out")
@@ -66,8 +55,8 @@ func parseText(s string) (string, error) {
 // number returns a parser of whole numbers from low to high.
 func number[T int | uint16](low, high int) func(string) (T, error) {
 	return func(s string) (T, error) {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < low || n > high || strconv.Itoa(n) != s {
+		n, err := strconv.ParseUint(s, 10, 31) // without a sign
+		if err != nil || int(n) < low || int(n) > high || len(s) > 1 && s[0] == '0' {
 			return 0, fmt.Errorf("%q is not a whole number from %d to %d", s, low, high)
 		}
 		return T(n), nil

@@ -2,10 +2,12 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -145,7 +147,7 @@ func TestServiceDefaults(t *testing.T) {
 		{"range, bare", `port: 8000-8099`, balancer.HealthNone, 0, "10.0.0.1"},
 		{"any", `port: any`, balancer.HealthNone, 0, "10.0.0.1"},
 		{"any with a port to probe", `port: any, health: {port: 22}`, balancer.HealthTCP, 0, "10.0.0.1"},
-		{"off with leftovers", `port: 80, health: {type: none, path: /, expect: 200}`, balancer.HealthNone, 80, "10.0.0.1:80"},
+		{"off", `port: 80, health: {type: none}`, balancer.HealthNone, 80, "10.0.0.1:80"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := parseServices(t, "services: [{name: x, address: 192.0.2.1, "+test.service+", backends: [{address: 10.0.0.1}]}]")[0]
@@ -181,6 +183,23 @@ services:
 	}
 	if len(s[1].Backends) != 2 || s[1].Backends[0].Port != 81 || len(s[2].Backends) != 1 || s[2].Backends[0].Name != "y" {
 		t.Errorf("aliased backends: %+v and %+v", s[1].Backends, s[2].Backends)
+	}
+}
+
+// TestAlgorithmAliases: other load balancers' names mean the same, and what is
+// nearly a name still gets its hint.
+func TestAlgorithmAliases(t *testing.T) {
+	const file = "services: [{name: a, address: 192.0.2.1, port: 80, backends: [], algorithm: %s}]"
+	for alias, want := range map[string]balancer.Algorithm{
+		"random": balancer.Weighted, "weighted": balancer.Weighted, "p2c": balancer.TwoChoices, "two-choices": balancer.TwoChoices,
+	} {
+		if got := parseServices(t, fmt.Sprintf(file, alias))[0].Algorithm; got != want {
+			t.Errorf("%s is read as %v, want %v", alias, got, want)
+		}
+	}
+	_, err := Parse("f", fmt.Appendf(nil, file, "two_choices"))
+	if err == nil || !strings.HasSuffix(err.Error(), `(did you mean "two-choices"?)`) {
+		t.Errorf("two_choices: %v, want a hint", err)
 	}
 }
 

@@ -7,8 +7,13 @@ import "strings"
 // that are equally near wins.
 func nearest(word string, candidates []string) string {
 	best, limit := "", max(len(word)/3, 1)
+	word = normal(word)
 	for _, c := range candidates {
-		if d := distance(normal(word), normal(c)); d <= limit {
+		n := normal(c)
+		if len(word)-len(n) > limit {
+			continue // at least so many letters differ; a whole page for a key is not worth a look
+		}
+		if d := distance(word, n); d <= limit {
 			best, limit = c, d-1
 		}
 	}

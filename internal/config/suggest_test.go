@@ -19,6 +19,23 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// TestNearestIsItsDefinition: a long word, which is not looked at, is not near.
+func TestNearestIsItsDefinition(t *testing.T) {
+	names := []string{"a", "ab", "b-c", "aabb", "cccccc"}
+	rapid.Check(t, func(t *rapid.T) {
+		word := rapid.StringMatching(`[abc-]{0,12}`).Draw(t, "word")
+		want, least := "", max(len(word)/3, 1)+1
+		for _, n := range names {
+			if d := distance(normal(word), normal(n)); d < least {
+				want, least = n, d
+			}
+		}
+		if got := nearest(word, names); got != want {
+			t.Fatalf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	})
+}
+
 // slowDistance is the definition of the optimal string alignment distance.
 func slowDistance(a, b string) int {
 	if a == "" || b == "" {

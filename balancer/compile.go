@@ -2,212 +2,143 @@ package balancer
 
 import (
 	"cmp"
-	"net/netip"
+	"fmt"
 	"slices"
 
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// Facts is what is known of the world. What is missing in a map is unknown.
-type Facts struct {
-	SourceMAC packet.MAC
-	// Health of backends that are probed. One that is not known to be up is not
-	// in rotation; [Trusted] says when to call it up all the same.
-	Health map[BackendRef]State
-	// NextHop is the MAC address to send packets for a backend's address to.
-	NextHop map[netip.Addr]packet.MAC
-	// Oldest is the oldest generation that a worker may still be reading; 0 if
-	// all of them read the newest. No ID is given to another backend while a
-	// worker may take it for the old one.
-	Oldest uint64
-}
-
 // Compiler makes the generations of the [Table]. It gives IDs to services and
-// backends, which they keep as long as they exist, and it makes selection tables
-// anew only where something has changed. It may be used by one goroutine at a time.
+// backends, which they keep as long as they exist, and it makes selections anew only
+// where something has changed. It may be used by one goroutine at a time.
 type Compiler struct {
-	loads      *Loads
-	generation uint64
-	services   *ids[string]
-	backends   *ids[backendKey]
-	selections map[string]*selection // of the last generation, by service name
+	loads *Loads
+	last  generation
 }
 
-// backendKey is a backend's identity. With another address it is another backend:
-// its flows cannot go on there.
-type backendKey struct {
-	ref     BackendRef
-	address netip.Addr
-	port    uint16
+// generation is what the next table depends on of the last one.
+type generation struct {
+	number     uint64
+	services   *ids[ServiceKey]
+	backends   *ids[BackendKey]
+	refs       []BackendRef        // by backend ID
+	selections []*selection        // by service ID; nil for one that is gone
+	tables     map[string][]uint16 // of the selections, by recipe
+}
+
+// Draft is a generation that is compiled but not in force yet.
+type Draft struct {
+	Table *Table
+	next  generation
 }
 
 // NewCompiler returns a Compiler without a generation. No ID is reused as long as
 // loads counts a flow for it.
 func NewCompiler(loads *Loads) *Compiler {
-	return &Compiler{
-		loads:    loads,
-		services: newIDs[string]("services", MaxServices),
-		backends: newIDs[backendKey]("backends", MaxBackends),
-	}
+	return &Compiler{loads: loads, last: generation{
+		services: newIDs[ServiceKey]("services", MaxServices),
+		backends: newIDs[BackendKey]("backends", MaxBackends),
+	}}
 }
 
-// Compile makes the next generation. The error is [Problems] if the Spec is wrong,
-// and otherwise says that there are not enough IDs; the last generation stays valid
-// then.
-func (c *Compiler) Compile(spec Spec, facts Facts) (*Table, error) {
-	if problems := spec.Validate(); len(problems) > 0 {
-		return nil, problems
-	}
-	serviceIDs, backendIDs, err := c.assign(&spec, facts.Oldest)
+// Compile drafts the next generation. It changes nothing: a draft may be thrown away,
+// and only [Compiler.Commit] makes it the one that others follow. The Spec must be valid
+// ([Spec.Validate]). The error says that there are not enough IDs.
+func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
+	d := &Draft{next: generation{number: c.last.number + 1}}
+	keys, serviceIDs, backendIDs, err := c.assign(d, spec, facts.Oldest)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("compile generation %d: %w", d.next.number, err)
 	}
-	c.generation++
+	n := len(d.next.backends.keys)
 	t := &Table{
-		Generation: c.generation,
+		Generation: d.next.number,
 		SourceMAC:  facts.SourceMAC,
 		Services:   make([]Service, len(spec.Services)),
-		Backends:   make([]Backend, len(c.backends.owners)),
-		Refs:       make([]BackendRef, len(c.backends.owners)),
-		exact:      map[place]uint32{},
+		Backends:   make([]Backend, n),
+		Keys:       d.next.backends.keys,
+		Refs:       make([]BackendRef, n),
+		exact:      make(map[place]uint32, len(spec.Services)),
 		wide:       map[place][]portSpan{},
 		addresses:  map[packet.Addr]struct{}{},
 		sources:    map[packet.Addr]struct{}{},
 	}
-	index := make(map[string]uint32, len(spec.Services))
-	selections := make(map[string]*selection, len(spec.Services))
+	d.Table, d.next.refs = t, t.Refs
+	d.next.selections = make([]*selection, len(d.next.services.keys))
+	slots := tables{last: c.last.tables, next: make(map[string][]uint16, len(c.last.tables))}
+	var parts []part
 	for i := range spec.Services {
-		s := &spec.Services[i]
+		s, id := &spec.Services[i], serviceIDs[i]
 		n := len(s.Backends)
-		index[s.Name] = uint32(i)
-		t.Services[i] = newService(s, serviceIDs[i], backendIDs[:n:n])
+		t.Services[i] = newService(s, id, backendIDs[:n:n])
 		t.file(uint32(i))
-		r := t.fill(uint32(i), s, &facts)
-		selections[s.Name] = c.selection(s.Name, r)
-		t.Services[i].selection = selections[s.Name]
-		backendIDs = backendIDs[n:]
+		parts = t.fill(parts[:0], uint32(i), s, keys[:n], facts)
+		t.Services[i].choose(c.last.selection(id), s, parts, &slots)
+		d.next.selections[id] = t.Services[i].selection
+		keys, backendIDs = keys[n:], backendIDs[n:]
 	}
-	c.selections = selections
-	c.remember(t, index, &facts)
+	d.next.tables = slots.next
+	t.remember(&c.last, &d.next, facts)
 	for i := range t.Backends {
 		t.sources[t.Backends[i].Address] = struct{}{}
 	}
 	for _, spans := range t.wide {
 		slices.SortFunc(spans, func(a, b portSpan) int { return cmp.Compare(a.first, b.first) })
 	}
-	return t, nil
+	return d, nil
 }
 
-// assign returns the IDs of all services, and of all backends one service after
-// the other.
-func (c *Compiler) assign(spec *Spec, oldest uint64) (services, backends []uint32, err error) {
-	var names []string
-	var keys []backendKey
+// Commit makes d the last generation, which the next one follows. It panics if another
+// one was committed since d was compiled: its IDs may belong to others by now.
+func (c *Compiler) Commit(d *Draft) {
+	if d.next.number != c.last.number+1 {
+		panic(fmt.Sprintf("balancer: commit of a draft of generation %d after generation %d", d.next.number, c.last.number))
+	}
+	c.last = d.next
+}
+
+// assign gives IDs to all services, and to all backends one service after the other,
+// whose keys it returns too.
+func (c *Compiler) assign(d *Draft, spec *Spec, oldest uint64) (backendKeys []BackendKey, services, backends []uint32, err error) {
+	n := 0
+	for i := range spec.Services {
+		n += len(spec.Services[i].Backends)
+	}
+	serviceKeys := make([]ServiceKey, 0, len(spec.Services))
+	backendKeys = make([]BackendKey, 0, n)
 	for i := range spec.Services {
 		s := &spec.Services[i]
-		names = append(names, s.Name)
-		for _, b := range s.Backends {
-			keys = append(keys, backendKey{BackendRef{s.Name, b.Name}, b.Address, b.Port})
+		serviceKeys = append(serviceKeys, s.Key())
+		for j := range s.Backends {
+			backendKeys = append(backendKeys, s.BackendKey(&s.Backends[j]))
 		}
 	}
-	oldest = min(cmp.Or(oldest, c.generation), c.generation)
+	last := &c.last
+	oldest = min(cmp.Or(oldest, last.number), last.number)
 	idle := func(id uint32) bool { return c.loads.Flows(id) == 0 }
-	if backends, err = c.backends.assign(keys, c.generation+1, oldest, idle); err != nil {
-		return nil, nil, err
+	if d.next.backends, backends, err = last.backends.assign(backendKeys, d.next.number, oldest, idle); err != nil {
+		return nil, nil, nil, err
 	}
-	services, err = c.services.assign(names, c.generation+1, oldest, func(uint32) bool { return true })
-	return services, backends, err
+	d.next.services, services, err = last.services.assign(serviceKeys, d.next.number, oldest, func(uint32) bool { return true })
+	return backendKeys, services, backends, err
 }
 
-func newService(s *ServiceSpec, id uint32, backends []uint32) Service {
-	return Service{
-		ID:          id,
-		Name:        s.Name,
-		Address:     packet.AddrFrom(s.Address),
-		First:       s.First,
-		Last:        s.Last,
-		Protocol:    s.Protocol,
-		Mode:        s.Mode,
-		Algorithm:   s.Algorithm,
-		OnNoBackend: s.OnNoBackend,
-		OnDown:      s.OnDown,
-		Backends:    backends,
+// selection returns the selection of the service with this ID; nil if there was none.
+func (g *generation) selection(service uint32) *selection {
+	if int(service) < len(g.selections) {
+		return g.selections[service]
 	}
+	return nil
 }
 
-// file makes service i findable.
-func (t *Table) file(i uint32) {
-	s := &t.Services[i]
-	at := place{address: s.Address, port: s.First, proto: uint16(s.Protocol)}
-	if s.First == s.Last {
-		t.exact[at] = i
+// choose gives the service its selection: the last generation's, if that serves.
+func (s *Service) choose(last *selection, spec *ServiceSpec, parts []part, slots *tables) {
+	s.selection = last
+	if last.serves(spec.Algorithm, parts) {
+		slots.keep(last.rotated)
+		slots.keep(last.midstream)
 	} else {
-		at.port = 0
-		t.wide[at] = append(t.wide[at], portSpan{first: s.First, last: s.Last, service: i})
+		s.selection = newSelection(spec, parts, slots)
 	}
-	t.addresses[s.Address] = struct{}{}
-}
-
-// fill writes the records of service i's backends and returns its rotation.
-func (t *Table) fill(i uint32, s *ServiceSpec, facts *Facts) *rotation {
-	r := &rotation{algorithm: s.Algorithm, slots: tableSize(s.Algorithm, len(s.Backends))}
-	for j := range s.Backends {
-		b, id := &s.Backends[j], t.Services[i].Backends[j]
-		ref := BackendRef{s.Name, b.Name}
-		record := Backend{
-			Address: packet.AddrFrom(b.Address),
-			Port:    b.Port,
-			Service: i,
-			Weight:  b.Weight,
-			Mode:    s.Mode,
-			Flags:   Present,
-		}
-		record.setMAC(b.Address, facts)
-		if s.Health.Type == HealthNone || facts.Health[ref] == StateUp {
-			record.Flags |= Up
-			if b.Weight > 0 {
-				r.names = append(r.names, b.Name)
-				r.ids = append(r.ids, id)
-				r.weights = append(r.weights, uint32(b.Weight))
-			}
-		}
-		t.Backends[id], t.Refs[id] = record, ref
-	}
-	return r
-}
-
-func (b *Backend) setMAC(a netip.Addr, facts *Facts) {
-	if mac, ok := facts.NextHop[a]; ok {
-		b.MAC = mac
-		b.Flags |= HasMAC
-	}
-}
-
-// selection returns the selection for r: the last generation's if it serves.
-func (c *Compiler) selection(service string, r *rotation) *selection {
-	if last, ok := c.selections[service]; ok && last.serves(r) {
-		return last
-	}
-	return newSelection(r)
-}
-
-// remember writes the records of backends that are gone: they have a service only
-// if that still exists.
-func (c *Compiler) remember(t *Table, index map[string]uint32, facts *Facts) {
-	for id := range t.Backends {
-		if t.Backends[id].Flags&Present != 0 {
-			continue
-		}
-		owner := c.backends.owners[id].key
-		service, ok := index[owner.ref.Service]
-		if !ok {
-			service = NoService
-		}
-		record := Backend{Address: packet.AddrFrom(owner.address), Port: owner.port, Service: service}
-		if ok {
-			record.Mode = t.Services[service].Mode
-		}
-		record.setMAC(owner.address, facts)
-		t.Backends[id], t.Refs[id] = record, owner.ref
-	}
+	s.Warming = len(s.selection.ids) == 0 && s.selection.warming()
 }

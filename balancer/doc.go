@@ -2,8 +2,12 @@
 //
 // There is one road from what the user wants to what a worker reads: a [Spec]
 // (plain data, from the config) and [Facts] (what is known of the world: health
-// and MAC addresses) go through a [Compiler], which returns an immutable [Table].
-// Every change takes this road and makes the next generation of the table.
+// and next hops) go through a [Compiler], which returns a [Draft] of an immutable
+// [Table]. Every change takes this road; committing the draft makes it the next
+// generation.
+//
+// Services and backends are what their addresses and ports say ([ServiceKey],
+// [BackendKey]): what they are called decides nothing.
 //
 // A worker reads the table and owns a [Picker], which holds what the selection
 // algorithms must remember from one flow to the next. The only thing that

@@ -21,7 +21,7 @@ const (
 // value is NAT.
 type Mode uint8
 
-// The modes. This version forwards by NAT and DSR.
+// The modes. What each means, and which are built, is in the table in mode.go.
 const (
 	NAT     Mode = iota // destination rewritten; replies return through the balancer
 	FullNAT             // as NAT, and the source becomes an address of the balancer
@@ -101,8 +101,12 @@ var (
 		HealthICMP:  "icmp",
 		HealthNone:  "none",
 	}
-	stateNames = []string{StateUnknown: "unknown", StateUp: "up", StateDown: "down"}
+	stateNames = []string{StateUnknown: "unknown", StateUp: "up", StateDown: "down", StateSuspect: "suspect"}
 )
+
+// algorithmAliases are other load balancers' names: HAProxy's and Envoy's random,
+// Envoy's and others' power of two choices.
+var algorithmAliases = map[string]Algorithm{"random": Weighted, "p2c": TwoChoices}
 
 // String returns the protocol's name in the config file.
 func (p Protocol) String() string { return name(p, protocolNames) }
@@ -122,7 +126,7 @@ func (o OnDown) String() string { return name(o, onDownNames) }
 // String returns the health type's name in the config file.
 func (h HealthType) String() string { return name(h, healthTypeNames) }
 
-// String returns unknown, up or down.
+// String returns unknown, up, down or suspect.
 func (s State) String() string { return name(s, stateNames) }
 
 // ParseProtocol reads tcp or udp. The error of this function and of its
@@ -132,8 +136,12 @@ func ParseProtocol(s string) (Protocol, error) { return parse[Protocol]("protoco
 // ParseMode reads the name of a mode, also of one that this version can't do yet.
 func ParseMode(s string) (Mode, error) { return parse[Mode]("mode", s, modeNames) }
 
-// ParseAlgorithm reads the name of an algorithm.
+// ParseAlgorithm reads the name of an algorithm, or an alias of it: random for
+// weighted, p2c for two-choices.
 func ParseAlgorithm(s string) (Algorithm, error) {
+	if a, ok := algorithmAliases[s]; ok {
+		return a, nil
+	}
 	return parse[Algorithm]("algorithm", s, algorithmNames)
 }
 

@@ -48,12 +48,25 @@ func TestNames(t *testing.T) {
 	roundTrip(t, ParseHealthType, "tcp", "http", "https", "udp", "icmp", "none")
 }
 
+// Other load balancers' words are understood, and not spoken.
+func TestAlgorithmAliases(t *testing.T) {
+	for alias, want := range map[string]Algorithm{"random": Weighted, "p2c": TwoChoices} {
+		if got, err := ParseAlgorithm(alias); err != nil || got != want {
+			t.Errorf("%s is %v, %v; want %v", alias, got, err, want)
+		}
+		if _, err := ParseAlgorithm("nonsense"); strings.Contains(err.Error(), alias) {
+			t.Errorf("%q offers the alias %s", err, alias)
+		}
+	}
+}
+
 func TestNameOfNoValue(t *testing.T) {
 	for got, want := range map[string]string{
 		Protocol(0).String():   "unknown(0)",
 		Protocol(7).String():   "unknown(7)",
 		Mode(200).String():     "unknown(200)",
-		State(3).String():      "unknown(3)",
+		State(4).String():      "unknown(4)",
+		StateSuspect.String():  "suspect",
 		StateUnknown.String():  "unknown",
 		StateUp.String():       "up",
 		StateDown.String():     "down",

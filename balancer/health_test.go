@@ -8,11 +8,18 @@ import (
 )
 
 // observe feeds answers, + for good and - for bad, and returns the state after
-// each: ?, U or D.
+// each: ?, U, D or S. An s suspects the backend and an r rechecks it.
 func observe(h *Health, answers string) (states string) {
 	for _, a := range answers {
-		h.Observe(a == '+')
-		states += string("?UD"[h.State()])
+		switch a {
+		case 's':
+			h.Suspect()
+		case 'r':
+			h.Recheck()
+		default:
+			h.Observe(a == '+')
+		}
+		states += string("?UDS"[h.State()])
 	}
 	return states
 }
@@ -29,11 +36,50 @@ func TestHealth(t *testing.T) {
 		{"bad streak broken", 2, 3, "+--+--+---", "UUUUUUUUUD"},
 		{"good streak broken", 3, 1, "-++-++-+++", "DDDDDDDDDU"},
 		{"one is enough", 1, 1, "+-+-", "UDUD"},
+		{"a bad answer while unknown", 1, 2, "-+", "?U"},
+		{"a suspect that does not answer", 2, 2, "+--s------", "UUDSSSSSSS"},
+		{"a suspect that lives", 2, 2, "--s+-+-++", "?DSSSSSSU"},
+		{"a suspect that is dead by itself", 2, 3, "---s---r---", "??DSSSSSSSD"},
+		{"a suspect that lives, rechecked", 2, 2, "--s-r-+-++", "?DSSSSSSSU"},
+		{"good answers count through a recheck", 3, 2, "--s++r+", "?DSSSSU"},
+		{"a second recheck begins nothing anew", 2, 3, "---sr--r-", "??DSSSSSD"},
+		{"suspected again", 1, 2, "--sr--s--", "?DSSSDSSS"},
+		{"only who is down is a suspect", 2, 2, "s+s-r--s", "?UUUUDDS"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := NewHealth(&HealthSpec{Rise: test.rise, Fall: test.fall})
 			if got := observe(&h, test.answers); got != test.states {
 				t.Errorf("answers %s give %s, want %s", test.answers, got, test.states)
+			}
+		})
+	}
+}
+
+// Another way of asking: what was known stays until the new rise or fall say otherwise.
+func TestHealthAdopt(t *testing.T) {
+	slow, fast, none := &HealthSpec{Rise: 3, Fall: 3}, &HealthSpec{Rise: 1, Fall: 2}, &HealthSpec{Type: HealthNone, Rise: 2, Fall: 2}
+	for _, test := range []struct {
+		name          string
+		before, after *HealthSpec
+		answers       string // before
+		more, states  string // after
+	}{
+		{"up stays up", slow, fast, "+", "-+--", "UUUD"},
+		{"down stays down", slow, fast, "---", "-+", "DU"},
+		{"unknown stays unknown", slow, fast, "-", "--", "?D"},
+		{"the streak begins anew", slow, slow, "+--", "-", "U"},
+		{"a suspect stays one", fast, slow, "--s", "---+++", "SSSSSU"},
+		{"a rechecked one too", fast, slow, "--sr-", "---", "SSD"},
+		{"not probed any more", slow, none, "---", "---", "UUU"},
+		{"not probed any more, unknown", slow, none, "", "-", "U"},
+		{"probed from now on", none, slow, "---", "--+---", "UUUUUD"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h := NewHealth(test.before)
+			observe(&h, test.answers)
+			h.Adopt(test.after)
+			if got := observe(&h, test.more); got != test.states {
+				t.Errorf("answers %q, then %q under the new check give %s, want %s", test.answers, test.more, got, test.states)
 			}
 		})
 	}
@@ -99,7 +145,11 @@ func TestTrusted(t *testing.T) {
 		{"a moment before", []State{StateUnknown}, WarmUp - 1, false, 1},
 		{"after the warm-up", []State{StateUnknown, StateUnknown}, WarmUp, true, 0},
 		{"one is up", []State{StateUnknown, StateUp}, time.Hour, false, 0},
-		{"one is down", []State{StateDown, StateUnknown}, time.Hour, false, 0},
+		{"one is down, the other may be up", []State{StateDown, StateUnknown}, 0, false, WarmUp},
+		{"one is still down, the other may be up", []State{StateDown, StateUnknown}, WarmUp, true, 0},
+		{"one is a suspect, the other may be up", []State{StateUnknown, StateSuspect}, time.Hour, true, 0},
+		{"all are down", []State{StateDown, StateSuspect}, time.Hour, false, 0},
+		{"nobody", nil, time.Hour, false, 0},
 		{"one is up early", []State{StateUp, StateUnknown}, time.Second, false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {

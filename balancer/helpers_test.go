@@ -40,19 +40,68 @@ func equal(n int) []uint16 {
 	return weights
 }
 
-func mustCompile(t testing.TB, c *Compiler, spec Spec, facts Facts) *Table {
+// hop is the way to a neighbour.
+var hop = NextHop{MAC: packet.MAC{2, 0, 0, 0, 0, 1}, OnLink: true}
+
+// hops are the ways to all backends, which are neighbours.
+func hops(spec *Spec) map[netip.Addr]NextHop {
+	m := map[netip.Addr]NextHop{}
+	for i := range spec.Services {
+		for _, b := range spec.Services[i].Backends {
+			m[b.Address] = hop
+		}
+	}
+	return m
+}
+
+// tester is what tests of both kinds have.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// commit makes the next generation. The Spec must be valid, as Compile asks for.
+func commit(t tester, c *Compiler, spec *Spec, facts *Facts) *Table {
 	t.Helper()
-	table, err := c.Compile(spec, facts)
+	if problems := spec.Validate(); len(problems) > 0 {
+		t.Fatalf("the Spec is wrong:\n%v", problems)
+	}
+	d, err := c.Compile(spec, facts)
 	if err != nil {
 		t.Fatalf("compile: %v", err)
 	}
-	return table
+	c.Commit(d)
+	return d.Table
+}
+
+// mustCompile makes the next generation. If the facts have no next hops, all backends
+// are neighbours.
+func mustCompile(t tester, c *Compiler, spec Spec, facts Facts) *Table {
+	t.Helper()
+	if facts.NextHops == nil {
+		facts.NextHops = hops(&spec)
+	}
+	return commit(t, c, &spec, &facts)
 }
 
 // onlyService compiles a spec of one service with a new compiler.
 func onlyService(t testing.TB, spec Spec) *Service {
 	t.Helper()
 	return &mustCompile(t, NewCompiler(NewLoads()), spec, Facts{}).Services[0]
+}
+
+// key returns the identity of the spec's backend with these names.
+func (s *Spec) key(t tester, service, backend string) BackendKey {
+	t.Helper()
+	for i := range s.Services {
+		for j := range s.Services[i].Backends {
+			if s.Services[i].Name == service && s.Services[i].Backends[j].Name == backend {
+				return s.Services[i].BackendKey(&s.Services[i].Backends[j])
+			}
+		}
+	}
+	t.Fatalf("no backend %s of a service %s", backend, service)
+	return BackendKey{}
 }
 
 // clientKey is the key of a request to webSpec's service from client n.

@@ -1,6 +1,8 @@
 package balancer
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +23,9 @@ func TestIDs(t *testing.T) {
 			last uint64
 		}
 		owners := map[uint32]tenure{}
-		for generation := uint64(1); generation < 30; generation++ {
+		generation := uint64(0)
+		for range 30 {
+			generation++
 			keys := rapid.SliceOfNDistinct(rapid.StringMatching("[a-j]"), 0, limit+1, rapid.ID).Draw(t, "keys")
 			busy := rapid.Uint32().Draw(t, "busy IDs") & rapid.Uint32().Draw(t, "mask")
 			idle := func(id uint32) bool { return busy>>id&1 == 0 }
@@ -44,13 +48,19 @@ func TestIDs(t *testing.T) {
 					available++
 				}
 			}
-			assigned, err := n.assign(keys, generation, oldest, idle)
+			before := *n
+			next, assigned, err := n.assign(keys, generation, oldest, idle)
+			if n.what != before.what || !maps.Equal(n.byKey, before.byKey) || !slices.Equal(n.keys, before.keys) || !slices.Equal(n.last, before.last) {
+				t.Fatalf("assign changed the generation before from %+v to %+v", before, *n)
+			}
 			if (err != nil) != (wanted > available) {
 				t.Fatalf("%d new keys for %d free IDs: error %v", wanted, available, err)
 			}
-			if err != nil {
+			if err != nil || rapid.IntRange(0, 3).Draw(t, "thrown away") == 0 {
+				generation-- // it is as if it had not been
 				continue
 			}
+			n = next
 			seen := map[uint32]bool{}
 			for i, id := range assigned {
 				if id >= limit || seen[id] {
@@ -80,10 +90,11 @@ func TestIDsLongestAbsentFirst(t *testing.T) {
 	generation := uint64(0)
 	next := func(keys ...string) []uint32 {
 		generation++
-		got, err := n.assign(keys, generation, generation-1, always)
+		numbers, got, err := n.assign(keys, generation, generation-1, always)
 		if err != nil {
 			t.Fatal(err)
 		}
+		n = numbers
 		return got
 	}
 	next("a", "b", "c")
@@ -102,15 +113,27 @@ func TestIDsLongestAbsentFirst(t *testing.T) {
 }
 
 func TestIDsExhausted(t *testing.T) {
-	n := newIDs[string]("letters", 2)
-	if _, err := n.assign([]string{"a", "b"}, 1, 0, always); err != nil {
+	n, _, err := newIDs[string]("letters", 2).assign([]string{"a", "b"}, 1, 0, always)
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := n.assign([]string{"a", "c"}, 2, 1, always)
+	_, _, err = n.assign([]string{"a", "c"}, 2, 1, always)
 	if err == nil || !strings.Contains(err.Error(), "1 letters are new") {
 		t.Fatalf("error %v, want one that says how many letters are new: b was there in generation 1, which is still read", err)
 	}
-	if got, err := n.assign([]string{"b"}, 2, 1, always); err != nil || got[0] != 1 {
+	if _, got, err := n.assign([]string{"b"}, 2, 1, always); err != nil || got[0] != 1 {
 		t.Errorf("after the error b has %v, %v; want its own 1: nothing has changed", got, err)
+	}
+}
+
+// Where nobody is new nothing is copied but who was there last.
+func TestIDsShared(t *testing.T) {
+	n, _, err := newIDs[string]("letters", 10).assign([]string{"a", "b"}, 1, 0, always)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, err := n.assign([]string{"b"}, 2, 1, always)
+	if err != nil || &next.keys[0] != &n.keys[0] {
+		t.Errorf("the keys were copied although nobody is new (error %v)", err)
 	}
 }

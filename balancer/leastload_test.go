@@ -33,10 +33,7 @@ func TestLeastConn(t *testing.T) {
 		last := uint32(n) // nobody: at the start the first one is next
 		for range 3 {
 			weights := rapid.SliceOfN(rapid.SampledFrom([]uint16{0, 1, 1, 2, 3, 65535}), n, n).Draw(t, "weights")
-			table, err := c.Compile(webSpec(LeastConn, weights...), Facts{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			table := mustCompile(t, c, webSpec(LeastConn, weights...), Facts{})
 			s := &table.Services[0]
 			for range rapid.IntRange(0, 30).Draw(t, "flows") {
 				k := clientKey(0)

@@ -4,17 +4,18 @@ import "sync/atomic"
 
 // MaxBackends is how many backends can exist at a time, over all services and
 // including removed ones that still have flows. A backend's ID is below it, so
-// that it fits into the 16 bits of a slot of a consistent table.
+// that a position among a service's backends fits into the 16 bits of a slot of a lookup
+// table.
 const MaxBackends = 1 << 16
 
 // Loads counts what each backend is busy with. It is shared by all workers and
 // by all generations of the table; every method may be called by anyone at any
 // time.
 //
-// A backend has two counts. Live connections are what least-conn and two-choices
-// compare: a connection that is closing is not live any more. Flows are all the
-// records that name the backend, also those that linger after the close: while
-// there is one, the ID must not be given to another backend.
+// A backend has two counts. Live connections (IPVS: active connections) are what
+// least-conn and two-choices compare: a connection that is closing is not live any more.
+// Flows are all the records that name the backend, also those that linger after the
+// close: while there is one, the ID must not be given to another backend.
 //
 // The zero value is ready to use. It takes 4 MiB of address space, of which only
 // the pages of IDs in use become resident.

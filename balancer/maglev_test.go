@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -17,10 +18,10 @@ func TestPopulatePaper(t *testing.T) {
 	for _, test := range []struct {
 		name         string
 		permutations []permutation
-		want         []uint32
+		want         []uint16
 	}{
-		{"three backends", []permutation{b0, b1, b2}, []uint32{1, 0, 1, 0, 2, 2, 0}},
-		{"without B1", []permutation{b0, b2}, []uint32{0, 0, 0, 0, 1, 1, 1}},
+		{"three backends", []permutation{b0, b1, b2}, []uint16{1, 0, 1, 0, 2, 2, 0}},
+		{"without B1", []permutation{b0, b2}, []uint16{0, 0, 0, 0, 1, 1, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			weights := make([]uint32, len(test.permutations))
@@ -57,7 +58,7 @@ func TestPermutationPaper(t *testing.T) {
 
 // paperPopulate is the pseudocode of the paper's figure "POPULATE", line by line,
 // with the permutations written out.
-func paperPopulate(names []string, m uint32) []uint32 {
+func paperPopulate(names []string, m uint32) []uint16 {
 	permutation := make([][]uint32, len(names))
 	for i, name := range names {
 		p := permute(name, m)
@@ -65,8 +66,8 @@ func paperPopulate(names []string, m uint32) []uint32 {
 			permutation[i] = append(permutation[i], (p.offset+j*p.skip)%m)
 		}
 	}
-	const nobody = ^uint32(0)
-	entry := slices.Repeat([]uint32{nobody}, int(m))
+	const nobody = ^uint16(0)
+	entry := slices.Repeat([]uint16{nobody}, int(m))
 	next := make([]int, len(names))
 	for n := uint32(0); ; {
 		for i := range names {
@@ -75,7 +76,7 @@ func paperPopulate(names []string, m uint32) []uint32 {
 				next[i]++
 				c = permutation[i][next[i]]
 			}
-			entry[c] = uint32(i)
+			entry[c] = uint16(i)
 			next[i]++
 			if n++; n == m {
 				return entry
@@ -110,60 +111,180 @@ func TestPermuteNeverChanges(t *testing.T) {
 	}
 }
 
+// slowQuotas is the contract of quotas in other words: nobody has less than a slot; who
+// would have goes first where slots are left over, and if that is not enough the others
+// share what they leave.
+func slowQuotas(weights []uint32, m uint32) []uint32 {
+	got := make([]uint32, len(weights))
+	settled := make([]bool, len(weights)) // at one slot
+	for {
+		total, free := new(big.Int), int64(m)
+		for i, w := range weights {
+			if settled[i] {
+				free--
+			} else {
+				total.Add(total, big.NewInt(int64(w)))
+			}
+		}
+		type claim struct {
+			index int
+			rest  *big.Int
+		}
+		var claims []claim
+		left, small := free, int64(0)
+		for i, w := range weights {
+			if settled[i] {
+				continue
+			}
+			q, rest := new(big.Int).QuoRem(new(big.Int).Mul(big.NewInt(int64(w)), big.NewInt(free)), total, new(big.Int))
+			got[i] = uint32(q.Int64())
+			left -= q.Int64()
+			if got[i] == 0 {
+				rest.Set(total) // larger than any
+				small++
+			}
+			claims = append(claims, claim{i, rest})
+		}
+		if small <= left {
+			slices.SortStableFunc(claims, func(a, b claim) int { return b.rest.Cmp(a.rest) })
+			for _, c := range claims[:left] {
+				got[c.index]++
+			}
+			return got
+		}
+		for i := range weights {
+			if !settled[i] && got[i] == 0 {
+				got[i], settled[i] = 1, true
+			}
+		}
+	}
+}
+
 func TestQuotas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		weights := rapid.SliceOfN(rapid.Uint32Range(1, 65535), 1, 300).Draw(t, "weights")
-		m := rapid.SampledFrom([]uint32{7, smallSlots, slots}).Draw(t, "m")
-		var total, sum int64
-		for _, w := range weights {
-			total += int64(w)
-		}
+		m := rapid.SampledFrom([]uint32{7, 251, smallSlots, slots}).Draw(t, "m")
+		weight := rapid.OneOf(rapid.Uint32Range(1, 65535), rapid.Uint32Range(1, 3), rapid.Just(uint32(65535)))
+		weights := rapid.SliceOfN(weight, 1, int(min(m, 300))).Draw(t, "weights")
 		got := quotas(weights, m)
+		if want := slowQuotas(weights, m); !slices.Equal(got, want) {
+			t.Fatalf("quotas(%v, %d) = %v, want %v", weights, m, got, want)
+		}
+		var total, sum, small, floors int64
+		for i, w := range weights {
+			total, sum = total+int64(w), sum+int64(got[i])
+		}
+		if sum != int64(m) || slices.Min(got) == 0 {
+			t.Fatalf("the quotas %v sum to %d, want %d and none 0", got, sum, m)
+		}
+		for _, w := range weights {
+			floor := int64(w) * int64(m) / total
+			floors += floor
+			if floor == 0 {
+				small++
+			}
+		}
+		if small > int64(m)-floors {
+			return // not everybody can be within a slot
+		}
 		for i, q := range got {
-			sum += int64(q)
 			// |q - w·m/total| < 1
 			if off := int64(q)*total - int64(weights[i])*int64(m); off <= -total || off >= total {
 				t.Errorf("weight %d of %d: %d of %d slots is a slot or more off", weights[i], total, q, m)
 			}
 		}
-		if sum != int64(m) {
-			t.Errorf("the quotas sum to %d, want %d", sum, m)
-		}
-		// Who was rounded up had no smaller remainder than anyone rounded down.
-		up, down := total, int64(0) // the smallest and the largest of them
-		for i, q := range got {
-			rest := int64(weights[i]) * int64(m) % total
-			if int64(q)*total > int64(weights[i])*int64(m) {
-				up = min(up, rest)
-			} else {
-				down = max(down, rest)
+	})
+}
+
+func TestQuotasOfSmallShares(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		weights []uint32
+		m       uint32
+		want    []uint32
+	}{
+		{"one beside a large one", []uint32{65535, 1}, smallSlots, []uint32{4092, 1}},
+		{"more than are left over", []uint32{1, 65535, 1, 1}, smallSlots, []uint32{1, 4090, 1, 1}},
+		{"left over by two large ones", []uint32{3000, 1, 5000, 1}, 7, []uint32{2, 1, 3, 1}},
+		{"equal", []uint32{5, 5, 5}, 7, []uint32{3, 2, 2}},
+		{"a slot each", []uint32{1, 9, 1, 65535, 1, 1, 1}, 7, []uint32{1, 1, 1, 1, 1, 1, 1}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := quotas(test.weights, test.m); !slices.Equal(got, test.want) {
+				t.Errorf("quotas(%v, %d) = %v, want %v", test.weights, test.m, got, test.want)
+			}
+		})
+	}
+}
+
+// The most backends that there can be, with the most uneven weights.
+func TestQuotasLargest(t *testing.T) {
+	weights := ones(MaxBackends)
+	weights[7] = 65535
+	got := quotas(weights, slots)
+	if got[7] != 2 || slices.Min(got) != 1 {
+		t.Errorf("the large one of %d has %d slots, want 2, and the smallest %d, want 1", MaxBackends, got[7], slices.Min(got))
+	}
+}
+
+// slowTurns lets everybody have, at any time, their share of the rounds so far, rounded
+// up; so each has as many turns as its quota.
+func slowTurns(quotas []uint32) (order []uint16) {
+	rounds := uint64(slices.Max(quotas))
+	had := make([]uint64, len(quotas))
+	for round := range rounds {
+		for i, q := range quotas {
+			if share := ((round+1)*uint64(q) + rounds - 1) / rounds; had[i] < share {
+				had[i]++
+				order = append(order, uint16(i))
 			}
 		}
-		if up < down {
-			t.Errorf("remainder %d was rounded up, %d down, both of %d", up, down, total)
+	}
+	return order
+}
+
+func TestTurns(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		low := rapid.Uint32Range(0, 50).Draw(t, "low")
+		high := low + rapid.SampledFrom([]uint32{0, 1, 2, 50}).Draw(t, "more")
+		quotas := rapid.SliceOfN(rapid.Uint32Range(low, high), 1, 20).Draw(t, "quotas")
+		quotas[0] = max(quotas[0], 1) // all zero cannot be: somebody has a weight
+		if got, want := turns(quotas), slowTurns(quotas); !slices.Equal(got, want) {
+			t.Errorf("turns(%v) = %v, want %v", quotas, got, want)
 		}
 	})
 }
 
-// Every backend must have as many turns as its quota, and at any time have had its
-// share of the rounds so far, rounded up.
-func TestTurns(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		quotas := rapid.SliceOfN(rapid.Uint32Range(0, 50), 1, 20).Draw(t, "quotas")
-		quotas[0]++ // all zero cannot be: somebody has a weight
-		rounds := slices.Max(quotas)
-		var want []uint32
-		had := make([]uint32, len(quotas))
-		for round := range rounds {
-			for i, q := range quotas {
-				if share := ((round+1)*q + rounds - 1) / rounds; had[i] < share {
-					had[i]++
-					want = append(want, uint32(i))
-				}
+// slowPopulate gives each turn the first slot of the backend's permutation that nobody
+// has, looking from the beginning each time.
+func slowPopulate(permutations []permutation, quotas []uint32) []uint16 {
+	const nobody = ^uint16(0)
+	order := slowTurns(quotas)
+	m := uint64(len(order))
+	owners := slices.Repeat([]uint16{nobody}, len(order))
+	for _, i := range order {
+		for j := uint64(0); ; j++ {
+			if slot := (uint64(permutations[i].offset) + j*uint64(permutations[i].skip)) % m; owners[slot] == nobody {
+				owners[slot] = i
+				break
 			}
 		}
-		if got := turns(quotas); !slices.Equal(got, want) {
-			t.Errorf("turns(%v) = %v, want %v", quotas, got, want)
+	}
+	return owners
+}
+
+// Whatever the weights: the same seeds give the same table as the slow way.
+func TestPopulateAgainstOracle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := rapid.SampledFrom([]uint32{7, 251, 1009}).Draw(t, "m")
+		weight := rapid.OneOf(rapid.Just(uint32(1)), rapid.Uint32Range(1, 65535))
+		weights := rapid.SliceOfN(weight, 1, int(min(m, 20))).Draw(t, "weights")
+		permutations := make([]permutation, len(weights))
+		for i := range permutations {
+			permutations[i] = permute(fmt.Sprint("10.0.0.", i), m)
+		}
+		shares := quotas(weights, m)
+		if got, want := populate(permutations, shares), slowPopulate(permutations, shares); !slices.Equal(got, want) {
+			t.Errorf("weights %v, %d slots: the table is %v, want %v", weights, m, got, want)
 		}
 	})
 }
@@ -193,24 +314,6 @@ func TestTableWeights(t *testing.T) {
 	}
 }
 
-func TestTableIndependentOfOrder(t *testing.T) {
-	names, weights := backendNames(50), ones(50)
-	weights[7], weights[30] = 5, 9
-	ids := make([]uint32, 50)
-	for i := range ids {
-		ids[i] = uint32(1000 + i)
-	}
-	want := consistentTable(names, ids, weights, smallSlots)
-	rand.New(rand.NewPCG(3, 4)).Shuffle(50, func(i, j int) {
-		names[i], names[j] = names[j], names[i]
-		weights[i], weights[j] = weights[j], weights[i]
-		ids[i], ids[j] = ids[j], ids[i]
-	})
-	if !slices.Equal(consistentTable(names, ids, weights, smallSlots), want) {
-		t.Error("the same backends in another order give another table")
-	}
-}
-
 // How many slots change their owner although their backend neither came nor went.
 func TestTableDisruption(t *testing.T) {
 	names := backendNames(401)
@@ -219,8 +322,13 @@ func TestTableDisruption(t *testing.T) {
 	removals := 0
 	for gone := 0; gone < 400; gone += 37 {
 		without := slices.Delete(slices.Clone(names[:400]), gone, gone+1)
-		ids := slices.Delete(sequence(400), gone, gone+1)
-		n := movedSlots(full, consistentTable(without, ids, ones(399), slots), gone)
+		after := tableOf(without, ones(399))
+		for slot, i := range after {
+			if int(i) >= gone {
+				after[slot]++ // its number with all of them
+			}
+		}
+		n := movedSlots(full, after, gone)
 		sum += float64(n) / float64(slots-count(full)[gone])
 		removals++
 	}
@@ -244,7 +352,11 @@ func movedSlots(before, after []uint16, gone int) (n int) {
 }
 
 func tableOf(names []string, weights []uint32) []uint16 {
-	return consistentTable(names, sequence(len(names)), weights, slots)
+	permutations := make([]permutation, len(names))
+	for i, name := range names {
+		permutations[i] = permute(name, slots)
+	}
+	return populate(permutations, quotas(weights, slots))
 }
 
 func count(table []uint16) []int {
@@ -273,12 +385,20 @@ func sequence(n int) []uint32 {
 
 func ones(n int) []uint32 { return slices.Repeat([]uint32{1}, n) }
 
-func BenchmarkConsistentTable(b *testing.B) {
-	for _, n := range []int{10, 100, 1000} {
-		names, ids, weights := backendNames(n), sequence(n), ones(n)
+func BenchmarkPopulate(b *testing.B) {
+	for _, n := range []int{20, 100, 1000} {
+		names, weights := backendNames(n), ones(n)
 		b.Run(fmt.Sprintf("backends=%d", n), func(b *testing.B) {
 			for b.Loop() {
-				consistentTable(names, ids, weights, slots)
+				tableOf(names, weights)
+			}
+		})
+		for i := range weights {
+			weights[i] += uint32(i) % 7
+		}
+		b.Run(fmt.Sprintf("backends=%d/weighted", n), func(b *testing.B) {
+			for b.Loop() {
+				tableOf(names, weights)
 			}
 		})
 	}

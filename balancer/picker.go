@@ -52,7 +52,7 @@ func (p *Picker) Pick(s *Service, k *packet.Key) (id uint32, ok bool) {
 	case TwoChoices:
 		id = p.twoChoices(s.selection)
 	default: // SourceHash, Maglev
-		return s.Consistent(k)
+		id = s.selection.rotated.at(s.hash(k))
 	}
 	return id, true
 }

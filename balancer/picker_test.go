@@ -45,10 +45,7 @@ func TestPickEligibleOnly(t *testing.T) {
 		c, p := NewCompiler(loads), NewPicker(rapid.IntRange(0, 5).Draw(t, "worker"), loads)
 		for range 5 {
 			spec := webSpec(a, rapid.SliceOfN(rapid.SampledFrom([]uint16{0, 0, 1, 2, 65535}), 0, 6).Draw(t, "weights")...)
-			table, err := c.Compile(spec, Facts{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			table := mustCompile(t, c, spec, Facts{})
 			s := &table.Services[0]
 			for i := range uint32(10) {
 				k := clientKey(i)
@@ -59,7 +56,7 @@ func TestPickEligibleOnly(t *testing.T) {
 				if !ok {
 					break
 				}
-				if b := table.Backends[id]; b.Weight == 0 || b.Flags != Present|Up {
+				if b := table.Backends[id]; b.Weight == 0 || b.Flags != Present|Usable|Up|HasMAC {
 					t.Fatalf("picked %+v", b)
 				}
 				loads.AddLive(id, 1)

@@ -6,30 +6,43 @@ import (
 )
 
 // selection is what the algorithms need to choose among the backends of a
-// service that are in rotation. It never changes once made. The next generation
-// of the table shares it if nothing about the service's rotation has changed, so
-// that a change to one service costs the others nothing.
+// service. It never changes once made. The next generation of the table shares it if
+// nothing of what it was made of has changed, so that a change to one service costs the
+// others nothing.
 type selection struct {
-	epoch   uint64   // above 0, different from every other selection's
-	ids     []uint32 // in the Spec's order
+	epoch     uint64 // above 0, different from every other selection's
+	algorithm Algorithm
+	parts     []part // what it was made of: all backends, in the Spec's order
+
+	ids     []uint32 // of the backends in rotation, in the Spec's order
 	weights []uint32 // of ids; none is 0
 	total   uint32   // sum of weights; MaxBackends times the largest weight still fits
-	slots   []uint16 // consistent table of IDs
 	columns []column // Weighted only
 	sums    []uint32 // TwoChoices only: of the weights up to and including each
+	rotated *lookup  // over ids; Maglev and SourceHash only
+
+	// midstream is for packets of flows that nobody remembers. Some backend has the flow,
+	// and it may be one that is not known to be up yet; a balancer that has run for longer
+	// knows more, and both must agree. So it is over all that are not known to be unable to
+	// serve, or, without such, over the suspects. Once all is known, it is rotated.
+	midstream *lookup
 }
 
-// rotation says what a selection is to be made of.
-type rotation struct {
-	algorithm    Algorithm
-	slots        int      // size of the consistent table
-	names        []string // of the backends in rotation
-	ids, weights []uint32
+// part is what a selection depends on of one backend.
+type part struct {
+	id       uint32
+	weight   uint16
+	standing standing
 }
+
+func (p *part) rotates() bool { return p.weight > 0 && p.standing == ready }
+func (p *part) may() bool     { return p.weight > 0 && p.standing >= pending }
+func (p *part) waits() bool   { return p.weight > 0 && p.standing == pending }
+func (p *part) doubted() bool { return p.weight > 0 && p.standing == suspect }
 
 // tableSize returns the number of slots for a service with n backends. It does not
 // depend on which of them are in rotation: another size moves every slot.
-func tableSize(a Algorithm, n int) int {
+func tableSize(a Algorithm, n int) uint32 {
 	if a == Maglev || a == SourceHash || n*slotsPerBackend > smallSlots {
 		return slots
 	}
@@ -40,29 +53,50 @@ func tableSize(a Algorithm, n int) int {
 // for another whatever tables it is shown.
 var epochs atomic.Uint64
 
-func newSelection(r *rotation) *selection {
-	s := &selection{epoch: epochs.Add(1), ids: r.ids, weights: r.weights}
-	if len(r.ids) == 0 {
-		return s
+// newSelection makes the selection of service s, whose backends' parts these are, with
+// the slots that t has.
+func newSelection(s *ServiceSpec, parts []part, t *tables) *selection {
+	n := &selection{epoch: epochs.Add(1), algorithm: s.Algorithm, parts: slices.Clone(parts)}
+	for i := range n.parts {
+		if p := &n.parts[i]; p.rotates() {
+			n.ids, n.weights = append(n.ids, p.id), append(n.weights, uint32(p.weight))
+			n.total += uint32(p.weight)
+		}
 	}
-	for _, w := range r.weights {
-		s.total += w
+	switch {
+	case len(n.ids) == 0:
+	case s.Algorithm == Weighted:
+		n.columns = newColumns(n.weights, n.total)
+	case s.Algorithm == TwoChoices:
+		n.sums = newSums(n.weights)
 	}
-	s.slots = consistentTable(r.names, r.ids, r.weights, uint32(r.slots))
-	switch r.algorithm {
-	case Weighted:
-		s.columns = newColumns(r.weights, s.total)
-	case TwoChoices:
-		s.sums = newSums(r.weights)
-	}
-	return s
+	n.hash(s, t)
+	return n
 }
 
-// serves reports whether s is what [newSelection] would make of r. Names need no
-// comparison: an ID does not change its owner between two generations.
-func (s *selection) serves(r *rotation) bool {
-	return slices.Equal(s.ids, r.ids) && slices.Equal(s.weights, r.weights) &&
-		(len(r.ids) == 0 || len(s.slots) == r.slots) &&
-		(r.algorithm != Weighted || s.columns != nil) &&
-		(r.algorithm != TwoChoices || s.sums != nil)
+// hash makes the consistent hashes.
+func (n *selection) hash(s *ServiceSpec, t *tables) {
+	all, m := members(s), tableSize(s.Algorithm, len(s.Backends))
+	if s.Algorithm == Maglev || s.Algorithm == SourceHash {
+		n.rotated = t.lookup(all, n.parts, m, (*part).rotates)
+	}
+	switch {
+	case n.rotated != nil && !n.warming():
+		n.midstream = n.rotated
+	default:
+		n.midstream = t.lookup(all, n.parts, m, (*part).may)
+	}
+	if n.midstream == nil {
+		n.midstream = t.lookup(all, n.parts, m, (*part).doubted)
+	}
+}
+
+// warming reports whether it is not known yet of some backend whether it can serve.
+func (n *selection) warming() bool {
+	return slices.ContainsFunc(n.parts, func(p part) bool { return p.waits() })
+}
+
+// serves reports whether n is what [newSelection] would make of these.
+func (n *selection) serves(a Algorithm, parts []part) bool {
+	return n != nil && n.algorithm == a && slices.Equal(n.parts, parts)
 }

@@ -65,7 +65,7 @@ type StatusRange struct {
 	First, Last int
 }
 
-// BackendRef names a backend of a service.
+// BackendRef names a backend of a service, for people. What it is, is a [BackendKey].
 type BackendRef struct {
 	Service, Backend string
 }
@@ -94,13 +94,15 @@ func (s *ServiceSpec) Target(b *BackendSpec) uint16 {
 }
 
 // Ports returns the service's ports as the config writes them: 80, 8000-8099 or any.
-func (s *ServiceSpec) Ports() string {
+func (s *ServiceSpec) Ports() string { return ports(s.First, s.Last) }
+
+func ports(first, last uint16) string {
 	switch {
-	case s.AnyPort():
+	case first == 0 && last == MaxPort:
 		return "any"
-	case s.First == s.Last:
-		return strconv.Itoa(int(s.First))
+	case first == last:
+		return strconv.Itoa(int(first))
 	default:
-		return fmt.Sprintf("%d-%d", s.First, s.Last)
+		return fmt.Sprintf("%d-%d", first, last)
 	}
 }

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"math/bits"
 	"sort"
 
 	"github.com/afxlb/afxlb/internal/packet"
@@ -15,12 +14,13 @@ type Table struct {
 	SourceMAC  packet.MAC // of the frames that leave
 	Services   []Service  // in the Spec's order
 
-	// Backends and Refs go by backend ID, over all services. IDs of backends that
+	// Backends, Keys and Refs go by backend ID, over all services. IDs of backends that
 	// are gone keep their place, since flows may still name them; an ID that some
 	// table had is within the bounds of every later one.
 
 	Backends []Backend
-	Refs     []BackendRef // the names, for people
+	Keys     []BackendKey // what they are
+	Refs     []BackendRef // what they are called
 
 	exact     map[place]uint32         // services of a single port: index into Services
 	wide      map[place][]portSpan     // the others, under port 0; sorted, so any comes first
@@ -84,8 +84,10 @@ type Flags uint8
 // The flags of a backend.
 const (
 	Present Flags = 1 << iota // the Spec has it; without, only flows remember it
-	Up                        // it is healthy, so its flows may go on
-	HasMAC                    // its next hop is known
+	Usable                    // present, and not known to be down: its flows may go on
+	Up                        // known to be healthy, and HasMAC: it can serve
+	Suspect                   // down together with all others of its service: flows stay
+	HasMAC                    // its next hop is known and fit for the mode
 )
 
 // Backend is what a worker needs in order to send a packet to a backend. It is
@@ -105,7 +107,7 @@ const NoService = ^uint32(0)
 
 // Service is one service of a [Table].
 type Service struct {
-	ID          uint32 // the same in every generation that has a service of this name
+	ID          uint32 // the same in every generation that has this service
 	Name        string
 	Address     packet.Addr
 	First, Last uint16
@@ -115,6 +117,9 @@ type Service struct {
 	OnNoBackend OnNoBackend
 	OnDown      OnDown
 	Backends    []uint32 // IDs of all its backends, in the Spec's order
+	// Warming: nobody is in rotation, but of some backend with a weight it is not known
+	// yet whether it can serve.
+	Warming bool
 
 	selection *selection
 }
@@ -131,22 +136,24 @@ func (s *Service) Eligible() []uint32 {
 // consistentSeed has no meaning; but all balancers must use the same, always.
 const consistentSeed = 0x6d61676c65763634
 
-// Consistent returns the ID of the backend for k by the service's consistent hash,
-// which every balancer with the same Spec and the same view of the backends'
-// health agrees on: of the 5-tuple, or with SourceHash of the client's address
-// alone. Besides being two of the algorithms, it says where a packet of a flow goes
-// that nobody remembers. It returns false if no backend is eligible.
+// Consistent returns the ID of the backend for a packet k of a flow that nobody
+// remembers, by the service's consistent hash, which every balancer with the same Spec
+// and the same view of the backends agrees on: of the 5-tuple, or with SourceHash of the
+// client's address alone. It is over all backends with a weight that are not known to be
+// unable to serve; only if there is no such one, over those that are suspects. It returns
+// false if there is none of these either.
 func (s *Service) Consistent(k *packet.Key) (id uint32, ok bool) {
-	if len(s.Eligible()) == 0 {
+	if s.selection == nil || s.selection.midstream == nil {
 		return 0, false
 	}
-	hash := k.Hash(consistentSeed)
+	return s.selection.midstream.at(s.hash(k)), true
+}
+
+// hash returns what the service's consistent hash goes by.
+func (s *Service) hash(k *packet.Key) uint64 {
 	if s.Algorithm == SourceHash {
 		client := packet.Key{Src: k.Src}
-		hash = client.Hash(consistentSeed)
+		return client.Hash(consistentSeed)
 	}
-	slots := s.selection.slots
-	// The upper bits of the hash choose: as even as a modulo, without a division.
-	slot, _ := bits.Mul64(hash, uint64(len(slots)))
-	return uint32(slots[slot]), true
+	return k.Hash(consistentSeed)
 }

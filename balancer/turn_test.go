@@ -62,10 +62,7 @@ func TestRoundRobinContinues(t *testing.T) {
 		last := -1
 		for range 12 {
 			spec := webSpec(RoundRobin, rapid.SliceOfN(rapid.Uint16Range(0, 1), n, n).Draw(t, "weights")...)
-			table, err := c.Compile(spec, Facts{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			table := mustCompile(t, c, spec, Facts{})
 			s := &table.Services[0]
 			for range rapid.IntRange(0, 5).Draw(t, "picks") {
 				k := clientKey(0)
@@ -112,7 +109,7 @@ func TestWeightedRoundRobinAgainstNginx(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.Uint16Range(1, 50), 1, 12).Draw(t, "weights")
 		worker := rapid.IntRange(0, 12).Draw(t, "worker")
-		table := mustCompileRapid(t, webSpec(WeightedRoundRobin, weights...))
+		table := mustCompile(t, NewCompiler(NewLoads()), webSpec(WeightedRoundRobin, weights...), Facts{})
 		p := NewPicker(worker, NewLoads())
 		model := nginx{current: make([]int, len(weights))}
 		period := 0
@@ -163,10 +160,7 @@ func TestWeightedRoundRobinAfterChanges(t *testing.T) {
 		n := rapid.IntRange(2, 6).Draw(t, "backends")
 		for range rapid.IntRange(1, 6).Draw(t, "changes") {
 			weights := rapid.SliceOfN(rapid.SampledFrom([]uint16{0, 1, 2, 5, 1000, 65535}), n, n).Draw(t, "weights")
-			table, err := c.Compile(webSpec(WeightedRoundRobin, weights...), Facts{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			table := mustCompile(t, c, webSpec(WeightedRoundRobin, weights...), Facts{})
 			s := &table.Services[0]
 			total := 0.0
 			for _, w := range weights {

@@ -32,14 +32,14 @@ func (ps Problems) Error() string {
 // [Table] can be made of it. A service without backends is right: its clients get
 // what OnNoBackend says.
 func (s *Spec) Validate() Problems {
-	v := validator{vips: map[netip.Addr]string{}}
+	v := validator{vips: make(map[netip.Addr]string, len(s.Services))}
 	for i := range s.Services {
 		v.vips[s.Services[i].Address] = s.Services[i].Name
 	}
-	names, clashes := map[string]int{}, s.clashes()
+	names, clashes := make(map[string]int, len(s.Services)), s.clashes()
 	for i := range s.Services {
 		service := &s.Services[i]
-		v.prefix = fmt.Sprintf("services[%d].", i)
+		v.at, v.backend = i, none
 		v.service(service)
 		if first, twice := names[service.Name]; twice {
 			v.addf("name", "%q is the name of services[%d] too; want another", service.Name, first)
@@ -58,12 +58,21 @@ func (s *Spec) Validate() Problems {
 // validator collects problems.
 type validator struct {
 	vips     map[netip.Addr]string // of all services, with a service's name
-	prefix   string                // path of the service that is looked at
+	at       int                   // index of the service that is looked at
+	backend  int                   // index of its backend that is looked at, or none
 	problems Problems
 }
 
-func (v *validator) addf(path, format string, args ...any) {
-	v.problems = append(v.problems, Problem{v.prefix + path, fmt.Sprintf(format, args...)})
+const none = -1
+
+// addf adds a problem with a setting of what is looked at. Its path is made here and not
+// beforehand: a Spec of 20,000 backends is checked at each reload, most often in vain.
+func (v *validator) addf(key, format string, args ...any) {
+	path := fmt.Sprintf("services[%d].%s", v.at, key)
+	if v.backend != none {
+		path = fmt.Sprintf("services[%d].backends[%d].%s", v.at, v.backend, key)
+	}
+	v.problems = append(v.problems, Problem{path, fmt.Sprintf(format, args...)})
 }
 
 func (v *validator) service(s *ServiceSpec) {
@@ -78,8 +87,9 @@ func (v *validator) service(s *ServiceSpec) {
 	if s.Protocol != TCP && s.Protocol != UDP {
 		v.addf("protocol", "%v cannot be balanced; want tcp or udp", s.Protocol)
 	}
-	if s.Mode != NAT && s.Mode != DSR {
-		v.addf("mode", "%v is not supported yet by this version; want nat or dsr", s.Mode)
+	mode := s.Mode.Traits()
+	if !mode.Built {
+		v.addf("mode", "%v is not supported yet by this version; want %s", s.Mode, modesWith(func(t *Traits) bool { return t.Built }))
 	}
 	if s.Algorithm > Maglev {
 		v.addf("algorithm", "%v is no algorithm; want one as in round-robin", s.Algorithm)
@@ -90,56 +100,59 @@ func (v *validator) service(s *ServiceSpec) {
 	if s.OnDown > Reset {
 		v.addf("on-down", "%v is no way to go on; want reassign, keep or reset", s.OnDown)
 	}
-	if s.Mode != FullNAT && len(s.SnatAddresses) > 0 {
-		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for fullnat", s.Mode)
+	if !mode.TranslatesSource && len(s.SnatAddresses) > 0 {
+		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for %s",
+			s.Mode, modesWith(func(t *Traits) bool { return t.TranslatesSource }))
 	}
 	v.health(&s.Health)
 	v.backends(s)
 }
 
 func (v *validator) backends(s *ServiceSpec) {
-	names := map[string]int{}
-	targets := map[netip.AddrPort]int{}
+	names := make(map[string]int, len(s.Backends))
+	targets := make(map[netip.AddrPort]int, len(s.Backends))
 	unprobed := false
 	for j := range s.Backends {
 		b := &s.Backends[j]
-		at := func(key string) string { return fmt.Sprintf("backends[%d].%s", j, key) }
-		v.name(at("name"), b.Name)
+		v.backend = j
+		v.name("name", b.Name)
 		if first, twice := names[b.Name]; twice {
-			v.addf(at("name"), "%q is the name of backends[%d] too; want another", b.Name, first)
+			v.addf("name", "%q is the name of backends[%d] too; want another", b.Name, first)
 		} else {
 			names[b.Name] = j
 		}
-		if v.address(at("address"), b.Address) {
-			v.target(s, b, at)
+		if v.address("address", b.Address) {
+			v.target(s, b)
 		}
 		target := netip.AddrPortFrom(b.Address, s.Target(b))
 		if first, twice := targets[target]; twice {
-			v.addf(at("address"), "%v with the same port is backends[%d] too; want each backend once, with a weight for its share", b.Address, first)
+			v.addf("address", "%v with the same port is backends[%d] too; want each backend once, with a weight for its share", b.Address, first)
 		} else {
 			targets[target] = j
 		}
 		unprobed = unprobed || s.Probe(b).Port() == 0
 	}
+	v.backend = none
 	if unprobed && (s.Health.Type == HealthTCP || s.Health.Type == HealthHTTP) {
 		v.addf("health.port", "a service of several ports does not say which to probe; want a port here or at each backend, or health type none")
 	}
 }
 
 // target checks what backend and mode ask of each other.
-func (v *validator) target(s *ServiceSpec, b *BackendSpec, at func(key string) string) {
+func (v *validator) target(s *ServiceSpec, b *BackendSpec) {
 	if vip, ok := v.vips[b.Address]; ok {
-		v.addf(at("address"), "%v is the address of service %q; want the backend's own address", b.Address, vip)
+		v.addf("address", "%v is the address of service %q; want the backend's own address", b.Address, vip)
 	}
-	if s.Mode != NAT && s.Mode != DSR {
+	mode := s.Mode.Traits()
+	if !mode.Built {
 		return
 	}
-	if s.Address.IsValid() && s.Address.Is4() != b.Address.Is4() {
-		v.addf(at("address"), "%v and the service's %v are of different families, and mode %v does not translate; want %s",
+	if !mode.MixesFamilies && s.Address.IsValid() && s.Address.Is4() != b.Address.Is4() {
+		v.addf("address", "%v and the service's %v are of different families, and mode %v does not translate; want %s",
 			b.Address, s.Address, s.Mode, family(s.Address))
 	}
-	if s.Mode == DSR && b.Port != 0 && (b.Port != s.First || b.Port != s.Last) {
-		v.addf(at("port"), "mode dsr delivers to the service's port %s, not to %d; want no port here", s.Ports(), b.Port)
+	if !mode.Translates && b.Port != 0 && (b.Port != s.First || b.Port != s.Last) {
+		v.addf("port", "mode %v delivers to the service's port %s, not to %d; want no port here", s.Mode, s.Ports(), b.Port)
 	}
 }
 
@@ -165,7 +178,7 @@ func (v *validator) name(path, name string) {
 
 // address checks that a is one host's address, and reports whether it is.
 func (v *validator) address(path string, a netip.Addr) bool {
-	problem := ""
+	problem, want := "", "an address that one host can have on the network"
 	switch {
 	case !a.IsValid():
 		v.addf(path, "missing; want an IPv4 or IPv6 address")
@@ -183,10 +196,13 @@ func (v *validator) address(path string, a netip.Addr) bool {
 		problem = "is a multicast address"
 	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		problem = "is the broadcast address"
+	case a.IsLinkLocalUnicast(): // RFC 4291, 2.5.6, and RFC 3927, 2.6.2
+		problem = "is a link-local address, which routers must not forward and which says nothing without an interface"
+		want = "an address that is routed"
 	default:
 		return true
 	}
-	v.addf(path, "%v %s; want an address that one host can have on the network", a, problem)
+	v.addf(path, "%v %s; want %s", a, problem, want)
 	return false
 }
 

@@ -12,6 +12,7 @@ const minInterval = 10 * time.Millisecond
 func (v *validator) health(h *HealthSpec) {
 	switch h.Type {
 	case HealthNone:
+		v.noRequest(h)
 		return
 	case HealthTCP, HealthHTTP:
 	default:
@@ -36,6 +37,11 @@ func (v *validator) health(h *HealthSpec) {
 		v.http(h)
 		return
 	}
+	v.noRequest(h)
+}
+
+// noRequest checks that nothing is said of a request that is not made.
+func (v *validator) noRequest(h *HealthSpec) {
 	for _, option := range []struct {
 		key   string
 		given bool

@@ -19,7 +19,8 @@
 // All policy is in Go: the program knows addresses and ports, but neither
 // backends' state nor flows. [Load] puts it into the kernel, [Program.Attach] on
 // an interface, [Program.SetSocket] gives it somewhere to steer to,
-// [Program.Apply] says what to steer, and [Program.Counters] what became of it.
+// [NewPlan] works out what to steer, [Program.Apply] puts that in force, and
+// [Program.Counters] says what became of it.
 //
 // # Whose packet is it?
 //
@@ -70,9 +71,10 @@
 // The addresses of both families are 16 bytes, IPv4 as IPv4-mapped. For each, the
 // program finds in one look-up which kinds of port blocks are listed for it: a
 // single port, all of them, or an aligned block of a power of two, of which every
-// range is made. There is no limit but the maps' sizes. [Program.Apply] makes the
-// maps say something else entry by entry, in an order in which no packet can fall
-// in between.
+// range is made. There is no limit but the maps' sizes. A [Plan] has all that can be
+// said beforehand: what is wrong or too much is refused without touching a map.
+// [Program.Apply] then makes the maps say something else entry by entry, in an order
+// in which no packet can fall in between.
 //
 // # Requirements
 //

@@ -17,7 +17,7 @@ var (
 	// ErrNotSupported says that the kernel, or its configuration, can't do it.
 	ErrNotSupported = errors.New("not supported by this kernel")
 
-	// ErrFull says that more was asked for than the maps were sized for.
+	// ErrFull says that more was asked for than the maps are sized for.
 	ErrFull = errors.New("over the limit")
 )
 

@@ -58,8 +58,17 @@ func newFakeMaps() *fakeMaps {
 		}
 	}
 	f.addresses, f.services, f.replies = table(), table(), table()
-	f.steering = steering{f.addresses, f.services, f.replies, limits{1000, 1000}, newState()}
+	f.steering = steering{f.addresses, f.services, f.replies, newState()}
 	return f
+}
+
+// apply is what [Program.Apply] does.
+func (f *fakeMaps) apply(s Steering) error {
+	plan, err := NewPlan(s, Limits{1000, 1000})
+	if err != nil {
+		return err
+	}
+	return f.steering.apply(plan.want)
 }
 
 func (f *fakeMaps) address(a netip.Addr) steerAddress {

@@ -29,7 +29,17 @@ func load(t testing.TB, c Config, s Steering) *Program {
 			t.Error(err)
 		}
 	})
-	if err := p.Apply(s); err != nil {
+	if err := p.Apply(plan(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// plan returns the plan for s, which is within the limits.
+func plan(t testing.TB, s Steering) *Plan {
+	t.Helper()
+	p, err := NewPlan(s, DefaultLimits())
+	if err != nil {
 		t.Fatal(err)
 	}
 	return p

@@ -143,7 +143,7 @@ func TestPrivileges(t *testing.T) {
 			return err
 		}
 		defer p.Close()
-		if err := p.Apply(testSteering()); err != nil {
+		if err := p.Apply(plan(t, testSteering())); err != nil {
 			return err
 		}
 		if _, err := p.Counters(); err != nil {
@@ -161,7 +161,7 @@ func TestPrivileges(t *testing.T) {
 
 func TestLoadConfig(t *testing.T) {
 	testutil.RequireRoot(t)
-	for _, c := range []Config{{Queues: -1}, {Addresses: -1}, {Ports: -1}} {
+	for _, c := range []Config{{Queues: -1}, {Limits: Limits{-1, 1}}, {Limits: Limits{1, -1}}, {Limits: Limits{Ports: 1}}} {
 		if p, err := Load(c); err == nil {
 			p.Close()
 			t.Errorf("%+v: no error", c)

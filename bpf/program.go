@@ -7,14 +7,13 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 )
 
-// Config sizes a program's maps. The zero value is good for most machines: a
-// limit costs little before it is used (32 bytes an address or port).
+// Config sizes a program's maps. The zero value is good for most machines.
 type Config struct {
-	Queues    int // RX queues that can have a socket: 0 to Queues-1; 0 means 1024
-	Addresses int // service, backend and local addresses together; 0 means 65536
-	Ports     int // port blocks of the services, and as many of the backends; 0 means 65536
+	Queues int    // RX queues that can have a socket: 0 to Queues-1; 0 means 1024
+	Limits Limits // of the plans; the zero value means DefaultLimits
 }
 
 // Program is the steering program and its maps in the kernel. Counters may be
@@ -35,14 +34,20 @@ type Program struct {
 // The error is [ErrNotSupported] on a kernel that is too old or lacks AF_XDP and
 // [io/fs.ErrPermission] without the privileges.
 func Load(c Config) (*Program, error) {
-	if c.Queues < 0 || c.Addresses < 0 || c.Ports < 0 {
-		return nil, fmt.Errorf("load the steering program: negative size in %+v", c)
+	if c.Queues == 0 {
+		c.Queues = 1024
 	}
-	c.Queues = orDefault(c.Queues, 1024)
-	c.Addresses = orDefault(c.Addresses, 1<<16)
-	c.Ports = orDefault(c.Ports, 1<<16)
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
+	}
+	if c.Queues < 0 || c.Limits.Addresses <= 0 || c.Limits.Ports <= 0 {
+		return nil, fmt.Errorf("load the steering program: no size for a map in %+v", c)
+	}
 
 	if err := rlimit.RemoveMemlock(); err != nil {
+		if errors.Is(err, unix.EPERM) { // its probe for Linux 5.11 may have been refused too
+			err = explainPermission(err)
+		}
 		return nil, fmt.Errorf("raise the limit on locked memory (needs CAP_SYS_RESOURCE before Linux 5.11): %w", err)
 	}
 	spec, err := loadSteer()
@@ -50,9 +55,9 @@ func Load(c Config) (*Program, error) {
 		return nil, fmt.Errorf("read the steering program's object: %w", err)
 	}
 	spec.Maps[steerMapSockets].MaxEntries = uint32(c.Queues)
-	spec.Maps[steerMapAddresses].MaxEntries = room(c.Addresses)
-	spec.Maps[steerMapServices].MaxEntries = room(c.Ports)
-	spec.Maps[steerMapReplies].MaxEntries = room(c.Ports)
+	spec.Maps[steerMapAddresses].MaxEntries = room(c.Limits.Addresses)
+	spec.Maps[steerMapServices].MaxEntries = room(c.Limits.Ports)
+	spec.Maps[steerMapReplies].MaxEntries = room(c.Limits.Ports)
 
 	p := &Program{queues: c.Queues}
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
@@ -62,17 +67,9 @@ func Load(c Config) (*Program, error) {
 		addresses: p.objects.Addresses,
 		services:  p.objects.Services,
 		replies:   p.objects.Replies,
-		limits:    limits{addresses: c.Addresses, ports: c.Ports},
 		have:      newState(),
 	}
 	return p, nil
-}
-
-func orDefault(n, otherwise int) int {
-	if n == 0 {
-		return otherwise
-	}
-	return n
 }
 
 // SetSocket makes the AF_XDP socket fd the one that the queue's packets are

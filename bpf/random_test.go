@@ -155,7 +155,7 @@ func TestAgainstOracle(t *testing.T) {
 	seen := map[Reason]int{}
 	for range 200 {
 		s := randomSteering(r)
-		if err := p.Apply(s); err != nil {
+		if err := p.Apply(plan(t, s)); err != nil {
 			t.Fatal(err)
 		}
 		for range 150 {

@@ -6,7 +6,8 @@ import (
 	"net/netip"
 )
 
-// state is what the program's maps hold, or are to hold.
+// state is what the program's maps hold, or are to hold. Reading the zero value is
+// fine.
 type state struct {
 	addresses map[steerIp]steerAddress
 	services  blocks

@@ -36,14 +36,15 @@ type Endpoint struct {
 	Port     uint16 // 0 for any port
 }
 
-// Apply makes s what the program steers by, in place of what was applied before.
-// It changes only what differs, and adds before it removes: at no moment is a
-// packet passed that both the old and the new steering steer, or the reverse.
+// Apply makes the plan what the program steers by, in place of what was applied
+// before. It changes only what differs, and adds before it removes: at no moment is a
+// packet passed that both the old and the new steering steer, or the reverse. The
+// plan's limits must be those that the program was loaded with.
 //
-// An s that is wrong, or over a limit ([ErrFull]), changes nothing. After any
-// other error parts of both are in force; Apply may be tried again.
-func (p *Program) Apply(s Steering) error {
-	if err := p.steering.apply(s); err != nil {
+// An error is the kernel's. Parts of both plans are in force then; Apply may be tried
+// again, with this plan or another one.
+func (p *Program) Apply(plan *Plan) error {
+	if err := p.steering.apply(plan.want); err != nil {
 		return fmt.Errorf("apply the steering: %w", err)
 	}
 	return nil
@@ -52,7 +53,6 @@ func (p *Program) Apply(s Steering) error {
 // steering is the one writer of the maps that the program judges by.
 type steering struct {
 	addresses, services, replies table
-	limits                       limits
 	have                         state // what the maps hold
 }
 
@@ -62,35 +62,8 @@ type table interface {
 	Delete(key any) error
 }
 
-// limits says how much of each may be applied.
-type limits struct {
-	addresses, ports int
-}
-
-// room is a map's size for the limit: the old and the new, both at the limit,
-// must fit together while one replaces the other.
-func room(limit int) uint32 { return uint32(2 * limit) }
-
-func (l limits) check(s state) error {
-	switch {
-	case len(s.addresses) > l.addresses:
-		return fmt.Errorf("%d addresses: %w of %d (Config.Addresses)", len(s.addresses), ErrFull, l.addresses)
-	case len(s.services) > l.ports:
-		return fmt.Errorf("%d port blocks of services: %w of %d (Config.Ports)", len(s.services), ErrFull, l.ports)
-	case len(s.replies) > l.ports:
-		return fmt.Errorf("%d ports of backends: %w of %d (Config.Ports)", len(s.replies), ErrFull, l.ports)
-	}
-	return nil
-}
-
-func (t *steering) apply(s Steering) error {
-	want, err := compile(s)
-	if err != nil {
-		return err
-	}
-	if err := t.limits.check(want); err != nil {
-		return err
-	}
+// apply changes the maps from what they hold to want, which is only read.
+func (t *steering) apply(want state) error {
 	if err := addBlocks(t.services, t.have.services, want.services); err != nil {
 		return err
 	}

@@ -3,10 +3,8 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -128,62 +126,19 @@ func TestApplyAfterErrors(t *testing.T) {
 	}
 }
 
-// TestApplyWrong: what is wrong is named, and nothing is changed.
-func TestApplyWrong(t *testing.T) {
-	good := testSteering()
-	f := newFakeMaps()
-	if err := f.apply(good); err != nil {
-		t.Fatal(err)
-	}
-	before := maps.Clone(f.services.content)
-	f.changed = func() { t.Error("a wrong steering changed the maps") }
-	f.limits = limits{addresses: 20, ports: 100}
-	many := func(n int, change func(i int, s *Steering)) Steering {
-		var s Steering
-		for i := range n {
-			change(i, &s)
-		}
-		return s
-	}
-	nth := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}) }
-	for _, c := range []struct {
-		name string
-		s    Steering
-		full bool
-		want string
-	}{
-		{"no address", Steering{Services: []Service{{Protocol: TCP}}}, false, "service without an address"},
-		{"no backend address", Steering{Replies: []Endpoint{{Protocol: TCP}}}, false, "backend without an address"},
-		{"no local address", Steering{Local: []netip.Addr{{}}}, false, "local address"},
-		{"protocol", Steering{Services: []Service{{ip(vip4), 132, 1, 1}}}, false, "service 192.0.2.10: protocol 132"},
-		{"backend protocol", Steering{Replies: []Endpoint{{ip(vip4), 0, 1}}}, false, "backend 192.0.2.10: protocol 0"},
-		{"ports", Steering{Services: []Service{{ip(vip4), TCP, 2, 1}}}, false, "2 to 1"},
-		{"addresses", many(21, func(i int, s *Steering) { s.Local = append(s.Local, nth(i)) }), true, "limit of 20 (Config.Addresses)"},
-		{"services", many(101, func(i int, s *Steering) {
-			s.Services = append(s.Services, Service{ip(vip4), TCP, uint16(2 * i), uint16(2 * i)})
-		}), true, "limit of 100 (Config.Ports)"},
-		{"backends", many(101, func(i int, s *Steering) {
-			s.Replies = append(s.Replies, Endpoint{ip(vip4), TCP, uint16(i + 1)})
-		}), true, "limit of 100 (Config.Ports)"},
-	} {
-		err := f.apply(c.s)
-		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, ErrFull) != c.full {
-			t.Errorf("%s: %v; want one with %q, ErrFull %v", c.name, err, c.want, c.full)
-		}
-	}
-	if d := cmp.Diff(before, f.services.content); d != "" {
-		t.Error(d)
-	}
-}
-
 // TestApplyInKernel: the kernel's maps hold what the fakes do, through a random
 // sequence and at the limit, where the old and the new meet.
 func TestApplyInKernel(t *testing.T) {
 	r := random(t)
-	p := load(t, Config{Addresses: 30, Ports: 400}, Steering{})
+	limits := Limits{Addresses: 30, Ports: 400}
+	p := load(t, Config{Limits: limits}, Steering{})
 	check := func(s Steering) {
 		t.Helper()
-		if err := p.Apply(s); err != nil {
+		plan, err := NewPlan(s, limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Apply(plan); err != nil {
 			t.Fatal(err)
 		}
 		got := [3]map[any]any{
@@ -206,11 +161,6 @@ func TestApplyInKernel(t *testing.T) {
 	}
 	check(full(0))
 	check(full(100)) // no address, service or backend in common
-	over := full(100)
-	over.Local = append(over.Local, ip(own6))
-	if err := p.Apply(over); !errors.Is(err, ErrFull) {
-		t.Errorf("one address too many: %v", err)
-	}
 	check(full(0))
 	check(Steering{})
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,10 +9,13 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 // TestMain lets the test binary be an ordinary program, for what concerns the whole
@@ -20,14 +24,32 @@ func TestMain(m *testing.M) {
 	if os.Getenv("ENGINE_TEST_RESERVE") != "" {
 		os.Exit(reserveAndTell())
 	}
+	if os.Getenv("ENGINE_TEST_ACQUIRE") != "" {
+		os.Exit(acquireAndTell())
+	}
 	os.Exit(m.Run())
 }
 
-// reserveAndTell reserves the last CPU, and tells the scheduler's processors and all
+// reserveAndTell reserves the last CPU while threads are made, and tells the scheduler's processors and all
 // threads' CPUs when the runtime has had the time to look at them: once a second
 // (sysmon in runtime/proc.go).
 func reserveAndTell() int {
 	allowed, err := allowedCPUs()
+	// More and more threads are made meanwhile: each read blocks one.
+	var pipe [2]int
+	if err == nil {
+		err = syscall.Pipe(pipe[:])
+	}
+	many := make(chan struct{})
+	go func() {
+		for i := range 300 {
+			go func() { _, _ = syscall.Read(pipe[0], make([]byte, 1)) }()
+			if runtime.Gosched(); i == 50 {
+				close(many)
+			}
+		}
+	}()
+	<-many
 	if err == nil {
 		err = reserve(allowed[len(allowed)-1:])
 	}
@@ -41,9 +63,9 @@ func reserveAndTell() int {
 	fmt.Println(runtime.GOMAXPROCS(0))
 	tasks, _ := os.ReadDir("/proc/self/task")
 	for _, t := range tasks {
-		tid, _ := strconv.Atoi(t.Name())
+		tid, err := threadID(t.Name())
 		var set unix.CPUSet
-		if unix.SchedGetaffinity(tid, &set) == nil && set.IsSet(allowed[len(allowed)-1]) {
+		if err == nil && unix.SchedGetaffinity(tid, &set) == nil && set.IsSet(allowed[len(allowed)-1]) {
 			fmt.Println("thread", tid, "is on the worker's CPU")
 		}
 	}
@@ -57,8 +79,24 @@ func TestReserveLeavesAProcessorForTheWorkers(t *testing.T) {
 		t.Skip("needs two CPUs")
 	}
 	t.Parallel()
+	reserveElsewhere(t, nil)
+}
+
+// A process in a PID namespace of its own may see another one's /proc.
+func TestReserveInAPIDNamespace(t *testing.T) {
+	testutil.RequireRoot(t)
+	if runtime.NumCPU() < 2 {
+		t.Skip("needs two CPUs")
+	}
+	t.Parallel()
+	reserveElsewhere(t, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID})
+}
+
+func reserveElsewhere(t *testing.T, attr *syscall.SysProcAttr) {
+	t.Helper()
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), "ENGINE_TEST_RESERVE=1", "GOMAXPROCS=")
+	c.SysProcAttr = attr
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -94,7 +132,7 @@ func TestPlacement(t *testing.T) {
 		"as told":                    {n, allowed, allowed, ""},
 		"the first of those told":    {1, allowed, allowed[:1], ""},
 		"two on one CPU, as told":    {2, []int{allowed[0], allowed[0]}, []int{allowed[0], allowed[0]}, ""},
-		"too few told":               {2, allowed[:1], nil, "only 1 CPUs"},
+		"too few told":               {2, allowed[:1], nil, "each needs one"},
 		"one that there is not":      {1, []int{1000}, nil, "CPU 1000"},
 		"not needed, so not checked": {1, []int{allowed[0], 1000}, allowed[:1], ""},
 	} {
@@ -102,8 +140,8 @@ func TestPlacement(t *testing.T) {
 		if !reflect.DeepEqual(got, c.cpus) {
 			t.Errorf("%s: %v, want %v", name, got, c.cpus)
 		}
-		if (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
-			t.Errorf("%s: error %v, want %q", name, err, c.problem)
+		if (err == nil) != (c.problem == "") || err != nil && !(errors.Is(err, ErrPlacement) && strings.Contains(err.Error(), c.problem)) {
+			t.Errorf("%s: error %v, want ErrPlacement with %q", name, err, c.problem)
 		}
 	}
 }
@@ -146,12 +184,15 @@ func TestPin(t *testing.T) {
 }
 
 func TestNewRefusesWhatCannotRun(t *testing.T) {
-	for name, c := range map[string]Config{
-		"no queues":   {Interface: "eth0"},
-		"no such CPU": {Interface: "eth0", Queues: []int{0}, CPUs: []int{1000}},
+	for name, c := range map[string]struct {
+		config Config
+		place  bool
+	}{
+		"no queues":   {Config{Interface: "eth0"}, false},
+		"no such CPU": {Config{Interface: "eth0", Queues: []int{0}, CPUs: []int{1000}}, true},
 	} {
-		if e, err := New(c); err == nil || e != nil {
-			t.Errorf("%s: %v, %v", name, e, err)
+		if e, err := New(c.config); err == nil || e != nil || errors.Is(err, ErrPlacement) != c.place {
+			t.Errorf("%s: %v, %v; ErrPlacement wanted: %v", name, e, err, c.place)
 		}
 	}
 }

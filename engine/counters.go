@@ -18,13 +18,13 @@ type Counters struct {
 	Backends      []BackendCounters          // by backend ID
 }
 
-// BackendCounters are one backend's share. The arrays are indexed by
-// conntrack.Direction. Traffic counts what was addressed to the backend or came
-// from it, also where a later step dropped it.
+// BackendCounters are one backend's share: what was put on the TX ring for it, or came
+// from it and was put there for a client. What is dropped on the way is counted by its
+// verdict alone. The arrays are indexed by conntrack.Direction.
 type BackendCounters struct {
-	Flows   uint64 // flows assigned
+	Flows   uint64 // flows assigned, each when its first packet was on its way
 	Packets [2]uint64
-	Bytes   [2]uint64
+	Bytes   [2]uint64 // as received
 }
 
 func (c *Counters) grow(backends int) {
@@ -33,7 +33,7 @@ func (c *Counters) grow(backends int) {
 	}
 }
 
-// add adds o to c.
+// add adds o to c, but for the backends.
 func (c *Counters) add(o *Counters) {
 	c.Received += o.Received
 	c.ReceivedBytes += o.ReceivedBytes
@@ -43,20 +43,20 @@ func (c *Counters) add(o *Counters) {
 	for i, n := range o.Verdicts {
 		c.Verdicts[i] += n
 	}
-	c.grow(len(o.Backends))
-	for i := range o.Backends {
-		b, ob := &c.Backends[i], &o.Backends[i]
-		b.Flows += ob.Flows
-		for d := range b.Packets {
-			b.Packets[d] += ob.Packets[d]
-			b.Bytes[d] += ob.Bytes[d]
-		}
+}
+
+func (b *BackendCounters) add(o *BackendCounters) {
+	b.Flows += o.Flows
+	for d := range b.Packets {
+		b.Packets[d] += o.Packets[d]
+		b.Bytes[d] += o.Bytes[d]
 	}
 }
 
-// publishInterval is how old a busy worker's published counters may be. A
-// worker publishes before it sleeps, so an idle one's are exact.
-const publishInterval = 50 // ms
+// publishInterval is how old a busy worker's published counters may be, and restInterval
+// an idle one's: it publishes before it sleeps, but not after every packet that wakes it,
+// since with very many backends the copy takes longer than the packet.
+const publishInterval, restInterval = 50, 5 // ms
 
 // published is the copy of a worker's counters that others may read. The worker
 // makes it at batch boundaries, so it is consistent in itself: counting costs
@@ -82,12 +82,25 @@ func (w *worker) publish() {
 	p.at, p.copied = w.now, w.count.Received
 }
 
-// counters adds the published counters to sum and returns them alone.
+// counters adds the published counters, but for the backends', to sum, and returns them
+// alone.
 func (w *worker) counters(sum *Counters) Counters {
 	w.published.mu.Lock()
 	defer w.published.mu.Unlock()
-	sum.add(&w.published.count)
 	own := w.published.count
 	own.Backends = nil
+	sum.add(&own)
 	return own
+}
+
+// traffic adds the published counters of backends to sums, by their IDs.
+func (w *worker) traffic(ids []uint32, sums []BackendCounters) {
+	w.published.mu.Lock()
+	defer w.published.mu.Unlock()
+	have := w.published.count.Backends
+	for i, id := range ids {
+		if int(id) < len(have) { // else the worker has not seen it yet
+			sums[i].add(&have[id])
+		}
+	}
 }

@@ -10,9 +10,12 @@
 //	answer.go    packets that the balancer answers itself
 //	idle.go      spinning and sleeping
 //	counters.go  what is counted, and how it gets out of a worker without atomics
-//	engine.go    the program, the sockets and the workers as a whole
+//	engine.go    the workers as a whole
+//	lease.go     the program and the sockets: what is the kernel's
+//	info.go      the figures of all of it
 //	affinity.go  CPUs
 //
 // The control plane hands in immutable balancer.Tables through [Engine.Apply];
-// a worker takes the newest at its next batch.
+// a worker takes the newest at its next batch. [Engine.Acquire] takes the interface and
+// [Engine.Release] gives it back; between the two [Engine.Run] works.
 package engine

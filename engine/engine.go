@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -28,7 +27,7 @@ type Config struct {
 }
 
 // Engine is the workers and what they share. Flows, counters and the table
-// outlive the sockets: after an interface went away and came back, [Engine.Open]
+// outlive the sockets: after an interface went away and came back, [Engine.Acquire]
 // and [Engine.Run] go on with them.
 type Engine struct {
 	// Immutable.
@@ -39,14 +38,16 @@ type Engine struct {
 	workers []*worker
 	table   atomic.Pointer[balancer.Table]
 
-	mu       sync.Mutex // the rest; never held while a worker works
-	program  *bpf.Program
-	attached bpf.AttachMode
-	steering bpf.Steering
+	changing sync.Mutex // held by Apply, Acquire and Release, for as long as the kernel takes
+	plan     *bpf.Plan  // what the kernel steers by, or will
+
+	mu    sync.RWMutex // held for moments, so that Info waits for nothing that takes long
+	lease *lease       // written with both held; nil: none
 }
 
 // New returns an engine that has not touched the kernel yet. It steers nothing
-// until the first [Engine.Apply].
+// until the first [Engine.Apply]. The error is [ErrPlacement] if the workers can't
+// have the CPUs that the config names.
 func New(c Config) (*Engine, error) {
 	if len(c.Queues) == 0 {
 		return nil, fmt.Errorf("serve %s: no queues are given", c.Interface)
@@ -59,6 +60,7 @@ func New(c Config) (*Engine, error) {
 		config: c,
 		clock:  NewClock(),
 		flows:  conntrack.New(conntrack.Config{MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads}),
+		plan:   new(bpf.Plan),
 	}
 	e.table.Store(&balancer.Table{})
 	for i, q := range c.Queues {
@@ -76,21 +78,28 @@ func newWorker(e *Engine, id, queue, cpu int) *worker {
 	}
 }
 
-// Apply makes t the table of every worker from its next batch on, and steering
-// the kernel's part of it.
-func (e *Engine) Apply(t *balancer.Table, steering bpf.Steering) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// Apply makes t the table of every worker from its next batch on, and plan, made with
+// [bpf.DefaultLimits], the kernel's part of it. One goroutine calls it.
+//
+// An error is the kernel's. The workers have t all the same, and of the steering it has
+// parts of the old and of the new: apply something again.
+func (e *Engine) Apply(t *balancer.Table, plan *bpf.Plan) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	e.table.Store(t) // before the kernel steers what only t knows
-	e.steering = steering
-	if e.program == nil {
+	e.plan = plan
+	if e.lease == nil || e.lease.program == nil {
 		return nil
 	}
-	if err := e.program.Apply(steering); err != nil {
-		return fmt.Errorf("steer generation %d: %w", t.Generation, err)
+	if err := e.lease.program.Apply(plan); err != nil {
+		return fmt.Errorf("generation %d is in force, but of its steering only a part: %w", t.Generation, err)
 	}
 	return nil
 }
+
+// SetTimeouts changes how long flows may be idle, at once and of all flows. Anybody may
+// call it at any time.
+func (e *Engine) SetTimeouts(t conntrack.Timeouts) { e.flows.SetTimeouts(t) }
 
 // Oldest returns the oldest generation that a worker may still read: the first, as
 // long as one of them has read none.
@@ -100,55 +109,6 @@ func (e *Engine) Oldest() uint64 {
 		oldest = min(oldest, w.generation.Load())
 	}
 	return max(oldest, 1)
-}
-
-// Open attaches the steering program and opens a socket per queue, in the
-// network namespace of the calling thread. On an error nothing is left behind.
-// The program goes first: if another instance serves the interface, the kernel
-// refuses here, before anything of the other's was touched.
-func (e *Engine) Open(ifindex int) (err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, e.close())
-		}
-	}()
-	if err := xsk.Probe(); err != nil {
-		return err
-	}
-	if e.program, err = bpf.Load(bpf.Config{}); err != nil {
-		return err
-	}
-	if err := e.program.Apply(e.steering); err != nil {
-		return err
-	}
-	if e.attached, err = e.program.Attach(ifindex, attachModes(e.config.Mode)...); err != nil {
-		return err
-	}
-	for _, w := range e.workers {
-		w.socket, err = xsk.Open(xsk.Config{Interface: e.config.Interface, Queue: w.queue, Driver: e.config.Driver, Mode: e.config.Mode})
-		if err != nil {
-			return err
-		}
-		if err := e.program.SetSocket(w.queue, w.socket.FD()); err != nil {
-			return fmt.Errorf("steer queue %d of %s: %w", w.queue, e.config.Interface, err)
-		}
-	}
-	return nil
-}
-
-// attachModes returns the XDP modes to try for a bind mode: generic is slow, so
-// it is a last resort of auto and otherwise taken only when asked for.
-func attachModes(m xsk.Mode) []bpf.AttachMode {
-	switch m {
-	case xsk.ModeGeneric:
-		return []bpf.AttachMode{bpf.Generic}
-	case xsk.ModeAuto:
-		return []bpf.AttachMode{bpf.Native, bpf.Generic}
-	default:
-		return []bpf.AttachMode{bpf.Native}
-	}
 }
 
 const (
@@ -198,26 +158,4 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	}
 	return first
-}
-
-// Close detaches the program and closes the sockets. No worker may run.
-func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.close()
-}
-
-func (e *Engine) close() error {
-	var errs []error
-	if e.program != nil {
-		errs = append(errs, e.program.Close())
-		e.program, e.attached = nil, ""
-	}
-	for _, w := range e.workers {
-		if w.socket != nil {
-			errs = append(errs, w.socket.Close())
-			w.socket = nil
-		}
-	}
-	return errors.Join(errs...)
 }

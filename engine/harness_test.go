@@ -47,23 +47,36 @@ func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services 
 		t.Fatal(err)
 	}
 	h := &harness{t: t, engine: e, compiler: balancer.NewCompiler(loads), spec: balancer.Spec{Services: services}}
-	for _, w := range e.workers {
-		k := xsktest.New(4*ring, 2048, ring)
-		h.kernels = append(h.kernels, k)
-		w.socket = k.Socket()
+	for range e.workers {
+		h.kernels = append(h.kernels, xsktest.New(4*ring, 2048, ring))
 	}
-	h.facts = balancer.Facts{SourceMAC: gatewayMAC, Health: map[balancer.BackendRef]balancer.State{}, NextHop: map[netip.Addr]packet.MAC{}}
-	for _, s := range services {
-		for _, b := range s.Backends {
-			h.facts.NextHop[b.Address] = backendMAC(b.Address)
-		}
-	}
+	h.plug()
+	h.facts = balancer.Facts{SourceMAC: gatewayMAC, States: map[balancer.BackendKey]balancer.State{}, NextHops: map[netip.Addr]balancer.NextHop{}}
+	h.resolve(services...)
 	h.apply()
 	for _, w := range e.workers {
 		w.adopt(e.table.Load())
 		e.flows.Grace.Quiescent(w.id)
 	}
 	return h
+}
+
+// plug gives the workers sockets with the harness's kernels behind them.
+func (h *harness) plug() {
+	l := &lease{}
+	for _, k := range h.kernels {
+		l.sockets = append(l.sockets, k.Socket())
+	}
+	h.engine.hand(l)
+}
+
+// resolve makes the next hops of all backends of services known.
+func (h *harness) resolve(services ...balancer.ServiceSpec) {
+	for _, s := range services {
+		for _, b := range s.Backends {
+			h.facts.NextHops[b.Address] = balancer.NextHop{MAC: backendMAC(b.Address), OnLink: true}
+		}
+	}
 }
 
 // backendMAC derives a MAC from an address, so that a wrong one shows.
@@ -75,18 +88,35 @@ func backendMAC(a netip.Addr) packet.MAC {
 // apply compiles the harness's spec and facts and hands them to the engine.
 func (h *harness) apply() {
 	h.t.Helper()
-	t, err := h.compiler.Compile(h.spec, h.facts)
+	d, err := h.compiler.Compile(&h.spec, &h.facts)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.engine.table.Store(t)
+	h.compiler.Commit(d)
+	h.engine.table.Store(d.Table)
 }
 
-// setHealth declares a backend up or down. The specs here have health none unless
-// a test says otherwise.
-func (h *harness) setHealth(service, backend string, s balancer.State) {
-	h.facts.Health[balancer.BackendRef{Service: service, Backend: backend}] = s
+// setHealth declares a backend up, down or whatever. The specs here have health none
+// unless a test says otherwise.
+func (h *harness) setHealth(service, backend string, state balancer.State) {
+	h.t.Helper()
+	h.facts.States[h.key(service, backend)] = state
 	h.apply()
+}
+
+// key returns the identity of the backend with this name.
+func (h *harness) key(service, backend string) balancer.BackendKey {
+	h.t.Helper()
+	for i := range h.spec.Services {
+		s := &h.spec.Services[i]
+		for j := range s.Backends {
+			if s.Name == service && s.Backends[j].Name == backend {
+				return s.BackendKey(&s.Backends[j])
+			}
+		}
+	}
+	h.t.Fatalf("no backend %s of a service %s", backend, service)
+	return balancer.BackendKey{}
 }
 
 // pass delivers frames on a queue, runs its worker until they are all handled,
@@ -124,8 +154,9 @@ func (h *harness) passRaw(queue int, raw ...[]byte) [][]byte {
 	return k.Sent()
 }
 
-// check holds what must be true after every batch: each packet has one verdict,
-// no frame is lost or kept, the rings were used properly.
+// check holds what must be true after every batch: each packet has one verdict, each
+// that is forwarded counts for one backend and no other does, no frame is lost or kept,
+// the rings were used properly.
 func (h *harness) check(queue int) {
 	h.t.Helper()
 	w := h.engine.workers[queue]
@@ -135,6 +166,13 @@ func (h *harness) check(queue int) {
 	}
 	if sum != w.count.Received {
 		h.t.Errorf("verdicts %v sum up to %d, received %d", w.count.Verdicts, sum, w.count.Received)
+	}
+	var forwarded uint64
+	for _, b := range w.count.Backends {
+		forwarded += b.Packets[conntrack.Request] + b.Packets[conntrack.Reply]
+	}
+	if forwarded != w.count.Verdicts[packet.Forwarded] {
+		h.t.Errorf("%d packets are counted for backends, %d as forwarded", forwarded, w.count.Verdicts[packet.Forwarded])
 	}
 	if w.count.Verdicts[packet.Pending] != 0 {
 		h.t.Errorf("%d packets were counted as pending", w.count.Verdicts[packet.Pending])

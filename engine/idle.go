@@ -65,10 +65,14 @@ func (w *worker) rest() error {
 	if t := w.tables.Load(); t != w.table {
 		w.adopt(t)
 	}
-	if w.published.copied != w.count.Received {
-		w.publish()
-	}
 	sleep := sleepTime
+	if w.published.copied != w.count.Received {
+		if w.now = w.clock.Now(); w.now-w.published.at >= restInterval {
+			w.publish()
+		} else {
+			sleep = restInterval * time.Millisecond
+		}
+	}
 	if w.socket.Pending() > 0 {
 		sleep = retryTime
 		if err := w.socket.Flush(); errors.Is(err, xsk.ErrGone) {

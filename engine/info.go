@@ -13,36 +13,53 @@ type Info struct {
 	Attached bpf.AttachMode // empty: not attached now
 	Steering bpf.Counters
 	Workers  []WorkerInfo
-	Total    Counters // of all workers
+	Total    Counters // of all workers, without the backends
 	Flows    conntrack.Stats
 }
 
 // WorkerInfo is one worker.
 type WorkerInfo struct {
 	Queue, CPU int
-	Socket     xsk.Info // zero while closed
+	Socket     xsk.Info // zero while there is none
 	Kernel     xsk.Statistics
 	Counters   Counters // without the backends
 }
 
 // Info gathers the figures. What the kernel refuses to tell stays zero: that is
-// so while an interface is away.
+// so while an interface is away. Anybody may call it; it does not wait for an Apply,
+// Acquire or Release that is under way.
 func (e *Engine) Info() Info {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	in := Info{Table: e.table.Load(), Attached: e.attached, Flows: e.flows.Stats()}
-	if e.program != nil {
-		in.Steering, _ = e.program.Counters()
-	}
+	in := Info{Table: e.table.Load(), Flows: e.flows.Stats()}
 	for _, w := range e.workers {
-		wi := WorkerInfo{Queue: w.queue, CPU: w.cpu, Counters: w.counters(&in.Total)}
-		if w.socket != nil {
-			wi.Socket = w.socket.Info()
-			wi.Kernel, _ = w.socket.Statistics()
-		}
-		in.Workers = append(in.Workers, wi)
+		in.Workers = append(in.Workers, WorkerInfo{Queue: w.queue, CPU: w.cpu, Counters: w.counters(&in.Total)})
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if l := e.lease; l != nil {
+		l.tell(&in)
 	}
 	return in
+}
+
+// Traffic returns the counters of backends over all workers, in the order of their IDs.
+func (e *Engine) Traffic(ids []uint32) []BackendCounters {
+	sums := make([]BackendCounters, len(ids))
+	for _, w := range e.workers {
+		w.traffic(ids, sums)
+	}
+	return sums
+}
+
+// tell writes what the kernel knows into in.
+func (l *lease) tell(in *Info) {
+	in.Attached = l.attached
+	if l.program != nil {
+		in.Steering, _ = l.program.Counters()
+	}
+	for i, s := range l.sockets {
+		in.Workers[i].Socket = s.Info()
+		in.Workers[i].Kernel, _ = s.Statistics()
+	}
 }
 
 // EachFlow calls visit with a copy of each flow until it returns false.

@@ -10,8 +10,9 @@ import (
 // NewOffline returns an engine whose worker i serves sockets[i], and no interface:
 // what is behind the sockets is the caller's, such as package xsktest's kernel or a
 // file of packets. No thread is started and none is pinned; the caller drives each
-// worker by [Engine.Step], and time by calling [Engine.Expire]. Open and Run are not
-// for such an engine, and its sockets stay the caller's to close.
+// worker by [Engine.Step], and time by calling [Engine.Expire]. Acquire, Release and Run
+// are not for such an engine, Apply ignores the plan, which may be nil, and the sockets
+// stay the caller's to close.
 //
 // Of the config only MaxFlows, Timeouts and Loads count.
 func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
@@ -26,9 +27,9 @@ func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("offline engine: %w", err)
 	}
-	for i, w := range e.workers {
-		w.socket = sockets[i]
-		w.flows.Grace.Quiescent(i) // online from here on
+	e.hand(&lease{sockets: sockets})
+	for i := range e.workers {
+		e.flows.Grace.Quiescent(i) // online from here on
 	}
 	return e, nil
 }

@@ -28,7 +28,7 @@ func newOffline(t *testing.T, workers int, timeouts conntrack.Timeouts) (*Engine
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Apply(h.engine.table.Load(), bpf.Steering{}); err != nil {
+	if err := e.Apply(h.engine.table.Load(), new(bpf.Plan)); err != nil {
 		t.Fatal(err)
 	}
 	for i := range kernels {

@@ -7,7 +7,19 @@ import (
 )
 
 // The rewrites: one function for each mode. Each is handed a packet of a flow that may
-// go on, and says what became of it.
+// go on, and says what became of it. One that is dropped is as it came.
+
+// barred says why the packet i of a new flow could not leave for b, so that no flow needs
+// to be remembered for it; Pending if it can.
+func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
+	switch {
+	case b.Flags&balancer.HasMAC == 0:
+		return packet.DropNoNeighbour
+	case b.Mode.Traits().Translates && w.packets[i].Hops(w.frames[i]) <= 1:
+		return packet.DropTTL
+	}
+	return packet.Pending
+}
 
 // nat routes packet i on: a request to its backend, by destination address and port, a
 // reply to the client, with the service's address and port as its source. The balancer

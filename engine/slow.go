@@ -44,10 +44,16 @@ func (w *worker) slow(i int) packet.Verdict {
 	}
 	s := w.table.Lookup(&p.Key)
 	if r, ok := w.known(p, s); ok {
-		w.cache.Put(w.hashes[i], r)
+		w.learn(i, r)
 		return w.forward(i, r, w.flows.Flow(r))
 	}
 	return w.assign(i, s)
+}
+
+// learn notes that packet i is of what r stands for.
+func (w *worker) learn(i int, r conntrack.Ref) {
+	w.refs[i] = r
+	w.cache.Put(w.hashes[i], r)
 }
 
 // known looks for the flow of p, which is for service s if there is one. It looks first
@@ -78,9 +84,10 @@ func syn(p *packet.Packet) bool {
 func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	s := w.table.Lookup(&w.packets[i].Key)
 	if s != nil && !f.Reopens(w.packets[i].TCPFlags) {
-		// With no backend in rotation the flow stays where it is: when all of them
-		// seem dead, it is more likely the balancer's own link that was.
-		keep := s.OnDown == balancer.Keep || s.OnDown == balancer.Reassign && len(s.Eligible()) == 0
+		// With no backend in rotation, or if all of them seemed dead at one moment, the
+		// flow stays where it is: it is more likely the balancer's own link that was.
+		alone := len(s.Eligible()) == 0 || b.Flags&balancer.Suspect != 0
+		keep := s.OnDown == balancer.Keep || s.OnDown == balancer.Reassign && alone
 		switch {
 		case keep && b.Flags&balancer.Present != 0:
 			return w.deliver(i, r, f, b)
@@ -93,7 +100,8 @@ func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer
 	return w.assign(i, s)
 }
 
-// assign picks a backend of s, if there is one, for packet i and remembers the choice.
+// assign picks a backend of s, if there is one, for packet i and remembers the choice, if
+// the packet can leave.
 func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	p := &w.packets[i]
 	if s == nil {
@@ -106,15 +114,20 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {
 		return packet.DropNoFlow // a RST or SYN-ACK of nothing we know has no use for a backend
 	}
-	// A taken reply tuple is rare: one client port used for two services that
-	// share a backend. Another backend settles it.
-	id, ok := w.choose(s, &p.Key, opens)
-	if !ok {
+	first, ok := w.choose(s, &p.Key, opens)
+	switch {
+	case !ok && s.Warming:
+		return packet.DropWarming
+	case !ok:
 		return w.refuse(i, s)
 	}
-	for try := range min(len(s.Eligible()), maxTries) {
-		if try > 0 {
-			id = after(s.Eligible(), id)
+	// A taken reply tuple is rare: one client port used for two services that
+	// share a backend. Another backend settles it. In mid-stream the first choice may
+	// be none of those in rotation.
+	id := first
+	for range maxTries {
+		if v := w.barred(i, &w.table.Backends[id]); v != packet.Pending {
+			return v
 		}
 		r, outcome := w.remember(i, s, id)
 		switch outcome {
@@ -122,11 +135,14 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 			w.count.Backends[id].Flows++
 			fallthrough
 		case conntrack.Exists:
-			w.cache.Put(w.hashes[i], r)
+			w.learn(i, r)
 			f := w.flows.Flow(r)
 			return w.deliver(i, r, f, w.backend(f.BackendID))
 		case conntrack.Full:
 			return packet.DropTableFull
+		}
+		if id = after(s.Eligible(), id); id == first {
+			break
 		}
 	}
 	return packet.DropTupleClash
@@ -135,8 +151,12 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 // maxTries bounds how many backends are tried for one flow.
 const maxTries = 4
 
-// after returns the ID that follows id in the rotation.
+// after returns the ID that follows id in the rotation: the first if id is not in it, and
+// id if nobody is.
 func after(eligible []uint32, id uint32) uint32 {
+	if len(eligible) == 0 {
+		return id
+	}
 	return eligible[(slices.Index(eligible, id)+1)%len(eligible)]
 }
 
@@ -154,7 +174,7 @@ func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref,
 	p, b := &w.packets[i], &w.table.Backends[id]
 	n := conntrack.NewFlow{
 		Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id,
-		Paired: s.Mode == balancer.NAT, FromService: w.table.HasAddress(&p.Key.Src),
+		Paired: s.Mode.Traits().RepliesReturn, FromService: w.table.HasAddress(&p.Key.Src),
 	}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort

@@ -18,7 +18,7 @@ func TestDropReasons(t *testing.T) {
 	dsr := service("dsr", "192.0.2.13:80", balancer.DSR, 1)
 	dsr.Backends[0].Address = noMAC.Backends[0].Address
 	h := newHarness(t, 1, nat, empty, noMAC, dsr)
-	delete(h.facts.NextHop, noMAC.Backends[0].Address)
+	delete(h.facts.NextHops, noMAC.Backends[0].Address)
 	h.apply()
 
 	syn := packettest.TCP(client4, vip4, packet.TCPSyn)
@@ -48,30 +48,32 @@ func TestDropReasons(t *testing.T) {
 	h.dropped(0, packettest.TCP(client4, vip4, packet.TCPRst), packet.DropNoFlow)
 	h.dropped(0, packettest.TCP(client4, vip4, packet.TCPSyn|packet.TCPAck), packet.DropNoFlow)
 	h.dropped(0, packettest.TCP(client4, "192.0.2.11:80", packet.TCPSyn), packet.DropNoBackend)
-	h.dropped(0, packettest.TCP(client4, "192.0.2.12:80", packet.TCPSyn), packet.DropNoNeighbour)
-	h.dropped(0, packettest.TCP(client4, "192.0.2.13:80", packet.TCPSyn), packet.DropNoNeighbour)
+	h.dropped(0, packettest.TCP(client4, "192.0.2.12:80", packet.TCPSyn), packet.DropWarming)
+	h.dropped(0, packettest.TCP(client4, "192.0.2.12:80", packet.TCPAck), packet.DropNoNeighbour)
+	h.dropped(0, packettest.TCP(client4, "192.0.2.13:80", packet.TCPAck), packet.DropNoNeighbour)
 	for _, ttl := range []uint8{0, 1} {
 		expired := syn
 		expired.TTL = ttl
 		h.dropped(0, expired, packet.DropTTL)
+	}
+	if s := h.engine.flows.Stats(); s.Inserted != 0 {
+		t.Errorf("packets that did not leave made %d flows", s.Inserted)
 	}
 }
 
 func TestNeighbourLearnedLater(t *testing.T) {
 	s := service("web", vip4, balancer.NAT, 1)
 	h := newHarness(t, 1, s)
-	a := s.Backends[0].Address
-	mac := h.facts.NextHop[a]
-	delete(h.facts.NextHop, a)
+	delete(h.facts.NextHops, s.Backends[0].Address)
 	h.apply()
-	h.dropped(0, packettest.TCP(client4, vip4, packet.TCPSyn), packet.DropNoNeighbour)
-	h.facts.NextHop[a] = mac
+	h.dropped(0, packettest.TCP(client4, vip4, packet.TCPAck), packet.DropNoNeighbour)
+	h.resolve(s)
 	h.apply()
-	if out := h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn)); out.DstMAC != mac {
-		t.Errorf("left for %v, want %v", out.DstMAC, mac)
+	if out := h.one(0, packettest.TCP(client4, vip4, packet.TCPAck)); out.DstMAC != backendMAC(s.Backends[0].Address) {
+		t.Errorf("left for %v, want %v", out.DstMAC, backendMAC(s.Backends[0].Address))
 	}
 	if n := h.engine.flows.Stats().Inserted; n != 1 {
-		t.Errorf("the retransmission made a second flow: %d", n)
+		t.Errorf("one connection made %d flows", n)
 	}
 }
 

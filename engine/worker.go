@@ -56,7 +56,7 @@ type worker struct {
 	frames   [batchSize][]byte
 	packets  [batchSize]packet.Packet
 	hashes   [batchSize]uint64
-	refs     [batchSize]conntrack.Ref
+	refs     [batchSize]conntrack.Ref // of those forwarded their flows', of others a hint
 	verdicts [batchSize]packet.Verdict
 	drop     [batchSize]xsk.Desc
 
@@ -103,18 +103,24 @@ func (w *worker) receive() int {
 }
 
 // adopt makes t the worker's table. A backend that got the ID of one that is gone
-// starts to count from zero.
+// starts to count from zero; one that got another name goes on.
 func (w *worker) adopt(t *balancer.Table) {
 	w.count.grow(len(t.Backends))
-	if w.table != nil {
-		for id := range w.table.Refs {
-			if w.table.Refs[id] != t.Refs[id] {
+	if w.table != nil && !shared(w.table.Keys, t.Keys) {
+		for id := range w.table.Keys {
+			if w.table.Keys[id] != t.Keys[id] {
 				w.count.Backends[id] = BackendCounters{}
 			}
 		}
 	}
 	w.table, w.source = t, t.SourceMAC.Word()
 	w.generation.Store(t.Generation)
+}
+
+// shared reports whether two tables have one list of keys, as they have while no ID
+// changes hands: then a worker need not compare thousands amid a batch.
+func shared(a, b []balancer.BackendKey) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // span returns the group that begins at i, cut to a batch of n.
@@ -164,10 +170,10 @@ func (w *worker) handle(from, to int) {
 }
 
 // forward sends packet i of a known flow on its way, if the flow may keep its
-// backend.
+// backend: nobody loses it because of what is not known.
 func (w *worker) forward(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
 	b := w.backend(f.BackendID)
-	if (b.Flags&balancer.Up == 0 || f.Reopens(w.packets[i].TCPFlags)) && r.Direction() == conntrack.Request {
+	if (b.Flags&balancer.Usable == 0 || f.Reopens(w.packets[i].TCPFlags)) && r.Direction() == conntrack.Request {
 		return w.unusable(i, r, f, b)
 	}
 	return w.deliver(i, r, f, b)
@@ -182,11 +188,21 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 	return &w.table.Backends[id]
 }
 
-// deliver takes packet i into account and rewrites it.
+// deliver rewrites packet i and, if it is to leave, takes it into account: in its flow's
+// state and counters and in its backend's.
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
-	p, n, d := &w.packets[i], len(w.frames[i]), r.Direction()&1
-	if !f.Settled(p.TCPFlags) {
-		if class := f.Advance(d, p.TCPFlags); class != f.Class() {
+	var v packet.Verdict
+	if f.Paired() {
+		v = w.nat(i, r, f, b)
+	} else {
+		v = w.direct(i, b)
+	}
+	if v != packet.Forwarded {
+		return v
+	}
+	flags, n, d := w.packets[i].TCPFlags, len(w.frames[i]), r.Direction()&1
+	if !f.Settled(flags) {
+		if class := f.Advance(d, flags); class != f.Class() {
 			w.flows.Reclassify(r, class, w.now)
 		}
 	}
@@ -194,10 +210,7 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	c := &w.count.Backends[f.BackendID]
 	c.Packets[d]++
 	c.Bytes[d] += uint64(n)
-	if f.Paired() {
-		return w.nat(i, r, f, b)
-	}
-	return w.direct(i, b)
+	return v
 }
 
 // send puts forwarded packets and answers on the TX ring and gives the frames of
@@ -236,13 +249,30 @@ func (w *worker) send(n int) error {
 	return err
 }
 
-// undo counts the last so many packets that were to be sent as dropped instead.
+// undo counts the last so many packets that were to be sent as dropped instead. The
+// flows' states stay: to the ends it is as if the packet was lost farther on.
 func (w *worker) undo(n, unsent int, reason packet.Verdict) {
 	w.count.Verdicts[reason] += uint64(unsent)
 	for i := n - 1; unsent > 0; i-- {
-		if v := w.verdicts[i]; !v.IsDrop() {
-			w.count.Verdicts[v]--
-			unsent--
+		v := w.verdicts[i]
+		if v.IsDrop() {
+			continue
+		}
+		w.count.Verdicts[v]--
+		unsent--
+		if v == packet.Forwarded {
+			w.discount(i)
 		}
 	}
+}
+
+// discount takes back what deliver counted. The record behind refs[i] may be removed by
+// now, but not used again before the end of the batch.
+func (w *worker) discount(i int) {
+	r, n := w.refs[i], len(w.frames[i])
+	f, d := w.flows.Flow(r), r.Direction()&1
+	w.flows.Untouch(r, f, n)
+	c := &w.count.Backends[f.BackendID]
+	c.Packets[d]--
+	c.Bytes[d] -= uint64(n)
 }

@@ -237,9 +237,7 @@ func TestBackendOfANewerTable(t *testing.T) {
 	s := service("web", vip4, balancer.NAT, 2)
 	h := newHarness(t, 2, s)
 	h.spec.Services = append(h.spec.Services, service("more", "192.0.2.20:80", balancer.NAT, 3))
-	for _, b := range h.spec.Services[1].Backends {
-		h.facts.NextHop[b.Address] = backendMAC(b.Address)
-	}
+	h.resolve(h.spec.Services[1])
 	h.apply()
 	w := h.engine.workers[1] // still in its old batch
 	if n := len(w.table.Backends); n != 2 {

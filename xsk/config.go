@@ -49,6 +49,9 @@ const (
 	linkHeader = 14 + 2*4
 )
 
+// MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags.
+func MaxMTU() int { return maxPacket(4096, packetSpread) - linkHeader }
+
 // withDefaults fills in what was left out, for an interface with the given MTU.
 func (c Config) withDefaults(mtu int) Config {
 	if c.Driver == "" {

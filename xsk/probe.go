@@ -14,8 +14,12 @@ import (
 // where a privilege is.
 func Probe() error {
 	privilege, socket := probeCapabilities(), probeSocket()
-	if privilege != nil && errors.Is(socket, unix.EPERM) {
+	switch {
+	case !errors.Is(socket, unix.EPERM):
+	case privilege != nil:
 		socket = nil // the same again
+	default:
+		socket = fmt.Errorf("%w (its capabilities are a user namespace's, as in a rootless container; AF_XDP and BPF want the machine's own)", socket)
 	}
 	return errors.Join(privilege, socket)
 }

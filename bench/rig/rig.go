@@ -6,7 +6,6 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bench/traffic"
-	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -116,14 +115,18 @@ func (r *Rig) tend() {
 
 // apply makes spec the engine's next generation.
 func (r *Rig) apply(spec balancer.Spec) error {
+	if problems := spec.Validate(); len(problems) > 0 {
+		return fmt.Errorf("rig: %w", problems)
+	}
 	facts := r.config.facts()
 	facts.Oldest = r.engine.Oldest()
-	t, err := r.compiler.Compile(spec, facts)
+	d, err := r.compiler.Compile(&spec, &facts)
 	if err != nil {
 		return fmt.Errorf("rig: %w", err)
 	}
-	r.table = t
-	return r.engine.Apply(t, bpf.Steering{})
+	r.compiler.Commit(d)
+	r.table = d.Table
+	return r.engine.Apply(d.Table, nil) // there is no kernel to steer anything
 }
 
 // packets returns the packets of all flows, one for each direction that comes through

@@ -15,7 +15,11 @@ func newBackends(e *env) *cobra.Command {
 		func(w io.Writer, list []api.Backend) {
 			table(w, "SERVICE BACKEND ADDRESS PORT WEIGHT STATE LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT MAC CHECK", func(row func(...any)) {
 				for _, b := range list {
-					row(b.Service, b.Name, b.Address, b.Port, b.Weight, b.State, b.Live, b.Flows,
+					state := b.State
+					if b.Reason != "" {
+						state += " (" + b.Reason + ")"
+					}
+					row(b.Service, b.Name, b.Address, b.Port, b.Weight, state, b.Live, b.Flows,
 						amount(b.PacketsIn), amount(b.PacketsOut), amount(b.BytesIn), amount(b.BytesOut), b.MAC, b.Check)
 				}
 			})

@@ -3,20 +3,31 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/daemon"
 )
 
 func newCheck(e *env) *cobra.Command {
-	return &cobra.Command{
+	var here bool
+	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Validate a config file",
 		Long: `check reads a config file and says what is wrong with it, a line for each error.
-It touches nothing else.
+It makes the same plan as a start and touches nothing else.
 
-Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong.`,
+With --here it also asks this machine, in the network namespace that it runs in,
+whether it could serve the file: interface and queues, the MTU, and whether there is a
+way to each backend by the served interface.
+
+Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong; 3: valid, but
+not to be served from here.`,
+		Example: `  afxlb check /etc/afxlb/afxlb.yaml
+  afxlb check --here /etc/afxlb/afxlb.yaml`,
 		Args: exactArgs("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])
@@ -28,12 +39,35 @@ Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong.`,
 			case err != nil:
 				return err
 			}
+			if err := control.Check(&cfg.Spec); err != nil {
+				return fmt.Errorf("%s: services: %w", args[0], err)
+			}
 			backends := 0
 			for _, s := range cfg.Spec.Services {
 				backends += len(s.Backends)
 			}
 			fmt.Fprintf(e.stdout, "%s: valid, %d services, %d backends\n", args[0], len(cfg.Spec.Services), backends)
+			if here {
+				return checkHere(e.stderr, args[0], cfg)
+			}
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&here, "here", false, "also ask this machine whether it could serve the file")
+	return c
+}
+
+// checkHere prints what stands against serving the config on this machine.
+func checkHere(w io.Writer, path string, cfg *config.Config) error {
+	findings, err := daemon.Here(cfg)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if len(findings) == 0 {
+		return nil
+	}
+	for _, f := range findings {
+		fmt.Fprintf(w, "%s: %s\n", path, f)
+	}
+	return daemon.MachineError{Err: errSaid}
 }

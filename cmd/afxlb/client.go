@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +18,7 @@ func addSocketFlag(c *cobra.Command, path *string) {
 }
 
 // reader makes a command that asks a running balancer by ask and prints the
-// answer by print, or as JSON.
+// answer by print, or as the JSON that it came as.
 func reader[T any](e *env, c *cobra.Command, ask func(*cobra.Command, *api.Client) (T, error), print func(io.Writer, T)) *cobra.Command {
 	var socket string
 	var asJSON bool
@@ -25,19 +26,36 @@ func reader[T any](e *env, c *cobra.Command, ask func(*cobra.Command, *api.Clien
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	c.Args = exactArgs()
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		v, err := ask(c, api.NewClient(socket))
-		if err != nil {
+		a := api.NewClient(socket)
+		if !asJSON {
+			v, err := ask(c, a)
+			if err == nil {
+				print(e.stdout, v)
+			}
 			return err
 		}
-		if asJSON {
-			enc := json.NewEncoder(e.stdout)
-			enc.SetIndent("", "  ")
-			return enc.Encode(v)
+		var answer bytes.Buffer // only a whole one is printed
+		if _, err := ask(c, a.Raw(&answer)); err != nil {
+			return err
 		}
-		print(e.stdout, v)
-		return nil
+		return printJSON(e.stdout, answer.Bytes())
 	}
 	return c
+}
+
+// printJSON prints an answer, indented if somebody might read all of it. A long one
+// goes out as it came, an element a line, since to indent it takes longer than all else.
+func printJSON(w io.Writer, answer []byte) error {
+	const readable = 64 << 10
+	if len(answer) <= readable {
+		var indented bytes.Buffer
+		if err := json.Indent(&indented, answer, "", "  "); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		answer = indented.Bytes()
+	}
+	_, err := w.Write(answer)
+	return err
 }
 
 // table prints aligned columns.

@@ -3,13 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
-	"github.com/afxlb/afxlb/xsk"
+	"github.com/afxlb/afxlb/internal/daemon"
 )
 
 // The exit codes of the product's contract.
@@ -18,6 +19,7 @@ const (
 	exitFailed  = 1
 	exitUsage   = 2 // wrong usage or wrong config
 	exitMachine = 3 // the machine cannot do it
+	exitPartly  = 4 // done, but not all of it
 )
 
 // errSaid ends a command whose failure is on the terminal already.
@@ -28,17 +30,26 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// errPartly ends a command that did what it was asked for, but not all of it.
+var errPartly = errors.New("done, but not all of it")
+
+// exitCode says how a command ended, by what its error was marked as where it arose:
+// the kernel's numbers alone do not tell a file that may not be read from a privilege
+// that is missing.
 func exitCode(err error) int {
 	var usage usageError
 	var problems config.Problems
+	var refused api.ConfigError
+	var machine daemon.MachineError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &usage), errors.As(err, &problems):
+	case errors.Is(err, errPartly):
+		return exitPartly
+	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &refused),
+		errors.Is(err, engine.ErrPlacement), errors.Is(err, bpf.ErrFull):
 		return exitUsage
-	case errors.Is(err, xsk.ErrNoInterface), errors.Is(err, xsk.ErrNoQueue), errors.Is(err, xsk.ErrNotSupported), errors.Is(err, bpf.ErrNotSupported),
-		errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES),
-		errors.Is(err, syscall.ENOBUFS): // the last: the limit on locked memory
+	case errors.As(err, &machine):
 		return exitMachine
 	default:
 		return exitFailed

@@ -70,17 +70,20 @@ func TestSecondInstance(t *testing.T) {
 	first.stop()
 }
 
+// letAnybodyIn lets every user get at the files of the world's folder.
+func (w *world) letAnybodyIn() {
+	w.t.Helper()
+	for d := w.dir; d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o777); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 func TestWhatTheMachineCannotDo(t *testing.T) {
 	w := newWorld(t)
 	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", ""))
-	if err := os.Chmod(w.dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	for d := w.dir; d != os.TempDir(); d = filepath.Dir(d) { // nobody must get at the config
-		if err := os.Chmod(d, 0o777); err != nil {
-			t.Fatal(err)
-		}
-	}
+	w.letAnybodyIn()
 	nobody := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	for name, c := range map[string]struct {
 		attr *syscall.SysProcAttr

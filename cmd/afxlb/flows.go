@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -12,7 +13,12 @@ import (
 func newFlows(e *env) *cobra.Command {
 	var f api.FlowFilter
 	c := reader(e, &cobra.Command{Use: "flows", Short: "List the flows of a running balancer"},
-		func(c *cobra.Command, a *api.Client) ([]api.Flow, error) { return a.Flows(c.Context(), f) },
+		func(c *cobra.Command, a *api.Client) ([]api.Flow, error) {
+			if f.Limit < 1 {
+				return nil, usageError{fmt.Errorf("--limit %d: want a number from 1 up", f.Limit)}
+			}
+			return a.Flows(c.Context(), f)
+		},
 		func(w io.Writer, list []api.Flow) {
 			table(w, "PROTO CLIENT VIP SERVICE BACKEND TARGET STATE AGE IDLE PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT", func(row func(...any)) {
 				for _, f := range list {

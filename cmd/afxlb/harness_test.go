@@ -123,26 +123,39 @@ func (p *process) output() string {
 // start starts afxlb with a control socket of its own unless args name one.
 func (w *world) start(attr *syscall.SysProcAttr, args ...string) *process {
 	w.t.Helper()
+	p := w.newProcess(attr)
+	p.Cmd.Args = append(p.Cmd.Args, args...)
+	p.launch(w, args)
+	return p
+}
+
+// newProcess returns an afxlb that is still to be launched.
+func (w *world) newProcess(attr *syscall.SysProcAttr) *process {
 	p := &process{t: w.t, socket: filepath.Join(w.dir, fmt.Sprintf("%d.sock", time.Now().UnixNano())), ended: make(chan struct{})}
-	p.Cmd = exec.Command("/proc/self/exe", append([]string{"--socket", p.socket}, args...)...)
+	p.Cmd = exec.Command("/proc/self/exe", "--socket", p.socket)
 	p.Env = append(os.Environ(), "AFXLB_TEST_MAIN=1")
 	p.Stdout, p.Stderr, p.SysProcAttr = p, p, attr
 	p.api = api.NewClient(p.socket)
+	return p
+}
+
+// launch starts the process, and sees to its end. The args are for messages.
+func (p *process) launch(w *world, args []string) {
+	p.t.Helper()
 	if err := w.lab.Balancer.Start(p.Cmd); err != nil {
-		w.t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() {
 		defer close(p.ended)
 		_ = p.Wait() // its state tells
 	}()
-	w.t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		_ = p.Process.Kill() // it may have ended
 		<-p.ended
-		if w.t.Failed() {
-			w.t.Logf("afxlb %v:\n%s", args, p.output())
+		if p.t.Failed() {
+			p.t.Logf("afxlb %v:\n%s", args, p.output())
 		}
 	})
-	return p
 }
 
 // serve starts afxlb and waits until it serves with all backends up, and knows the

@@ -55,6 +55,6 @@ func newRoot(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newCheck(e), newDemo(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newVersion(e))
+	root.AddCommand(newCheck(e), newDemo(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newReload(e), newVersion(e))
 	return root
 }

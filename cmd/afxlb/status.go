@@ -30,26 +30,27 @@ func printStatus(w io.Writer, s api.Status) {
 	line("version", "%s, pid %d, up %v", s.Version, s.PID, time.Since(s.Started).Round(time.Second))
 	line("config", "%s, generation %d", s.Config, s.Generation)
 	if s.Reload != "" {
-		line("last reload", "%s", s.Reload)
+		line("last reload", "%s", strings.ReplaceAll(s.Reload, "\n", "; "))
 	}
 	line("interface", "%s, driver %s, XDP %s, %s, poll %s", s.Interface, s.Driver, orDash(s.XDPMode), orDash(s.Bind), s.Poll)
-	if s.XDPMode == "generic" {
-		line("warning", "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
-	}
 	line("services", "%d of %d up", s.Services.Up, s.Services.Total)
 	line("backends", "%d of %d up", s.Backends.Up, s.Backends.Total)
 	f := s.Flows
 	line("flows", "%d of %d, %s", f.Flows, f.MaxFlows+f.MaxEmbryonic, classes(f.ByClass))
 	line("flow events", "%d new, %d expired, %d+%d evicted (established+embryonic)", f.Inserted, f.Expired, f.EvictedEstablished, f.EvictedEmbryonic)
+	line("drops", "%s", drops(s.Drops))
+	for _, warning := range s.Warnings {
+		line("warning", "%s%s", warning.Text, since(warning.Since))
+	}
 	tw.Flush()
 	fmt.Fprintln(w)
-	table(w, "QUEUE CPU RECEIVED FORWARDED REPLIED DROPPED SLOW-PATH BATCHES", func(row func(...any)) {
+	table(w, "QUEUE CPU RECEIVED FORWARDED REPLIED PUNTED DROPPED SLOW-PATH BATCHES", func(row func(...any)) {
 		for _, k := range s.Workers {
 			cpu := "any"
 			if k.CPU >= 0 {
 				cpu = fmt.Sprint(k.CPU)
 			}
-			row(k.Queue, cpu, k.Received, k.Forwarded, k.Replied, k.Dropped, k.Misses, k.Batches)
+			row(k.Queue, cpu, k.Received, k.Forwarded, k.Replied, k.Punted, k.Dropped, k.Misses, k.Batches)
 		}
 	})
 }
@@ -72,4 +73,23 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// drops lists why packets were lost, the largest first.
+func drops(list []api.Counter) string {
+	var parts []string
+	for _, c := range list {
+		parts = append(parts, fmt.Sprintf("%s %d", c.Name, c.Value))
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func since(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" (for %v)", time.Since(t).Round(time.Second))
 }

@@ -27,7 +27,7 @@ func (t *Table) Expire(now uint32, limit int) (removed int) {
 const expireBatch = 16
 
 func (t *Table) expireClass(s *shard, c Class, now uint32, limit int) (inspected, removed int) {
-	timeout := t.timeouts[c]
+	timeout := t.timeouts[c].Load() // one for the whole list
 	for more := true; more && inspected < limit; {
 		s.mu.Lock()
 		for range min(expireBatch, limit-inspected) {

@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"testing"
+	"time"
 
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -75,6 +76,29 @@ func TestExpiryAcrossTheClocksWrap(t *testing.T) {
 	tab.Expire(start+12_000, 100)
 	if _, ok := find(tab, *flow.Key); ok {
 		t.Error("still there after 12 s of 10")
+	}
+}
+
+// New timeouts are for the flows that are there as for those to come, in both directions.
+func TestSetTimeouts(t *testing.T) {
+	tab := newTable(100, 1)
+	old := newFlow(1, packet.ProtoTCP)
+	mustInsert(t, tab, old, 0)
+	timeouts := DefaultTimeouts()
+	timeouts[TCPSyn] = time.Minute
+	tab.SetTimeouts(timeouts)
+	if n := tab.Expire(59_000, 100); n != 0 {
+		t.Fatal("a longer timeout came too late for a flow that was there")
+	}
+	timeouts[TCPSyn] = time.Second
+	tab.SetTimeouts(timeouts)
+	mustInsert(t, tab, newFlow(2, packet.ProtoTCP), 59_000)
+	mustInsert(t, tab, newFlow(3, packet.ProtoUDP), 59_000)
+	if n := tab.Expire(61_000, 100); n != 2 {
+		t.Errorf("%d flows expired by the shorter timeout, want the two of its class", n)
+	}
+	if n := tab.Stats().Flows[UDPNew]; n != 1 {
+		t.Errorf("%d flows of another class are left, want 1", n)
 	}
 }
 

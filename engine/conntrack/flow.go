@@ -150,13 +150,24 @@ func (t *Table) key(r Ref) packet.Key {
 }
 
 // Touch counts a packet of n bytes of what r stands for, which f is, and keeps the flow
-// from expiring.
+// from expiring. The packet is on its way: [Table.Untouch] takes it back if not.
 func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
 	d := r.Direction() & 1
 	set32(&f.seen, now)
 	add64(&f.bytes[d], uint64(n))
 	if add32(&f.packets[d], 1) == 0 {
 		t.details[r.index()].carry[d].Add(1)
+	}
+}
+
+// Untouch takes one that [Table.Touch] counted back out of the count, for a packet that
+// did not leave after all. The flow stays as fresh as the packet made it: somebody is at
+// its other end.
+func (t *Table) Untouch(r Ref, f *Flow, n int) {
+	d := r.Direction() & 1
+	add64(&f.bytes[d], -uint64(n))
+	if add32(&f.packets[d], ^uint32(0)) == ^uint32(0) {
+		t.details[r.index()].carry[d].Add(^uint32(0))
 	}
 }
 

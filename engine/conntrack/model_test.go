@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -66,7 +67,7 @@ func TestAgainstModel(t *testing.T) {
 				now += rapid.Uint32Range(0, 4000).Draw(rt, "ms")
 				tab.Expire(now, 1000)
 				for n, e := range model {
-					timeout := tab.timeouts[e.class]
+					timeout := tab.timeouts[e.class].Load()
 					_, there := find(tab, *flowOf(n).Key)
 					if !there && now-e.seen <= timeout {
 						rt.Fatalf("flow %d went after %d of %d ms", n, now-e.seen, timeout)
@@ -75,6 +76,13 @@ func TestAgainstModel(t *testing.T) {
 						delete(model, n)
 					}
 				}
+			},
+			"timeouts": func(rt *rapid.T) {
+				timeouts := DefaultTimeouts()
+				for c := range timeouts {
+					timeouts[c] = time.Duration(rapid.Uint32Range(0, 20_000).Draw(rt, "timeout")) * time.Millisecond
+				}
+				tab.SetTimeouts(timeouts)
 			},
 			"quiescent": func(*rapid.T) { tab.Grace.Quiescent(0) },
 			"": func(rt *rapid.T) {

@@ -44,3 +44,34 @@ func TestRange(t *testing.T) {
 		t.Errorf("%d visits after the one that said stop", calls-rangeBatch-7)
 	}
 }
+
+// What was counted can be taken back, also where the count's lower half ran over, and the
+// flow stays as fresh as it was.
+func TestUntouch(t *testing.T) {
+	tab := newTable(100, 1)
+	r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
+	f := tab.Flow(r)
+	for range 3 {
+		tab.Touch(r, f, 100, 500)
+	}
+	tab.Touch(r|Ref(Reply), f, 60, 500)
+	tab.Untouch(r, f, 100)
+	info := func() Info { return tab.info(r.index(), 700) }
+	if in := info(); in.Packets != [2]uint64{2, 1} || in.Bytes != [2]uint64{200, 60} || in.Idle.Milliseconds() != 200 {
+		t.Errorf("after one of three was taken back: %+v", in)
+	}
+	const before = 1<<32 - 1
+	f.packets[Request] = before
+	for range 2 {
+		tab.Touch(r, f, 100, 500)
+	}
+	if n := info().Packets[Request]; n != before+2 {
+		t.Errorf("%d packets, want %d", n, uint64(before+2))
+	}
+	for range 3 {
+		tab.Untouch(r, f, 100)
+	}
+	if n := info().Packets[Request]; n != before-1 {
+		t.Errorf("%d packets after three were taken back, want %d", n, uint64(before-1))
+	}
+}

@@ -3,16 +3,17 @@ package conntrack
 import (
 	"math/bits"
 	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// Config sizes a [Table]. It can't be changed later.
+// Config sizes a [Table]. Only the timeouts can be changed later.
 type Config struct {
-	MaxFlows int      // established flows; the embryonic budget comes on top
-	Workers  int      // readers of the [Grace] period
-	Timeouts Timeouts //
+	MaxFlows int // established flows; the embryonic budget comes on top
+	Workers  int // readers of the [Grace] period
+	Timeouts Timeouts
 	Loads    *balancer.Loads
 }
 
@@ -27,7 +28,7 @@ type Table struct {
 	perShard  uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
 	shift     int    // of a hash to a shard: its topmost bits; caches index by the lowest
 	seed      uint64
-	timeouts  [numClasses]uint32 // ms
+	timeouts  [numClasses]atomic.Uint32 // ms
 	loads     *balancer.Loads
 	stats     stats
 	sweep     uint32 // next list of Expire, over all shards; housekeeping goroutine only
@@ -65,9 +66,7 @@ func New(c Config) *Table {
 		seed:      rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
 		loads:     c.Loads,
 	}
-	for i, d := range c.Timeouts {
-		t.timeouts[i] = uint32(d.Milliseconds())
-	}
+	t.SetTimeouts(c.Timeouts)
 	for i := range t.shards {
 		first := i * perShard // a shard uses its records in order
 		t.shards[i].init(uint32(first), uint32(perShard), [2]int{established, embryonic})
@@ -75,6 +74,15 @@ func New(c Config) *Table {
 		populate(t.details[first:][:established])
 	}
 	return t
+}
+
+// SetTimeouts changes how long flows may be idle, of those that are there too. Anybody
+// may call it at any time; [Table.Expire] goes by it from its next list on. A flow is
+// looked at when an eighth of the timeout has passed since the last time: of the new one.
+func (t *Table) SetTimeouts(timeouts Timeouts) {
+	for i, d := range timeouts {
+		t.timeouts[i].Store(uint32(d.Milliseconds()))
+	}
 }
 
 // Hash returns the hash under which caches file k.

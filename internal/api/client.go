@@ -1,22 +1,35 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// Client reads a running balancer through its control socket.
+const (
+	// maxSilence is how long the client waits for the next bytes of an answer.
+	maxSilence = 10 * time.Second
+	// reloadTime is how long it waits for the first ones of a reload's.
+	reloadTime = time.Minute
+)
+
+// Client reads a running balancer through its control socket, and has it reload.
 type Client struct {
-	path string
-	http *http.Client
+	path    string
+	http    *http.Client
+	silence time.Duration
+	raw     *bytes.Buffer // nil: decode
 }
 
 // NewClient returns a client of the balancer whose control socket is at path.
@@ -25,7 +38,20 @@ func NewClient(path string) *Client {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", path)
 	}
-	return &Client{path, &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	return newClient(path, dial)
+}
+
+func newClient(path string, dial func(ctx context.Context, _, _ string) (net.Conn, error)) *Client {
+	h := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	return &Client{path: path, http: h, silence: maxSilence}
+}
+
+// Raw returns a client that appends the bytes of answers to into instead of decoding
+// them: its methods return zero values. After an error they may not be all.
+func (c *Client) Raw(into *bytes.Buffer) *Client {
+	raw := *c
+	raw.raw = into
+	return &raw
 }
 
 // Status asks for the balancer at a glance.
@@ -46,7 +72,7 @@ func (c *Client) Backends(ctx context.Context, service string) ([]Backend, error
 // Flows asks for the flows that f selects.
 func (c *Client) Flows(ctx context.Context, f FlowFilter) ([]Flow, error) {
 	q := url.Values{"service": {f.Service}, "backend": {f.Backend}, "client": {f.Client}}
-	if f.Limit > 0 {
+	if f.Limit != 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
 	return get[[]Flow](ctx, c, "/v1/flows", q)
@@ -57,23 +83,86 @@ func (c *Client) Counters(ctx context.Context) ([]Counter, error) {
 	return get[[]Counter](ctx, c, "/v1/counters", nil)
 }
 
-func get[T any](ctx context.Context, c *Client, path string, q url.Values) (into T, err error) {
+// Reload has the balancer read its config again, and returns when that is in force. If
+// the config is wrong the error is a ConfigError, and nothing was changed.
+func (c *Client) Reload(ctx context.Context) (Reload, error) {
+	return ask[Reload](ctx, c, http.MethodPost, "/v1/reload", nil, reloadTime)
+}
+
+func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, error) {
+	return ask[T](ctx, c, http.MethodGet, path, q, c.silence)
+}
+
+// ask sends one request and takes in its answer, which begins within the time of
+// patience. It may last: only a silence within ends it.
+func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values, patience time.Duration) (into T, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	patient := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer for %v", patience)) })
+	defer patient.Stop()
 	u := url.URL{Scheme: "http", Host: "afxlb", Path: path, RawQuery: q.Encode()}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return into, fmt.Errorf("ask for %s: %w", path, err)
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return into, fmt.Errorf("ask the balancer at %s: %w (is it running?)", c.path, err)
+		return into, c.unanswered(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(res.Body, 1024))
-		return into, fmt.Errorf("ask for %s: %s: %s", path, res.Status, strings.TrimSpace(string(text)))
+	body := &renewing{res.Body, patient, c.silence}
+	switch {
+	case res.StatusCode != http.StatusOK:
+		return into, refusal(path, res, body)
+	case c.raw != nil:
+		_, err = c.raw.ReadFrom(body)
+	default:
+		err = json.NewDecoder(body).Decode(&into)
 	}
-	if err := json.NewDecoder(res.Body).Decode(&into); err != nil {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return into, fmt.Errorf("read the answer to %s: it was cut off: %w", path, err)
+	case err != nil:
 		return into, fmt.Errorf("read the answer to %s: %w", path, err)
 	}
 	return into, nil
+}
+
+// unanswered says why there is no answer, and what may help.
+func (c *Client) unanswered(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // without the URL, which is ours alone
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		hint = " (is it running?)"
+	case errors.Is(err, os.ErrPermission):
+		hint = " (the socket is for its owner and group)"
+	}
+	return fmt.Errorf("ask the balancer at %s: %w%s", c.path, err, hint)
+}
+
+// refusal is what the balancer says instead of an answer.
+func refusal(path string, res *http.Response, body io.Reader) error {
+	b, _ := io.ReadAll(io.LimitReader(body, 1<<20)) // of a cut one, what there is
+	text := strings.TrimSpace(string(b))
+	if res.StatusCode == http.StatusUnprocessableEntity {
+		return ConfigError{errors.New(text)}
+	}
+	return fmt.Errorf("ask for %s: %s: %s", path, res.Status, text)
+}
+
+// renewing is a body that renews the patience with each part of it that comes.
+type renewing struct {
+	io.Reader
+	patience *time.Timer
+	silence  time.Duration
+}
+
+func (r *renewing) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	r.patience.Reset(r.silence)
+	return n, err
 }

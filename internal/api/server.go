@@ -2,59 +2,40 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
-	"syscall"
 	"time"
+
+	"go.uber.org/zap"
 )
-
-// ErrInUse says that another balancer answers on the control socket.
-var ErrInUse = errors.New("another afxlb is running")
-
-// DefaultSocket is where the control socket is unless told otherwise.
-const DefaultSocket = "/run/afxlb/afxlb.sock"
 
 const defaultFlowLimit = 1000
 
-// Listen opens the control socket at path, for its owner and group only. A
-// socket that a killed process left behind is replaced; a living one is not.
-func Listen(path string) (net.Listener, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != os.ModeSocket {
-		return nil, fmt.Errorf("listen on control socket %s: a file of another kind is there", path)
-	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("listen on control socket %s: %w (stop it, or choose another path by --socket)", path, ErrInUse)
-	} else if errors.Is(err, syscall.ECONNREFUSED) {
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("remove stale control socket: %w", err)
-		}
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("make folder of control socket: %w", err)
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on control socket %s: %w", path, err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("restrict control socket: %w", err)
-	}
-	return l, nil
-}
-
 // Serve answers on l until ctx ends, and removes the socket. What was asked before
-// gets its answer, if that takes no longer than a second.
-func Serve(ctx context.Context, l net.Listener, src Source) error {
-	s := &http.Server{Handler: Handler(src), ReadHeaderTimeout: 5 * time.Second}
+// gets its answer, if that takes no longer than a second. Go's own complaints, a
+// handler's panic among them, go to log.
+func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger) error {
+	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
+	if err != nil {
+		return fmt.Errorf("make log of control socket: %w", err)
+	}
+	p := newPool(l)
+	s := &http.Server{
+		Handler:           p.limit(Handler(src)),
+		ConnContext:       p.context,
+		ErrorLog:          errorLog,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      writeTimeout, // renewed for each chunk
+		IdleTimeout:       30 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+	}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)
@@ -64,7 +45,7 @@ func Serve(ctx context.Context, l net.Listener, src Source) error {
 			s.Close()
 		}
 	})
-	err := s.Serve(l)
+	err = s.Serve(p)
 	if !stop() {
 		<-ended
 	}
@@ -77,35 +58,82 @@ func Serve(ctx context.Context, l net.Listener, src Source) error {
 // Handler returns the API over src.
 func Handler(src Source) http.Handler {
 	m := http.NewServeMux()
-	m.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, src.Status()) })
-	m.HandleFunc("GET /v1/services", func(w http.ResponseWriter, _ *http.Request) { answer(w, src.Services()) })
-	m.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, _ *http.Request) { answer(w, src.Counters()) })
+	m.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		s := src.Status()
+		s.Warnings, s.NeedsRestart = orEmpty(s.Warnings), orEmpty(s.NeedsRestart)
+		s.Drops, s.Workers = orEmpty(s.Drops), orEmpty(s.Workers)
+		answer(w, s)
+	})
+	m.HandleFunc("GET /v1/services", func(w http.ResponseWriter, _ *http.Request) {
+		answerList(w, slices.Values(src.Services()))
+	})
 	m.HandleFunc("GET /v1/backends", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, src.Backends(r.URL.Query().Get("service")))
+		answerList(w, slices.Values(src.Backends(r.URL.Query().Get("service"))))
 	})
 	m.HandleFunc("GET /v1/flows", func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		f := FlowFilter{Service: q.Get("service"), Backend: q.Get("backend"), Client: q.Get("client"), Limit: defaultFlowLimit}
-		if _, err := netip.ParseAddr(f.Client); f.Client != "" && err != nil {
-			http.Error(w, fmt.Sprintf("client %q: want an IP address", f.Client), http.StatusBadRequest)
+		f, err := flowFilter(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		if s := q.Get("limit"); s != "" {
-			n, err := strconv.Atoi(s)
-			if err != nil || n < 1 {
-				http.Error(w, fmt.Sprintf("limit %q: want a number from 1 up", s), http.StatusBadRequest)
-				return
-			}
-			f.Limit = n
-		}
-		answer(w, src.Flows(f))
+		answerList(w, first(f.Limit, src.Flows(f)))
 	})
+	m.HandleFunc("GET /v1/counters", func(w http.ResponseWriter, _ *http.Request) {
+		answerList(w, slices.Values(src.Counters()))
+	})
+	m.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) { reload(w, r, src) })
 	return m
 }
 
-func answer(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(v) // the reader went away: nobody is left to tell
+// reload answers when the config is in force or refused, however long that takes.
+func reload(w http.ResponseWriter, r *http.Request, src Source) {
+	done, err := src.Reload(r.Context())
+	if err == nil {
+		done.NeedsRestart = orEmpty(done.NeedsRestart)
+		answer(w, done)
+		return
+	}
+	status := http.StatusInternalServerError
+	if errors.As(err, new(ConfigError)) {
+		status = http.StatusUnprocessableEntity
+	}
+	renewDeadline(w)
+	http.Error(w, err.Error(), status)
+}
+
+func flowFilter(r *http.Request) (FlowFilter, error) {
+	q := r.URL.Query()
+	f := FlowFilter{Service: q.Get("service"), Backend: q.Get("backend"), Client: q.Get("client"), Limit: defaultFlowLimit}
+	if _, err := netip.ParseAddr(f.Client); f.Client != "" && err != nil {
+		return f, fmt.Errorf("client %q: want an IP address", f.Client)
+	}
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return f, fmt.Errorf("limit %q: want a number from 1 up", s)
+		}
+		f.Limit = n
+	}
+	return f, nil
+}
+
+// first yields the first n values of s; n is at least 1.
+func first[T any](n int, s iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		left := n
+		for v := range s {
+			left--
+			if !yield(v) || left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// orEmpty makes a list that is nil one that is [] in JSON: readers range over it.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }

@@ -4,23 +4,33 @@ import "time"
 
 // Status is the balancer at a glance.
 type Status struct {
-	Version    string    `json:"version"`
-	PID        int       `json:"pid"`
-	Started    time.Time `json:"started"`
-	State      string    `json:"state"`      // starting | serving | waiting (the interface is gone) | stopping
-	Reason     string    `json:"reason"`     // why it is waiting
-	Generation uint64    `json:"generation"` // of the balancing table
-	Config     string    `json:"config"`     // the file it was loaded from
-	Reload     string    `json:"reload"`     // outcome of the last reload: empty, "ok" or what was wrong
-	Interface  string    `json:"interface"`
-	Driver     string    `json:"driver"`   // native | asavie
-	XDPMode    string    `json:"xdp_mode"` // how the program is attached: native | generic
-	Bind       string    `json:"bind"`     // how the sockets are bound: zero-copy | copy
-	Poll       string    `json:"poll"`     // adaptive | busy
-	Services   UpTotal   `json:"services"`
-	Backends   UpTotal   `json:"backends"`
-	Flows      FlowTable `json:"flows"`
-	Workers    []Worker  `json:"workers"`
+	Version      string    `json:"version"`
+	PID          int       `json:"pid"`
+	Started      time.Time `json:"started"`
+	State        string    `json:"state"`         // starting | serving | waiting (the interface is gone) | stopping
+	Reason       string    `json:"reason"`        // why it is waiting
+	Warnings     []Warning `json:"warnings"`      // what is not as it should be now, oldest first
+	Generation   uint64    `json:"generation"`    // of the balancing table
+	Config       string    `json:"config"`        // the file it was loaded from
+	Reload       string    `json:"reload"`        // outcome of the last reload: empty, "ok" or what was wrong
+	NeedsRestart []string  `json:"needs_restart"` // config keys that a reload found changed and could not apply
+	Interface    string    `json:"interface"`
+	Driver       string    `json:"driver"`   // native | asavie
+	XDPMode      string    `json:"xdp_mode"` // how the program is attached: native | generic
+	Bind         string    `json:"bind"`     // how the sockets are bound: zero-copy | copy
+	Poll         string    `json:"poll"`     // adaptive | busy
+	Services     UpTotal   `json:"services"`
+	Backends     UpTotal   `json:"backends"`
+	Flows        FlowTable `json:"flows"`
+	Drops        []Counter `json:"drops"` // drop reasons that are not 0, largest first
+	Workers      []Worker  `json:"workers"`
+}
+
+// Warning is something that is wrong now and wants a look.
+type Warning struct {
+	Code  string    `json:"code"` // the same for all of its kind
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
 }
 
 // UpTotal counts things that can be up.
@@ -49,6 +59,7 @@ type Worker struct {
 	Received  uint64 `json:"received"`
 	Forwarded uint64 `json:"forwarded"`
 	Replied   uint64 `json:"replied"`
+	Punted    uint64 `json:"punted"` // given back to the kernel
 	Dropped   uint64 `json:"dropped"`
 	Misses    uint64 `json:"misses"`
 	Batches   uint64 `json:"batches"`
@@ -73,14 +84,21 @@ type Service struct {
 	BytesOut   uint64  `json:"bytes_out"`
 }
 
-// Backend is one backend of one service.
+// Backend is one backend of one service. New flows go to it only in state up:
+//
+//	up           it can serve
+//	drain        it can serve, but has weight 0: the flows that it has may go on
+//	down         its health check failed
+//	warming      it is not known yet whether it can serve
+//	unreachable  no way leads to it by the served interface; Reason says why
 type Backend struct {
 	Service    string    `json:"service"`
 	Name       string    `json:"name"`
 	Address    string    `json:"address"`
 	Port       string    `json:"port"`
 	Weight     int       `json:"weight"`
-	State      string    `json:"state"` // up | down | warming | drain
+	State      string    `json:"state"`
+	Reason     string    `json:"reason"` // why it is unreachable; empty otherwise
 	Since      time.Time `json:"since"`
 	Check      string    `json:"check"` // outcome of the last health check
 	MAC        string    `json:"mac"`   // next hop; empty: not known
@@ -113,7 +131,7 @@ type Flow struct {
 type FlowFilter struct {
 	Service, Backend string
 	Client           string // IP address
-	Limit            int
+	Limit            int    // at most so many; 0: as many as the server thinks fit, 1,000
 }
 
 // Counter is one counter with its meaning.
@@ -124,11 +142,15 @@ type Counter struct {
 	Help  string `json:"help"`
 }
 
-// Source is what the server asks; the control plane implements it.
-type Source interface {
-	Status() Status
-	Services() []Service
-	Backends(service string) []Backend
-	Flows(FlowFilter) []Flow
-	Counters() []Counter
+// Reload is what came of a reload that was done.
+type Reload struct {
+	Generation   uint64   `json:"generation"`    // of the balancing table that has it all
+	NeedsRestart []string `json:"needs_restart"` // config keys that changed and could not be applied
 }
+
+// ConfigError is a config that can't be had; nothing was changed. Its text is for
+// whoever wrote the config: what is wrong, a line for each mistake.
+type ConfigError struct{ Err error }
+
+func (e ConfigError) Error() string { return e.Err.Error() }
+func (e ConfigError) Unwrap() error { return e.Err }

@@ -1,12 +1,17 @@
-// Package control is the only writer of balancing tables. It holds together what
-// the user wants (a balancer.Spec), what is known of the world (health, next
-// hops, local addresses), and the engine:
+// Package control is the only writer of balancing tables. One goroutine, the
+// [Reconciler]'s, brings the world in line with what the user wants:
 //
-//	Spec ─┐
-//	health ├─► rebuild: balancer.Compile ─► Table n+1 ─► engine.Apply ─► workers
-//	hops ──┘                                 └─► steering ─► kernel
+//	desired    the file's balancer.Spec
+//	observed   answers to probes, next hops, the link       (observed.go, health.go)
+//	reconcile  plan ─► commit ─► publish                    (reconcile.go)
+//	View       what is so now, immutable, for all readers   (view.go)
 //
 // Every change takes this one road: a reload, a backend that dies, a MAC address
-// that moves. A change of any kind pokes one goroutine, which gathers all facts
-// anew; it has nothing to merge and nothing to undo.
+// that moves, a link that returns. A change of any kind notifies the goroutine, which
+// gathers all facts anew; it has nothing to merge and nothing to undo. What it makes
+// is planned in full before anything is stored, so that a wish that can't be
+// fulfilled changes nothing, and a commit can only fail for the kernel's reasons.
+//
+// Nobody waits for that goroutine but who asks it for something: probe results are
+// noted under a short lock, and readers load a pointer.
 package control

@@ -1,96 +1,134 @@
 package control
 
 import (
+	"errors"
+	"syscall"
 	"time"
-
-	"go.uber.org/zap"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/health"
 )
 
-// check is what is known of one backend's health.
-type check struct {
-	target health.Target
-	health balancer.Health
-	since  time.Time // of the state
-	start  time.Time // of the probes
-	last   error     // of the latest answer; nil: good
-	probed bool
+// observe takes the answer to one probe, on behalf of all backends that want to know.
+func (r *Reconciler) observe(result health.Result) {
+	if r.note(result) {
+		r.Notify()
+	}
 }
 
-// newChecks returns checks for spec's backends. One that is probed as before keeps
-// its check. The lock is held, or nobody has the controller yet.
-func (c *Controller) newChecks(spec *balancer.Spec) map[balancer.BackendRef]*check {
-	checks, now := map[balancer.BackendRef]*check{}, time.Now()
-	for i := range spec.Services {
-		s := &spec.Services[i]
-		for j := range s.Backends {
-			b := &s.Backends[j]
-			ref := balancer.BackendRef{Service: s.Name, Backend: b.Name}
-			target := health.Target{Ref: ref, Address: s.Probe(b), Spec: s.Health}
-			if old := c.checks[ref]; old != nil && old.target.Equal(target) {
-				checks[ref] = old
-			} else {
-				checks[ref] = &check{target: target, health: balancer.NewHealth(&s.Health), since: now, start: now}
-			}
+// note reports whether the answer has changed anything.
+func (r *Reconciler) note(result health.Result) (changed bool) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := &r.observed
+	if r.ours(result) {
+		return o.trouble.note(result.Err.Error(), now)
+	}
+	if !o.link.up || result.Start.Before(o.link.since) {
+		return false // it says nothing about anybody beyond the link
+	}
+	text := wellChecked
+	if result.Err != nil {
+		text = result.Err.Error()
+	}
+	for _, k := range o.askers[result.Target] {
+		if result.Start.Before(k.asked) {
+			continue
 		}
+		changed = changed || k.text != text
+		k.text = text
+		changed = k.answer(result.Start, result.Err == nil) || changed
 	}
-	return checks
+	return changed
 }
 
-// probe makes the prober's targets follow the checks.
-func (c *Controller) probe() {
-	c.probing.Lock()
-	defer c.probing.Unlock()
-	c.mu.Lock()
-	targets := make([]health.Target, 0, len(c.checks))
-	for _, k := range c.checks {
-		targets = append(targets, k.target)
+// ours reports whether it was the balancer itself that kept a probe from an answer.
+// The kernel says "no route to host" for a neighbour that does not answer too; where
+// it says so without a route, it is no verdict.
+func (r *Reconciler) ours(result health.Result) bool {
+	if result.Local {
+		return true
 	}
-	c.mu.Unlock()
-	c.prober.Set(targets) // outside of the lock: it may report at once
+	hop, known := r.observed.snapshot.Hops[result.Target.Address.Addr()]
+	return errors.Is(result.Err, syscall.EHOSTUNREACH) && known && !hop.Via.IsValid()
 }
 
-// observe takes the answer to one probe.
-func (c *Controller) observe(r health.Result) {
-	began := time.Now().Add(-r.Took) // a reload may hold the lock for long
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	k := c.checks[r.Ref]
-	if k == nil || began.Before(k.start) {
-		return // the backend was removed meanwhile, or another one has its name
-	}
-	k.last, k.probed = r.Err, true
-	if !k.health.Observe(r.OK) {
-		return
-	}
-	k.since = time.Now()
-	c.log.Info("backend is "+k.health.State().String(),
-		zap.String("service", r.Ref.Service), zap.String("backend", r.Ref.Backend),
-		zap.Stringer("address", k.target.Address), zap.NamedError("check", r.Err))
-	c.poke()
-}
-
-// states returns the health of a service's backends in order of the spec, with
-// unknown ones up where they are trusted. wait tells after how long time alone
-// will change the result. The lock is held.
-func (c *Controller) states(s *balancer.ServiceSpec, now time.Time) (states []balancer.State, wait time.Duration) {
-	states = make([]balancer.State, len(s.Backends))
-	start := now
-	for i := range s.Backends {
-		if k := c.checks[balancer.BackendRef{Service: s.Name, Backend: s.Backends[i].Name}]; k != nil {
-			states[i] = k.health.State()
-			if k.start.Before(start) {
-				start = k.start
-			}
+// answer takes the answer to a probe that began at start, and reports whether it has
+// changed the state.
+//
+// A backend that goes down while nobody of its service has answered well since it began
+// to fail is a suspect: that is more likely a fault on the way to all of them, and its
+// flows had better stay until it is known by itself again. That is so when another one
+// has answered well, and this one still fails.
+func (k *check) answer(start time.Time, ok bool) (changed bool) {
+	g := k.group
+	switch {
+	case ok:
+		k.failing = time.Time{}
+		if start.After(g.good) {
+			g.good = start
 		}
+	case k.failing.IsZero():
+		k.failing = start
 	}
-	trusted, wait := balancer.Trusted(states, start, now)
-	for i := range states {
-		if trusted && states[i] == balancer.StateUnknown {
-			states[i] = balancer.StateUp
+	changed = k.health.Observe(ok)
+	switch {
+	case ok && g.suspects:
+		g.recheck(start)
+	case changed && !ok && !g.good.After(k.failing):
+		k.health.Suspect()
+		g.suspects = true
+	}
+	return changed
+}
+
+// recheck says that somebody answers well since start.
+func (g *group) recheck(start time.Time) {
+	g.suspects = false
+	for _, k := range g.checks {
+		if k.failing.Before(start) {
+			k.health.Recheck()
 		}
+		g.suspects = g.suspects || k.health.State() == balancer.StateSuspect
 	}
-	return states, wait
+}
+
+// trouble is what keeps the balancer itself from probing.
+type trouble struct {
+	text string // empty: nothing
+	last time.Time
+}
+
+// troubleEnds is how long no probe may fail for the balancer's own reasons until its
+// trouble counts as over.
+const troubleEnds = 10 * time.Second
+
+// note takes a failure, and reports whether it is the first.
+func (t *trouble) note(text string, now time.Time) bool {
+	first := t.text == ""
+	if first {
+		t.text = text
+	}
+	t.last = now
+	return first
+}
+
+func (t *trouble) error() error {
+	if t.text == "" {
+		return nil
+	}
+	return errors.New(t.text)
+}
+
+// wait ends a trouble that is over, and otherwise returns when to look again.
+func (t *trouble) wait(now time.Time) time.Duration {
+	if t.text == "" {
+		return 0
+	}
+	if quiet := now.Sub(t.last); quiet < troubleEnds {
+		return troubleEnds - quiet
+	}
+	*t = trouble{}
+	return 0
 }

@@ -1,195 +1,209 @@
 package control
 
 import (
-	"context"
 	"errors"
-	"net"
-	"net/netip"
-	"sync"
+	"fmt"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/afxlb/afxlb/balancer"
-	"github.com/afxlb/afxlb/engine"
-	"github.com/afxlb/afxlb/engine/conntrack"
-	"github.com/afxlb/afxlb/internal/health"
+	"github.com/afxlb/afxlb/internal/neighbour"
 )
-
-// world is who answers probes, and how.
-type world struct {
-	mu   sync.Mutex
-	dead map[string]bool // by address; nil: nobody answers at all, ever
-}
-
-func (w *world) set(address string, dead bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.dead[address] = dead
-}
-
-func (w *world) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	w.mu.Lock()
-	dead, known := w.dead[netip.MustParseAddrPort(address).Addr().String()]
-	mute := w.dead == nil
-	w.mu.Unlock()
-	switch {
-	case mute:
-		<-ctx.Done()
-		return nil, ctx.Err()
-	case dead || !known:
-		return nil, errors.New("connection refused")
-	}
-	here, there := net.Pipe()
-	there.Close()
-	return here, nil
-}
-
-// probed starts a controller whose probes go to w and whose clock is the bubble's,
-// and rebuilds its table as Run would.
-func probed(t *testing.T, w *world, spec balancer.Spec) *Controller {
-	t.Helper()
-	c, err := New(Options{
-		Engine: engine.Config{Interface: "nosuch0", Queues: []int{0}, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts()},
-		Spec:   spec, Log: zap.NewNop(), Health: []health.Option{health.WithDial(w.dial)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var loop sync.WaitGroup
-	c.probe()
-	c.poke()
-	loop.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-c.changed:
-				if err := c.rebuild(); err != nil {
-					t.Error(err)
-				}
-			}
-		}
-	})
-	t.Cleanup(func() { // the bubble can't end before all that goes on in it
-		stop()
-		loop.Wait()
-		c.rest()
-	})
-	return c
-}
-
-func webSpec() balancer.Spec {
-	spec := testSpec()
-	spec.Services = spec.Services[:1]
-	spec.Services[0].Health.Interval = 10 * time.Second
-	return spec
-}
-
-func expect(t *testing.T, c *Controller, when string, want map[string]string) {
-	t.Helper()
-	synctest.Wait()
-	for name, s := range want {
-		if b := state(t, c, "web", name); b.State != s {
-			t.Errorf("%s: %s is %s (%s), want %s", when, name, b.State, b.Check, s)
-		}
-	}
-}
 
 func TestBackendDiesAndReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{dead: map[string]bool{"10.0.0.11": false, "10.0.0.12": false}}
-		c := probed(t, w, webSpec())
-		time.Sleep(time.Second)
-		expect(t, c, "after the first probe", map[string]string{"a": "up", "b": "up"})
-		died := time.Now()
-		w.set("10.0.0.11", true)
-		time.Sleep(17 * time.Second) // 18 s at least are three probes and their jitter
-		expect(t, c, "after two bad answers at most", map[string]string{"a": "up", "b": "up"})
-		time.Sleep(17 * time.Second) // 33 s at most
-		expect(t, c, "after three bad answers", map[string]string{"a": "down", "b": "up"})
-		if since := state(t, c, "web", "a").Since; !since.After(died) || since.After(time.Now()) {
-			t.Errorf("down since %v, died at %v", since, died)
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		r.expect("after the first probe", map[string]string{"web/a": "up", "web/b": "up"})
+		w.answer(errRefused, "10.0.0.11")
+		after(17 * time.Second)
+		r.expect("after two bad answers at most", map[string]string{"web/a": "up", "web/b": "up"})
+		after(14 * time.Second) // 31 s: fall × interval and the timeout
+		r.expect("after three bad answers", map[string]string{"web/a": "down", "web/b": "up"})
+		if f := r.flags("web", "a"); f&(balancer.Usable|balancer.Suspect) != 0 {
+			t.Errorf("flags of a dead backend: %b", f)
 		}
-		w.set("10.0.0.11", false)
-		time.Sleep(23 * time.Second)
-		expect(t, c, "after two good answers", map[string]string{"a": "up", "b": "up"})
+		w.answer(nil, "10.0.0.11")
+		after(21 * time.Second)
+		r.expect("after two good answers", map[string]string{"web/a": "up", "web/b": "up"})
+		if n, m := r.logged("backend is down"), r.logged("backend is up"); n != 1 || m != 3 {
+			t.Errorf("told %d times that one is down, %d times that one is up; want 1 and 3", n, m)
+		}
 	})
 }
 
-// When nobody answers at all it is not known who is dead: after the warm-up all are
-// trusted, without anything else to wake the rebuild.
-func TestWarmUp(t *testing.T) {
+// Two services that ask the same of one address share a probe, and each its answer.
+func TestOneProbeForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		spec := webSpec()
+		for i := range 9 {
+			s := spec.Services[0]
+			s.Name, s.Address = fmt.Sprint("web", i), addr(fmt.Sprintf("192.0.2.%d", 100+i))
+			s.Health.Fall = i + 1 // how answers are judged is each service's own
+			spec.Services = append(spec.Services, s)
+		}
+		r := start(t, w, spec)
+		after(95 * time.Second)
+		r.expect("in the end", map[string]string{"web/a": "up", "web8/a": "up"})
+		if n := w.probed("10.0.0.11:8080"); n < 9 || n > 12 {
+			t.Errorf("%d probes in 95 s at an interval of 10 s", n)
+		}
+		w.answer(errRefused, "10.0.0.11")
+		after(11 * time.Second)
+		r.expect("after one bad answer", map[string]string{"web0/a": "down", "web/a": "up", "web8/a": "up"})
+	})
+}
+
+// When nobody answers at all it is not known who is dead: clients wait, and after the
+// warm-up all are trusted, without anything else to wake the reconciler.
+func TestUnknownIsNotDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spec := webSpec()
 		spec.Services[0].Health.Timeout = 9 * time.Second
-		c := probed(t, &world{}, spec)
-		time.Sleep(balancer.WarmUp - time.Second)
-		expect(t, c, "in the warm-up", map[string]string{"a": "warming", "b": "warming"})
-		time.Sleep(time.Second)
-		expect(t, c, "after it", map[string]string{"a": "up", "b": "up"})
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.answers = nil
+		r := start(t, w, spec)
+		after(balancer.WarmUp - time.Second)
+		r.expect("in the warm-up", map[string]string{"web/a": "warming", "web/b": "warming"})
+		if s := r.kernel.table().Services[0]; !s.Warming || r.flags("web", "a")&balancer.Usable == 0 {
+			t.Error("in the warm-up clients are not told to wait, or flows may not go on")
+		}
+		after(time.Second)
+		r.expect("after it", map[string]string{"web/a": "up", "web/b": "up"})
+		if r.logged("service has no backend in rotation") != 0 {
+			t.Error("what is not known yet was told as a loss")
+		}
 	})
 }
 
-// An answer that was on its way while a reload gave the name to another backend says
-// nothing about that.
-func TestLateAnswerIsAboutTheOldBackend(t *testing.T) {
-	c := newController(t, testSpec())
-	c.answer("web", "b", nil)
-	spec := testSpec()
-	spec.Services[0].Backends[1].Address = netip.MustParseAddr("10.0.0.13")
-	if err := c.Reload(spec); err != nil {
-		t.Fatal(err)
-	}
-	ref := balancer.BackendRef{Service: "web", Backend: "b"}
-	c.observe(health.Result{Ref: ref, OK: true, Took: time.Minute})
-	c.observe(health.Result{Ref: balancer.BackendRef{Service: "web", Backend: "nobody"}, OK: true})
-	if err := c.rebuild(); err != nil {
-		t.Fatal(err)
-	}
-	if b := state(t, c, "web", "b"); b.State != "warming" || b.Check != "no answer yet" {
-		t.Errorf("the new b is %s, %q by an answer of the old one", b.State, b.Check)
-	}
-	c.observe(health.Result{Ref: ref, OK: true})
-	if err := c.rebuild(); err != nil {
-		t.Fatal(err)
-	}
-	if b := state(t, c, "web", "b"); b.State != "up" {
-		t.Errorf("after its own answer the new b is %s", b.State)
+func TestLocalErrorsAreNoVerdict(t *testing.T) {
+	for _, local := range []error{syscall.EMFILE, syscall.EADDRNOTAVAIL, syscall.ENETDOWN} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWire("10.0.0.11", "10.0.0.12")
+			r := start(t, w, webSpec())
+			after(time.Second)
+			w.answer(fmt.Errorf("dial: socket: %w", local), "10.0.0.11", "10.0.0.12")
+			after(5 * time.Minute)
+			r.expect("without descriptors", map[string]string{"web/a": "up", "web/b": "up"})
+			const text = "probes fail for a reason of this machine's own, and are no verdict about any backend"
+			if r.View().Trouble == nil || r.logged(text) != 1 {
+				t.Errorf("%v: trouble %v, told %d times, want once", local, r.View().Trouble, r.logged(text))
+			}
+			w.answer(nil, "10.0.0.11", "10.0.0.12")
+			after(30 * time.Second)
+			if r.View().Trouble != nil || r.logged("over: "+text) != 1 {
+				t.Errorf("%v: the end was not told: %v", local, r.View().Trouble)
+			}
+		})
 	}
 }
 
-// The prober's targets are those of the last spec, however many hands are at it.
-func TestConcurrentReloads(t *testing.T) {
+// The kernel's "no route to host" is a verdict about a neighbour that does not answer,
+// and none where there is no route.
+func TestNoRouteIsNoVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{dead: map[string]bool{}}
-		c := probed(t, w, webSpec())
-		var all sync.WaitGroup
-		for i := range 20 {
-			all.Go(func() {
-				spec := webSpec()
-				spec.Services[0].Backends[0].Address = netip.AddrFrom4([4]byte{10, 0, 1, byte(i)})
-				if i%3 == 0 {
-					spec.Services[0].Mode = balancer.GUE
-				}
-				if err := c.Reload(spec); (err != nil) != (i%3 == 0) {
-					t.Errorf("reload %d: %v", i, err)
-				}
-			})
-			all.Go(c.probe)
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = neighbour.Hop{Why: "no route"} })
+		w.answer(fmt.Errorf("dial: %w", syscall.EHOSTUNREACH), "10.0.0.11", "10.0.0.12")
+		after(time.Minute)
+		r.expect("without a route to a", map[string]string{"web/a": "unreachable", "web/b": "down"})
+		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = w.snapshot.Hops[addr("10.0.0.12")] })
+		r.expect("with a route, before any probe", map[string]string{"web/a": "up", "web/b": "down"})
+	})
+}
+
+// Without a carrier nothing can be known of anybody: what was known stays, is told as
+// out of reach, and all are probed at once when the link returns.
+func TestLinkDownFreezes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		generation := r.View().Generation()
+		w.answer(errors.New("i/o timeout"), "10.0.0.11", "10.0.0.12")
+		down := time.Now()
+		w.change(func(s *neighbour.Snapshot) {
+			s.LinkUp = false
+			for a, h := range s.Hops { // the kernel forgets its neighbours with the carrier
+				h.Known, h.Asked = false, down
+				s.Hops[a] = h
+			}
+		})
+		after(10 * time.Minute)
+		r.expect("with the link down", map[string]string{"web/a": "unreachable", "web/b": "unreachable"})
+		if v := r.View(); v.Generation() != generation || v.Link.Up || v.Link.Why == "" {
+			t.Errorf("generation %d, was %d; link %+v", v.Generation(), generation, v.Link)
 		}
-		all.Wait()
-		c.mu.Lock()
-		last := c.spec.Services[0].Backends[0].Address
-		c.mu.Unlock()
-		w.set(last.String(), false) // alone answers
-		time.Sleep(23 * time.Second)
-		expect(t, c, "the last spec's backend", map[string]string{"a": "up"})
-		if a := state(t, c, "web", "a"); a.Address != last.String() {
-			t.Errorf("a is at %s, want %s", a.Address, last)
+		before := w.probed("10.0.0.11:8080")
+		w.answer(nil, "10.0.0.11", "10.0.0.12")
+		w.change(func(s *neighbour.Snapshot) { s.LinkUp = true })
+		after(150 * time.Millisecond)
+		r.expect("right after its return", map[string]string{"web/a": "up", "web/b": "up"})
+		if n := w.probed("10.0.0.11:8080"); n == before {
+			t.Error("nobody was probed when the link returned")
+		}
+		if r.logged("the link is down; what is known of the backends stays") != 1 || r.logged("backend is unreachable") != 0 {
+			t.Error("the link's loss was not told once, and as what it is")
+		}
+		after(reachGrace)
+		r.expect("when nobody answers ARP after all", map[string]string{"web/a": "unreachable", "web/b": "unreachable"})
+	})
+}
+
+// The first that is found to be down in an outage of all is a suspect already: nobody
+// has answered since it began to fail, though the others still count as up.
+func TestOutageIsSeenBeforeTheLastIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		w.answer(errRefused, "10.0.0.11", "10.0.0.12")
+		for first := ""; first == ""; after(10 * time.Millisecond) {
+			for _, name := range []string{"a", "b"} {
+				if r.flags("web", name)&balancer.Usable == 0 {
+					first = name
+				}
+			}
+			if first != "" && r.flags("web", first)&balancer.Suspect == 0 {
+				t.Errorf("%s was called dead by itself", first)
+			}
+		}
+	})
+}
+
+// When all backends of a service die at one moment their flows stay, until each is
+// known by itself again.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		w.answer(errRefused, "10.0.0.11", "10.0.0.12")
+		after(time.Minute)
+		r.expect("in the outage", map[string]string{"web/a": "down", "web/b": "down"})
+		for _, name := range []string{"a", "b"} {
+			if r.flags("web", name)&balancer.Suspect == 0 {
+				t.Errorf("%s is no suspect", name)
+			}
+		}
+		if r.logged("service has no backend in rotation") != 1 {
+			t.Error("the loss of the last backend was not told once")
+		}
+		w.answer(nil, "10.0.0.12")
+		after(21 * time.Second)
+		r.expect("with b back", map[string]string{"web/a": "down", "web/b": "up"})
+		after(35 * time.Second)
+		if r.flags("web", "a")&(balancer.Suspect|balancer.Usable) != 0 {
+			t.Error("a has had its own chance, and its flows still stay")
+		}
+		if r.logged("service has a backend in rotation again") != 1 {
+			t.Error("the recovery was not told once")
 		}
 	})
 }

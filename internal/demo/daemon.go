@@ -14,12 +14,12 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/daemon"
 	"github.com/afxlb/afxlb/internal/lab"
-	"github.com/afxlb/afxlb/xsk"
 )
 
-// daemon is the balancer's process.
-type daemon struct {
+// process is the balancer's process.
+type process struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it has ended
 	err   error         // how, after ended
@@ -29,20 +29,20 @@ type daemon struct {
 }
 
 // Write collects the process's log.
-func (p *daemon) Write(b []byte) (int, error) {
+func (p *process) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.Write(b)
 }
 
-func (p *daemon) log() string {
+func (p *process) log() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.String()
 }
 
 // kill ends the process if it still runs.
-func (p *daemon) kill() {
+func (p *process) kill() {
 	_ = p.cmd.Process.Kill() // it may have ended already
 	<-p.ended
 }
@@ -51,11 +51,11 @@ func (p *daemon) kill() {
 const exitMachine = 3
 
 // ending returns an error that tells how the process ended, with its last words.
-func (p *daemon) ending() error {
+func (p *process) ending() error {
 	log := strings.TrimSpace(p.log())
 	err := fmt.Errorf("afxlb ended by itself: %v: %s", p.err, log[strings.LastIndexByte(log, '\n')+1:])
 	if p.cmd.ProcessState.ExitCode() == exitMachine {
-		err = fmt.Errorf("%w: %w", err, xsk.ErrNotSupported)
+		err = daemon.MachineError{Err: err}
 	}
 	return err
 }
@@ -73,7 +73,7 @@ func (d *demo) start(ctx context.Context) error {
 	if err := os.WriteFile(d.file(), []byte(config), 0o600); err != nil {
 		return fmt.Errorf("write the demo's config: %w", err)
 	}
-	p := &daemon{ended: make(chan struct{})}
+	p := &process{ended: make(chan struct{})}
 	p.cmd = exec.Command(d.Executable, "--config", d.file(), "--socket", d.socket())
 	p.cmd.Stderr, p.cmd.Env, p.cmd.WaitDelay = p, d.Env, time.Second
 	// A terminal's ^C is for the demo; it ends the daemon itself.

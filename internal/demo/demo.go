@@ -31,7 +31,7 @@ type demo struct {
 	lab        *lab.Lab
 	namespaces []string // of the lab, as /proc spells them
 	servers    [][]*lab.HTTPServer
-	daemon     *daemon
+	daemon     *process
 	api        *api.Client
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/afxlb/afxlb/internal/daemon"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -14,9 +15,9 @@ import (
 func requirements() error {
 	err := errors.Join(xsk.Probe(), namespaceRight())
 	if errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("the demo must be run as root: %w", err)
+		err = fmt.Errorf("the demo must be run as root: %w", err)
 	}
-	return err
+	return daemon.Cannot(err)
 }
 
 func namespaceRight() error {

@@ -4,47 +4,55 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
-
-	"github.com/afxlb/afxlb/balancer"
+	"syscall"
 )
 
 // maxAnswer bounds what is read of an answer, headers and body together.
 const maxAnswer = 256 << 10
 
-// successful is what a status is held against if the config does not say.
-var successful = []balancer.StatusRange{{First: 200, Last: 399}}
+// errMalformed stands for all that can be wrong with an answer's headers. It does not
+// quote them: what is no HTTP, such as a mail server's greeting, may have the time of
+// day in it.
+var errMalformed = errors.New("malformed HTTP response")
 
-// askHTTP sends one GET over conn and judges the answer. It speaks HTTP/1.1 on
-// the bare connection rather than through http.Client, and so has by nature what
-// a probe wants: no proxy, no redirect followed, no connection kept, no retry,
-// and the path sent as it stands in the config. Neither path nor host can break
-// out of its line: balancer.Spec.Validate refuses blanks and control characters.
-func askHTTP(conn net.Conn, t Target) error {
-	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: afxlb-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-		t.Spec.Path, cmp.Or(t.Spec.Host, t.Address.String()))
-	if err != nil {
-		return fmt.Errorf("send request: %w", err)
+// askHTTP sends one GET over conn, judges the answer and returns what is left of it.
+// It speaks HTTP/1.1 on the bare connection rather than through http.Client, and so
+// has by nature what a probe wants: no proxy, no redirect followed, no connection
+// kept, no retry, and the path sent as it stands in the config. Neither path nor host
+// can break out of its line: balancer.Spec.Validate refuses blanks and control
+// characters.
+func askHTTP(conn net.Conn, t Target) (rest io.Reader, err error) {
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: afxlb-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+		t.Path, cmp.Or(t.Host, t.Address.String()))
+	if err != nil && !isReset(err) { // before a reset there may have been an answer
+		return nil, fmt.Errorf("send request: %w", withoutSource(err))
 	}
 	a := &answer{conn: conn, left: maxAnswer}
-	err = judge(a, &t.Spec)
+	rest, err = judge(a, t)
 	switch {
 	case err == nil:
-		return nil
+		return rest, nil
 	case a.left == 0:
-		return fmt.Errorf("%w (only the first %d KiB of the answer are read)", err, maxAnswer>>10)
+		return nil, fmt.Errorf("%w (only the first %d KiB of the answer are read)", err, maxAnswer>>10)
 	case a.end != nil && a.end != io.EOF:
-		return fmt.Errorf("read answer: %w", a.end) // what it did to the parser says less
+		return nil, fmt.Errorf("read answer: %w", a.end) // what it did to the parser says less
 	}
-	return err
+	return rest, err
 }
 
-// answer is a reader of what a server sends, up to a limit.
+// isReset reports whether err says that the peer is gone.
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// answer is a reader of what a server sends, up to a limit. A reset is an end like
+// any other that comes too early: which of the two a server's close amounts to is up
+// to when the request arrives.
 type answer struct {
 	conn io.Reader
 	left int
@@ -56,29 +64,27 @@ func (a *answer) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n, err := a.conn.Read(p[:min(len(p), a.left)])
+	if isReset(err) {
+		err = io.ErrUnexpectedEOF
+	}
 	a.left -= n
-	a.end = err
+	a.end = withoutSource(err)
 	return n, err
 }
 
-// judge reads the answer and holds it against what is expected. It leaves the
-// body open: closing it would read it to its end, and the connection is closed
-// next.
-func judge(a io.Reader, spec *balancer.HealthSpec) error {
+// judge reads the answer and holds it against what is expected. It returns the rest
+// of the body, if it came so far.
+func judge(a *answer, t Target) (rest io.Reader, err error) {
 	response, err := finalResponse(bufio.NewReader(a))
-	if err != nil {
-		return fmt.Errorf("read answer: %w", err)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("read answer: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("read answer: %w", errMalformed)
+	case !expects(t.Expect, response.StatusCode):
+		return response.Body, fmt.Errorf("status %d, want %s", response.StatusCode, t.Expect)
 	}
-	expect := spec.Expect
-	if len(expect) == 0 {
-		expect = successful
-	}
-	if !slices.ContainsFunc(expect, func(r balancer.StatusRange) bool {
-		return r.First <= response.StatusCode && response.StatusCode <= r.Last
-	}) {
-		return fmt.Errorf("status %d, want %s", response.StatusCode, format(expect))
-	}
-	return contains(response.Body, spec.Body)
+	return response.Body, contains(response.Body, t.Body)
 }
 
 // finalResponse reads up to the first response that is not informational (RFC
@@ -117,16 +123,4 @@ func contains(body io.Reader, want string) error {
 			return fmt.Errorf("read body without %q so far: %w", want, err)
 		}
 	}
-}
-
-func format(ranges []balancer.StatusRange) string {
-	var parts []string
-	for _, r := range ranges {
-		if r.First == r.Last {
-			parts = append(parts, fmt.Sprint(r.First))
-		} else {
-			parts = append(parts, fmt.Sprintf("%d-%d", r.First, r.Last))
-		}
-	}
-	return strings.Join(parts, ", ")
 }

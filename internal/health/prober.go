@@ -3,8 +3,6 @@ package health
 import (
 	"context"
 	"net"
-	"net/netip"
-	"reflect"
 	"sync"
 	"time"
 
@@ -13,23 +11,13 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 )
 
-// Target is one backend to probe.
-type Target struct {
-	Ref     balancer.BackendRef // no two targets of a set have the same
-	Address netip.AddrPort      // where the probe goes; see balancer.ServiceSpec.Probe
-	Spec    balancer.HealthSpec
-}
-
-// Equal reports whether t and o are probed in the same way. (A slice in the Spec
-// keeps == from being defined.)
-func (t Target) Equal(o Target) bool { return reflect.DeepEqual(t, o) }
-
 // Result is the answer to one probe.
 type Result struct {
-	Ref  balancer.BackendRef
-	OK   bool
-	Err  error         // why not OK; nil if OK
-	Took time.Duration // from the start of the connection to the verdict
+	Target Target
+	Start  time.Time     // when the probe began; it had its turn by then
+	Took   time.Duration // from Start to the verdict
+	Err    error         // nil: the target is well. The same cause has the same text each time.
+	Local  bool          // Err is the balancer's own trouble, and no verdict about the target
 }
 
 // Dial opens a connection, as [net.Dialer.DialContext] does. It must give up
@@ -39,41 +27,38 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 // Option changes how a [Prober] works.
 type Option func(*Prober)
 
-// WithDial makes the Prober connect by dial, for example in another network
-// namespace. Without it, probes come from the process's own.
+// WithDial makes the Prober connect by dial. It can tell the balancer's own trouble
+// from the network's by the kind of the error only; see local.go for what the
+// Prober's own way of connecting knows besides.
 func WithDial(dial Dial) Option {
 	return func(p *Prober) { p.dial = dial }
 }
 
-// Prober probes a set of targets. Its methods may be called from any goroutine,
-// except from inside of report.
+// WithInFlight bounds how many probes are under way at a time, and with it how many
+// descriptors they need: one each. It is [DefaultInFlight] otherwise.
+func WithInFlight(n int) Option {
+	return func(p *Prober) { p.free = max(n, 1) }
+}
+
+// DefaultInFlight is how many probes are under way at most. A dead target keeps its
+// place for its timeout: with 2 s of that, 640 dead targets can be asked every 5 s
+// before probes come late.
+const DefaultInFlight = 256
+
+// Prober probes a set of targets. Its methods may be called from any goroutine;
+// Close not from inside of report.
 type Prober struct {
 	log    *zap.Logger
 	report func(Result)
 	dial   Dial
 
-	running sync.WaitGroup // one for each target's goroutine
+	running sync.WaitGroup // goroutines that probe or report
 
 	mu      sync.Mutex
-	targets map[balancer.BackendRef]*probing // also stopped ones that have not ended yet
+	targets map[Target]*probing // also removed ones that are not sleeping yet
+	queue   []*probing          // who waits for a turn, the longest waiting first
+	free    int                 // how many more probes may be in flight
 	closed  bool
-}
-
-// probing is one target under probe.
-type probing struct {
-	target  Target
-	stop    context.CancelFunc
-	stopped bool          // guarded by Prober.mu
-	done    chan struct{} // closed when its goroutine has ended
-}
-
-func (p *probing) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
 }
 
 // New returns a Prober without targets. Results go to report, called at the same
@@ -83,8 +68,9 @@ func New(log *zap.Logger, report func(Result), options ...Option) *Prober {
 	p := &Prober{
 		log:     log,
 		report:  report,
-		dial:    new(net.Dialer).DialContext,
-		targets: map[balancer.BackendRef]*probing{},
+		dial:    connect,
+		targets: map[Target]*probing{},
+		free:    DefaultInFlight,
 	}
 	for _, o := range options {
 		o(p)
@@ -92,54 +78,56 @@ func New(log *zap.Logger, report func(Result), options ...Option) *Prober {
 	return p
 }
 
-// Set makes targets the set that is probed. Those that were in it already,
-// unchanged, go on undisturbed; new and changed ones get their first probe soon,
-// those that are gone get none any more. Set does not wait for probes that are
-// under way: their results are dropped, but a call of report that has begun goes
-// on. After Close, Set does nothing.
+// Set makes targets the set that is probed; duplicates are probed once, and those of
+// balancer.HealthNone never. Targets that were in it already go on undisturbed; new
+// ones get their first probe soon, those that are gone get none any more. Set does
+// not wait for probes that are under way: their results are dropped, but a call of
+// report that has begun goes on. After Close, Set does nothing.
 func (p *Prober) Set(targets []Target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
-	next := make(map[balancer.BackendRef]*probing, len(targets))
-	var fresh []Target
-	for _, t := range targets {
-		if old := p.targets[t.Ref]; old != nil && !old.stopped && old.target.Equal(t) {
-			next[t.Ref] = old
-		} else {
-			fresh = append(fresh, t)
-		}
-	}
-	for ref, old := range p.targets {
-		if next[ref] == old {
+	next := make(map[Target]*probing, len(targets))
+	var fresh []*probing
+	for _, target := range targets {
+		if next[target] != nil || target.Type == balancer.HealthNone {
 			continue
 		}
-		old.stop()
-		if old.stopped = true; !old.ended() {
-			next[ref] = old // whoever comes under this name has to wait for it
+		t := p.targets[target]
+		if t == nil {
+			t = &probing{target: target}
+			fresh = append(fresh, t)
 		}
+		t.restore()
+		next[target] = t
 	}
-	for _, t := range fresh {
-		next[t.Ref] = p.start(t, next[t.Ref], spread(len(fresh)))
+	for target, t := range p.targets {
+		if next[target] == nil && !t.remove() {
+			next[target] = t // who comes back meanwhile has to wait for it
+		}
 	}
 	p.targets = next
+	window := spread(len(fresh), maxSpread)
+	for _, t := range fresh {
+		p.start(t, within(window))
+	}
 }
 
-// start probes t, for the first time within the given window, and not before a
-// predecessor of the same name has ended.
-func (p *Prober) start(t Target, predecessor *probing, window time.Duration) *probing {
-	ctx, stop := context.WithCancel(context.Background())
-	this := &probing{target: t, stop: stop, done: make(chan struct{})}
-	p.running.Go(func() {
-		defer close(this.done)
-		if predecessor != nil {
-			<-predecessor.done
-		}
-		p.run(ctx, t, window)
-	})
-	return this
+// Kick has every target probed at once, without waiting for its time: what was known
+// is of little worth, for instance since the balancer's own link is back. A target
+// whose probe is under way gets one more right after it.
+func (p *Prober) Kick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return
+	}
+	now, window := time.Now(), spread(len(p.targets), maxKick)
+	for _, t := range p.targets {
+		t.hasten(now.Add(within(window)))
+	}
 }
 
 // Close stops all probes and returns when the last goroutine has ended: no result
@@ -148,7 +136,7 @@ func (p *Prober) Close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, t := range p.targets {
-		t.stop()
+		t.remove()
 	}
 	p.mu.Unlock()
 	p.running.Wait()

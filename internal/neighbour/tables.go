@@ -1,69 +1,78 @@
 package neighbour
 
 import (
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
-	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
+
+// kernel is what is asked of the kernel: a *netlink.Handle, but in tests.
+type kernel interface {
+	LinkByIndex(index int) (netlink.Link, error)
+	LinkList() ([]netlink.Link, error)
+	AddrList(link netlink.Link, family int) ([]netlink.Addr, error)
+	NeighList(index, family int) ([]netlink.Neigh, error)
+	NeighSet(n *netlink.Neigh) error
+	RouteGet(to net.IP) ([]netlink.Route, error)
+}
 
 // usable are the states in which the kernel itself would use an entry.
 const usable = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
 
-// neighbours returns the MAC addresses that are known on the interface.
-func (w *Watcher) neighbours() (map[netip.Addr][6]byte, error) {
-	macs := map[netip.Addr][6]byte{}
+// readLink puts the interface's state into r.
+func readLink(k kernel, r *reading) error {
+	l, err := k.LinkByIndex(r.Ifindex)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		r.Gone = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read interface %d: %w", r.Ifindex, err)
+	}
+	state := l.Attrs().OperState
+	r.LinkUp = state == netlink.OperUp || state == netlink.OperUnknown
+	if mac := l.Attrs().HardwareAddr; len(mac) == len(r.MAC) {
+		r.MAC = [6]byte(mac)
+	}
+	return nil
+}
+
+// readNeighbours puts the MAC addresses that are known on the interface into r.
+func readNeighbours(k kernel, r *reading) error {
+	macs, permanent := map[netip.Addr][6]byte{}, map[netip.Addr]bool{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := w.link.NeighList(w.ifindex, family)
+		list, err := k.NeighList(r.Ifindex, family)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("read neighbours of interface %d: %w", r.Ifindex, err)
 		}
 		for _, n := range list {
 			a, ok := netip.AddrFromSlice(n.IP)
-			if ok && n.State&usable != 0 && len(n.HardwareAddr) == 6 {
-				macs[a.Unmap()] = [6]byte(n.HardwareAddr)
+			if !ok {
+				continue
+			}
+			a = a.Unmap()
+			if n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 {
+				permanent[a] = true
+			}
+			if n.State&usable != 0 && len(n.HardwareAddr) == 6 && [6]byte(n.HardwareAddr) != [6]byte{} {
+				macs[a] = [6]byte(n.HardwareAddr)
 			}
 		}
 	}
-	return macs, nil
+	r.macs, r.permanent = macs, permanent
+	return nil
 }
 
-// permanent returns the neighbours that the kernel never asks for.
-func (w *Watcher) permanent() (map[netip.Addr]bool, error) {
-	set := map[netip.Addr]bool{}
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := w.link.NeighList(w.ifindex, family)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range list {
-			if a, ok := netip.AddrFromSlice(n.IP); ok && n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 {
-				set[a.Unmap()] = true
-			}
-		}
-	}
-	return set, nil
-}
-
-// route returns the next hop towards a, if it lies behind the interface.
-func (w *Watcher) route(a netip.Addr) Hop {
-	routes, err := w.link.RouteGet(a.AsSlice())
-	if err != nil || len(routes) == 0 || routes[0].LinkIndex != w.ifindex || routes[0].Type != unix.RTN_UNICAST {
-		return Hop{}
-	}
-	if via, ok := netip.AddrFromSlice(routes[0].Gw); ok && !via.Unmap().IsUnspecified() {
-		return Hop{Via: via.Unmap()}
-	}
-	return Hop{Via: a, OnLink: true}
-}
-
-// localAddrs returns the machine's own addresses.
-func (w *Watcher) localAddrs() ([]netip.Addr, error) {
-	list, err := w.link.AddrList(nil, netlink.FAMILY_ALL)
+// readLocal puts the machine's own addresses into r.
+func readLocal(k kernel, r *reading) error {
+	list, err := k.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("read own addresses: %w", err)
 	}
 	var local []netip.Addr
 	for _, a := range list {
@@ -72,36 +81,6 @@ func (w *Watcher) localAddrs() ([]netip.Addr, error) {
 		}
 	}
 	slices.SortFunc(local, netip.Addr.Compare)
-	return slices.Compact(local), nil
-}
-
-// resolve asks the kernel for the next hops whose MAC address is missing, or for
-// all of them: NTF_USE has it do what sending a packet would (neigh_add in
-// net/core/neighbour.c). Entries that an administrator has made to last are left alone:
-// since Linux 5.16 the question itself makes them ordinary ones, without an address if
-// nobody answers (__neigh_update takes NUD_PERMANENT away from what is used).
-func (w *Watcher) resolve(all bool) {
-	s := w.Snapshot()
-	if s.Gone || !s.LinkUp {
-		return
-	}
-	done, err := w.permanent()
-	if err != nil {
-		w.log.Warn("read neighbours", zap.String("interface", w.name), zap.Error(err))
-		return
-	}
-	for _, h := range s.Hops {
-		if !h.Via.IsValid() || h.Known && !all || done[h.Via] {
-			continue
-		}
-		done[h.Via] = true
-		family := netlink.FAMILY_V4
-		if h.Via.Is6() {
-			family = netlink.FAMILY_V6
-		}
-		n := &netlink.Neigh{LinkIndex: w.ifindex, Family: family, Flags: netlink.NTF_USE, State: netlink.NUD_NONE, IP: h.Via.AsSlice()}
-		if err := w.link.NeighSet(n); err != nil {
-			w.log.Debug("ask for a neighbour", zap.Stringer("address", h.Via), zap.Error(err))
-		}
-	}
+	r.Local = slices.Compact(local)
+	return nil
 }

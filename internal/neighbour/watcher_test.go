@@ -21,6 +21,27 @@ type watched struct {
 	t       *testing.T
 	lab     *lab.Lab
 	changes chan struct{}
+	locals  chan struct{}
+}
+
+// told is a kernel that says when the own addresses are read: in looks at everything.
+type told struct {
+	kernel
+	locals chan struct{}
+}
+
+func (k told) AddrList(l netlink.Link, family int) ([]netlink.Addr, error) {
+	select {
+	case k.locals <- struct{}{}:
+	default:
+	}
+	return k.kernel.AddrList(l, family)
+}
+
+// awaitLook returns after the end of a look at everything that began after the call.
+func (w *watched) awaitLook() {
+	<-w.locals // it begins
+	<-w.locals // and the next one does
 }
 
 func watch(t *testing.T) *watched {
@@ -30,14 +51,14 @@ func watch(t *testing.T) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{t: t, lab: l, changes: make(chan struct{}, 1)}
+	w := &watched{t: t, lab: l, changes: make(chan struct{}, 1), locals: make(chan struct{})}
 	err = l.Balancer.Do(func() (err error) {
-		w.Watcher, err = New(lab.Interface, zap.NewNop(), func() {
+		w.Watcher, err = open(lab.Interface, zap.NewNop(), func() {
 			select {
 			case w.changes <- struct{}{}:
 			default:
 			}
-		})
+		}, func(k kernel) kernel { return told{k, w.locals} })
 		return err
 	})
 	if err != nil {
@@ -97,7 +118,7 @@ func TestNextHopsAreResolved(t *testing.T) {
 	if h := s.Hops[silent]; h.Known || !h.OnLink {
 		t.Errorf("hop to an address that nobody has: %+v", h)
 	}
-	if h := s.Hops[elsewhere]; h != (Hop{}) {
+	if h := s.Hops[elsewhere]; h != (Hop{Why: "no route"}) {
 		t.Errorf("hop to an address without a route: %+v", h)
 	}
 	if s.MAC != mac(t, w.lab.Balancer) || !s.LinkUp || s.Gone {
@@ -112,20 +133,16 @@ func TestNextHopsAreResolved(t *testing.T) {
 	}
 }
 
-func TestMACChange(t *testing.T) {
-	w := watch(t)
-	a := lab.BackendAddr(0)
-	w.Set([]netip.Addr{a})
-	w.until("the backend", func(s Snapshot) bool { return s.Hops[a].Known })
-	// The backend moves, and says so as a failover pair would: the kernel sees its
-	// ARP request for the balancer.
-	want := net.HardwareAddr{2, 0, 0, 0, 0, 0x42}
-	h := w.lab.Backends[0]
+// move gives a backend another MAC address, which it tells as a failover pair would: the
+// kernel sees its ARP request for the balancer.
+func move(t *testing.T, h *lab.Host) [6]byte {
+	t.Helper()
+	to := net.HardwareAddr{2, 0, 0, 0, 0, 0x42}
 	l, err := h.Netlink().LinkByName(lab.Interface)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Netlink().LinkSetHardwareAddr(l, want); err != nil {
+	if err := h.Netlink().LinkSetHardwareAddr(l, to); err != nil {
 		t.Fatal(err)
 	}
 	// The change has emptied its own cache, so it asks for the balancer.
@@ -137,7 +154,16 @@ func TestMACChange(t *testing.T) {
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the new MAC", func(s Snapshot) bool { return s.Hops[a].MAC == [6]byte(want) })
+	return [6]byte(to)
+}
+
+func TestMACChange(t *testing.T) {
+	w := watch(t)
+	a := lab.BackendAddr(0)
+	w.Set([]netip.Addr{a})
+	w.until("the backend", func(s Snapshot) bool { return s.Hops[a].Known })
+	want := move(t, w.lab.Backends[0])
+	w.until("the new MAC", func(s Snapshot) bool { return s.Hops[a].MAC == want })
 }
 
 // An entry that an administrator has made stays as it is when the kernel is reminded of
@@ -157,7 +183,11 @@ func TestPermanentEntries(t *testing.T) {
 		w.Set([]netip.Addr{a})
 		w.until("the entry", func(s Snapshot) bool { return s.Hops[a].Known })
 		for range 2 {
-			w.resolve(true)
+			r, err := look(handle, &reading{Snapshot: Snapshot{Ifindex: l.Attrs().Index}}, []netip.Addr{a}, scope{all: true}, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.ask(r, askAll, time.Now())
 		}
 		list, err := handle.NeighList(l.Attrs().Index, 0)
 		if err != nil {
@@ -216,7 +246,7 @@ func TestGateway(t *testing.T) {
 	if err := w.lab.Balancer.Netlink().RouteDel(route); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the loss of the route", func(s Snapshot) bool { return s.Hops[far] == Hop{} })
+	w.until("the loss of the route", func(s Snapshot) bool { return s.Hops[far] == Hop{Why: "no route"} })
 }
 
 func TestLinkAndAddresses(t *testing.T) {
@@ -276,6 +306,8 @@ func TestEqual(t *testing.T) {
 		"hop":   func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a: {}} },
 		"hops":  func(s *Snapshot) { s.Hops = nil },
 		"other": func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a.Next(): {Known: true}} },
+		"asked": func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a: {Known: true, Asked: time.Now()}} },
+		"why":   func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a: {Known: true, Why: "no route"}} },
 		"local": func(s *Snapshot) { s.Local = []netip.Addr{a.Next()} }, "fewer": func(s *Snapshot) { s.Local = nil },
 	} {
 		other := base

@@ -45,6 +45,15 @@ type Packet struct {
 	Echo     bool // ICMP or ICMPv6 echo request; Key.SrcPort is its identifier
 }
 
+// Hops returns how many hops the packet in frame, which p was found in, may still go:
+// its TTL or hop limit as it stands there now. A router drops it at 1.
+func (p *Packet) Hops(frame []byte) uint8 {
+	if p.IPv6 {
+		return (*[ipv6Len]byte)(frame[p.L3:])[7]
+	}
+	return (*[ipv4Len]byte)(frame[p.L3:])[8]
+}
+
 // Parse reads the headers of an Ethernet frame into p: up to two VLAN tags, IPv4
 // with options or IPv6 with extension headers, and TCP, UDP or an echo request.
 // It returns Pending for a packet that is understood and a drop reason for any

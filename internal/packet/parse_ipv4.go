@@ -55,11 +55,24 @@ func (a *Addr) setIPv4(addr uint32) {
 // source of a packet that crosses a router: "this" network, loopback, multicast
 // and limited broadcast. These are the martians of RFC 1812, 5.3.7, without class
 // E, which is in use as unicast space; Linux draws the same line
-// (ip_route_input_slow in net/ipv4/route.c).
+// (ip_route_input_slow in net/ipv4/route.c). Link-local ones come on top: a router
+// must not forward them (RFC 3927, 2.6.2), and there is no way back to them.
 func martianIPv4(src uint32) bool {
 	first := uint8(src)
-	if first-1 < 223 && first != 127 { // all but a few packets
+	if plainIPv4[first] { // all but a few packets
 		return false
 	}
-	return first < 240 || src == 0xffffffff
+	return first < 240 && (first != 169 || uint16(src) == linkLocalIPv4) || src == 0xffffffff
 }
+
+// plainIPv4 says which first bytes of a source need no closer look: one load, where
+// comparisons would be one more a packet with each range.
+var plainIPv4 = func() (plain [256]bool) {
+	for first := 1; first < 224; first++ {
+		plain[first] = first != 127 && first != 169
+	}
+	return plain
+}()
+
+// linkLocalIPv4 is the start of 169.254.0.0/16, read in little-endian order.
+const linkLocalIPv4 = 169 | 254<<8

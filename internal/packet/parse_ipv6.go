@@ -35,9 +35,9 @@ func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
 	if end > len(ip) {
 		return DropTruncated
 	}
-	p.Key.Src = Addr(h[8:24])
-	p.Key.Dst = Addr(h[24:40])
-	if martianIPv6(&p.Key.Src, &p.Key.Dst) {
+	src, dst := (*Addr)(h[8:24]), (*Addr)(h[24:40])
+	p.Key.Src, p.Key.Dst = *src, *dst
+	if !plainIPv6(src, dst) && martianIPv6(src, dst) { // not the copies, which would be waited for
 		return DropMartian
 	}
 	next, header := h[6], ipv6Len
@@ -103,18 +103,25 @@ func skipExtensions(ip []byte, first uint8) (next uint8, offset int, v Verdict) 
 }
 
 // martianIPv6 reports whether addresses cannot stand in a packet that crosses a
-// router: a multicast, unspecified or loopback source (RFC 4291, 2.5 and 2.7), a
-// loopback destination, and IPv4-mapped addresses, which must not be seen on a
-// link and would be taken for IPv4 ones here.
+// router: a multicast, link-local, unspecified or loopback source (RFC 4291, 2.5 and
+// 2.7), a loopback destination, and IPv4-mapped addresses, which must not be seen on
+// a link and would be taken for IPv4 ones here.
 func martianIPv6(src, dst *Addr) bool {
-	return src[0] == 0xff ||
-		binary.LittleEndian.Uint64(src[:8]) == 0 && lowIPv6(src) ||
-		binary.LittleEndian.Uint64(dst[:8]) == 0 && lowIPv6(dst)
+	return highIPv6(src) || lowIPv6(src) || lowIPv6(dst)
 }
 
-// lowIPv6 reports whether an address that starts with eight zero bytes is
-// unspecified, loopback, IPv4-mapped, or IPv4-compatible (deprecated).
+// plainIPv6 reports whether neither address can be one of those that [martianIPv6] is
+// about. That is so in all but a few packets, and small enough to be inlined.
+func plainIPv6(src, dst *Addr) bool {
+	return src[0] < 0xfe && binary.LittleEndian.Uint64(src[:8]) != 0 && binary.LittleEndian.Uint64(dst[:8]) != 0
+}
+
+// highIPv6 reports whether an address is link-local, fe80::/10, or multicast.
+func highIPv6(a *Addr) bool { return a[0] == 0xff || a[0] == 0xfe && a[1]&0xc0 == 0x80 }
+
+// lowIPv6 reports whether an address is unspecified, loopback, IPv4-mapped, or
+// IPv4-compatible (deprecated).
 func lowIPv6(a *Addr) bool {
 	high := binary.BigEndian.Uint32(a[8:12])
-	return high == 0 || high == 0xffff
+	return binary.LittleEndian.Uint64(a[:8]) == 0 && (high == 0 || high == 0xffff)
 }

@@ -65,8 +65,12 @@ func TestParseUnderstandsEveryKind(t *testing.T) {
 	for range 5000 {
 		f := packettest.Random(r)
 		b := f.Bytes()
-		if d := cmp.Diff(mustParse(t, b), parsed(f)); d != "" {
+		p := mustParse(t, b)
+		if d := cmp.Diff(p, parsed(f)); d != "" {
 			t.Fatalf("frame %+v (-got +want):\n%s", f, d)
+		}
+		if n := p.Hops(b); n != f.TTL {
+			t.Fatalf("frame %+v: %d hops to go", f, n)
 		}
 	}
 }
@@ -128,6 +132,7 @@ func TestParseVerdicts(t *testing.T) {
 	compatible[12] = 192
 	loopback := make([]byte, 16)
 	loopback[15] = 1
+	linkLocal := func(first, second byte) []byte { return []byte{first, second, 15: 1} }
 
 	for _, tt := range []struct {
 		name  string
@@ -167,6 +172,11 @@ func TestParseVerdicts(t *testing.T) {
 		{"ipv4 source 255.255.255.255", vary(tcp4, setAll(26, []byte{255, 255, 255, 255})), packet.DropMartian},
 		{"ipv4 source 240.0.0.1", vary(tcp4, setAll(26, []byte{240, 0, 0, 1})), packet.Pending},
 		{"ipv4 source 223.255.255.255", vary(tcp4, setAll(26, []byte{223, 255, 255, 255})), packet.Pending},
+		{"ipv4 source 169.254.0.1", vary(tcp4, setAll(26, []byte{169, 254, 0, 1})), packet.DropMartian},
+		{"ipv4 source 169.254.255.254", vary(udp4, setAll(26, []byte{169, 254, 255, 254})), packet.DropMartian},
+		{"ipv4 source 169.253.255.255", vary(tcp4, setAll(26, []byte{169, 253, 255, 255})), packet.Pending},
+		{"ipv4 source 169.255.0.0", vary(tcp4, setAll(26, []byte{169, 255, 0, 0})), packet.Pending},
+		{"ipv4 source 254.169.0.1", vary(tcp4, setAll(26, []byte{254, 169, 0, 1})), packet.Pending},
 		{"ipv4 source 126.0.0.1", vary(tcp4, setAll(26, []byte{126, 0, 0, 1})), packet.Pending},
 		{"ipv4 source 128.0.0.1", vary(tcp4, setAll(26, []byte{128, 0, 0, 1})), packet.Pending},
 
@@ -198,6 +208,11 @@ func TestParseVerdicts(t *testing.T) {
 		{"icmpv6 too big", vary(echo6, set8(54, 2)), packet.DropICMP},
 		{"icmpv6 neighbour solicitation", vary(echo6, set8(54, 135)), packet.DropICMP},
 		{"ipv6 source multicast", vary(tcp6, set8(22, 0xff)), packet.DropMartian},
+		{"ipv6 source fe80::1", vary(tcp6, setAll(22, linkLocal(0xfe, 0x80))), packet.DropMartian},
+		{"ipv6 source febf::1", vary(udp6, setAll(22, linkLocal(0xfe, 0xbf))), packet.DropMartian},
+		{"ipv6 source fe7f::1", vary(tcp6, setAll(22, linkLocal(0xfe, 0x7f))), packet.Pending},
+		{"ipv6 source fec0::1", vary(tcp6, setAll(22, linkLocal(0xfe, 0xc0))), packet.Pending},
+		{"ipv6 source fd80::1", vary(tcp6, setAll(22, linkLocal(0xfd, 0x80))), packet.Pending},
 		{"ipv6 source unspecified", vary(tcp6, setAll(22, make([]byte, 16))), packet.DropMartian},
 		{"ipv6 source loopback", vary(tcp6, setAll(22, loopback)), packet.DropMartian},
 		{"ipv6 source mapped", vary(tcp6, setAll(22, mapped)), packet.DropMartian},

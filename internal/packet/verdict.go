@@ -11,6 +11,7 @@ const (
 	Pending Verdict = iota
 	Forwarded
 	Replied
+	Punted
 	DropTruncated
 	DropMalformed
 	DropMartian
@@ -21,6 +22,7 @@ const (
 	DropNoService
 	DropNoFlow
 	DropNoBackend
+	DropWarming
 	DropBackendDown
 	DropNoNeighbour
 	DropTTL
@@ -37,9 +39,10 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	Pending:         {"pending", "not decided yet; never counted"},
 	Forwarded:       {"forwarded", "rewritten and put on the TX ring"},
 	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset or ICMP unreachable"},
+	Punted:          {"punted", "given back to the kernel, which has it as if it had come without the balancer"},
 	DropTruncated:   {"truncated", "the frame ends before the headers or the packet that it announces"},
 	DropMalformed:   {"malformed", "a header contradicts itself or another one: version, header length or packet length"},
-	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified or loopback source, IPv4-mapped IPv6"},
+	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified, loopback or link-local source, IPv4-mapped IPv6"},
 	DropNotIP:       {"not-ip", "neither IPv4 nor IPv6 inside at most two VLAN tags"},
 	DropProtocol:    {"protocol", "an IP protocol or extension header that the balancer does not handle"},
 	DropFragment:    {"fragment", "an IP fragment; fragments are not followed yet"},
@@ -47,6 +50,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropNoService:   {"no-service", "no service has this address, protocol and port"},
 	DropNoFlow:      {"no-flow", "a backend's packet that belongs to no known flow"},
 	DropNoBackend:   {"no-backend", "no backend of the service is in rotation, and on-no-backend is drop"},
+	DropWarming:     {"warming", "no backend of the service is known to be up yet; dropped without an answer, so that the client repeats"},
 	DropBackendDown: {"backend-down", "the flow's backend is gone, and on-down forbids to move the flow"},
 	DropNoNeighbour: {"no-neighbour", "the next hop's MAC address is not known (yet)"},
 	DropTTL:         {"ttl", "the TTL or hop limit ran out here"},
@@ -74,5 +78,27 @@ func (v Verdict) Help() string {
 	return verdicts[v].help
 }
 
+// Class is the kind of end that a packet came to: what becomes of its frame.
+type Class uint8
+
+// The classes. Each verdict but Pending has one of them.
+const (
+	ClassForward Class = iota + 1 // sent on
+	ClassReply                    // sent back
+	ClassPunt                     // given to the kernel
+	ClassDrop                     // nowhere; the verdict is the reason
+)
+
+// Class returns v's class; 0 for Pending and for what is no verdict.
+func (v Verdict) Class() Class {
+	switch {
+	case v.IsDrop():
+		return ClassDrop
+	case v < NumVerdicts:
+		return Class(v) // those that are no drops are in the classes' order
+	}
+	return 0
+}
+
 // IsDrop reports whether v is a drop reason.
-func (v Verdict) IsDrop() bool { return v > Replied && v < NumVerdicts }
+func (v Verdict) IsDrop() bool { return v > Punted && v < NumVerdicts }

@@ -26,11 +26,16 @@ func TestVerdictsAreNamed(t *testing.T) {
 	}
 }
 
-func TestVerdictIsDrop(t *testing.T) {
+// Every verdict is of one class, and all but a few are reasons for a drop.
+func TestVerdictClass(t *testing.T) {
+	others := map[Verdict]Class{Pending: 0, Forwarded: ClassForward, Replied: ClassReply, Punted: ClassPunt}
 	for v := range NumVerdicts + 10 {
-		want := v != Pending && v != Forwarded && v != Replied && v < NumVerdicts
-		if v.IsDrop() != want {
-			t.Errorf("%v: IsDrop is %v", v, v.IsDrop())
+		want, ok := others[v]
+		if !ok && v < NumVerdicts {
+			want = ClassDrop
+		}
+		if v.Class() != want || v.IsDrop() != (want == ClassDrop) {
+			t.Errorf("%v: class %d, IsDrop %v; want class %d", v, v.Class(), v.IsDrop(), want)
 		}
 	}
 }

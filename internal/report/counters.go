@@ -1,7 +1,8 @@
-package control
+package report
 
 import (
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -9,8 +10,12 @@ import (
 // Counters returns every counter with its meaning: what the workers did with
 // each packet, what the steering program did before them, and what the kernel
 // could not hand over.
-func (c *Controller) Counters() []api.Counter {
-	in := c.engine.Info()
+func (s *Source) Counters() []api.Counter {
+	in := s.Engine.Info()
+	return counters(&in)
+}
+
+func counters(in *engine.Info) []api.Counter {
 	var list []api.Counter
 	add := func(group, name string, value uint64, help string) {
 		list = append(list, api.Counter{Group: group, Name: name, Value: value, Help: help})
@@ -46,4 +51,21 @@ func (c *Controller) Counters() []api.Counter {
 	add("flows", "evicted-embryonic", s.EvictedEmbryonic, "half-open flows that made way for newer ones")
 	add("flows", "clashes", s.Clashes, "flows refused because the backend's replies could not have been told apart")
 	return list
+}
+
+// isLoss reports whether a counter counts packets that were lost.
+func isLoss(c api.Counter) bool {
+	switch c.Group {
+	case "packets":
+		for v := packet.Verdict(0); v < packet.NumVerdicts; v++ {
+			if v.String() == c.Name {
+				return v.IsDrop()
+			}
+		}
+	case "steering":
+		return c.Name == bpf.DroppedNoSocket.String()
+	case "kernel":
+		return c.Name == "rx-dropped" || c.Name == "rx-ring-full" || c.Name == "tx-invalid" || c.Name == "tx-dropped"
+	}
+	return false
 }

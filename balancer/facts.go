@@ -1,0 +1,63 @@
+package balancer
+
+import (
+	"net/netip"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Facts is what is known of the world.
+type Facts struct {
+	SourceMAC packet.MAC
+	// States are the backends' health. One that is missing is unknown, or up if its
+	// service does not probe. [Trusted] says when to call unknown ones up all the same.
+	States map[BackendKey]State
+	// NextHops say where to send packets for a backend's address. One that is missing
+	// is not known yet; the zero NextHop says that there is none.
+	NextHops map[netip.Addr]NextHop
+	// Oldest is the oldest generation that a worker may still be reading; 0 if
+	// all of them read the newest. No ID is given to another backend while a
+	// worker may take it for the old one.
+	Oldest uint64
+}
+
+// NextHop is where packets for an address go on the link.
+type NextHop struct {
+	MAC    packet.MAC // zero: no way leads there by a served interface
+	OnLink bool       // the address itself is the next hop; without, a router is
+}
+
+// fits reports whether packets of mode m can be sent this way.
+func (h *NextHop) fits(m Mode) bool {
+	return h.MAC != packet.MAC{} && (h.OnLink || !m.Traits().NeedsLink)
+}
+
+// standing is what a backend's health and next hop together amount to. A backend can
+// serve if it is ready, and cannot if it is out; what is in between is not known.
+type standing uint8
+
+const (
+	out     standing = iota // down, or no way leads there
+	suspect                 // down together with all others of its service
+	pending                 // health or next hop are not known yet
+	ready
+)
+
+// standing returns the standing of the backend that key is, a backend of s.
+func (f *Facts) standing(s *ServiceSpec, key *BackendKey) (standing, State) {
+	state, told := f.States[*key]
+	if !told && s.Health.Type == HealthNone {
+		state = StateUp
+	}
+	hop, known := f.NextHops[key.Address]
+	switch {
+	case state == StateDown || known && !hop.fits(s.Mode):
+		return out, state
+	case state == StateSuspect:
+		return suspect, state
+	case state == StateUnknown || !known:
+		return pending, state
+	default:
+		return ready, state
+	}
+}

@@ -1,0 +1,92 @@
+package balancer
+
+import "github.com/afxlb/afxlb/internal/packet"
+
+// The records of a [Table], each made of the Spec and the facts alone.
+
+func newService(s *ServiceSpec, id uint32, backends []uint32) Service {
+	return Service{
+		ID:          id,
+		Name:        s.Name,
+		Address:     packet.AddrFrom(s.Address),
+		First:       s.First,
+		Last:        s.Last,
+		Protocol:    s.Protocol,
+		Mode:        s.Mode,
+		Algorithm:   s.Algorithm,
+		OnNoBackend: s.OnNoBackend,
+		OnDown:      s.OnDown,
+		Backends:    backends,
+	}
+}
+
+// file makes service i findable.
+func (t *Table) file(i uint32) {
+	s := &t.Services[i]
+	at := place{address: s.Address, port: s.First, proto: uint16(s.Protocol)}
+	if s.First == s.Last {
+		t.exact[at] = i
+	} else {
+		at.port = 0
+		t.wide[at] = append(t.wide[at], portSpan{first: s.First, last: s.Last, service: i})
+	}
+	t.addresses[s.Address] = struct{}{}
+}
+
+// fill writes the records of service i's backends, and appends to parts what its
+// selection depends on.
+func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, facts *Facts) []part {
+	for j := range s.Backends {
+		b, key, id := &s.Backends[j], &keys[j], t.Services[i].Backends[j]
+		record := newBackend(key, i, s.Mode, facts)
+		record.Weight = b.Weight
+		record.Flags |= Present
+		standing, state := facts.standing(s, key)
+		switch state {
+		case StateUnknown, StateUp:
+			record.Flags |= Usable
+		case StateSuspect:
+			record.Flags |= Suspect
+		}
+		if standing == ready {
+			record.Flags |= Up
+		}
+		parts = append(parts, part{id: id, weight: b.Weight, standing: standing})
+		t.Backends[id], t.Refs[id] = record, BackendRef{s.Name, b.Name}
+	}
+	return parts
+}
+
+// newBackend returns the record of a backend that nothing but its place is known of.
+func newBackend(key *BackendKey, service uint32, m Mode, facts *Facts) Backend {
+	b := Backend{Address: packet.AddrFrom(key.Address), Port: key.Port, Service: service, Mode: m}
+	if hop, ok := facts.NextHops[key.Address]; ok && hop.fits(m) {
+		b.MAC, b.Flags = hop.MAC, HasMAC
+	}
+	return b
+}
+
+// remember writes the records of backends that are gone: they have a service only
+// if that still exists.
+func (t *Table) remember(last, next *generation, facts *Facts) {
+	var byKey map[ServiceKey]uint32 // index into Services; made for the first one that is gone
+	for id := range t.Backends {
+		if t.Backends[id].Flags&Present != 0 {
+			continue
+		}
+		if byKey == nil {
+			byKey = make(map[ServiceKey]uint32, len(t.Services))
+			for i := range t.Services {
+				byKey[next.services.keys[t.Services[i].ID]] = uint32(i)
+			}
+		}
+		key, ref, mode := &t.Keys[id], last.refs[id], NAT
+		service, ok := byKey[key.Service]
+		if ok {
+			ref.Service, mode = t.Services[service].Name, t.Services[service].Mode
+		} else {
+			service = NoService
+		}
+		t.Backends[id], t.Refs[id] = newBackend(key, service, mode, facts), ref
+	}
+}

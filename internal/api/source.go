@@ -1,0 +1,23 @@
+package api
+
+import (
+	"context"
+	"iter"
+)
+
+// Source is what the server asks; the control plane implements it. Any number of
+// goroutines ask at the same time.
+type Source interface {
+	Status() Status
+	Services() []Service
+	// Backends returns the backends of one service, or of all if its name is empty.
+	Backends(service string) []Backend
+	// Flows yields the flows that the filter selects. It holds no lock while its
+	// consumer works, which may take as long as a slow client reads. The server stops
+	// at the filter's limit.
+	Flows(FlowFilter) iter.Seq[Flow]
+	Counters() []Counter
+	// Reload reads the config again and applies it. A config that is wrong is a
+	// ConfigError. The context ends when the client goes away.
+	Reload(context.Context) (Reload, error)
+}

@@ -1,0 +1,105 @@
+package control
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/neighbour"
+)
+
+func TestWay(t *testing.T) {
+	now := time.Now()
+	a, router, mac := addr("10.0.0.11"), addr("10.0.0.254"), [6]byte{2, 0, 0, 0, 0, 1}
+	for name, c := range map[string]struct {
+		hop    neighbour.Hop
+		mode   balancer.Mode
+		known  bool
+		reason string
+		wait   time.Duration
+	}{
+		"known":                 {neighbour.Hop{Via: a, OnLink: true, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
+		"by another interface":  {neighbour.Hop{Why: "route is by eth1"}, balancer.NAT, false, "route is by eth1", 0},
+		"nat behind a router":   {neighbour.Hop{Via: router, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
+		"dsr behind a router":   {neighbour.Hop{Via: router, Known: true, MAC: mac}, balancer.DSR, false, "10.0.0.254", 0},
+		"being asked for":       {neighbour.Hop{Via: a, OnLink: true, Asked: now.Add(-time.Second)}, balancer.NAT, false, "", 2 * time.Second},
+		"asked in vain":         {neighbour.Hop{Via: a, OnLink: true, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "no answer to ARP since 3s", 0},
+		"lost a moment ago":     {neighbour.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-time.Second)}, balancer.NAT, true, "", 2 * time.Second},
+		"lost for good":         {neighbour.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "ARP", 0},
+		"IPv6 router of IPv4":   {neighbour.Hop{Via: addr("fe80::1"), Known: true, MAC: mac}, balancer.NAT, true, "", 0},
+		"silent IPv6 neighbour": {neighbour.Hop{Via: addr("2001:db8::1"), Asked: now.Add(-time.Hour)}, balancer.NAT, false, "neighbour discovery", 0},
+	} {
+		o := observed{link: link{up: true, since: now.Add(-time.Hour)}, snapshot: neighbour.Snapshot{Hops: map[netip.Addr]neighbour.Hop{a: c.hop}}}
+		w := o.way(a, c.mode, now)
+		if w.known != c.known || w.wait != c.wait || !strings.Contains(w.reason, c.reason) || (w.reason == "") != (c.reason == "") {
+			t.Errorf("%s: %+v", name, w)
+		}
+	}
+	if w := new(observed).way(a, balancer.NAT, now); w.known || w.reason != "" {
+		t.Errorf("never looked at: %+v", w)
+	}
+}
+
+// An egress that is missing takes a backend out of rotation, whatever its check says,
+// and says why.
+func TestUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		hop := w.snapshot.Hops[addr("10.0.0.12")]
+		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.12")] = neighbour.Hop{Why: "route is by eth1"} })
+		r.expect("with a route by another interface", map[string]string{"web/a": "up", "web/b": "unreachable"})
+		if f := r.flags("web", "b"); f&(balancer.Usable|balancer.Up) != 0 {
+			t.Errorf("flags of the unreachable: %b", f)
+		}
+		if b := r.View().Services[0].Backends[1]; b.Reason != "route is by eth1" || b.Check != wellChecked {
+			t.Errorf("%+v", b)
+		}
+		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.12")] = hop })
+		r.expect("with the route back", map[string]string{"web/a": "up", "web/b": "up"})
+		if r.logged("backend is unreachable") != 1 || r.logged("backend is up: it can be reached again") != 1 {
+			t.Error("beginning and end were not told once each")
+		}
+	})
+}
+
+// A dsr service takes no next hop from a nat service with the same backend.
+func TestModesDoNotShareAVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Via: addr("10.0.0.254"), Known: true, MAC: [6]byte{2, 1}}
+		spec := testSpec()
+		spec.Services[1].Backends[0].Weight = 1
+		r := start(t, w, spec)
+		after(time.Second)
+		r.expect("behind a router", map[string]string{"web/a": "up", "direct/a": "unreachable"})
+	})
+}
+
+// Nothing is green before packets can arrive: not without a MAC address either.
+func TestUnprobedBackendNeedsItsMAC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := testSpec()
+		spec.Services = spec.Services[1:]
+		spec.Services[0].Backends[0].Weight = 1
+		w := newWire("10.0.0.11")
+		hop := w.snapshot.Hops[addr("10.0.0.11")]
+		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}
+		r := start(t, w, spec)
+		r.expect("at first", map[string]string{"direct/a": "warming"})
+		select {
+		case <-r.Settled():
+			t.Error("settled before anything is known")
+		default:
+		}
+		after(reachGrace)
+		r.expect("when nobody answers", map[string]string{"direct/a": "unreachable"})
+		<-r.Settled()
+		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = hop })
+		r.expect("when it is found", map[string]string{"direct/a": "up"})
+	})
+}

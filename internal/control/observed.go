@@ -1,0 +1,184 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/health"
+	"github.com/afxlb/afxlb/internal/neighbour"
+)
+
+// observed is what is known of the world. It is guarded by the Reconciler's lock.
+type observed struct {
+	link     link
+	hops     Hops               // nil while the interface is away
+	snapshot neighbour.Snapshot // the latest; its hops are of when the link was up
+	groups   []*group           // one a service, in the Spec's order
+	askers   map[health.Target][]*check
+	trouble  trouble
+}
+
+// link is the served interface's carrier. Without it nothing can be known of anybody
+// else: what was known before stays.
+type link struct {
+	up    bool
+	since time.Time
+	why   string // why not up
+}
+
+// group is the checks of one service.
+type group struct {
+	spec    *balancer.ServiceSpec
+	started time.Time // of the probes
+	checks  []*check  // one a backend, in the Spec's order
+	good    time.Time // start of the latest probe that was answered well
+	// suspects: some may be under suspicion; see [check.answer].
+	suspects bool
+	shown    []BackendView
+}
+
+// check is what is known of one backend's health.
+type check struct {
+	group   *group
+	key     balancer.BackendKey
+	target  health.Target
+	spec    *balancer.HealthSpec
+	health  balancer.Health
+	asked   time.Time // since when; older answers were about something else
+	failing time.Time // start of the first of the bad answers in a row; zero: the last was good
+	text    string    // outcome of the latest probe, for people
+	shown   shown
+}
+
+const notChecked, noAnswer, wellChecked = "not checked", "no answer yet", "ok"
+
+// regroup returns the groups of spec, with what is known of those backends that were
+// there before: a change keeps what it does not change, the way of asking included.
+// It changes nothing.
+func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
+	before := make(map[balancer.ServiceKey]*group, len(o.groups))
+	for _, g := range o.groups {
+		before[g.spec.Key()] = g
+	}
+	groups := make([]*group, len(spec.Services))
+	for i := range spec.Services {
+		groups[i] = newGroup(&spec.Services[i], before[spec.Services[i].Key()], now)
+	}
+	return groups
+}
+
+// newGroup returns the group of s, with what is known by the one that was there before,
+// if any.
+func newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
+	g := &group{spec: s, started: now, checks: make([]*check, len(s.Backends))}
+	if was != nil {
+		g.started, g.good, g.suspects, g.shown = was.started, was.good, was.suspects, was.shown
+	}
+	list := make([]check, len(s.Backends))
+	for j := range s.Backends {
+		b, k := &s.Backends[j], &list[j]
+		*k = check{
+			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), spec: &s.Health, asked: now, text: noAnswer,
+		}
+		if s.Health.Type == balancer.HealthNone {
+			k.text = notChecked
+		}
+		if old := was.check(j, k.key); old != nil {
+			k.inherit(old)
+		} else {
+			k.health = balancer.NewHealth(&s.Health)
+		}
+		g.checks[j] = k
+	}
+	return g
+}
+
+// check returns the check of a backend that is likely to be at index j.
+func (g *group) check(j int, key balancer.BackendKey) *check {
+	if g == nil {
+		return nil
+	}
+	if j < len(g.checks) && g.checks[j].key == key {
+		return g.checks[j]
+	}
+	for _, k := range g.checks {
+		if k.key == key {
+			return k
+		}
+	}
+	return nil
+}
+
+// inherit takes over what is known of the same backend. Another question takes the
+// place of the old one; until its own answers say otherwise, the state stays.
+func (k *check) inherit(old *check) {
+	k.health, k.failing, k.shown = old.health, old.failing, old.shown
+	if k.target == old.target {
+		k.asked, k.text = old.asked, old.text
+	}
+	if k.target != old.target || k.spec.Rise != old.spec.Rise || k.spec.Fall != old.spec.Fall {
+		k.health.Adopt(k.spec)
+	}
+}
+
+// install makes groups those that answers are for.
+func (o *observed) install(groups []*group) {
+	o.groups, o.askers = groups, map[health.Target][]*check{}
+	for _, g := range groups {
+		for _, k := range g.checks {
+			if k.target.Type == balancer.HealthNone {
+				continue
+			}
+			o.askers[k.target] = append(o.askers[k.target], k)
+		}
+	}
+}
+
+// targets returns all questions to ask.
+func (o *observed) targets() []health.Target {
+	list := make([]health.Target, 0, len(o.askers))
+	for t := range o.askers {
+		list = append(list, t)
+	}
+	return list
+}
+
+// addresses returns every backend's address once.
+func (o *observed) addresses() (list []netip.Addr) {
+	seen := map[netip.Addr]bool{}
+	for _, g := range o.groups {
+		for _, k := range g.checks {
+			if !seen[k.key.Address] {
+				seen[k.key.Address] = true
+				list = append(list, k.key.Address)
+			}
+		}
+	}
+	return list
+}
+
+// look takes over what the watcher of next hops says, and reports whether the link
+// has come back. While it is away the hops stay as they were.
+func (o *observed) look(now time.Time) (returned bool) {
+	was := o.link
+	switch {
+	case o.hops == nil:
+		o.link = link{why: "the interface is away"}
+	default:
+		s := o.hops.Snapshot()
+		if s.Gone {
+			o.link = link{why: "the interface is gone"}
+			break
+		}
+		o.link = link{up: s.LinkUp, why: "no carrier"}
+		if !s.LinkUp {
+			s.Hops = o.snapshot.Hops
+		}
+		o.snapshot = s
+	}
+	if o.link.since = was.since; o.link.up != was.up {
+		o.link.since = now
+	}
+	return o.link.up && !was.up
+}

@@ -1,0 +1,121 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/bpf"
+)
+
+// ErrCommit says that the kernel refused a part of what was planned. The rest is in
+// force, and it is tried again.
+var ErrCommit = errors.New("the kernel does not take the steering")
+
+// commitment is what is in force, and what it was made from.
+type commitment struct {
+	spec  *balancer.Spec
+	facts balancer.Facts
+	local []netip.Addr
+	plan  *bpf.Plan // of spec and local
+	table *balancer.Table
+	err   error // what the kernel said of the last commit
+}
+
+// reconcile makes what is in force what it should be, by all that is known now, and
+// publishes it.
+func (r *Reconciler) reconcile() error {
+	now := time.Now()
+	r.mu.Lock()
+	o := &r.observed
+	returned := o.look(now)
+	a := o.assess(o.groups, now)
+	a.sooner(o.trouble.wait(now))
+	r.mu.Unlock()
+	if returned && r.probing {
+		r.prober.Kick()
+	}
+	err := r.commit(r.spec, a)
+	if err != nil {
+		a.sooner(r.backoff())
+	} else {
+		r.retries = 0
+	}
+	r.publish(a, err, now)
+	r.requeue(a.wait)
+	return err
+}
+
+// adopt makes spec the desired state.
+func (r *Reconciler) adopt(spec *balancer.Spec) error {
+	now := time.Now()
+	r.mu.Lock()
+	a := r.observed.assess(r.observed.regroup(spec, now), now)
+	r.mu.Unlock()
+	if err := r.commit(spec, a); err != nil && !errors.Is(err, ErrCommit) {
+		return err
+	}
+	r.spec = spec
+	r.mu.Lock()
+	o := &r.observed
+	o.install(o.regroup(spec, now)) // anew: answers may have come meanwhile
+	targets, addrs, hops := o.targets(), o.addresses(), o.hops
+	r.mu.Unlock()
+	if r.probing {
+		r.prober.Set(targets)
+	}
+	if hops != nil {
+		hops.Set(addrs)
+	}
+	return r.reconcile()
+}
+
+// commit plans in full, and then puts into force what spec and the assessment ask
+// for, unless that is in force already. Only an [ErrCommit] leaves a trace.
+func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
+	was := &r.inForce
+	sameSteering := was.spec == spec && slices.Equal(was.local, a.local)
+	if was.err == nil && was.table != nil && sameSteering && sameFacts(&was.facts, &a.facts) {
+		return nil
+	}
+	next := commitment{spec: spec, facts: a.facts, local: a.local, plan: was.plan}
+	if !sameSteering || next.plan == nil {
+		var err error
+		if next.plan, err = plan(spec, a.local); err != nil {
+			return err
+		}
+	}
+	a.facts.Oldest = r.engine.Oldest()
+	draft, err := r.compiler.Compile(spec, &a.facts)
+	if err != nil {
+		return fmt.Errorf("make a balancing table: %w", err)
+	}
+	r.compiler.Commit(draft)
+	next.table = draft.Table
+	if err := r.engine.Apply(draft.Table, next.plan); err != nil {
+		next.err = fmt.Errorf("%w: %w", ErrCommit, err)
+	}
+	r.inForce = next
+	r.log.Debug("new table", zap.Uint64("generation", next.table.Generation))
+	return next.err
+}
+
+// sameFacts compares all but Oldest, which is no fact about the world.
+func sameFacts(a, b *balancer.Facts) bool {
+	return a.SourceMAC == b.SourceMAC && maps.Equal(a.States, b.States) && maps.Equal(a.NextHops, b.NextHops)
+}
+
+const firstRetry, lastRetry = time.Second, 30 * time.Second
+
+// backoff returns how long to wait after one more commit that went wrong.
+func (r *Reconciler) backoff() time.Duration {
+	wait := firstRetry << min(r.retries, 10)
+	r.retries++
+	return min(wait, lastRetry)
+}

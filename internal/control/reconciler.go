@@ -1,0 +1,206 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/health"
+	"github.com/afxlb/afxlb/internal/neighbour"
+)
+
+// Engine is what tables are made for; [engine.Engine] is one.
+type Engine interface {
+	Apply(*balancer.Table, *bpf.Plan) error
+	Oldest() uint64
+}
+
+// Hops tells of next hops on the served interface; [neighbour.Watcher] does.
+type Hops interface {
+	Snapshot() neighbour.Snapshot
+	Set([]netip.Addr)
+}
+
+// Options say what to control.
+type Options struct {
+	Engine Engine
+	Loads  *balancer.Loads // the engine's
+	Spec   balancer.Spec   // valid; see [Check]
+	Log    *zap.Logger
+	Health []health.Option // of the prober
+}
+
+// Reconciler keeps the engine's table what it should be. Its exported methods may be
+// called by anyone, all but Run and View only while Run runs.
+type Reconciler struct {
+	// Immutable.
+
+	engine   Engine
+	log      *zap.Logger
+	prober   *health.Prober
+	notified chan struct{} // holds a token when something has changed
+	tasks    chan task
+	ended    chan struct{} // closed when Run ends
+	settled  chan struct{} // see Settled
+	settle   sync.Once     // closes it
+
+	view atomic.Pointer[View]
+
+	mu       sync.Mutex // never held for longer than one look at all backends
+	observed observed
+
+	// The reconciling goroutine's own.
+
+	spec     *balancer.Spec // desired
+	probing  bool
+	compiler *balancer.Compiler
+	inForce  commitment
+	retries  int           // commits that went wrong in a row
+	scratch  []BackendView // of one service, for comparison
+	alarm    *time.Timer
+}
+
+// task is something that the reconciling goroutine is asked to do.
+type task struct {
+	do   func() error
+	done chan error
+}
+
+// New returns a reconciler that has not done anything yet.
+func New(o Options) *Reconciler {
+	r := &Reconciler{
+		engine: o.Engine, log: o.Log,
+		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}), settled: make(chan struct{}),
+		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads),
+	}
+	now := time.Now()
+	r.observed = observed{link: link{since: now}}
+	r.observed.install(r.observed.regroup(r.spec, now))
+	r.prober = health.New(o.Log.Named("health"), r.observe, o.Health...)
+	r.view.Store(r.first(now))
+	return r
+}
+
+// Run reconciles until ctx ends, and leaves nothing behind. It is called once.
+func (r *Reconciler) Run(ctx context.Context) {
+	defer close(r.ended)
+	r.alarm = time.NewTimer(time.Hour)
+	defer r.alarm.Stop()
+	defer r.prober.Close()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-r.tasks:
+			t.done <- t.do()
+		case <-r.notified:
+			r.pause(ctx)
+			r.reconcile()
+		case <-r.alarm.C:
+			r.reconcile()
+		}
+	}
+}
+
+// burst lets what happens at one moment make one table, not one each: an address
+// that dies takes the backends of many services with it.
+const burst = 5 * time.Millisecond
+
+func (r *Reconciler) pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(burst):
+	}
+	select {
+	case <-r.notified:
+	default:
+	}
+}
+
+// Notify says that something has changed. It never blocks.
+func (r *Reconciler) Notify() {
+	select {
+	case r.notified <- struct{}{}:
+	default: // said already
+	}
+}
+
+// requeue has everything looked at again after a while.
+func (r *Reconciler) requeue(wait time.Duration) {
+	if wait > 0 {
+		r.alarm.Reset(wait)
+	} else {
+		r.alarm.Stop()
+	}
+}
+
+// errStopped is the answer of a reconciler that has ended.
+var errStopped = errors.New("the balancer is stopping")
+
+// ask has the reconciling goroutine do something and returns its error.
+func (r *Reconciler) ask(ctx context.Context, do func() error) error {
+	t := task{do, make(chan error, 1)}
+	select {
+	case r.tasks <- t:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.ended:
+		return errStopped
+	}
+	return <-t.done
+}
+
+// Sync returns when everything that was known before is in force, or why it is not.
+func (r *Reconciler) Sync(ctx context.Context) error { return r.ask(ctx, r.reconcile) }
+
+// Reload makes spec the desired state, and returns when it is in force. On an error
+// everything is as it was, unless it is [ErrCommit].
+func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) error {
+	return r.ask(ctx, func() error { return r.adopt(&spec) })
+}
+
+// Probe starts the health checks; to start them again does nothing. Before, nothing is
+// known of any backend.
+func (r *Reconciler) Probe(ctx context.Context) error {
+	return r.ask(ctx, func() error {
+		if r.probing {
+			return nil
+		}
+		r.probing = true
+		now := time.Now()
+		r.mu.Lock()
+		for _, g := range r.observed.groups {
+			g.started = now
+		}
+		targets := r.observed.targets()
+		r.mu.Unlock()
+		r.prober.Set(targets)
+		return r.reconcile() // where nothing is to be asked, all is settled already
+	})
+}
+
+// Settled returns a channel that is closed when of every backend the first answer and
+// the way there are known, however they are.
+func (r *Reconciler) Settled() <-chan struct{} { return r.settled }
+
+// Attach makes h the source of next hops, and nil says that the interface is away.
+func (r *Reconciler) Attach(h Hops) {
+	r.mu.Lock()
+	r.observed.hops = h
+	addrs := r.observed.addresses()
+	r.mu.Unlock()
+	if h != nil {
+		h.Set(addrs)
+	}
+	r.Notify()
+}
+
+// View returns what is so now. It never waits.
+func (r *Reconciler) View() *View { return r.view.Load() }

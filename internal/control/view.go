@@ -1,0 +1,150 @@
+package control
+
+import (
+	"slices"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+)
+
+// View is what is so at one moment: what was desired and is in force, and the state of
+// everything that it names. It is never changed once published; the difference of two
+// is what has happened in between ([Changes]).
+type View struct {
+	Spec     *balancer.Spec  // in force
+	Table    *balancer.Table // in force; nil before the first
+	Link     LinkView
+	Services []ServiceView // in the Spec's order
+	Failure  error         // why what is desired is not in force; it is tried again
+	Trouble  error         // why probes can't be made: the balancer's own trouble
+}
+
+// LinkView is the served interface's carrier.
+type LinkView struct {
+	Up    bool
+	Since time.Time
+	Why   string // why not up
+}
+
+// ServiceView is one service.
+type ServiceView struct {
+	Spec     *balancer.ServiceSpec
+	Up       int           // backends in rotation: in state up
+	Healthy  int           // these, and those that drain
+	Warming  bool          // nobody is up, but it is not known of all that they are not
+	Backends []BackendView // in the Spec's order
+}
+
+// BackendView is one backend. Without a link State is what was known before: see
+// [View.Shown] for what is to be told.
+type BackendView struct {
+	Name   string
+	Key    balancer.BackendKey
+	State  string // see [BackendUp]
+	Reason string
+	Since  time.Time // of State
+	Check  string    // outcome of the last health check
+}
+
+// Shown returns a backend's state and reason for people: green means that packets
+// arrive, and without a link none do.
+func (v *View) Shown(b *BackendView) (state, reason string) {
+	if !v.Link.Up && b.State != BackendDown {
+		return BackendUnreachable, v.Link.Why
+	}
+	return b.State, b.Reason
+}
+
+// settled reports whether of every backend the first answer and the way are known.
+func (v *View) settled() bool {
+	for i := range v.Services {
+		for j := range v.Services[i].Backends {
+			if b := &v.Services[i].Backends[j]; b.Check == noAnswer || b.Reason == noMAC {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Generation returns the table's generation, 0 before the first.
+func (v *View) Generation() uint64 {
+	if v.Table == nil {
+		return 0
+	}
+	return v.Table.Generation
+}
+
+func (l *link) view() LinkView {
+	if l.up {
+		return LinkView{Up: true, Since: l.since}
+	}
+	return LinkView{Since: l.since, Why: l.why}
+}
+
+// first returns the View of before anything is known. The link is presumed to be up, so
+// that it is news if it is not.
+func (r *Reconciler) first(now time.Time) *View {
+	o := &r.observed
+	a := o.assess(o.groups, now)
+	v := &View{Spec: r.spec, Link: LinkView{Up: true, Since: now}}
+	for i, g := range o.groups {
+		v.Services = append(v.Services, r.describe(g, a.conditions[i], now))
+	}
+	return v
+}
+
+// publish makes the View of what is in force, and tells what has changed.
+func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
+	old := r.View()
+	v := &View{Spec: r.inForce.spec, Table: r.inForce.table, Failure: failure, Services: make([]ServiceView, len(a.conditions))}
+	r.mu.Lock()
+	o := &r.observed
+	v.Link, v.Trouble = o.link.view(), o.trouble.error()
+	for i, g := range o.groups {
+		v.Services[i] = r.describe(g, a.conditions[i], now)
+	}
+	r.mu.Unlock()
+	r.view.Store(v)
+	if r.probing && v.settled() {
+		r.settle.Do(func() { close(r.settled) })
+	}
+	r.tell(Changes(old, v))
+}
+
+// describe returns what a View says of one service. What has not changed is shared with
+// the View before. The lock is held.
+func (r *Reconciler) describe(g *group, conditions []condition, now time.Time) ServiceView {
+	v := ServiceView{Spec: g.spec}
+	list := r.scratch[:0]
+	for j, k := range g.checks {
+		c := &conditions[j]
+		if k.shown.state != c.state || k.shown.reason != c.reason {
+			k.shown = shown{c.state, c.reason, now}
+		}
+		switch c.state {
+		case BackendUp:
+			v.Up++
+			v.Healthy++
+		case BackendDrain:
+			v.Healthy++
+		case BackendWarming:
+			v.Warming = true
+		}
+		list = append(list, BackendView{
+			Name: g.spec.Backends[j].Name, Key: k.key, State: c.state, Reason: c.reason, Since: k.shown.since, Check: k.text,
+		})
+	}
+	v.Warming = v.Warming && v.Up == 0
+	if r.scratch = list; !slices.Equal(list, g.shown) {
+		g.shown = slices.Clone(list)
+	}
+	v.Backends = g.shown
+	return v
+}
+
+// shown is what a View says of a backend, and since when.
+type shown struct {
+	state, reason string
+	since         time.Time
+}

@@ -1,0 +1,133 @@
+// Package daemon is the life cycle of a balancer, in one place and in order:
+//
+//	plan ─► socket ─► attach ─► first answers ─► workers ─► ready
+//
+// and the same way back. The plan comes first, so that a wish that can't be fulfilled
+// touches nothing; the program, the AF_XDP sockets and their descriptors come before
+// the probes, which are many; and the workers start with a table that knows what the
+// backends have answered, so that nothing is refused or moved for want of an answer.
+// While the interface is away everything but the attachment stays.
+package daemon
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/health"
+	"github.com/afxlb/afxlb/internal/report"
+)
+
+// Options say what to run.
+type Options struct {
+	Load    func() (*config.Config, error) // reads the file and lays the flags over it
+	Path    string                         // the file's, for messages
+	Socket  string                         // control socket
+	Version string
+	Hangup  <-chan os.Signal // each is a reload
+	Log     io.Writer
+}
+
+// daemon is a balancer that runs.
+type daemon struct {
+	Options
+	config  *config.Config // as started
+	started time.Time
+	log     *zap.Logger
+	level   zap.AtomicLevel
+	engine  *engine.Engine
+	control *control.Reconciler
+
+	reloading sync.Mutex // one reload at a time
+
+	mu    sync.Mutex
+	state state
+}
+
+// Run balances until ctx ends, and then returns nil with nothing left behind. An
+// interface that goes away later is waited for; one that can't be served from the
+// start is an error. It is a [MachineError] if the machine can't do what is asked.
+func Run(ctx context.Context, o Options) error {
+	// Who reads the log may go; its last line must not take the balancer along.
+	signal.Ignore(syscall.SIGPIPE)
+	d := &daemon{Options: o, started: time.Now(), state: state{name: stateStarting}}
+	var err error
+	if d.config, err = o.Load(); err != nil {
+		return err
+	}
+	d.log, d.level = newLog(o.Log, d.config.Log)
+	defer func() { _ = d.log.Sync() }() // stderr may not support it
+	return d.run(ctx)
+}
+
+func (d *daemon) run(ctx context.Context) error {
+	if err := control.Check(&d.config.Spec); err != nil {
+		return err
+	}
+	settings, err := engineConfig(d.config)
+	if err != nil {
+		return err
+	}
+	need := memoryNeed(&settings)
+	if err := enoughMemory(need, &settings); err != nil {
+		return err
+	}
+	loads := balancer.NewLoads()
+	settings.Loads = loads
+	if d.engine, err = engine.New(settings); err != nil {
+		return err
+	}
+	inFlight, err := probesInFlight(d.engine.Descriptors(), len(settings.Queues))
+	if err != nil {
+		return err
+	}
+	l, err := api.Listen(d.Socket)
+	if err != nil {
+		return err
+	}
+	d.control = control.New(control.Options{
+		Engine: d.engine, Loads: loads, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(inFlight)},
+	})
+	d.log.Info("starting", zap.String("version", d.Version), zap.String("interface", d.config.Interface),
+		zap.Ints("queues", settings.Queues), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
+		zap.Uint64("memory_mb", need/1e6), zap.Int("probes_in_flight", inFlight))
+
+	// What serves the serving ends after it: a question that was asked gets its answer.
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var tasks sync.WaitGroup
+	var serving error
+	tasks.Go(func() { d.control.Run(background) })
+	tasks.Go(func() { d.reloadOnHangup(background) })
+	tasks.Go(func() { serving = api.Serve(background, l, d.source(loads), d.log.Named("api")) })
+	err = d.serveUntil(ctx)
+	d.enter(stateStopping, nil)
+	d.tell("STOPPING=1")
+	stop()
+	tasks.Wait()
+	if err == nil {
+		err = serving
+	}
+	if err == nil {
+		d.log.Info("stopped")
+	}
+	return err
+}
+
+// source is what the control socket answers from.
+func (d *daemon) source(loads *balancer.Loads) api.Source {
+	return struct {
+		*report.Source
+		reloader
+	}{&report.Source{Engine: d.engine, Loads: loads, View: d.control.View, About: d.about}, reloader{d}}
+}

@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+func TestServiceManagerIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	d := &daemon{log: zap.NewNop()}
+	d.tell("READY=1")
+	if err := l.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 100)
+	if n, err := l.Read(b); err != nil || string(b[:n]) != "READY=1" {
+		t.Errorf("%q, %v", b[:n], err)
+	}
+	t.Setenv("NOTIFY_SOCKET", "")
+	d.tell("READY=1") // nobody wants to know
+}
+
+func TestProbesLeaveRoomForServing(t *testing.T) {
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+			t.Error(err)
+		}
+	}()
+	open, err := openDescriptors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		free, serving, want int // want 0: a refusal
+	}{
+		{free: 2000, serving: 30, want: maxProbes},
+		{free: 30 + spare + 20, serving: 30, want: 20},
+		{free: 30 + spare + minProbes, serving: 30, want: minProbes},
+		{free: 30 + spare + minProbes - 1, serving: 30},
+		{free: 0, serving: 30},
+	} {
+		limit := unix.Rlimit{Cur: uint64(open + c.free), Max: old.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		got, err := probesInFlight(c.serving, 2)
+		if got != c.want || (err != nil) != (c.want == 0) {
+			t.Errorf("%d free, %d to serve: %d probes, %v; want %d", c.free, c.serving, got, err, c.want)
+		}
+		var machine MachineError
+		if err != nil && (!errors.As(err, &machine) || !strings.Contains(err.Error(), "RLIMIT_NOFILE")) {
+			t.Errorf("the refusal does not name the limit: %v", err)
+		}
+	}
+}
+
+// The same number means the machine where it attaches, and a file elsewhere.
+func TestWhatTheMachineCannot(t *testing.T) {
+	for err, want := range map[error]bool{
+		syscall.EPERM: true, syscall.EMFILE: true, xsk.ErrNoInterface: true, syscall.EBUSY: false, errors.New("else"): false,
+	} {
+		var machine MachineError
+		wrapped := Cannot(fmt.Errorf("attach: %w", err))
+		if errors.As(wrapped, &machine) != want || !errors.Is(wrapped, err) {
+			t.Errorf("%v: %#v", err, wrapped)
+		}
+	}
+}
+
+func TestLogLevelFollows(t *testing.T) {
+	var out strings.Builder
+	log, at := newLog(&out, config.Log{Level: "warn", Format: "json"})
+	log.Info("one")
+	at.SetLevel(level(config.Log{Level: "debug"}))
+	log.Debug("two")
+	if s := out.String(); strings.Contains(s, "one") || !strings.Contains(s, `"msg":"two"`) {
+		t.Errorf("log: %s", s)
+	}
+}

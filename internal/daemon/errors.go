@@ -1,0 +1,39 @@
+package daemon
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// MachineError says that the machine can't do what is asked, and names what is missing:
+// a privilege, an interface or queue, a feature of the kernel, a limit that is too low.
+type MachineError struct{ Err error }
+
+func (e MachineError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is missing.
+func (e MachineError) Unwrap() error { return e.Err }
+
+// missing are the causes for which a machine can't be served on. What the kernel
+// answers means this only where it is asked to attach and to open sockets: a file
+// that may not be read has the same number.
+var missing = []error{
+	xsk.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNotSupported, bpf.ErrNotSupported,
+	syscall.EPERM, syscall.EACCES,
+	syscall.ENOBUFS, // the limit on locked memory
+	syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE,
+}
+
+// Cannot makes an error of attaching, or of making a lab for that, a [MachineError] if
+// the machine is its cause.
+func Cannot(err error) error {
+	for _, cause := range missing {
+		if errors.Is(err, cause) {
+			return MachineError{Err: err}
+		}
+	}
+	return err
+}

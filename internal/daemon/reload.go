@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/control"
+)
+
+// reloadOnHangup reloads at each SIGHUP, until ctx ends.
+func (d *daemon) reloadOnHangup(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.Hangup:
+			_, _ = d.reload(ctx) // it is in the log and in the status
+		}
+	}
+}
+
+// reloader is the control socket's way to a reload.
+type reloader struct{ daemon *daemon }
+
+// Reload reads the file again, to the end, though who asked may go away.
+func (r reloader) Reload(ctx context.Context) (api.Reload, error) {
+	return r.daemon.reload(context.WithoutCancel(ctx))
+}
+
+// reload reads the file again and puts into force what can be without a restart: the
+// services, the idle timeouts and the log's level. What can't is named. A file that is
+// wrong, or asks for more than there is room for, changes nothing.
+func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	c, err := d.Load()
+	if err != nil {
+		err = api.ConfigError{Err: err}
+	} else if err = d.control.Reload(ctx, c.Spec); errors.Is(err, bpf.ErrFull) {
+		err = api.ConfigError{Err: err}
+	}
+	if err != nil && !errors.Is(err, control.ErrCommit) {
+		d.log.Error("reload refused; everything stays as it was", zap.Error(err))
+		d.mu.Lock()
+		d.state.reload = err.Error()
+		d.mu.Unlock()
+		return api.Reload{}, err
+	}
+	d.engine.SetTimeouts(timeouts(&c.Conntrack))
+	d.level.SetLevel(level(c.Log))
+	done := api.Reload{Generation: d.control.View().Generation(), NeedsRestart: c.NeedsRestart(d.config)}
+	d.reloaded(outcome(err), done.NeedsRestart)
+	d.log.Info("reloaded", zap.Uint64("generation", done.Generation), zap.Int("services", len(c.Spec.Services)))
+	if len(done.NeedsRestart) > 0 {
+		d.log.Warn("changed in the file, but not in force before a restart: "+strings.Join(done.NeedsRestart, ", "),
+			zap.Strings("keys", done.NeedsRestart))
+	}
+	return done, err
+}
+
+func outcome(err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "ok"
+}

@@ -1,0 +1,60 @@
+package daemon
+
+import (
+	"fmt"
+	"io"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// engineConfig returns what the config asks of the engine, on this machine.
+func engineConfig(c *config.Config) (engine.Config, error) {
+	n, err := engine.RxQueues(c.Interface)
+	if err != nil {
+		return engine.Config{}, Cannot(err)
+	}
+	queues, err := c.Queues.Resolve(n)
+	if err != nil {
+		return engine.Config{}, MachineError{Err: fmt.Errorf("%s: %w: %w", c.Interface, xsk.ErrNoQueue, err)}
+	}
+	return engine.Config{
+		Interface: c.Interface, Queues: queues, CPUs: c.CPUs,
+		Driver: xsk.Driver(c.Driver), Mode: xsk.Mode(c.XDPMode), Busy: c.Poll == config.PollBusy,
+		MaxFlows: c.Conntrack.MaxFlows, Timeouts: timeouts(&c.Conntrack),
+	}, nil
+}
+
+func timeouts(c *config.Conntrack) conntrack.Timeouts {
+	t := &c.Timeouts
+	return conntrack.Timeouts{
+		conntrack.TCPSyn: t.TCPSyn, conntrack.TCPEstablished: t.TCPEstablished, conntrack.TCPClosing: t.TCPClosing,
+		conntrack.UDPNew: t.UDPNew, conntrack.UDPEstablished: t.UDPEstablished, conntrack.ICMP: t.ICMP,
+	}
+}
+
+// newLog returns a log to w, and its level, which may be changed at any time.
+func newLog(w io.Writer, l config.Log) (*zap.Logger, zap.AtomicLevel) {
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.ISO8601TimeEncoder
+	newEncoder := zapcore.NewJSONEncoder
+	if l.Format == "console" {
+		enc.EncodeLevel = zapcore.CapitalLevelEncoder
+		newEncoder = zapcore.NewConsoleEncoder
+	}
+	at := zap.NewAtomicLevelAt(level(l))
+	return zap.New(zapcore.NewCore(newEncoder(enc), zapcore.Lock(zapcore.AddSync(w)), at)), at
+}
+
+func level(l config.Log) zapcore.Level {
+	at, err := zapcore.ParseLevel(l.Level)
+	if err != nil {
+		return zapcore.InfoLevel // config has checked it
+	}
+	return at
+}

@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"slices"
+
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/report"
+)
+
+// The states of a daemon, as api.Status names them.
+const (
+	stateStarting = "starting"
+	stateServing  = "serving"
+	stateWaiting  = "waiting" // for the interface
+	stateStopping = "stopping"
+)
+
+// state is what the daemon knows of itself.
+type state struct {
+	name, reason string // as of api.Status
+	reload       string // outcome of the last one
+	needsRestart []string
+}
+
+// enter notes that the daemon is in a state now.
+func (d *daemon) enter(name string, why error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.name, d.state.reason = name, ""
+	if why != nil {
+		d.state.reason = why.Error()
+	}
+}
+
+func (d *daemon) in(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.name == name
+}
+
+// reloaded notes the outcome of a reload.
+func (d *daemon) reloaded(outcome string, needsRestart []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.reload, d.state.needsRestart = outcome, needsRestart
+}
+
+func (d *daemon) about() report.About {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c, s := d.config, &d.state
+	poll := "adaptive"
+	if c.Poll == config.PollBusy {
+		poll = "busy"
+	}
+	return report.About{
+		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
+		Interface: c.Interface, Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
+		Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart),
+	}
+}

@@ -1,0 +1,80 @@
+package health
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+)
+
+// Target is one question to one address. Targets that are equal are the same
+// question, whoever wants the answer.
+type Target struct {
+	Address  netip.AddrPort // where the probe goes; see balancer.ServiceSpec.Probe
+	Type     balancer.HealthType
+	Interval time.Duration // from the start of a probe to that of the next, or a little less
+	Timeout  time.Duration // at most Interval
+
+	// balancer.HealthHTTP only.
+
+	Path   string // never empty
+	Host   string // the Host header; empty: Address
+	Expect string // status codes that are good, as in "200-299,404"; in order, merged, never empty
+	Body   string // what the answer's body must contain; empty: anything
+}
+
+// TargetOf returns what a probe of a is to ask by s. Specs that mean the same give
+// the same target, however they are written. How many answers are needed (Rise and
+// Fall) is not part of it.
+func TargetOf(a netip.AddrPort, s *balancer.HealthSpec) Target {
+	t := Target{Address: a, Type: s.Type, Interval: s.Interval, Timeout: s.Timeout}
+	if s.Type == balancer.HealthHTTP {
+		t.Path, t.Host, t.Expect, t.Body = cmp.Or(s.Path, "/"), s.Host, canonical(s.Expect), s.Body
+	}
+	return t
+}
+
+// successful is what a status is held against if the config does not say.
+var successful = []balancer.StatusRange{{First: 200, Last: 399}}
+
+// canonical returns the one text for a set of status codes.
+func canonical(ranges []balancer.StatusRange) string {
+	if len(ranges) == 0 {
+		ranges = successful
+	}
+	ranges = slices.SortedFunc(slices.Values(ranges), func(a, b balancer.StatusRange) int { return a.First - b.First })
+	merged := ranges[:1]
+	for _, r := range ranges[1:] {
+		if last := &merged[len(merged)-1]; r.First <= last.Last+1 {
+			last.Last = max(last.Last, r.Last)
+		} else {
+			merged = append(merged, r)
+		}
+	}
+	var texts []string
+	for _, r := range merged {
+		text := fmt.Sprint(r.First)
+		if r.Last > r.First {
+			text = fmt.Sprintf("%d-%d", r.First, r.Last)
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ",")
+}
+
+// expects reports whether status is in a canonical set. Codes have three digits, and
+// so their texts are in the order of the numbers.
+func expects(set string, status int) bool {
+	code := fmt.Sprintf("%03d", status)
+	for part := range strings.SplitSeq(set, ",") {
+		first, last, isRange := strings.Cut(part, "-")
+		if code == first || isRange && first <= code && code <= last {
+			return true
+		}
+	}
+	return false
+}

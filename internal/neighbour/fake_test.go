@@ -1,0 +1,135 @@
+package neighbour
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	"golang.org/x/sys/unix"
+)
+
+const served = 2 // the interface's number in a fake
+
+// fake is a kernel in which all is on the link, and errors and delays are as a test
+// wants them. It is for a synctest bubble.
+type fake struct {
+	mu      sync.Mutex
+	down    bool // the link is
+	macs    map[netip.Addr]byte
+	routes  map[netip.Addr]netlink.Route // those that are not on the link
+	took    time.Duration                // by each look
+	routeOf error                        // of each RouteGet
+	dump    error                        // of each NeighList
+	set     error                        // of each NeighSet
+	reread  func()                       // once, after the next NeighList
+
+	looks, lookups, questions int
+}
+
+func (f *fake) LinkByIndex(index int) (netlink.Link, error) {
+	f.mu.Lock()
+	took := f.took
+	f.mu.Unlock()
+	time.Sleep(took) // unlocked: a bubble's clock stands still while anybody waits for a lock
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.looks++
+	state := netlink.LinkOperState(netlink.OperUp)
+	if f.down {
+		state = netlink.OperDown
+	}
+	return &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index, OperState: state}}, nil
+}
+
+func (f *fake) LinkList() ([]netlink.Link, error) { return nil, nil }
+
+func (f *fake) AddrList(netlink.Link, int) ([]netlink.Addr, error) { return nil, nil }
+
+func (f *fake) NeighList(_, family int) (list []netlink.Neigh, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for a, mac := range f.macs {
+		if a.Is4() == (family == netlink.FAMILY_V4) {
+			list = append(list, netlink.Neigh{IP: a.AsSlice(), State: unix.NUD_REACHABLE, HardwareAddr: net.HardwareAddr{mac, 0, 0, 0, 0, 0}})
+		}
+	}
+	if f.reread != nil && family == netlink.FAMILY_V6 {
+		f.reread()
+		f.reread = nil
+	}
+	return list, f.dump
+}
+
+func (f *fake) NeighSet(*netlink.Neigh) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.questions++
+	return f.set
+}
+
+func (f *fake) RouteGet(to net.IP) ([]netlink.Route, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lookups++
+	if f.routeOf != nil {
+		return nil, f.routeOf
+	}
+	a, _ := netip.AddrFromSlice(to)
+	r, ok := f.routes[a.Unmap()]
+	if !ok {
+		r = netlink.Route{LinkIndex: served, Type: unix.RTN_UNICAST}
+	}
+	return []netlink.Route{r}, nil
+}
+
+// with changes the kernel, which announces nothing of it.
+func (f *fake) with(change func(*fake)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
+}
+
+// counts returns how often it was looked at, and how many routes were looked up.
+func (f *fake) counts() (looks, lookups int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.looks, f.lookups
+}
+
+// faked is a watcher of a fake.
+type faked struct {
+	*Watcher
+	fake    *fake
+	batches chan []event
+	logs    *observer.ObservedLogs
+}
+
+// run has a test in a synctest bubble with a watcher of the fake, that wants addrs, and
+// has looked at them some time ago.
+func run(t *testing.T, f *fake, addrs []netip.Addr, test func(t *testing.T, w *faked)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.DebugLevel)
+		batches := make(chan []event)
+		w := &faked{newWatcher("eth0", served, zap.New(core), func() {}, f, batches), f, batches, logs}
+		go w.watch()
+		defer w.Close()
+		w.Set(addrs)
+		time.Sleep(1500 * time.Millisecond) // a tick is past, the next one half a second away
+		synctest.Wait()
+		test(t, w)
+	})
+}
+
+// hop returns the hop to a after some time.
+func (w *faked) hop(after time.Duration, a netip.Addr) Hop {
+	time.Sleep(after)
+	synctest.Wait()
+	return w.Snapshot().Hops[a]
+}

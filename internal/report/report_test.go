@@ -1,0 +1,127 @@
+package report
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+func TestCountersNameEveryVerdictOnce(t *testing.T) {
+	seen := map[string]int{}
+	for _, k := range counters(&engine.Info{}) {
+		seen[k.Group+"/"+k.Name]++
+		if k.Help == "" {
+			t.Errorf("%s/%s has no meaning", k.Group, k.Name)
+		}
+	}
+	for v := packet.Forwarded; v < packet.NumVerdicts; v++ {
+		if seen["packets/"+v.String()] != 1 {
+			t.Errorf("verdict %v is listed %d times", v, seen["packets/"+v.String()])
+		}
+	}
+	for name, n := range seen {
+		if n != 1 {
+			t.Errorf("%s is listed %d times", name, n)
+		}
+	}
+}
+
+// Every loss is told, the largest first, that of the steering program included; what
+// arrived is no loss.
+func TestDrops(t *testing.T) {
+	in := engine.Info{}
+	in.Total.Verdicts[packet.Forwarded] = 1000
+	in.Total.Verdicts[packet.Punted] = 500
+	in.Total.Verdicts[packet.DropNoFlow] = 3
+	in.Total.Verdicts[packet.DropWarming] = 7
+	in.Steering[bpf.Passed] = 900
+	in.Steering[bpf.DroppedNoSocket] = 5
+	in.Workers = []engine.WorkerInfo{{}, {}}
+	in.Workers[0].Kernel.RxRingFull = 2
+	in.Workers[1].Kernel.RxRingFull = 2
+	in.Workers[1].Kernel.Again = 99
+	var got []string
+	for _, c := range drops(&in) {
+		got = append(got, c.Name)
+	}
+	if want := []string{"warming", "dropped-no-socket", "rx-ring-full", "no-flow"}; !slices.Equal(got, want) {
+		t.Errorf("drops %q, want %q", got, want)
+	}
+}
+
+// The workers' classes of verdicts add up to what they received.
+func TestWorkerSums(t *testing.T) {
+	w := engine.WorkerInfo{}
+	for v := packet.Forwarded; v < packet.NumVerdicts; v++ {
+		w.Counters.Verdicts[v] = 1 << v
+		w.Counters.Received += 1 << v
+	}
+	out := worker(&w)
+	if sum := out.Forwarded + out.Replied + out.Punted + out.Dropped; sum != out.Received {
+		t.Errorf("classes sum up to %d, received %d", sum, out.Received)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	now := time.Now()
+	backends := func(states ...string) (list []control.BackendView) {
+		for i, s := range states {
+			b := control.BackendView{Name: string(rune('a' + i)), State: s, Since: now}
+			if s == control.BackendUnreachable {
+				b.Reason = "own address"
+			}
+			list = append(list, b)
+		}
+		return list
+	}
+	up := control.ServiceView{Spec: &balancer.ServiceSpec{Name: "web"}, Up: 1, Backends: backends(control.BackendUp, control.BackendUnreachable)}
+	dead := control.ServiceView{Spec: &balancer.ServiceSpec{Name: "api"}, Backends: backends(control.BackendDown)}
+	warming := control.ServiceView{Spec: &balancer.ServiceSpec{Name: "new"}, Warming: true, Backends: backends(control.BackendWarming)}
+	linked := control.LinkView{Up: true}
+	for name, c := range map[string]struct {
+		view  control.View
+		about About
+		want  []string // code, and a part of the text
+	}{
+		"all well": {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
+		"services": {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
+		"no link":  {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Interface: "eth0"}, []string{"link", "eth0: no carrier"}},
+		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Trouble: errors.New("too many open files")}, About{},
+			[]string{"commit", "no memory", "probes", "too many open files"}},
+		"reload": {control.View{Link: linked}, About{Reload: "f:1: x\nf:2: y\nf:3: z", NeedsRestart: []string{"queues", "log.format"}},
+			[]string{"reload", "f:1: x (and 2 more lines)", "restart", "queues, log.format"}},
+	} {
+		got := warnings(&engine.Info{}, &c.view, &c.about)
+		if len(got) != len(c.want)/2 {
+			t.Errorf("%s: %d warnings, want %d: %+v", name, len(got), len(c.want)/2, got)
+			continue
+		}
+		for i, w := range got {
+			if w.Code != c.want[2*i] || !strings.Contains(w.Text, c.want[2*i+1]) {
+				t.Errorf("%s: %+v, want %q", name, w, c.want[2*i:2*i+2])
+			}
+		}
+	}
+	generic := warnings(&engine.Info{Attached: bpf.Generic}, &control.View{Link: linked}, &About{Mode: "auto"})
+	if !slices.ContainsFunc(generic, func(w api.Warning) bool { return w.Code == "generic" }) {
+		t.Error("generic mode is not told")
+	}
+}
+
+func TestSome(t *testing.T) {
+	if got := some([]string{"a", "b"}); got != "a, b" {
+		t.Errorf("%q", got)
+	}
+	if got := some([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "a, b, c, d, e and 2 more" {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,129 @@
+package report
+
+import (
+	"iter"
+	"net/netip"
+	"strconv"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/control"
+)
+
+// Services returns all services in the config's order, with the sums of their
+// backends.
+func (s *Source) Services() []api.Service {
+	v := s.View()
+	list := make([]api.Service, 0, len(v.Services))
+	for i := range v.Services {
+		svc := &v.Services[i]
+		out := api.Service{
+			Name: svc.Spec.Name, Address: svc.Spec.Address.String(), Port: svc.Spec.Ports(), Protocol: svc.Spec.Protocol.String(),
+			Mode: svc.Spec.Mode.String(), Algorithm: svc.Spec.Algorithm.String(), Backends: upTotal(v, svc),
+		}
+		ids := backendIDs(v, i)
+		for j, t := range s.Engine.Traffic(ids) {
+			out.Live += s.Loads.Live(ids[j])
+			out.Flows += t.Flows
+			out.PacketsIn += t.Packets[conntrack.Request]
+			out.PacketsOut += t.Packets[conntrack.Reply]
+			out.BytesIn += t.Bytes[conntrack.Request]
+			out.BytesOut += t.Bytes[conntrack.Reply]
+		}
+		list = append(list, out)
+	}
+	return list
+}
+
+// backendIDs returns the IDs of service i's backends, in the View's order; none before
+// the first table.
+func backendIDs(v *control.View, i int) []uint32 {
+	if v.Table == nil {
+		return nil
+	}
+	return v.Table.Services[i].Backends
+}
+
+// Backends returns the backends of one service, or of all if its name is empty.
+func (s *Source) Backends(service string) []api.Backend {
+	v := s.View()
+	list := []api.Backend{}
+	for i := range v.Services {
+		svc := &v.Services[i]
+		if service != "" && service != svc.Spec.Name {
+			continue
+		}
+		ids := backendIDs(v, i)
+		traffic := s.Engine.Traffic(ids)
+		for j := range svc.Backends {
+			out := describe(v, svc, j)
+			if ids != nil {
+				s.measure(&out, v, ids[j], &traffic[j])
+			}
+			list = append(list, out)
+		}
+	}
+	return list
+}
+
+// describe says what backend j of a service is, and how it is.
+func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
+	b := &svc.Backends[j]
+	state, reason := v.Shown(b)
+	out := api.Backend{
+		Service: svc.Spec.Name, Name: b.Name, Address: b.Key.Address.String(), Port: "same", Weight: int(svc.Spec.Backends[j].Weight),
+		State: state, Reason: reason, Since: b.Since, Check: b.Check,
+	}
+	if b.Key.Port != 0 {
+		out.Port = strconv.Itoa(int(b.Key.Port))
+	}
+	return out
+}
+
+// measure adds what the datapath knows of the backend with the ID.
+func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine.BackendCounters) {
+	out.Live, out.Flows = s.Loads.Live(id), t.Flows
+	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
+	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
+	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {
+		out.MAC = b.MAC.String()
+	}
+}
+
+// Flows returns the flows that f selects, one after the other; its limit is the
+// consumer's to hold. Nothing is held while the consumer works.
+func (s *Source) Flows(f api.FlowFilter) iter.Seq[api.Flow] {
+	client, _ := netip.ParseAddr(f.Client)
+	client = client.Unmap()
+	return func(yield func(api.Flow) bool) {
+		refs := s.Engine.Info().Table.Refs
+		s.Engine.EachFlow(func(in conntrack.Info) bool {
+			if f.Client != "" && in.Key.Src.Netip() != client {
+				return true
+			}
+			var ref balancer.BackendRef
+			if int(in.BackendID) < len(refs) {
+				ref = refs[in.BackendID]
+			}
+			if f.Service != "" && f.Service != ref.Service || f.Backend != "" && f.Backend != ref.Backend {
+				return true
+			}
+			return yield(flow(&in, ref))
+		})
+	}
+}
+
+func flow(in *conntrack.Info, ref balancer.BackendRef) api.Flow {
+	return api.Flow{
+		Protocol: balancer.Protocol(in.Key.Proto).String(),
+		Client:   netip.AddrPortFrom(in.Key.Src.Netip(), in.Key.SrcPort).String(),
+		VIP:      netip.AddrPortFrom(in.Key.Dst.Netip(), in.Key.DstPort).String(),
+		Service:  ref.Service, Backend: ref.Backend,
+		Target: netip.AddrPortFrom(in.Backend.Netip(), in.BackendPort).String(),
+		State:  in.Class.String(), Age: in.Age, Idle: in.Idle,
+		PacketsIn: in.Packets[conntrack.Request], PacketsOut: in.Packets[conntrack.Reply],
+		BytesIn: in.Bytes[conntrack.Request], BytesOut: in.Bytes[conntrack.Reply],
+	}
+}

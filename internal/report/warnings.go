@@ -1,0 +1,112 @@
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/control"
+)
+
+// warnings returns all that a person should look at, the worst first: what keeps
+// packets from arriving, what is not as it was asked for, and what is only slow.
+func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
+	list := []api.Warning{}
+	add := func(code string, since time.Time, format string, args ...any) {
+		list = append(list, api.Warning{Code: code, Text: fmt.Sprintf(format, args...), Since: since})
+	}
+	if !v.Link.Up && v.Table != nil {
+		add("link", v.Link.Since, "%s: %s; nothing is served, and what is known of the backends stays as it was", a.Interface, v.Link.Why)
+	}
+	if v.Failure != nil {
+		add("commit", time.Time{}, "what is desired is not in force, and is tried again: %v", v.Failure)
+	}
+	if v.Trouble != nil {
+		add("probes", time.Time{}, "probes fail for a reason of this machine's own, and are no verdict: %v", v.Trouble)
+	}
+	if v.Link.Up {
+		empty(v, add)
+		unreachable(v, add)
+	}
+	if a.Reload != "" && a.Reload != "ok" {
+		add("reload", time.Time{}, "the last reload was refused: %s", firstLine(a.Reload))
+	}
+	if len(a.NeedsRestart) > 0 {
+		add("restart", time.Time{}, "changed in the file, and not in force before a restart: %s", strings.Join(a.NeedsRestart, ", "))
+	}
+	if in.Attached == "generic" && a.Mode != "generic" {
+		add("generic", time.Time{}, "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
+	}
+	return list
+}
+
+type adder = func(code string, since time.Time, format string, args ...any)
+
+// empty warns of services that have nobody in rotation.
+func empty(v *control.View, add adder) {
+	var names []string
+	var since time.Time
+	for i := range v.Services {
+		s := &v.Services[i]
+		if s.Up > 0 || s.Warming {
+			continue
+		}
+		names = append(names, s.Spec.Name)
+		for j := range s.Backends {
+			since = later(since, s.Backends[j].Since)
+		}
+	}
+	if len(names) > 0 {
+		add("no-backend", since, "no backend in rotation: %s", some(names))
+	}
+}
+
+// unreachable warns of backends to which there is no way, by reason.
+func unreachable(v *control.View, add adder) {
+	names, since := map[string][]string{}, map[string]time.Time{}
+	var reasons []string // in order of appearance
+	for i := range v.Services {
+		s := &v.Services[i]
+		for j := range s.Backends {
+			b := &s.Backends[j]
+			if b.State != control.BackendUnreachable {
+				continue
+			}
+			if names[b.Reason] == nil {
+				reasons = append(reasons, b.Reason)
+			}
+			names[b.Reason] = append(names[b.Reason], s.Spec.Name+"/"+b.Name)
+			since[b.Reason] = later(since[b.Reason], b.Since)
+		}
+	}
+	for _, why := range reasons {
+		add("unreachable", since[why], "unreachable (%s): %s", why, some(names[why]))
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// some lists a few of the names.
+func some(names []string) string {
+	const few = 5
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(slices.Clone(names[:few]), ", "), len(names)-few)
+}
+
+func firstLine(s string) string {
+	line, rest, cut := strings.Cut(s, "\n")
+	if cut {
+		return fmt.Sprintf("%s (and %d more lines)", line, strings.Count(rest, "\n")+1)
+	}
+	return line
+}

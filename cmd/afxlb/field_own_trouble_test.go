@@ -1,0 +1,243 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+// startBy starts afxlb by way of a shell, which runs a command first.
+func (w *world) startBy(first string, args ...string) *process {
+	w.t.Helper()
+	p := w.newProcess(nil)
+	p.Cmd.Path = "/bin/sh"
+	p.Cmd.Args = append([]string{"sh", "-c", first + ` && exec "$AFXLB_TEST_EXE" "$@"`, "sh", "--socket", p.socket}, args...)
+	exe, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p.Cmd.Env = append(p.Cmd.Env, "AFXLB_TEST_EXE="+exe)
+	p.launch(w, args)
+	return p
+}
+
+// C14: with few descriptors and most backends dead, the balancer's own shortage takes
+// no healthy backend out, and keeps it from no start.
+func TestFieldFewDescriptors(t *testing.T) {
+	w := newWorld(t)
+	const healthy, dead = 50, 100
+	nl := w.lab.Balancer.Netlink()
+	link, err := nl.LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent, err := w.lab.Backends[1].Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config strings.Builder
+	fmt.Fprintf(&config, "  - {name: web, address: %s, port: %d, %s backends: [", natVIP4, port,
+		"health: {type: tcp, interval: 300ms, timeout: 300ms, rise: 1, fall: 2},")
+	for i := range healthy + dead {
+		a := lab.BackendAddr(20 + i)
+		if i < healthy {
+			if err := w.lab.Backends[0].AddAddrs(lab.Interface, netip.PrefixFrom(a, 24)); err != nil {
+				t.Fatal(err)
+			}
+		} else { // packets for it get to a host that is not it, and answers nothing
+			n := &netlink.Neigh{LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: silent.Attrs().HardwareAddr}
+			if err := nl.NeighSet(n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fmt.Fprintf(&config, "{name: n%d, address: %s}, ", i, a)
+	}
+	config.WriteString("]}\n")
+	path := w.writeConfig("afxlb.yaml", config.String())
+	p := w.startBy("ulimit -n 80", "--config", path)
+	p.await("know all", func(s api.Status) bool { return s.Backends.Up == healthy && p.lines("backend is down") == dead })
+	p.stays(3e9, "as it is", func(s api.Status) bool { return s.Backends.Up == healthy })
+	w.mustAnswer(healthy, natVIP4)
+	for i := range healthy {
+		if p.lines(fmt.Sprintf(`backend is down.*"backend": "n%d"`, i)) != 0 {
+			t.Errorf("the healthy n%d was called down", i)
+		}
+	}
+	if n := p.lines("too many open files"); n != 0 {
+		t.Errorf("%d lines tell of a shortage that need not be", n)
+	}
+	p.stop()
+
+	p = w.startBy("ulimit -n 20", "--config", path)
+	if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), "RLIMIT_NOFILE is 20") || w.attached() {
+		t.Errorf("with 20 descriptors: exit code %d, want %d and the limit's name:\n%s", code, exitMachine, p.output())
+	}
+}
+
+// A shortage that comes while the balancer runs is told as what it is.
+func TestFieldDescriptorsRunOut(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)))
+	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Two are left, for the status: a client of it at the same time as a probe has none.
+	limit := unix.Rlimit{Cur: 10, Max: 20000}
+	var old unix.Rlimit
+	if err := unix.Prlimit(p.Process.Pid, unix.RLIMIT_NOFILE, &limit, &old); err != nil {
+		t.Fatal(err)
+	}
+	if len(open) < 10 {
+		t.Fatalf("only %d descriptors are open", len(open))
+	}
+	for p.lines("ERROR.*probes fail for a reason of this machine's own") == 0 {
+		select {
+		case <-p.ended:
+			t.Fatal("afxlb ended")
+		case <-t.Context().Done():
+			t.Fatal("nothing was told")
+		default:
+		}
+	}
+	w.mustAnswer(6, natVIP4)
+	if err := unix.Prlimit(p.Process.Pid, unix.RLIMIT_NOFILE, &old, nil); err != nil {
+		t.Fatal(err)
+	}
+	s := p.await("answer again", func(api.Status) bool { return true })
+	if s.Backends.Up != 3 || p.lines("backend is (down|unreachable)") != 0 {
+		t.Errorf("%d of 3 are up after the balancer's own trouble", s.Backends.Up)
+	}
+	p.await("see the end of it", func(api.Status) bool { return p.lines("WARN.*over: probes fail") == 1 })
+	p.stop()
+}
+
+// C44: what a container keeps back is named. The README's capabilities are enough where
+// it says so, and not by chance.
+func TestFieldContainerLimits(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF", "CAP_PERFMON", "LimitMEMLOCK", "CAP_IPC_LOCK"} {
+		if !regexp.MustCompile(`privileges \|.*` + want).Match(readme) {
+			t.Errorf("the README's row of privileges does not name %s", want)
+		}
+	}
+	four := []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_BPF, unix.CAP_PERFMON}
+	p := w.startLimited(config, four)
+	if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), "locked-memory limit") {
+		t.Errorf("with 8 MiB to lock: exit code %d\n%s", code, p.output())
+	}
+	// Root of a user namespace has all capabilities, and yet none that count.
+	one := func(id int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{HostID: id, Size: 1}} }
+	p = w.start(&syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: one(os.Getuid()), GidMappings: one(os.Getgid())}, "--config", config)
+	if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), "user namespace") {
+		t.Errorf("in a user namespace: exit code %d\n%s", code, p.output())
+	}
+	p = w.startLimited(config, append(four, unix.CAP_IPC_LOCK))
+	p.await("serve with the README's capabilities", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+	w.mustAnswer(3, natVIP4)
+	p.stop()
+}
+
+// startLimited starts afxlb as nobody, with these capabilities and the usual limit on
+// locked memory.
+func (w *world) startLimited(config string, capabilities []uintptr) *process {
+	w.t.Helper()
+	w.letAnybodyIn()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &old); err != nil {
+		w.t.Fatal(err)
+	}
+	usual := unix.Rlimit{Cur: min(8<<20, old.Max), Max: old.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &usual); err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &old); err != nil {
+			w.t.Fatal(err)
+		}
+	}()
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
+	return w.start(&syscall.SysProcAttr{Credential: nobody, AmbientCaps: capabilities}, "--config", config)
+}
+
+// A control group's memory limit that is too low is named, where the kernel would kill
+// the process without a word.
+func TestFieldMemoryLimit(t *testing.T) {
+	w := newWorld(t)
+	group := newMemoryGroup(t, 128<<20)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	p := w.startBy("echo $$ > "+filepath.Join(group, "cgroup.procs"), "--config", config)
+	if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), "memory limit") || !strings.Contains(p.output(), "conntrack.max-flows") {
+		t.Errorf("in 128 MiB: exit code %d\n%s", code, p.output())
+	}
+	config = w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), "conntrack: {max-flows: 100000}\n")
+	p = w.startBy("echo $$ > "+filepath.Join(group, "cgroup.procs"), "--config", config)
+	p.await("serve in 128 MiB with fewer flows", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+	p.stop()
+}
+
+// newMemoryGroup makes a control group with a memory limit below the test's own, of
+// whichever version the machine has.
+func newMemoryGroup(t *testing.T, limit int) string {
+	t.Helper()
+	parents := []struct{ folder, file string }{{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, {"/sys/fs/cgroup", "memory.max"}}
+	var errs []error
+	for _, c := range parents {
+		group := filepath.Join(c.folder, fmt.Sprintf("afxlb-test-%d", os.Getpid()))
+		err := os.Mkdir(group, 0o755)
+		if err == nil {
+			t.Cleanup(func() {
+				if err := os.Remove(group); err != nil {
+					t.Errorf("remove the control group: %v", err)
+				}
+			})
+			err = os.WriteFile(filepath.Join(group, c.file), []byte(strconv.Itoa(limit)), 0o644)
+		}
+		if err == nil {
+			return group
+		}
+		errs = append(errs, err)
+	}
+	t.Fatalf("no control group can be made: %v", errors.Join(errs...))
+	return ""
+}
+
+// The reader of the log goes away: the balancer goes on.
+func TestFieldLogReaderGoes(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	p := w.newProcess(nil)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Cmd.Args = append(p.Cmd.Args, "--config", config)
+	p.Cmd.Stdout, p.Cmd.Stderr = write, write
+	p.launch(w, nil)
+	write.Close()
+	read.Close()
+	p.await("serve without a log", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+	for range 3 { // each is a line that nobody reads
+		p.reload()
+	}
+	w.mustAnswer(3, natVIP4)
+	p.stop()
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+// knocker opens connections one after the other, and notes how many were refused.
+type knocker struct {
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	opened chan struct{}
+
+	mu             sync.Mutex
+	taken, refused int
+}
+
+// knock begins to open connections to a service, on which nothing is sent.
+func (w *world) knock(vip netip.Addr, port uint16) *knocker {
+	ctx, stop := context.WithCancel(w.t.Context())
+	k := &knocker{stop: stop, opened: make(chan struct{}, 1)}
+	for range 4 {
+		k.done.Go(func() {
+			for ctx.Err() == nil {
+				c, err := w.lab.Clients[0].Dial(ctx, "tcp", netip.AddrPortFrom(vip, port).String())
+				k.mu.Lock()
+				switch {
+				case err == nil:
+					k.taken++
+				case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+					k.refused++
+				}
+				k.mu.Unlock()
+				if err == nil {
+					c.Close()
+					select {
+					case k.opened <- struct{}{}:
+					default:
+					}
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	w.t.Cleanup(k.end)
+	return k
+}
+
+func (k *knocker) end() {
+	k.stop()
+	k.done.Wait()
+}
+
+// mustTake waits for a connection that is taken, and fails if any was refused.
+func (k *knocker) mustTake(w *world, when string) {
+	w.t.Helper()
+	select { // what was opened before
+	case <-k.opened:
+	default:
+	}
+	select {
+	case <-k.opened:
+	case <-time.After(patience):
+		w.t.Fatalf("%s: no connection is taken", when)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.refused > 0 {
+		w.t.Errorf("%s: %d connections were refused, %d taken", when, k.refused, k.taken)
+	}
+}
+
+// C08: while nothing is known of the backends, new connections wait and nobody is
+// refused; the streams of before a restart find their backends again.
+func TestFieldRestartWithSlowChecks(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	for name, health := range map[string]string{"slow": slowCheck("5s"), "tcp": "health: {type: tcp},", "none": "health: {type: none},"} {
+		delay := time.Duration(0)
+		if name == "slow" {
+			delay = 900 * time.Millisecond
+		}
+		for _, s := range w.web {
+			s.SetDelay(delay)
+		}
+		config := w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", "algorithm: maglev, "+health))
+		k := w.knock(natVIP4, streamPort)
+		p := w.serve(config)
+		k.mustTake(w, name+": after the start")
+		k.end()
+		s := w.openStreams(20, natVIP4)
+		for range 3 {
+			p.stop()
+			p = w.start(nil, "--config", config)
+			s.mustLive(name + ": after a restart")
+		}
+		p.await("have all", func(s api.Status) bool { return s.Backends.Up == 3 })
+		s.mustLive(name + ": when all is known")
+		s.close()
+		p.stop()
+	}
+}
+
+// C08, second part: without a carrier at the start nothing is judged, and nobody
+// refused when it comes.
+func TestFieldStartWithoutALink(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	b := w.lab.Balancer
+	if err := b.SetLink(lab.Interface, false); err != nil {
+		t.Fatal(err)
+	}
+	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", quickHealth)))
+	p.await("tell of the link", func(s api.Status) bool {
+		return s.State == "serving" && slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return w.Code == "link" })
+	})
+	k := w.knock(natVIP4, streamPort)
+	p.stays(2*time.Second, "with no backend judged", func(api.Status) bool { return p.lines("backend is (up|down)") == 0 })
+	if err := b.SetLink(lab.Interface, true); err != nil {
+		t.Fatal(err)
+	}
+	p.await("have all", func(s api.Status) bool { return s.Backends.Up == 3 })
+	k.mustTake(w, "after the link came")
+	p.stop()
+}
+
+// stays holds for a while that something does not happen.
+func (p *process) stays(d time.Duration, what string, ok func(api.Status) bool) {
+	p.t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(poll) {
+		s, err := p.api.Status(p.t.Context())
+		if err != nil || !ok(s) {
+			p.t.Fatalf("afxlb does not stay %s: %+v, %v", what, s, err)
+		}
+	}
+}
+
+// C15: the balancer's own link is down for longer than the checks take to give up.
+// When it returns the streams go on, nobody was refused, and nobody waits for a check.
+func TestFieldOwnLinkFails(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	// A first check after the link's return would be due after a minute.
+	const health = "health: {type: tcp, interval: 1m, timeout: 200ms, rise: 1, fall: 1},"
+	for _, policy := range []string{"reassign", "reset"} {
+		p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", "on-down: "+policy+", "+health)))
+		s := w.openStreams(10, natVIP4)
+		if err := w.lab.Balancer.SetLink(lab.Interface, false); err != nil {
+			t.Fatal(err)
+		}
+		p.await("see the link down", func(s api.Status) bool { return s.Backends.Up == 0 })
+		k := w.knock(natVIP4, streamPort)
+		p.stays(time.Second, "out of reach", func(s api.Status) bool { return s.Backends.Up == 0 })
+		if err := w.lab.Balancer.SetLink(lab.Interface, true); err != nil {
+			t.Fatal(err)
+		}
+		p.await("have all back", func(s api.Status) bool { return s.Backends.Up == 3 })
+		k.mustTake(w, policy+": after the link's return")
+		k.end()
+		s.mustLive(policy + ": after the link's return")
+		s.close()
+		p.stop()
+	}
+}
+
+// C15, second part: the way to all backends fails beyond the balancer's own port. All
+// are down then, as far as anybody can know; but their streams stay until each is
+// known by itself again.
+func TestFieldSwitchFails(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	for i, s := range w.web { // they come back one after the other
+		s.SetDelay(time.Duration(i) * 150 * time.Millisecond)
+	}
+	const health = "health: {type: http, port: 8080, interval: 500ms, timeout: 400ms, rise: 2, fall: 2},"
+	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", health)))
+	s := w.openStreams(10, natVIP4)
+	if err := w.lab.SetForwarding(w.lab.Balancer, false); err != nil {
+		t.Fatal(err)
+	}
+	p.await("lose all", func(s api.Status) bool { return s.Backends.Up == 0 })
+	p.stays(time.Second, "without any", func(s api.Status) bool { return s.Backends.Up == 0 })
+	if err := w.lab.SetForwarding(w.lab.Balancer, true); err != nil {
+		t.Fatal(err)
+	}
+	p.await("have all back", func(s api.Status) bool { return s.Backends.Up == 3 })
+	s.mustLive("after the way's return")
+	p.stop()
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+// streamPort is where each backend echoes what it gets, line by line and with its
+// name, on addresses of both families and the dsr VIPs.
+const streamPort = 9000
+
+// listenStreams starts the backends' echo servers.
+func (w *world) listenStreams() {
+	w.t.Helper()
+	for i, h := range w.lab.Backends {
+		l, err := h.Listen("tcp", fmt.Sprint(":", streamPort))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		var conns sync.Map
+		w.t.Cleanup(func() {
+			l.Close()
+			conns.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
+		})
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				conns.Store(c, nil)
+				go func() {
+					fmt.Fprintf(c, "b%d\n", i)
+					_, _ = io.Copy(c, c)
+					c.Close()
+				}()
+			}
+		}()
+	}
+}
+
+// stream is a long-lived connection on which a byte goes back and forth all the time.
+type stream struct {
+	backend string
+	broken  atomic.Pointer[error] // how it ended; nil: it lives
+	beats   atomic.Int64          // bytes that came back
+}
+
+// streams are connections to one service.
+type streams struct {
+	t    *testing.T
+	list []*stream
+	stop context.CancelFunc
+	all  sync.WaitGroup
+}
+
+// openStreams opens n streams to a service, each of which beats every 20 ms.
+func (w *world) openStreams(n int, vip netip.Addr) *streams {
+	w.t.Helper()
+	ctx, stop := context.WithCancel(w.t.Context())
+	s := &streams{t: w.t, stop: stop}
+	for range n {
+		dial, cancel := context.WithTimeout(ctx, patience)
+		c, err := w.lab.Clients[0].Dial(dial, "tcp", netip.AddrPortFrom(vip, streamPort).String())
+		cancel()
+		if err != nil {
+			w.t.Fatalf("open a stream: %v", err)
+		}
+		var name string
+		if _, err := fmt.Fscanln(c, &name); err != nil {
+			w.t.Fatalf("read a stream's backend: %v", err)
+		}
+		one := &stream{backend: name}
+		s.list = append(s.list, one)
+		s.all.Go(func() { one.beat(ctx, c) })
+	}
+	w.t.Cleanup(s.close)
+	return s
+}
+
+// beat writes all the time, whether or not anything comes back: a client that only
+// waited could not know that the balancer has been started anew, nor tell it.
+func (s *stream) beat(ctx context.Context, c net.Conn) {
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	defer c.Close()
+	ended := func(err error) {
+		if ctx.Err() == nil {
+			s.broken.CompareAndSwap(nil, &err)
+		}
+	}
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := c.Write([]byte{'.'}); err != nil {
+				ended(err)
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	b := make([]byte, 100)
+	for {
+		n, err := c.Read(b)
+		if err != nil {
+			ended(err)
+			return
+		}
+		s.beats.Add(int64(n))
+	}
+}
+
+func (s *streams) close() {
+	s.stop()
+	s.all.Wait()
+}
+
+// lost returns how many are broken.
+func (s *streams) lost() (n int) {
+	for _, one := range s.list {
+		if one.broken.Load() != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// mustLive waits until every stream has beaten ten more times, for 200 ms.
+func (s *streams) mustLive(when string) {
+	s.t.Helper()
+	deadline := time.Now().Add(patience)
+	var goals []int64
+	for _, one := range s.list {
+		goals = append(goals, one.beats.Load()+10)
+	}
+	for i, one := range s.list {
+		for one.beats.Load() < goals[i] {
+			if err := one.broken.Load(); err != nil {
+				s.t.Fatalf("%s: stream %d to %s is broken (%d of %d are): %v", when, i, one.backend, s.lost(), len(s.list), *err)
+			}
+			if time.Now().After(deadline) {
+				s.t.Fatalf("%s: stream %d to %s stands still", when, i, one.backend)
+			}
+			time.Sleep(poll)
+		}
+	}
+}
+
+// streamService is service for the port of streams; checks are of the same port.
+func streamService(name string, vip netip.Addr, mode, extra string, backends ...string) string {
+	if backends == nil {
+		for i := range 3 {
+			a := lab.BackendAddr(i)
+			if vip.Is6() {
+				a = lab.BackendAddr6(i)
+			}
+			backends = append(backends, fmt.Sprintf("{name: b%d, address: %q}", i, a))
+		}
+	}
+	text := fmt.Sprintf("  - {name: %s, address: %q, port: %d, mode: %s, %s backends: [", name, vip, streamPort, mode, extra)
+	for _, b := range backends {
+		text += b + ", "
+	}
+	return text + "]}\n"
+}

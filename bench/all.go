@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/afxlb/afxlb/bench/contest"
+	"github.com/afxlb/afxlb/bench/control"
 	"github.com/afxlb/afxlb/bench/live"
 	"github.com/afxlb/afxlb/bench/result"
 	"github.com/afxlb/afxlb/bench/rig"
@@ -30,6 +31,7 @@ var suites = []suite{
 	{live.Suite, true, runLive, []string{"-quick"}},
 	{contest.LatencySuite, true, runLatency, []string{"-time", "50ms"}},
 	{contest.ConnectionsSuite, true, runConnections, []string{"-time", "50ms"}},
+	{control.Suite, true, runControl, []string{"-quick"}},
 }
 
 // runAll does what each measuring subcommand does by itself, one after the other, and

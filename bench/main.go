@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/afxlb/afxlb/bench/child"
+	"github.com/afxlb/afxlb/bench/control"
 	"github.com/afxlb/afxlb/bench/ends"
 	"github.com/afxlb/afxlb/bench/forwarder"
 	"github.com/afxlb/afxlb/bench/rig"
@@ -28,17 +29,21 @@ type command struct {
 }
 
 var commands = []command{
-	{"all", "[flags]", "do all of the following, in under ten minutes; without root only the first", runAll},
+	{"all", "[flags]", "do all of the following, in about twenty minutes; without root only the first", runAll},
 	{"engine", "[flags]", "measure the workers' pass on rings in memory (no root, no kernel)", runEngine},
 	{"live", "[flags]", "measure how many packets afxlb and its peers forward, by CPU second and flooded (root)", runLive},
 	{"latency", "[flags]", "measure what afxlb and its peers add to the time of an answer (root)", runLatency},
 	{"connections", "[flags]", "measure how many connections and requests a second they carry (root)", runConnections},
+	{"control", "[flags]", "measure how fast afxlb's control plane takes changes in, and what it costs (root)", runControl},
 	{"report", "[flags] RESULT.json...", "make the table, the plots and the page of results", runReport},
 	{"compare", "[flags] A.json B.json", "say what has changed from A to B, case by case", runCompare},
 }
 
 // handlers are what child processes of this program can be asked for.
-var handlers = map[string]child.Handler{rig.Suite: rig.Serve, ends.ServerTask: ends.Serve, ends.ClientTask: ends.Ask, forwarder.Name: forwarder.Serve}
+var handlers = map[string]child.Handler{
+	rig.Suite: rig.Serve, ends.ServerTask: ends.Serve, ends.ClientTask: ends.Ask, forwarder.Name: forwarder.Serve,
+	control.BackendsTask: control.ServeBackends, control.EchoTask: control.SendEcho,
+}
 
 // errUsage is a wrong call: the message is out already.
 var errUsage = errors.New("wrong usage")

@@ -163,6 +163,42 @@ func TestLive(t *testing.T) {
 	}
 }
 
+// TestControl goes the whole way of what changes a running daemon.
+func TestControl(t *testing.T) {
+	testutil.RequireRoot(t)
+	dir, afxlb := t.TempDir(), peertest.Afxlb(t)
+	stdout, stderr, err := bench(t, "control", "-quick", "-afxlb", afxlb, "-against", afxlb, "-o", dir)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	f, err := result.Load(filepath.Join(dir, "control.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"rest 12x3 afxlb", "rest 12x3 against", "rest 12x3 aim", "death removed 12x3 afxlb", "echo changing 12x3 against"} {
+		if f.Case("control", name) == nil || !strings.Contains(stdout, name) || !strings.Contains(string(page), name) {
+			t.Errorf("no case %q in the result, the table or the page:\n%s", name, stdout)
+		}
+	}
+	for _, want := range []string{"afxlb is afxlb ", "against is afxlb ", "a quick run", "worker on CPU"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("the notes lack %q:\n%s", want, stdout)
+		}
+	}
+	if !strings.Contains(stderr, "round 1 of 1, 12x3, against: idle") {
+		t.Errorf("progress:\n%s", stderr)
+	}
+	for _, flag := range []string{"-afxlb", "-against"} {
+		if _, _, err := bench(t, "control", "-afxlb", afxlb, flag, "/nonexistent", "-o", dir); err == nil || !strings.Contains(err.Error(), "make bench") {
+			t.Errorf("%s is not there: %v", flag, err)
+		}
+	}
+}
+
 // TestAll has the suites that need the daemon fail: what the others found is not lost.
 func TestAll(t *testing.T) {
 	if testutil.Race {
@@ -171,7 +207,7 @@ func TestAll(t *testing.T) {
 	dir := t.TempDir()
 	stdout, stderr, err := bench(t, "all", "-quick", "-rounds", "1", "-afxlb", "/nonexistent", "-o", dir)
 	if err == nil {
-		t.Error("three suites failed, and it says nothing")
+		t.Error("four suites failed, and it says nothing")
 	}
 	for i, s := range suites {
 		if want := fmt.Sprintf("%d/%d  %s\n", i+1, len(suites), s.name); !strings.Contains(stderr, want) {
@@ -217,7 +253,8 @@ func TestWrongUsage(t *testing.T) {
 	for _, args := range [][]string{
 		nil, {"win"}, {"all", "more"}, {"all", "-rounds", "0"}, {"all", "-only", "x"}, {"engine", "-fast"}, {"engine", "more"}, {"engine", "-only", "("}, {"engine", "-only", "no such task"},
 		{"live", "-rounds", "0"}, {"live", "-only", "no such case"}, {"live", "-only", "("}, {"live", "more"}, {"live", "-time", "-1s"},
-		{"latency", "-rounds", "0"}, {"latency", "-time", "0s"}, {"connections", "-only", "("}, {"connections", "more"},
+		{"control", "more"}, {"control", "-rounds", "0"}, {"control", "-time", "0s"}, {"control", "-only", "("}, {"control", "-only", "no such scene"},
+		{"control", "-backends", "41"}, {"control", "-services", "0"}, {"control", "-addresses", "201"}, {"latency", "-rounds", "0"}, {"latency", "-time", "0s"}, {"connections", "-only", "("}, {"connections", "more"},
 		{"report"}, {"compare", "one.json"},
 	} {
 		out, stderr, err := bench(t, args...)

@@ -5,6 +5,8 @@
 //	find.go       where a program is, or which package brings it
 //	process.go    a program from its start to its end
 //	cpu.go        the CPU time that it has used, and the CPUs that it may use
+//	memory.go     the memory that it has
+//	waited.go     how long it has waited for a CPU
 //	listening.go  when a server is ready
 //
 //	afxlb.go      the daemon

@@ -189,3 +189,14 @@ func (p *Process) kill() error {
 	<-p.ended
 	return os.RemoveAll(p.Dir)
 }
+
+// Signal sends a signal to the program itself.
+func (p *Process) Signal(s os.Signal) error {
+	if err := p.Err(); err != nil {
+		return err
+	}
+	if err := p.cmd.Process.Signal(s); err != nil {
+		return fmt.Errorf("send %v to %s: %w", s, p.name, err)
+	}
+	return nil
+}

@@ -68,11 +68,12 @@ bench-once: ## Run every Go benchmark once, so that none rots
 demo: build ## Build a lab of namespaces, balance real traffic in it, kill a backend, clean up (root)
 	./afxlb demo
 
+# The unit goes where a package's would be: one in /etc is the administrator's, and wins.
 install: build ## Install the binary, the systemd unit and the example config under PREFIX (/usr/local)
 	install -D -m 0755 afxlb $(DESTDIR)$(PREFIX)/bin/afxlb
 	install -D -m 0644 packaging/afxlb.example.yaml $(DESTDIR)/etc/afxlb/afxlb.example.yaml
-	install -d $(DESTDIR)/etc/systemd/system
-	sed 's|/usr/local/bin|$(PREFIX)/bin|' packaging/afxlb.service > $(DESTDIR)/etc/systemd/system/afxlb.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' packaging/afxlb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/afxlb.service
 
 clean: ## Remove what the targets built
 	rm -rf afxlb dist .bin

@@ -64,7 +64,7 @@ func (p *Picker) twoChoices(s *selection) uint32 {
 }
 
 // at returns the index of the backend in whose share of the total r lies.
-func (s *selection) at(r uint32) int {
-	i, _ := slices.BinarySearch(s.sums, r+1)
+func (n *selection) at(r uint32) int {
+	i, _ := slices.BinarySearch(n.sums, r+1)
 	return i
 }

@@ -24,7 +24,7 @@ func Changes(old, v *View) (list []Change) {
 	list = append(list, linkChange(old, v)...)
 	list = append(list, troubleChange("the table is not what it should be; it is tried again", old.Failure, v.Failure)...)
 	list = append(list, troubleChange("probes fail for a reason of this machine's own, and are no verdict about any backend", old.Trouble, v.Trouble)...)
-	before := old.index(v)
+	before := index(old, v)
 	for i := range v.Services {
 		s := &v.Services[i]
 		was := before(i)
@@ -67,7 +67,7 @@ func (s *ServiceView) backend(j int, k balancer.BackendKey) *BackendView {
 
 // index returns a function that finds in old the service that is at an index of v; nil
 // if it was not there.
-func (old *View) index(v *View) func(i int) *ServiceView {
+func index(old, v *View) func(i int) *ServiceView {
 	if old.Spec == v.Spec && len(old.Services) == len(v.Services) {
 		return func(i int) *ServiceView { return &old.Services[i] }
 	}

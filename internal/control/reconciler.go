@@ -102,9 +102,9 @@ func (r *Reconciler) Run(ctx context.Context) {
 			t.done <- t.do()
 		case <-r.notified:
 			r.pause(ctx)
-			r.reconcile()
+			_ = r.reconcile() // it tells by the View, and comes back
 		case <-r.alarm.C:
-			r.reconcile()
+			_ = r.reconcile()
 		}
 	}
 }

@@ -110,6 +110,42 @@ func TestWhatTheMachineCannotDo(t *testing.T) {
 	}
 }
 
+// A code says what the error was marked as where it arose: the kernel has one number for
+// a file that may not be read and a privilege that is missing.
+func TestExitCodesAreNoGuesses(t *testing.T) {
+	w := newWorld(t)
+	w.letAnybodyIn()
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", ""))
+	secret := w.writeConfig("secret.yaml", service("web", natVIP4, "nat", "tcp", ""))
+	if err := os.Chmod(secret, 0); err != nil {
+		t.Fatal(err)
+	}
+	nobody := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	for name, c := range map[string]struct {
+		attr *syscall.SysProcAttr
+		args []string
+		code int
+		want string
+	}{
+		"check a file that may not be read": {nobody, []string{"check", secret}, exitFailed, "permission denied"},
+		"start with it":                     {nobody, []string{"--config", secret}, exitUsage, "permission denied"},
+		"check a folder":                    {nil, []string{"check", w.dir}, exitFailed, "is a directory"},
+		"CPUs that there are not":           {nil, []string{"--config", config, "--cpus", "98,99"}, exitUsage, "CPU 98"},
+		"too few CPUs":                      {nil, []string{"--config", config, "--cpus", "0"}, exitUsage, "each needs one"},
+		"a queue that there is not":         {nil, []string{"--config", config, "--queues", "9"}, exitMachine, "no queue 9"},
+	} {
+		p := w.newProcess(c.attr)
+		p.Cmd.Args = append(p.Cmd.Args[:1], c.args...)
+		if c.args[0] != "check" {
+			p.Cmd.Args = append(p.Cmd.Args, "--socket", p.socket)
+		}
+		p.launch(w, c.args)
+		if code := p.exit(); code != c.code || !strings.Contains(p.output(), c.want) {
+			t.Errorf("%s: exit code %d, want %d and %q:\n%s", name, code, c.code, c.want, p.output())
+		}
+	}
+}
+
 func TestWrongConfigTouchesNothing(t *testing.T) {
 	w := newWorld(t)
 	path := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "algorithm: round-robbin,"))

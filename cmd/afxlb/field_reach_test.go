@@ -104,6 +104,39 @@ func TestFieldBackendIsTheBalancer(t *testing.T) {
 	}
 }
 
+// What else a machine could tell of a file before a start.
+func TestCheckHere(t *testing.T) {
+	w := newWorld(t)
+	here := func(text string) (code int, stderr string) {
+		path := w.writeConfig("here.yaml", text)
+		_ = w.lab.Balancer.Do(func() error { code, _, stderr = cli("check", "--here", path); return nil })
+		return code, stderr
+	}
+	good := service("web", natVIP4, "nat", "tcp", "")
+	if code, stderr := here(good); code != exitDone || stderr != "" {
+		t.Errorf("a file that can be served: exit code %d, %q", code, stderr)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"queue":             {good + "queues: 9\n", "no queue 9"},
+		"range on its own":  {fmt.Sprintf("  - {name: own, address: %s, port: 30000-65000, health: {type: none}, backends: []}\n", lab.BalancerAddr()), "services[0]: 30000-65000 of own"},
+		"dsr over a router": {fmt.Sprintf("  - {name: far, address: %s, port: 80, mode: dsr, backends: [{address: 203.0.113.9}]}\n", dsrVIP4), "no route"},
+	} {
+		if code, stderr := here(c.text); code != exitMachine || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: exit code %d, %q, want %q", name, code, stderr, c.want)
+		}
+	}
+	link, err := w.lab.Balancer.Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.lab.Balancer.Netlink().LinkSetMTU(link, 9000); err != nil {
+		t.Fatal(err)
+	}
+	if code, stderr := here(good); code != exitMachine || !strings.Contains(stderr, "MTU of 9000") {
+		t.Errorf("MTU 9000: exit code %d, %q", code, stderr)
+	}
+}
+
 // C04: the addresses are on a device above the served one, which the routes lead by.
 func TestFieldAddressesOnAnUpperDevice(t *testing.T) {
 	for name, move := range map[string]func(*lab.Host) error{

@@ -85,6 +85,16 @@ func (h *Health) Recheck() {
 	}
 }
 
+// Confirm says that a suspect is down by itself: somebody of its service who never went
+// down has answered well since it began to fail. It reports whether it was a suspect.
+func (h *Health) Confirm() (changed bool) {
+	if h.state != StateSuspect {
+		return false
+	}
+	h.state = StateDown
+	return true
+}
+
 // WarmUp is how long a service waits for the first good answer from any of its
 // backends before it trusts those that nothing is known of.
 const WarmUp = 5 * time.Second

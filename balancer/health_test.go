@@ -160,3 +160,23 @@ func TestTrusted(t *testing.T) {
 		})
 	}
 }
+
+// A suspect that others have outlived is down at once; nobody else is concerned.
+func TestConfirm(t *testing.T) {
+	h := NewHealth(&HealthSpec{Type: HealthTCP, Rise: 1, Fall: 1})
+	for _, want := range []State{StateUnknown, StateUp, StateDown} {
+		switch want {
+		case StateUp:
+			h.Observe(true)
+		case StateDown:
+			h.Observe(false)
+		}
+		if h.Confirm() || h.State() != want {
+			t.Errorf("Confirm made %v of %v", h.State(), want)
+		}
+	}
+	h.Suspect()
+	if !h.Confirm() || h.State() != StateDown {
+		t.Errorf("a suspect is %v", h.State())
+	}
+}

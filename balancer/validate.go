@@ -52,7 +52,21 @@ func (s *Spec) Validate() Problems {
 				service.Ports(), other.Ports(), other.Name)
 		}
 	}
+	v.limits(s)
 	return v.problems
+}
+
+// limits holds the Spec against what a [Table] has room for.
+func (v *validator) limits(s *Spec) {
+	backends := 0
+	for i := range s.Services {
+		backends += len(s.Services[i].Backends)
+	}
+	for what, n := range map[string][2]int{"services": {len(s.Services), MaxServices}, "backends": {backends, MaxBackends}} {
+		if n[0] > n[1] {
+			v.problems = append(v.problems, Problem{"services", fmt.Sprintf("%d %s over all are too many; want %d at most", n[0], what, n[1])})
+		}
+	}
 }
 
 // validator collects problems.

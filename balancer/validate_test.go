@@ -234,3 +234,24 @@ func TestClashes(t *testing.T) {
 		}
 	})
 }
+
+func TestMoreThanATableHasRoomFor(t *testing.T) {
+	var spec Spec
+	for i := range 3 {
+		s := ServiceSpec{
+			Name: fmt.Sprint("s", i), Address: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), First: 80, Last: 80, Protocol: TCP, Mode: DSR,
+			Health: HealthSpec{Type: HealthNone},
+		}
+		for j := range 22_000 {
+			s.Backends = append(s.Backends, BackendSpec{Name: fmt.Sprint("b", j), Address: netip.AddrFrom4([4]byte{10, byte(i), byte(j >> 8), byte(j)}), Weight: 1})
+		}
+		spec.Services = append(spec.Services, s)
+	}
+	if got := spec.Validate(); len(got) != 1 || !strings.Contains(got[0].Error(), "services: 66000 backends") {
+		t.Errorf("66,000 backends: %v", got)
+	}
+	spec.Services = spec.Services[:2]
+	if got := spec.Validate(); len(got) != 0 {
+		t.Errorf("44,000 backends: %v", got)
+	}
+}

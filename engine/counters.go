@@ -22,7 +22,7 @@ type Counters struct {
 // from it and was put there for a client. What is dropped on the way is counted by its
 // verdict alone. The arrays are indexed by conntrack.Direction.
 type BackendCounters struct {
-	Flows   uint64 // flows assigned, each when its first packet was on its way
+	Flows   uint64 // flows assigned, each when its first packet was rewritten
 	Packets [2]uint64
 	Bytes   [2]uint64 // as received
 }

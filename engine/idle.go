@@ -64,6 +64,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 func (w *worker) rest() error {
 	if t := w.tables.Load(); t != w.table {
 		w.adopt(t)
+		w.published.copied = ^w.count.Received // what counts for whom may have changed
 	}
 	sleep := sleepTime
 	if w.published.copied != w.count.Received {

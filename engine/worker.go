@@ -214,14 +214,14 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 }
 
 // send puts forwarded packets and answers on the TX ring and gives the frames of
-// dropped ones back. What does not fit after one kick is dropped: waiting would
+// all others back. What does not fit after one kick is dropped: waiting would
 // only move the loss to the RX ring, where it has no reason.
 func (w *worker) send(n int) error {
 	out, drop := 0, 0
 	for i, v := range w.verdicts[:n] {
 		w.count.Verdicts[v]++
 		d := w.descs[i]
-		if v.IsDrop() {
+		if !v.Leaves() {
 			w.drop[drop] = d
 			drop++
 			continue
@@ -255,7 +255,7 @@ func (w *worker) undo(n, unsent int, reason packet.Verdict) {
 	w.count.Verdicts[reason] += uint64(unsent)
 	for i := n - 1; unsent > 0; i-- {
 		v := w.verdicts[i]
-		if v.IsDrop() {
+		if !v.Leaves() {
 			continue
 		}
 		w.count.Verdicts[v]--

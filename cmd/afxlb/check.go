@@ -59,6 +59,9 @@ not to be served from here.`,
 
 // checkHere prints what stands against serving the config on this machine.
 func checkHere(w io.Writer, path string, cfg *config.Config) error {
+	if cfg.Interface == "" {
+		return usageError{fmt.Errorf("%s: no interface: to ask this machine, the file must name one", path)}
+	}
 	findings, err := daemon.Here(cfg)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

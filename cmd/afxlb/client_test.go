@@ -58,7 +58,7 @@ func fakeSocket(t *testing.T, f fake) string {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- api.Serve(ctx, l, f, zap.NewNop()) }()
+	go func() { ended <- api.Serve(ctx, l, f, zap.NewNop(), 80) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
@@ -27,6 +28,27 @@ func TestTermLeavesNothing(t *testing.T) {
 	}
 	if _, err := os.Stat(p.socket); !os.IsNotExist(err) {
 		t.Errorf("the control socket is left: %v", err)
+	}
+}
+
+// A stop is a stop, at whatever moment of the start it comes.
+func TestTermDuringTheStart(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", ""))
+	for i := range 12 {
+		p := w.start(nil, "--config", config)
+		for p.lines("INFO.*starting") == 0 {
+			select {
+			case <-p.ended:
+				t.Fatal("afxlb ended by itself")
+			case <-time.After(time.Millisecond):
+			}
+		}
+		time.Sleep(time.Duration(i) * 6 * time.Millisecond) // the moments differ
+		p.stop()
+		if w.attached() {
+			t.Fatal("the XDP program is left")
+		}
 	}
 }
 

@@ -56,7 +56,7 @@ func serveAt(t testing.TB, src Source, log *zap.Logger) (path string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, l, src, log) }()
+	go func() { ended <- Serve(ctx, l, src, log, maxConns) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
@@ -65,3 +65,6 @@ func serveAt(t testing.TB, src Source, log *zap.Logger) (path string) {
 	})
 	return path
 }
+
+// As many clients as the daemon has room for, unless descriptors are few.
+const maxConns, maxClients = 80, 64

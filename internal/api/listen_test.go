@@ -315,7 +315,7 @@ func TestServeRemovesItsSocket(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := Serve(ctx, l, fixed{}, nop); err != nil {
+	if err := Serve(ctx, l, fixed{}, nop, maxConns); err != nil {
 		t.Error(err)
 	}
 	alone(t, path)

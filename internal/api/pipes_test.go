@@ -66,7 +66,7 @@ func servePipes(t *testing.T, src Source) (*pipes, func()) {
 	p := newPipes()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, p, src, nop) }()
+	go func() { ended <- Serve(ctx, p, src, nop, maxConns) }()
 	return p, func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -10,11 +10,9 @@ import (
 )
 
 const (
-	// maxClients are answered at a time.
-	maxClients = 64
-	// maxConns are open at a time. The spare ones are for clients that wait for their
-	// turn, or are told that there are too many.
-	maxConns = maxClients + 16
+	// spareConns of the connections are for clients that wait for their turn, or are
+	// told that there are too many: a fifth.
+	spareConns = 5
 	// turnTimeout is how long a question waits for its turn when no turn begins or ends.
 	turnTimeout = time.Second
 	// A connection that waits for a place looks each tick for it, and after so many
@@ -30,6 +28,7 @@ const (
 // nobody out, and a rush of those that are soon served costs none of them its answer.
 type pool struct {
 	net.Listener
+	most   int           // connections that may be open
 	turns  chan struct{} // one for each question that is being answered
 	room   chan struct{} // a connection was closed
 	closed chan struct{}
@@ -49,10 +48,11 @@ type conn struct {
 	since time.Time // when it got its place, or its last answer
 }
 
-func newPool(l net.Listener) *pool {
+// newPool returns a pool of so many connections at most.
+func newPool(l net.Listener, most int) *pool {
 	return &pool{
-		Listener: l, turns: make(chan struct{}, maxClients), room: make(chan struct{}, 1),
-		closed: make(chan struct{}), conns: make(map[*conn]struct{}, maxConns),
+		Listener: l, most: most, turns: make(chan struct{}, max(most-most/spareConns, 1)), room: make(chan struct{}, 1),
+		closed: make(chan struct{}), conns: make(map[*conn]struct{}, most),
 	}
 }
 
@@ -85,7 +85,7 @@ func (p *pool) Accept() (net.Conn, error) {
 func (p *pool) admit(c *conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.conns) >= maxConns {
+	if len(p.conns) >= p.most {
 		return false
 	}
 	c.since = time.Now()
@@ -138,8 +138,8 @@ func (p *pool) context(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// limit returns a handler that has next answer at most maxClients at a time. One more
-// waits while there is hope, and is told then.
+// limit returns a handler that has next answer no more questions at a time than there are
+// turns. One more waits while there is hope, and is told then.
 func (p *pool) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := r.Context().Value(connKey{}).(*conn)
@@ -147,7 +147,7 @@ func (p *pool) limit(next http.Handler) http.Handler {
 		defer c.asks(false)
 		if !p.begin(r.Context()) {
 			w.Header().Set("Connection", "close")
-			http.Error(w, fmt.Sprintf("%d clients are being answered already; ask again later", maxClients), http.StatusServiceUnavailable)
+			http.Error(w, fmt.Sprintf("%d clients are being answered already; ask again later", cap(p.turns)), http.StatusServiceUnavailable)
 			return
 		}
 		defer p.end()

@@ -202,7 +202,7 @@ func TestTurnsCome(t *testing.T) {
 
 // A client that has gone needs no turn.
 func TestTurnOfAClientThatLeft(t *testing.T) {
-	p := newPool(nil)
+	p := newPool(nil, maxConns)
 	for range maxClients {
 		if !p.begin(t.Context()) {
 			t.Fatal("no turn, though there is room")

@@ -19,13 +19,14 @@ const defaultFlowLimit = 1000
 
 // Serve answers on l until ctx ends, and removes the socket. What was asked before
 // gets its answer, if that takes no longer than a second. Go's own complaints, a
-// handler's panic among them, go to log.
-func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger) error {
+// handler's panic among them, go to log. No more than so many clients have a connection
+// at a time; four fifths of them are answered, the others wait.
+func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, clients int) error {
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
 		return fmt.Errorf("make log of control socket: %w", err)
 	}
-	p := newPool(l)
+	p := newPool(l, clients)
 	s := &http.Server{
 		Handler:           p.limit(Handler(src)),
 		ConnContext:       p.context,

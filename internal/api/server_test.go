@@ -131,7 +131,7 @@ func TestTroubleOfGosServerReachesTheLog(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, &poor{Listener: l}, fixed{}, zap.New(core)) }()
+	go func() { ended <- Serve(ctx, &poor{Listener: l}, fixed{}, zap.New(core), maxConns) }()
 	if _, err := NewClient(path).Status(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -215,7 +215,7 @@ func TestServeAnswersWhatWasAsked(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		src := asking{asked: make(chan struct{}), answer: make(chan struct{})}
 		ended, answered := make(chan error, 1), make(chan error, 1)
-		go func() { ended <- Serve(ctx, l, src, nop) }()
+		go func() { ended <- Serve(ctx, l, src, nop, maxConns) }()
 		go func() {
 			_, err := NewClient(path).Status(context.Background())
 			answered <- err
@@ -253,7 +253,7 @@ func TestServeWithoutListener(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	if err := Serve(t.Context(), l, fixed{}, nop); !errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
+	if err := Serve(t.Context(), l, fixed{}, nop, maxConns); !errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed) {
 		t.Errorf("Serve: %v", err)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"iter"
 )
 
-// Source is what the server asks; the control plane implements it. Any number of
+// Source is what the server asks; internal/report implements it. Any number of
 // goroutines ask at the same time.
 type Source interface {
 	Status() Status

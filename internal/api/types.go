@@ -9,7 +9,7 @@ type Status struct {
 	Started      time.Time `json:"started"`
 	State        string    `json:"state"`         // starting | serving | waiting (the interface is gone) | stopping
 	Reason       string    `json:"reason"`        // why it is waiting
-	Warnings     []Warning `json:"warnings"`      // what is not as it should be now, oldest first
+	Warnings     []Warning `json:"warnings"`      // what is not as it should be now, the worst first
 	Generation   uint64    `json:"generation"`    // of the balancing table
 	Config       string    `json:"config"`        // the file it was loaded from
 	Reload       string    `json:"reload"`        // outcome of the last reload: empty, "ok" or what was wrong
@@ -98,7 +98,7 @@ type Backend struct {
 	Port       string    `json:"port"`
 	Weight     int       `json:"weight"`
 	State      string    `json:"state"`
-	Reason     string    `json:"reason"` // why it is unreachable; empty otherwise
+	Reason     string    `json:"reason"` // why it is unreachable, or what it is warming for; empty otherwise
 	Since      time.Time `json:"since"`
 	Check      string    `json:"check"` // outcome of the last health check
 	MAC        string    `json:"mac"`   // next hop; empty: not known

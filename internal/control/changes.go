@@ -2,6 +2,7 @@ package control
 
 import (
 	"net/netip"
+	"slices"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -22,8 +23,8 @@ type Change struct {
 // order of the new one's services.
 func Changes(old, v *View) (list []Change) {
 	list = append(list, linkChange(old, v)...)
-	list = append(list, troubleChange("the table is not what it should be; it is tried again", old.Failure, v.Failure)...)
-	list = append(list, troubleChange("probes fail for a reason of this machine's own, and are no verdict about any backend", old.Trouble, v.Trouble)...)
+	list = append(list, failureChange(old.Failure, v.Failure)...)
+	list = append(list, troubleChanges(old.Troubles, v.Troubles)...)
 	before := index(old, v)
 	for i := range v.Services {
 		s := &v.Services[i]
@@ -133,15 +134,37 @@ func serviceChange(was, s *ServiceView) (c Change, ok bool) {
 // empty reports whether it is known that nobody is in rotation.
 func (s *ServiceView) empty() bool { return s.Up == 0 && !s.Warming }
 
-// troubleChange tells of what goes wrong in the balancer itself.
-func troubleChange(what string, was, is error) []Change {
+// Texts of what goes wrong in the balancer itself.
+const (
+	notInForce = "the table is not what it should be; it is tried again"
+	cannotAsk  = "probes fail for a reason of this machine's own, and are no verdict about any backend"
+)
+
+// failureChange tells of what is desired and not in force.
+func failureChange(was, is error) []Change {
 	switch {
 	case is != nil && (was == nil || was.Error() != is.Error()):
-		return []Change{{Level: zap.ErrorLevel, Text: what, Reason: is.Error()}}
+		return []Change{{Level: zap.ErrorLevel, Text: notInForce, Reason: is.Error()}}
 	case is == nil && was != nil:
-		return []Change{{Level: zap.WarnLevel, Text: "over: " + what}}
+		return []Change{{Level: zap.WarnLevel, Text: "over: " + notInForce}}
 	}
 	return nil
+}
+
+// troubleChanges tells of each cause that has come or gone.
+func troubleChanges(was, is []Trouble) (list []Change) {
+	same := func(t Trouble) func(Trouble) bool { return func(o Trouble) bool { return o.Cause == t.Cause } }
+	for _, t := range is {
+		if !slices.ContainsFunc(was, same(t)) {
+			list = append(list, Change{Level: zap.ErrorLevel, Text: cannotAsk, Reason: t.Text})
+		}
+	}
+	for _, t := range was {
+		if !slices.ContainsFunc(is, same(t)) {
+			list = append(list, Change{Level: zap.WarnLevel, Text: "over: " + cannotAsk, Reason: t.Cause})
+		}
+	}
+	return list
 }
 
 func address(k balancer.BackendKey) string {

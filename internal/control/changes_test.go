@@ -54,9 +54,12 @@ func TestChanges(t *testing.T) {
 		"link back":                      {with(viewOf(up), func(v *View) { v.Link = LinkView{} }), viewOf(up), []string{"warn: the link is up; all backends are probed"}},
 		"commit failed":                  {viewOf(up), with(viewOf(up), func(v *View) { v.Failure = broken }), []string{"error: the table is not what it should be; it is tried again: no memory"}},
 		"still failing":                  {with(viewOf(up), func(v *View) { v.Failure = errors.New("no memory") }), with(viewOf(up), func(v *View) { v.Failure = broken }), nil},
-		"a service comes":                {&View{Link: LinkView{Up: true}}, viewOf(up), []string{"info: backend is up (a)"}},
-		"a service comes, dead":          {&View{Link: LinkView{Up: true}}, viewOf(down), []string{"warn: backend is down (a): refused", "warn: service has no backend in rotation"}},
-		"a service goes":                 {viewOf(up), &View{Link: LinkView{Up: true}}, nil},
+		"own trouble":                    {viewOf(up), with(viewOf(up), func(v *View) { v.Troubles = []Trouble{{"a", "no a"}, {"b", "no b"}} }), []string{"error: " + cannotAsk + ": no a", "error: " + cannotAsk + ": no b"}},
+		"one trouble more, one over": {with(viewOf(up), func(v *View) { v.Troubles = []Trouble{{"a", "no a"}} }), with(viewOf(up), func(v *View) { v.Troubles = []Trouble{{"b", "no b"}} }),
+			[]string{"error: " + cannotAsk + ": no b", "warn: over: " + cannotAsk + ": a"}},
+		"a service comes":       {&View{Link: LinkView{Up: true}}, viewOf(up), []string{"info: backend is up (a)"}},
+		"a service comes, dead": {&View{Link: LinkView{Up: true}}, viewOf(down), []string{"warn: backend is down (a): refused", "warn: service has no backend in rotation"}},
+		"a service goes":        {viewOf(up), &View{Link: LinkView{Up: true}}, nil},
 		"another order": {viewOf(up, down), with(viewOf(up, down), func(v *View) {
 			v.Spec = &balancer.Spec{}
 			slices.Reverse(v.Services[0].Backends)
@@ -84,11 +87,11 @@ func TestShownWithoutALink(t *testing.T) {
 	v := viewOf(BackendUp, BackendDown, BackendUnreachable)
 	v.Link = LinkView{Why: "no carrier"}
 	for i, want := range []string{BackendUnreachable, BackendDown, BackendUnreachable} {
-		if state, _ := v.Shown(&v.Services[0].Backends[i]); state != want {
+		if state, _, _ := v.Shown(&v.Services[0].Backends[i]); state != want {
 			t.Errorf("backend %d is shown as %s, want %s", i, state, want)
 		}
 	}
-	if _, why := v.Shown(&v.Services[0].Backends[0]); why != "no carrier" {
+	if _, why, _ := v.Shown(&v.Services[0].Backends[0]); why != "no carrier" {
 		t.Errorf("the reason is %q", why)
 	}
 }

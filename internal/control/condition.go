@@ -34,36 +34,45 @@ const noMAC = "its MAC address is not known yet"
 // a backend whose MAC address was known keeps it for as long.
 const reachGrace = 3 * time.Second
 
-// way is what is known of the way to an address for a mode.
+// way is what is known of the way to a backend.
 type way struct {
 	hop    balancer.NextHop
 	known  bool          // hop may be used
 	reason string        // why there is no way; empty while it is only not known yet
+	asked  time.Time     // since when the next hop does not answer; zero: it does, or there is none
 	wait   time.Duration // after which time alone will change this; 0: never
 }
 
-// way judges the way to an address at a moment when the link is, or was last, up.
-func (o *observed) way(a netip.Addr, mode balancer.Mode, now time.Time) way {
-	h, ok := o.snapshot.Hops[a]
+// judgement is how a backend is, and the way there.
+type judgement struct {
+	condition
+	way way
+}
+
+// way judges the way to a backend while there is a carrier.
+func (o *observed) way(k *check, now time.Time) way {
+	h, ok := o.snapshot.Hops[k.key.Address]
 	if !ok {
 		return way{} // not looked at yet
 	}
-	if why := Obstacle(h, mode); why != "" {
+	if why := Obstacle(h, k.group.spec.Mode); why != "" {
 		return way{reason: why}
 	}
 	w := way{hop: balancer.NextHop{MAC: h.MAC, OnLink: h.OnLink}, known: h.MAC != [6]byte{}}
 	if h.Known {
 		return w
 	}
-	asked := h.Asked
-	if asked.Before(o.link.since) { // without a carrier nobody could answer
-		asked = o.link.since
+	w.asked = h.Asked
+	if w.asked.Before(o.link.since) { // without a carrier nobody could answer
+		w.asked = o.link.since
 	}
-	if waited := now.Sub(asked); waited < reachGrace {
+	// Who did not answer before does so only when it has: the link's return, or a route's,
+	// is no answer.
+	if waited := now.Sub(w.asked); waited < reachGrace && k.last.state != BackendUnreachable {
 		w.wait = reachGrace - waited
 		return w
 	}
-	return way{reason: fmt.Sprintf("no answer to %s since %v", question(h), reachGrace)}
+	return way{reason: fmt.Sprintf("no answer to %s since %v", question(h), reachGrace), asked: w.asked}
 }
 
 // Obstacle says why a mode can't send packets by a next hop, whatever its MAC address;
@@ -86,7 +95,8 @@ func question(h neighbour.Hop) string {
 	return "neighbour discovery"
 }
 
-// condition judges one backend. trusted says that what is not known counts as up.
+// condition judges a backend by its health and the way there. trusted says that what
+// is not known counts as up.
 func (k *check) condition(w way, weight uint16, trusted bool) condition {
 	state := k.health.State()
 	if trusted && state == balancer.StateUnknown {
@@ -94,9 +104,6 @@ func (k *check) condition(w way, weight uint16, trusted bool) condition {
 	}
 	switch {
 	case w.reason != "":
-		if state != balancer.StateSuspect {
-			state = balancer.StateDown
-		}
 		return condition{BackendUnreachable, w.reason, state}
 	case state == balancer.StateDown || state == balancer.StateSuspect:
 		return condition{BackendDown, "", state}
@@ -110,6 +117,86 @@ func (k *check) condition(w way, weight uint16, trusted bool) condition {
 	return condition{BackendUp, "", state}
 }
 
+// doubtful returns what the table is told of a backend without a way there, and after
+// what time alone that changes. At first, while nobody of the service can be reached,
+// while nobody has answered since this one's next hop does not, and when somebody has
+// just come back, it is more likely the way to all of them that is gone: it is a suspect
+// then, for a while from the last of these, and its flows stay.
+func (k *check) doubtful(w way, serving, returned bool, now time.Time) (state balancer.State, wait time.Duration) {
+	begins := k.last.state != BackendUnreachable
+	switch state := k.health.State(); {
+	case state == balancer.StateDown || state == balancer.StateSuspect:
+		return state, 0
+	case !begins && k.last.table == balancer.StateDown && serving && !returned:
+		return balancer.StateDown, 0 // known by itself
+	}
+	good := k.group.good
+	if begins || !serving || returned || !good.IsZero() && !good.After(w.asked) {
+		k.doubt = now.Add(reachGrace)
+	}
+	switch {
+	case !now.Before(k.doubt):
+		return balancer.StateDown, 0
+	case serving:
+		wait = k.doubt.Sub(now)
+	}
+	return balancer.StateSuspect, wait
+}
+
+// judge writes how each backend of the service is, and returns after what time alone
+// that changes; 0: never.
+func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Duration) {
+	sooner := func(d time.Duration) {
+		if d > 0 && (wait == 0 || d < wait) {
+			wait = d
+		}
+	}
+	states, since := o.scratch.states[:0], o.link.since
+	for j, k := range g.checks {
+		k.last.way = o.way(k, now)
+		sooner(k.last.way.wait)
+		state := k.health.State()
+		if state == balancer.StateUp && (k.last.way.reason != "" || g.spec.Backends[j].Weight == 0) {
+			state = balancer.StateDown // it is no help to clients
+		}
+		if state == balancer.StateUnknown && k.began.After(since) {
+			since = k.began
+		}
+		states = append(states, state)
+	}
+	o.scratch.states = states
+	trusted, again := balancer.Trusted(states, since, now)
+	sooner(again)
+	serving := false
+	for j, k := range g.checks {
+		out[j] = k.condition(k.last.way, g.spec.Backends[j].Weight, trusted)
+		serving = serving || out[j].state == BackendUp || out[j].state == BackendDrain
+	}
+	returned := serving && !g.serving
+	g.serving = serving
+	for j, k := range g.checks {
+		if c := &out[j]; c.state == BackendUnreachable {
+			c.table, again = k.doubtful(k.last.way, serving, returned, now)
+			sooner(again)
+		}
+		k.last.condition = out[j]
+	}
+	return wait
+}
+
+// frozen writes how the backends were when there was a carrier. Of new ones nothing is
+// known.
+func (g *group) frozen(out []condition) {
+	for j, k := range g.checks {
+		if out[j] = k.last.condition; k.last.state == "" {
+			out[j] = condition{BackendWarming, noMAC, balancer.StateUnknown}
+		}
+	}
+}
+
+// scratch is memory that is used again.
+type scratch struct{ states []balancer.State }
+
 // assessment is all that a table is made from, besides the Spec.
 type assessment struct {
 	facts      balancer.Facts
@@ -118,11 +205,9 @@ type assessment struct {
 	wait       time.Duration // after which time alone may change it; 0: never
 }
 
-// assess judges all backends of the groups.
+// assess judges all backends of the groups, or without a carrier leaves them as they
+// were.
 func (o *observed) assess(groups []*group, now time.Time) *assessment {
-	if !o.link.up {
-		now = o.link.since // the clock stands still, as nothing can be known
-	}
 	n := 0
 	for _, g := range groups {
 		n += len(g.checks)
@@ -134,25 +219,20 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)),
 		},
 	}
-	all, states := make([]condition, n), []balancer.State(nil)
+	all := make([]condition, n)
 	for i, g := range groups {
-		var trusted bool
-		var wait time.Duration
-		states, trusted, wait = g.trust(states[:0], o.link.since, now)
-		a.sooner(wait)
 		a.conditions[i], all = all[:len(g.checks)], all[len(g.checks):]
-		for j, k := range g.checks {
-			w := o.way(k.key.Address, g.spec.Mode, now)
-			a.sooner(w.wait)
-			if w.known {
-				a.facts.NextHops[k.key.Address] = w.hop
-			}
-			c := k.condition(w, g.spec.Backends[j].Weight, trusted)
-			a.conditions[i][j], a.facts.States[k.key] = c, c.table
+		if o.link.up {
+			a.sooner(o.judge(g, now, a.conditions[i]))
+		} else {
+			g.frozen(a.conditions[i])
 		}
-	}
-	if !o.link.up {
-		a.wait = 0
+		for j, k := range g.checks {
+			a.facts.States[k.key] = a.conditions[i][j].table
+			if k.last.way.known {
+				a.facts.NextHops[k.key.Address] = k.last.way.hop
+			}
+		}
 	}
 	return a
 }
@@ -162,18 +242,4 @@ func (a *assessment) sooner(wait time.Duration) {
 	if wait > 0 && (a.wait == 0 || wait < a.wait) {
 		a.wait = wait
 	}
-}
-
-// trust reports whether unknown backends of the service count as up. It appends their
-// states to the given ones, whose memory is used again.
-func (g *group) trust(states []balancer.State, linked, now time.Time) (_ []balancer.State, trusted bool, wait time.Duration) {
-	for _, k := range g.checks {
-		states = append(states, k.health.State())
-	}
-	since := g.started
-	if since.Before(linked) {
-		since = linked
-	}
-	trusted, wait = balancer.Trusted(states, since, now)
-	return states, trusted, wait
 }

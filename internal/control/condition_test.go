@@ -33,12 +33,14 @@ func TestWay(t *testing.T) {
 		"silent IPv6 neighbour": {neighbour.Hop{Via: addr("2001:db8::1"), Asked: now.Add(-time.Hour)}, balancer.NAT, false, "neighbour discovery", 0},
 	} {
 		o := observed{link: link{up: true, since: now.Add(-time.Hour)}, snapshot: neighbour.Snapshot{Hops: map[netip.Addr]neighbour.Hop{a: c.hop}}}
-		w := o.way(a, c.mode, now)
+		k := &check{group: &group{spec: &balancer.ServiceSpec{Mode: c.mode}}, key: balancer.BackendKey{Address: a}}
+		w := o.way(k, now)
 		if w.known != c.known || w.wait != c.wait || !strings.Contains(w.reason, c.reason) || (w.reason == "") != (c.reason == "") {
 			t.Errorf("%s: %+v", name, w)
 		}
 	}
-	if w := new(observed).way(a, balancer.NAT, now); w.known || w.reason != "" {
+	k := &check{group: &group{spec: &balancer.ServiceSpec{}}, key: balancer.BackendKey{Address: a}}
+	if w := new(observed).way(k, now); w.known || w.reason != "" {
 		t.Errorf("never looked at: %+v", w)
 	}
 }
@@ -91,15 +93,92 @@ func TestUnprobedBackendNeedsItsMAC(t *testing.T) {
 		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}
 		r := start(t, w, spec)
 		r.expect("at first", map[string]string{"direct/a": "warming"})
-		select {
-		case <-r.Settled():
-			t.Error("settled before anything is known")
-		default:
+		begun := time.Now()
+		r.Settled(t.Context())
+		if took := time.Since(begun); took < reachGrace-time.Second || took > reachGrace+time.Second {
+			t.Errorf("settled after %v, before anything is known or long after", took)
 		}
-		after(reachGrace)
 		r.expect("when nobody answers", map[string]string{"direct/a": "unreachable"})
-		<-r.Settled()
 		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = hop })
 		r.expect("when it is found", map[string]string{"direct/a": "up"})
+	})
+}
+
+// A fault on the way to all backends, noticed by ARP or by routes long before a check
+// notices it, moves no flow; and who returns first does not make the others dead.
+func TestOutageOfTheWay(t *testing.T) {
+	for name, lose := range map[string]func(s *neighbour.Snapshot, a string){
+		"no answer to ARP": func(s *neighbour.Snapshot, a string) {
+			h := s.Hops[addr(a)]
+			h.Known, h.Asked = false, time.Now()
+			s.Hops[addr(a)] = h
+		},
+		"no route": func(s *neighbour.Snapshot, a string) { s.Hops[addr(a)] = neighbour.Hop{Why: "no route"} },
+	} {
+		for _, health := range []balancer.HealthType{balancer.HealthTCP, balancer.HealthNone} {
+			t.Run(name+"/"+health.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWire("10.0.0.11", "10.0.0.12")
+					spec := webSpec()
+					spec.Services[0].Health.Type = health
+					r := start(t, w, spec)
+					after(time.Second)
+					hops := w.Snapshot().Hops
+					mustStay := func(when string) {
+						t.Helper()
+						for _, b := range []string{"a", "b"} {
+							if r.flags("web", b)&(balancer.Usable|balancer.Suspect) == 0 {
+								t.Errorf("%s: the flows of %s are moved", when, b)
+							}
+						}
+					}
+					for _, a := range []string{"10.0.0.11", "10.0.0.12"} { // one just after the other
+						w.change(func(s *neighbour.Snapshot) { lose(s, a) })
+						after(20 * time.Millisecond)
+					}
+					after(reachGrace)
+					r.expect("in the outage", map[string]string{"web/a": "unreachable", "web/b": "unreachable"})
+					mustStay("in the outage")
+					w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.12")] = hops[addr("10.0.0.12")] })
+					after(2 * time.Second)
+					r.expect("with b back", map[string]string{"web/a": "unreachable", "web/b": "up"})
+					mustStay("with b back")
+					after(15 * time.Second) // its answers come in at most 10 s
+					if r.flags("web", "a")&(balancer.Usable|balancer.Suspect) != 0 {
+						t.Error("a has had its own chance, and its flows still stay")
+					}
+				})
+			})
+		}
+	}
+}
+
+// The loss of the link makes nobody better known than before.
+func TestLinkLossIsNoReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		w.change(func(s *neighbour.Snapshot) {
+			h := s.Hops[addr("10.0.0.11")]
+			h.Known, h.Asked = false, time.Now()
+			s.Hops[addr("10.0.0.11")] = h
+		})
+		after(time.Minute)
+		r.expect("without an answer to ARP", map[string]string{"web/a": "unreachable", "web/b": "up"})
+		generation := r.View().Generation()
+		for range 3 {
+			w.change(func(s *neighbour.Snapshot) { s.LinkUp = false })
+			after(time.Minute)
+			w.change(func(s *neighbour.Snapshot) { s.LinkUp = true })
+			after(time.Second)
+			r.expect("after the link's return", map[string]string{"web/a": "unreachable", "web/b": "up"})
+		}
+		if g := r.View().Generation(); g != generation {
+			t.Errorf("the link's losses made %d tables", g-generation)
+		}
+		if n := r.logged("backend is up: it can be reached again"); n != 0 || r.logged("backend is unreachable") != 1 {
+			t.Errorf("told %d times that a can be reached again, %d times that it can't", n, r.logged("backend is unreachable"))
+		}
 	})
 }

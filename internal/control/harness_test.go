@@ -189,8 +189,7 @@ func start(t *testing.T, w *wire, spec balancer.Spec) *rig {
 		<-ended
 	})
 	w.notify = r.Notify
-	r.Attach(w)
-	r.must(r.Sync(ctx))
+	r.must(r.Attach(ctx, w))
 	r.must(r.Probe(ctx))
 	return r
 }
@@ -219,7 +218,7 @@ func (r *rig) expect(when string, want map[string]string) {
 	for i := range v.Services {
 		for j := range v.Services[i].Backends {
 			b := &v.Services[i].Backends[j]
-			got[v.Services[i].Spec.Name+"/"+b.Name], _ = v.Shown(b)
+			got[v.Services[i].Spec.Name+"/"+b.Name], _, _ = v.Shown(b)
 		}
 	}
 	for name, state := range want {

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -22,11 +24,11 @@ func (r *Reconciler) note(result health.Result) (changed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	o := &r.observed
-	if r.ours(result) {
-		return o.trouble.note(result.Err.Error(), now)
-	}
-	if !o.link.up || result.Start.Before(o.link.since) {
+	switch {
+	case !o.link.up || result.Start.Before(o.link.since):
 		return false // it says nothing about anybody beyond the link
+	case result.Local:
+		return o.troubles.note(result.Err, now)
 	}
 	text := wellChecked
 	if result.Err != nil {
@@ -43,30 +45,20 @@ func (r *Reconciler) note(result health.Result) (changed bool) {
 	return changed
 }
 
-// ours reports whether it was the balancer itself that kept a probe from an answer.
-// The kernel says "no route to host" for a neighbour that does not answer too; where
-// it says so without a route, it is no verdict.
-func (r *Reconciler) ours(result health.Result) bool {
-	if result.Local {
-		return true
-	}
-	hop, known := r.observed.snapshot.Hops[result.Target.Address.Addr()]
-	return errors.Is(result.Err, syscall.EHOSTUNREACH) && known && !hop.Via.IsValid()
-}
-
 // answer takes the answer to a probe that began at start, and reports whether it has
-// changed the state.
+// changed anybody's state.
 //
 // A backend that goes down while nobody of its service has answered well since it began
-// to fail is a suspect: that is more likely a fault on the way to all of them, and its
-// flows had better stay until it is known by itself again. That is so when another one
-// has answered well, and this one still fails.
+// to fail is under suspicion: that is more likely a fault on the way to all of them, and
+// its flows had better stay. One that has been up all the time and answers well ends the
+// suspicion, within an interval: this one is down by itself. One that comes back ends it
+// only if this one goes on to fail for as long as it takes.
 func (k *check) answer(start time.Time, ok bool) (changed bool) {
 	g := k.group
 	switch {
 	case ok:
 		k.failing = time.Time{}
-		if start.After(g.good) {
+		if k.last.state != BackendUnreachable && start.After(g.good) {
 			g.good = start
 		}
 	case k.failing.IsZero():
@@ -74,61 +66,86 @@ func (k *check) answer(start time.Time, ok bool) (changed bool) {
 	}
 	changed = k.health.Observe(ok)
 	switch {
-	case ok && g.suspects:
-		g.recheck(start)
-	case changed && !ok && !g.good.After(k.failing):
+	case ok && changed:
+		k.risen = start
+	case !ok && changed && !g.good.After(k.failing):
 		k.health.Suspect()
 		g.suspects = true
+	}
+	if ok && g.suspects && k.last.state != BackendUnreachable {
+		changed = g.recheck(k, start) || changed
 	}
 	return changed
 }
 
-// recheck says that somebody answers well since start.
-func (g *group) recheck(start time.Time) {
+// recheck says what it means for the suspects that k has answered well at a time.
+func (g *group) recheck(k *check, at time.Time) (changed bool) {
 	g.suspects = false
-	for _, k := range g.checks {
-		if k.failing.Before(start) {
-			k.health.Recheck()
+	for _, other := range g.checks {
+		switch {
+		case !other.failing.Before(at):
+		case k.health.State() == balancer.StateUp && k.risen.Before(other.failing):
+			changed = other.health.Confirm() || changed
+		default:
+			other.health.Recheck()
 		}
-		g.suspects = g.suspects || k.health.State() == balancer.StateSuspect
+		g.suspects = g.suspects || other.health.State() == balancer.StateSuspect
 	}
+	return changed
 }
 
-// trouble is what keeps the balancer itself from probing.
+// troubles are what keeps the balancer itself from probing, by cause.
+type troubles map[string]*trouble
+
 type trouble struct {
-	text string // empty: nothing
+	text string // of the first failure
 	last time.Time
 }
 
-// troubleEnds is how long no probe may fail for the balancer's own reasons until its
-// trouble counts as over.
+// troubleEnds is how long no probe may fail for a reason of the balancer's own until it
+// counts as over.
 const troubleEnds = 10 * time.Second
 
-// note takes a failure, and reports whether it is the first.
-func (t *trouble) note(text string, now time.Time) bool {
-	first := t.text == ""
-	if first {
-		t.text = text
+// note takes a failure, and reports whether it is the first by its cause. A way that is
+// missing is none: it is told with the backend, as unreachable.
+func (t *troubles) note(err error, now time.Time) (first bool) {
+	cause := err.Error()
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		if errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH {
+			return false
+		}
+		cause = errno.Error()
 	}
-	t.last = now
-	return first
+	if known := (*t)[cause]; known != nil {
+		known.last = now
+		return false
+	}
+	if *t == nil {
+		*t = troubles{}
+	}
+	(*t)[cause] = &trouble{err.Error(), now}
+	return true
 }
 
-func (t *trouble) error() error {
-	if t.text == "" {
-		return nil
+// wait ends those that are over, and returns when to look again; 0: never.
+func (t troubles) wait(now time.Time) (wait time.Duration) {
+	for cause, one := range t {
+		left := troubleEnds - now.Sub(one.last)
+		if left <= 0 {
+			delete(t, cause)
+		} else if wait == 0 || left < wait {
+			wait = left
+		}
 	}
-	return errors.New(t.text)
+	return wait
 }
 
-// wait ends a trouble that is over, and otherwise returns when to look again.
-func (t *trouble) wait(now time.Time) time.Duration {
-	if t.text == "" {
-		return 0
+// view returns them for a View.
+func (t troubles) view() (list []Trouble) {
+	for cause, one := range t {
+		list = append(list, Trouble{cause, one.text})
 	}
-	if quiet := now.Sub(t.last); quiet < troubleEnds {
-		return troubleEnds - quiet
-	}
-	*t = trouble{}
-	return 0
+	slices.SortFunc(list, func(a, b Trouble) int { return cmp.Compare(a.Cause, b.Cause) })
+	return list
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/neighbour"
 )
 
@@ -90,31 +91,112 @@ func TestLocalErrorsAreNoVerdict(t *testing.T) {
 			after(5 * time.Minute)
 			r.expect("without descriptors", map[string]string{"web/a": "up", "web/b": "up"})
 			const text = "probes fail for a reason of this machine's own, and are no verdict about any backend"
-			if r.View().Trouble == nil || r.logged(text) != 1 {
-				t.Errorf("%v: trouble %v, told %d times, want once", local, r.View().Trouble, r.logged(text))
+			if len(r.View().Troubles) != 1 || r.logged(text) != 1 {
+				t.Errorf("%v: troubles %v, told %d times, want once", local, r.View().Troubles, r.logged(text))
 			}
 			w.answer(nil, "10.0.0.11", "10.0.0.12")
 			after(30 * time.Second)
-			if r.View().Trouble != nil || r.logged("over: "+text) != 1 {
-				t.Errorf("%v: the end was not told: %v", local, r.View().Trouble)
+			if len(r.View().Troubles) != 0 || r.logged("over: "+text) != 1 {
+				t.Errorf("%v: the end was not told: %v", local, r.View().Troubles)
 			}
 		})
 	}
 }
 
-// The kernel's "no route to host" is a verdict about a neighbour that does not answer,
-// and none where there is no route.
-func TestNoRouteIsNoVerdict(t *testing.T) {
+// A way that is missing is told with the backend, and not as trouble; nor does it hide
+// what is trouble.
+func TestNoRouteIsNoTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, webSpec())
 		after(time.Second)
-		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = neighbour.Hop{Why: "no route"} })
-		w.answer(fmt.Errorf("dial: %w", syscall.EHOSTUNREACH), "10.0.0.11", "10.0.0.12")
+		local := func(err error) {
+			r.observe(health.Result{Target: health.Target{}, Start: time.Now(), Err: fmt.Errorf("dial: %w", err), Local: true})
+			after(0)
+		}
+		local(syscall.EHOSTUNREACH)
+		local(syscall.ENETUNREACH)
+		if n := len(r.View().Troubles); n != 0 {
+			t.Errorf("%d troubles for want of a route", n)
+		}
+		local(syscall.EADDRNOTAVAIL)
+		local(syscall.EMFILE)
+		local(syscall.EMFILE)
+		if got := r.View().Troubles; len(got) != 2 || r.logged(cannotAsk) != 2 {
+			t.Errorf("troubles %v, told %d times; want each once", got, r.logged(cannotAsk))
+		}
+	})
+}
+
+// With fall 1 a backend is under suspicion until another one was asked: an interval more.
+func TestSuspicionEndsSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := webSpec()
+		spec.Services[0].Health.Fall = 1
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, spec)
+		after(time.Second)
+		w.answer(errRefused, "10.0.0.11")
+		after(21 * time.Second)
+		if f := r.flags("web", "a"); f&(balancer.Usable|balancer.Suspect) != 0 {
+			t.Errorf("flags of a dead backend: %b", f)
+		}
+		if n := r.logged("backend is down"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// How long a backend may be unknown counts from when it came, not from when its service
+// did; and one that is well but can't be reached is no help to those who wait.
+func TestWarmUpIsEachBackendsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := webSpec()
+		spec.Services[0].Backends = spec.Services[0].Backends[:1]
+		spec.Services[0].Health.Timeout = 9 * time.Second
+		w := newWire("10.0.0.11", "10.0.0.13")
+		delete(w.answers, addr("10.0.0.13"))
+		r := start(t, w, spec)
 		after(time.Minute)
-		r.expect("without a route to a", map[string]string{"web/a": "unreachable", "web/b": "down"})
-		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = w.snapshot.Hops[addr("10.0.0.12")] })
-		r.expect("with a route, before any probe", map[string]string{"web/a": "up", "web/b": "down"})
+		moved := spec
+		moved.Services = []balancer.ServiceSpec{spec.Services[0]}
+		moved.Services[0].Backends = []balancer.BackendSpec{{Name: "a", Address: addr("10.0.0.13"), Port: 8080, Weight: 1}}
+		r.must(r.Reload(t.Context(), moved))
+		after(balancer.WarmUp - time.Second)
+		r.expect("a new backend of an old service", map[string]string{"web/a": "warming"})
+		after(time.Second)
+		r.expect("after its own warm-up", map[string]string{"web/a": "up"})
+	})
+}
+
+func TestWarmUpBesideAnUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := webSpec()
+		spec.Services[0].Health.Timeout = 9 * time.Second
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Why: "route is by eth1"} // and yet it answers its check
+		delete(w.answers, addr("10.0.0.12"))
+		r := start(t, w, spec)
+		after(balancer.WarmUp + time.Second)
+		r.expect("after the warm-up", map[string]string{"web/a": "unreachable", "web/b": "up"})
+	})
+}
+
+// A watcher that has not looked yet says nothing; what was known stays.
+func TestNewWatcherKeepsTheHops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		r.must(r.Attach(t.Context(), nil))
+		after(time.Minute)
+		r.expect("without an interface", map[string]string{"web/a": "unreachable", "web/b": "unreachable"})
+		again := newWire()
+		r.must(r.Attach(t.Context(), again))
+		r.expect("with a new one", map[string]string{"web/a": "up", "web/b": "up"})
+		if f := r.flags("web", "a"); f&balancer.HasMAC == 0 {
+			t.Errorf("flags %b: the MAC address is forgotten", f)
+		}
 	})
 }
 

@@ -16,7 +16,8 @@ type observed struct {
 	snapshot neighbour.Snapshot // the latest; its hops are of when the link was up
 	groups   []*group           // one a service, in the Spec's order
 	askers   map[health.Target][]*check
-	trouble  trouble
+	troubles troubles
+	scratch  scratch
 }
 
 // link is the served interface's carrier. Without it nothing can be known of anybody
@@ -29,25 +30,29 @@ type link struct {
 
 // group is the checks of one service.
 type group struct {
-	spec    *balancer.ServiceSpec
-	started time.Time // of the probes
-	checks  []*check  // one a backend, in the Spec's order
-	good    time.Time // start of the latest probe that was answered well
+	spec   *balancer.ServiceSpec
+	checks []*check  // one a backend, in the Spec's order
+	good   time.Time // start of the latest probe that a backend which can be reached answered well
 	// suspects: some may be under suspicion; see [check.answer].
 	suspects bool
+	serving  bool // somebody was up when it was judged last
 	shown    []BackendView
 }
 
-// check is what is known of one backend's health.
+// check is what is known of one backend.
 type check struct {
 	group   *group
 	key     balancer.BackendKey
 	target  health.Target
 	spec    *balancer.HealthSpec
 	health  balancer.Health
-	asked   time.Time // since when; older answers were about something else
+	began   time.Time // since when it is to be found out how the backend is
+	asked   time.Time // since when by this question; older answers were to another
 	failing time.Time // start of the first of the bad answers in a row; zero: the last was good
+	risen   time.Time // start of the probe that brought it up
 	text    string    // outcome of the latest probe, for people
+	last    judgement // the latest; without a carrier it stays
+	doubt   time.Time // until when the want of a way to it may be everybody's
 	shown   shown
 }
 
@@ -71,15 +76,16 @@ func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
 // newGroup returns the group of s, with what is known by the one that was there before,
 // if any.
 func newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
-	g := &group{spec: s, started: now, checks: make([]*check, len(s.Backends))}
+	g := &group{spec: s, checks: make([]*check, len(s.Backends))}
 	if was != nil {
-		g.started, g.good, g.suspects, g.shown = was.started, was.good, was.suspects, was.shown
+		g.good, g.suspects, g.serving, g.shown = was.good, was.suspects, was.serving, was.shown
 	}
 	list := make([]check, len(s.Backends))
 	for j := range s.Backends {
 		b, k := &s.Backends[j], &list[j]
 		*k = check{
-			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), spec: &s.Health, asked: now, text: noAnswer,
+			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), spec: &s.Health,
+			began: now, asked: now, text: noAnswer,
 		}
 		if s.Health.Type == balancer.HealthNone {
 			k.text = notChecked
@@ -113,9 +119,9 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 // inherit takes over what is known of the same backend. Another question takes the
 // place of the old one; until its own answers say otherwise, the state stays.
 func (k *check) inherit(old *check) {
-	k.health, k.failing, k.shown = old.health, old.failing, old.shown
+	k.health, k.began, k.risen, k.last, k.doubt, k.shown = old.health, old.began, old.risen, old.last, old.doubt, old.shown
 	if k.target == old.target {
-		k.asked, k.text = old.asked, old.text
+		k.asked, k.failing, k.text = old.asked, old.failing, old.text
 	}
 	if k.target != old.target || k.spec.Rise != old.spec.Rise || k.spec.Fall != old.spec.Fall {
 		k.health.Adopt(k.spec)
@@ -172,7 +178,7 @@ func (o *observed) look(now time.Time) (returned bool) {
 			break
 		}
 		o.link = link{up: s.LinkUp, why: "no carrier"}
-		if !s.LinkUp {
+		if !s.LinkUp || len(s.Hops) == 0 { // or the watcher has not looked yet
 			s.Hops = o.snapshot.Hops
 		}
 		o.snapshot = s

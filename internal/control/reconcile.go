@@ -36,7 +36,7 @@ func (r *Reconciler) reconcile() error {
 	o := &r.observed
 	returned := o.look(now)
 	a := o.assess(o.groups, now)
-	a.sooner(o.trouble.wait(now))
+	a.sooner(o.troubles.wait(now))
 	r.mu.Unlock()
 	if returned && r.probing {
 		r.prober.Kick()

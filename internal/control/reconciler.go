@@ -48,8 +48,6 @@ type Reconciler struct {
 	notified chan struct{} // holds a token when something has changed
 	tasks    chan task
 	ended    chan struct{} // closed when Run ends
-	settled  chan struct{} // see Settled
-	settle   sync.Once     // closes it
 
 	view atomic.Pointer[View]
 
@@ -65,6 +63,7 @@ type Reconciler struct {
 	retries  int           // commits that went wrong in a row
 	scratch  []BackendView // of one service, for comparison
 	alarm    *time.Timer
+	waiting  []chan struct{} // see Settled
 }
 
 // task is something that the reconciling goroutine is asked to do.
@@ -77,7 +76,7 @@ type task struct {
 func New(o Options) *Reconciler {
 	r := &Reconciler{
 		engine: o.Engine, log: o.Log,
-		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}), settled: make(chan struct{}),
+		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}),
 		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads),
 	}
 	now := time.Now()
@@ -157,9 +156,6 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 	return <-t.done
 }
 
-// Sync returns when everything that was known before is in force, or why it is not.
-func (r *Reconciler) Sync(ctx context.Context) error { return r.ask(ctx, r.reconcile) }
-
 // Reload makes spec the desired state, and returns when it is in force. On an error
 // everything is as it was, unless it is [ErrCommit].
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) error {
@@ -177,29 +173,47 @@ func (r *Reconciler) Probe(ctx context.Context) error {
 		now := time.Now()
 		r.mu.Lock()
 		for _, g := range r.observed.groups {
-			g.started = now
+			for _, k := range g.checks {
+				k.began = now
+			}
 		}
 		targets := r.observed.targets()
 		r.mu.Unlock()
 		r.prober.Set(targets)
-		return r.reconcile() // where nothing is to be asked, all is settled already
+		return nil
 	})
 }
 
-// Settled returns a channel that is closed when of every backend the first answer and
-// the way there are known, however they are.
-func (r *Reconciler) Settled() <-chan struct{} { return r.settled }
-
-// Attach makes h the source of next hops, and nil says that the interface is away.
-func (r *Reconciler) Attach(h Hops) {
-	r.mu.Lock()
-	r.observed.hops = h
-	addrs := r.observed.addresses()
-	r.mu.Unlock()
-	if h != nil {
-		h.Set(addrs)
+// Settled waits until of every backend the first answer and the way there are known,
+// however they are, or until ctx ends.
+func (r *Reconciler) Settled(ctx context.Context) {
+	settled := make(chan struct{})
+	err := r.ask(ctx, func() error {
+		r.waiting = append(r.waiting, settled)
+		return r.reconcile()
+	})
+	if err != nil {
+		return
 	}
-	r.Notify()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+}
+
+// Attach makes h the source of next hops, and nil says that the interface is away. It
+// returns when what is known by it is in force, or why it is not.
+func (r *Reconciler) Attach(ctx context.Context, h Hops) error {
+	return r.ask(ctx, func() error {
+		r.mu.Lock()
+		r.observed.hops = h
+		addrs := r.observed.addresses()
+		r.mu.Unlock()
+		if h != nil {
+			h.Set(addrs)
+		}
+		return r.reconcile()
+	})
 }
 
 // View returns what is so now. It never waits.

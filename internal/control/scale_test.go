@@ -41,7 +41,7 @@ func large(b *testing.B) *Reconciler {
 	r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: largeSpec(), Log: nopLog})
 	b.Cleanup(r.prober.Close)
 	r.alarm = time.NewTimer(time.Hour)
-	r.Attach(w)
+	r.observed.hops = w
 	if err := r.reconcile(); err != nil {
 		b.Fatal(err)
 	}

@@ -16,8 +16,11 @@ type View struct {
 	Link     LinkView
 	Services []ServiceView // in the Spec's order
 	Failure  error         // why what is desired is not in force; it is tried again
-	Trouble  error         // why probes can't be made: the balancer's own trouble
+	Troubles []Trouble     // why probes can't be made: the balancer's own, by cause
 }
+
+// Trouble is one cause that keeps the balancer itself from probing.
+type Trouble struct{ Cause, Text string }
 
 // LinkView is the served interface's carrier.
 type LinkView struct {
@@ -46,13 +49,13 @@ type BackendView struct {
 	Check  string    // outcome of the last health check
 }
 
-// Shown returns a backend's state and reason for people: green means that packets
-// arrive, and without a link none do.
-func (v *View) Shown(b *BackendView) (state, reason string) {
+// Shown returns a backend's state and reason for people, and since when: green means
+// that packets arrive, and without a link none do.
+func (v *View) Shown(b *BackendView) (state, reason string, since time.Time) {
 	if !v.Link.Up && b.State != BackendDown {
-		return BackendUnreachable, v.Link.Why
+		return BackendUnreachable, v.Link.Why, v.Link.Since
 	}
-	return b.State, b.Reason
+	return b.State, b.Reason, b.Since
 }
 
 // settled reports whether of every backend the first answer and the way are known.
@@ -100,14 +103,17 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 	v := &View{Spec: r.inForce.spec, Table: r.inForce.table, Failure: failure, Services: make([]ServiceView, len(a.conditions))}
 	r.mu.Lock()
 	o := &r.observed
-	v.Link, v.Trouble = o.link.view(), o.trouble.error()
+	v.Link, v.Troubles = o.link.view(), o.troubles.view()
 	for i, g := range o.groups {
 		v.Services[i] = r.describe(g, a.conditions[i], now)
 	}
 	r.mu.Unlock()
 	r.view.Store(v)
 	if r.probing && v.settled() {
-		r.settle.Do(func() { close(r.settled) })
+		for _, c := range r.waiting {
+			close(c)
+		}
+		r.waiting = nil
 	}
 	r.tell(Changes(old, v))
 }

@@ -79,29 +79,31 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	need := memoryNeed(&settings)
+	need := memoryNeed(&settings, &d.config.Spec)
 	if err := enoughMemory(need, &settings); err != nil {
+		return err
+	}
+	l, err := api.Listen(d.Socket) // before what is large: another instance may be there
+	if err != nil {
 		return err
 	}
 	loads := balancer.NewLoads()
 	settings.Loads = loads
-	if d.engine, err = engine.New(settings); err != nil {
-		return err
+	d.engine, err = engine.New(settings)
+	var files shares
+	if err == nil {
+		files, err = share(d.engine.Descriptors(), len(settings.Queues))
 	}
-	inFlight, err := probesInFlight(d.engine.Descriptors(), len(settings.Queues))
 	if err != nil {
-		return err
-	}
-	l, err := api.Listen(d.Socket)
-	if err != nil {
+		l.Close()
 		return err
 	}
 	d.control = control.New(control.Options{
-		Engine: d.engine, Loads: loads, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(inFlight)},
+		Engine: d.engine, Loads: loads, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(files.probes)},
 	})
 	d.log.Info("starting", zap.String("version", d.Version), zap.String("interface", d.config.Interface),
 		zap.Ints("queues", settings.Queues), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
-		zap.Uint64("memory_mb", need/1e6), zap.Int("probes_in_flight", inFlight))
+		zap.Uint64("memory_mb", need/1e6), zap.Int("probes_in_flight", files.probes))
 
 	// What serves the serving ends after it: a question that was asked gets its answer.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -109,7 +111,11 @@ func (d *daemon) run(ctx context.Context) error {
 	var serving error
 	tasks.Go(func() { d.control.Run(background) })
 	tasks.Go(func() { d.reloadOnHangup(background) })
-	tasks.Go(func() { serving = api.Serve(background, l, d.source(loads), d.log.Named("api")) })
+	tasks.Go(func() {
+		if serving = api.Serve(background, l, d.source(loads), d.log.Named("api"), files.clients); serving != nil {
+			d.log.Error("nobody can ask any more", zap.Error(serving))
+		}
+	})
 	err = d.serveUntil(ctx)
 	d.enter(stateStopping, nil)
 	d.tell("STOPPING=1")

@@ -52,22 +52,25 @@ func TestProbesLeaveRoomForServing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const least = 30 + spare + minProbes + minClients
 	for _, c := range []struct {
-		free, serving, want int // want 0: a refusal
+		free, serving int
+		want          shares // zero: a refusal
 	}{
-		{free: 2000, serving: 30, want: maxProbes},
-		{free: 30 + spare + 20, serving: 30, want: 20},
-		{free: 30 + spare + minProbes, serving: 30, want: minProbes},
-		{free: 30 + spare + minProbes - 1, serving: 30},
-		{free: 0, serving: 30},
+		{2000, 30, shares{maxProbes, maxClients}},
+		{30 + spare + 100, 30, shares{75, 25}},
+		{least + 2, 30, shares{minProbes + 2, minClients}},
+		{least, 30, shares{minProbes, minClients}},
+		{least - 1, 30, shares{}},
+		{0, 30, shares{}},
 	} {
 		limit := unix.Rlimit{Cur: uint64(open + c.free), Max: old.Max}
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Fatal(err)
 		}
-		got, err := probesInFlight(c.serving, 2)
-		if got != c.want || (err != nil) != (c.want == 0) {
-			t.Errorf("%d free, %d to serve: %d probes, %v; want %d", c.free, c.serving, got, err, c.want)
+		got, err := share(c.serving, 2)
+		if got != c.want || (err != nil) != (c.want == shares{}) {
+			t.Errorf("%d free, %d to serve: %+v, %v; want %+v", c.free, c.serving, got, err, c.want)
 		}
 		var machine MachineError
 		if err != nil && (!errors.As(err, &machine) || !strings.Contains(err.Error(), "RLIMIT_NOFILE")) {

@@ -13,12 +13,9 @@ import (
 )
 
 // Here returns what stands against serving c on this machine, in the caller's network
-// namespace, a line each. It only reads. The error is a [MachineError] if there is not
+// namespace, a line each. It only reads; c names an interface. The error is a [MachineError] if there is not
 // even an interface or queue to serve.
 func Here(c *config.Config) (findings []string, err error) {
-	if c.Interface == "" {
-		return nil, fmt.Errorf("no interface: name one in the file")
-	}
 	if _, err := engineConfig(c); err != nil {
 		return nil, err
 	}

@@ -13,29 +13,36 @@ const (
 	minProbes = 8
 	// maxProbes in flight are more than a network needs to be asked at once.
 	maxProbes = 256
-	// spare descriptors are for the control socket's clients, the neighbour watcher,
-	// and what the Go runtime and libraries open for a moment.
-	spare = 16
+	// minClients and maxClients have a connection to the control socket at a time.
+	minClients, maxClients = 8, 80
+	// spare descriptors are for the neighbour watcher, the control socket itself, and
+	// what the Go runtime and libraries open for a moment.
+	spare = 10
 )
 
-// probesInFlight returns how many probes may be under way at a time, so that they
-// never take the descriptors that serving needs. The error names a limit that is too
-// low for serving with any probes at all.
-func probesInFlight(serving, queues int) (int, error) {
+// shares are how many descriptors may be used for what, so that what is many never
+// takes those that serving needs.
+type shares struct{ probes, clients int }
+
+// share shares out what the limit on open files leaves beside those for serving. The
+// error names a limit that is too low for serving with any probes and clients at all.
+func share(serving, queues int) (shares, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("read the limit on open files: %w", err)
+		return shares{}, fmt.Errorf("read the limit on open files: %w", err)
 	}
 	open, err := openDescriptors()
 	if err != nil {
-		return 0, err
+		return shares{}, err
 	}
 	need := open + serving + spare
-	if limit.Cur < uint64(need+minProbes) {
-		return 0, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: raise it, by ulimit -n or LimitNOFILE=",
-			limit.Cur, queues, need+minProbes)}
+	if limit.Cur < uint64(need+minProbes+minClients) {
+		return shares{}, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: raise it, by ulimit -n or LimitNOFILE=",
+			limit.Cur, queues, need+minProbes+minClients)}
 	}
-	return int(min(limit.Cur-uint64(need), maxProbes)), nil
+	left := int(min(limit.Cur-uint64(need), maxProbes+maxClients))
+	clients := min(max(left/4, minClients), maxClients)
+	return shares{min(left-clients, maxProbes), clients}, nil
 }
 
 func openDescriptors() (int, error) {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine"
 )
 
@@ -16,14 +17,21 @@ import (
 const (
 	bytesPerQueue = 17 << 20
 	bytesPerFlow  = 170
-	bytesBesides  = 20 << 20
+	// bytesPerBackend are those of 20,000 backends in 1,000 services, with what a reload
+	// takes for a moment.
+	bytesPerBackend = 12 << 10
+	bytesBesides    = 20 << 20
 )
 
 // memoryNeed returns how much memory is resident from the start. It hardly grows later:
 // by a quarter of the flow table in a flood of half-open flows, and by 64 bytes for
 // each flow of IPv6.
-func memoryNeed(c *engine.Config) uint64 {
-	return uint64(len(c.Queues))*bytesPerQueue + uint64(c.MaxFlows)*bytesPerFlow + bytesBesides
+func memoryNeed(c *engine.Config, spec *balancer.Spec) uint64 {
+	backends := 0
+	for i := range spec.Services {
+		backends += len(spec.Services[i].Backends)
+	}
+	return uint64(len(c.Queues))*bytesPerQueue + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides
 }
 
 // enoughMemory holds the need against the limits of the control groups that the process

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine"
 )
 
@@ -50,7 +51,7 @@ func TestMemoryNeed(t *testing.T) {
 		queues, flows int
 		low, high     uint64
 	}{{2, 1_000_000, 210e6, 240e6}, {1, 100_000, 48e6, 60e6}} {
-		got := memoryNeed(&engine.Config{Queues: make([]int, c.queues), MaxFlows: c.flows})
+		got := memoryNeed(&engine.Config{Queues: make([]int, c.queues), MaxFlows: c.flows}, &balancer.Spec{})
 		if got < c.low || got > c.high {
 			t.Errorf("%d queues, %d flows: %d MB", c.queues, c.flows, got/1e6)
 		}

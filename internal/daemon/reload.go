@@ -55,6 +55,9 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.level.SetLevel(level(c.Log))
 	done := api.Reload{Generation: d.control.View().Generation(), NeedsRestart: c.NeedsRestart(d.config)}
 	d.reloaded(outcome(err), done.NeedsRestart)
+	if err != nil {
+		d.log.Error("reloaded, but not all of it is in force yet; it is tried again", zap.Error(err))
+	}
 	d.log.Info("reloaded", zap.Uint64("generation", done.Generation), zap.Int("services", len(c.Spec.Services)))
 	if len(done.NeedsRestart) > 0 {
 		d.log.Warn("changed in the file, but not in force before a restart: "+strings.Join(done.NeedsRestart, ", "),

@@ -28,6 +28,9 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 	for {
 		served, err := d.serve(ctx)
 		if ctx.Err() != nil {
+			if errors.Is(err, context.Canceled) { // what was under way ended as it should
+				err = nil
+			}
 			return err
 		}
 		if !served && !d.in(stateWaiting) {
@@ -36,7 +39,11 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 		if !d.in(stateWaiting) {
 			d.log.Warn("waiting for the interface", zap.String("interface", d.config.Interface), zap.Error(err))
 		}
-		d.control.Attach(nil)
+		if served { // else nobody has taken up the interface since
+			if err := d.control.Attach(ctx, nil); err != nil {
+				d.log.Error("let go of the interface", zap.Error(err))
+			}
+		}
 		d.enter(stateWaiting, err)
 		select {
 		case <-ctx.Done():
@@ -56,53 +63,61 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, errInterfaceGone) {
+			err = cause
+		}
+	}()
 	watcher, err := d.follow(iface, stop)
 	if err != nil {
 		return false, err
 	}
 	defer watcher.Close()
-	if err := d.control.Sync(ctx); err != nil {
-		return false, err
+	// At first the sockets come after a plan, and so after what the kernel knows; later,
+	// what is known stays until the interface is really served again.
+	again := d.in(stateWaiting)
+	if !again {
+		err = d.control.Attach(ctx, watcher)
 	}
-	if err := d.engine.Acquire(iface.Index); err != nil {
-		return false, Cannot(err)
+	if err == nil {
+		err = Cannot(d.engine.Acquire(iface.Index))
+	}
+	if err != nil {
+		return false, err
 	}
 	defer func() {
 		if rerr := d.engine.Release(); rerr != nil && err == nil {
 			err = rerr
 		}
 	}()
-	if err := d.learn(ctx); err != nil {
+	if again {
+		err = d.control.Attach(ctx, watcher)
+	}
+	if err == nil {
+		err = d.learn(ctx)
+	}
+	if err != nil {
 		return false, err
 	}
 	d.enter(stateServing, nil)
 	d.logServing()
 	d.tell("READY=1")
-	err = d.engine.Run(ctx)
-	if cause := context.Cause(ctx); err == nil && errors.Is(cause, errInterfaceGone) {
-		err = cause
-	}
-	return true, err
+	return true, d.engine.Run(ctx)
 }
 
-// follow has the control plane follow what the kernel knows of the interface. The
-// watcher that it returns is the caller's to close. It calls stop when the interface
-// goes.
+// follow watches what the kernel knows of the interface, and tells the control plane
+// when that changes. The watcher is the caller's to close. It calls stop when the
+// interface goes.
 func (d *daemon) follow(iface *net.Interface, stop context.CancelCauseFunc) (w *neighbour.Watcher, err error) {
-	attached := make(chan struct{})
-	w, err = neighbour.New(iface.Name, d.log.Named("neighbour"), func() {
-		<-attached
+	made := make(chan struct{})
+	defer close(made)
+	return neighbour.New(iface.Name, d.log.Named("neighbour"), func() {
+		<-made
 		if s := w.Snapshot(); s.Gone || s.Ifindex != iface.Index {
 			stop(errInterfaceGone)
 		}
 		d.control.Notify()
 	})
-	if err != nil {
-		return nil, err
-	}
-	close(attached)
-	d.control.Attach(w)
-	return w, nil
 }
 
 // learn asks the backends, and waits a moment for what they answer.
@@ -110,11 +125,9 @@ func (d *daemon) learn(ctx context.Context) error {
 	if err := d.control.Probe(ctx); err != nil {
 		return err
 	}
-	select {
-	case <-d.control.Settled():
-	case <-time.After(firstAnswers):
-	case <-ctx.Done():
-	}
+	bounded, cancel := context.WithTimeout(ctx, firstAnswers)
+	defer cancel()
+	d.control.Settled(bounded)
 	return nil
 }
 

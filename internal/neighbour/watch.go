@@ -62,11 +62,9 @@ func (w *Watcher) watch() {
 
 // follow looks at what is due, and has the timer tell when to come again.
 func (w *Watcher) follow(next *time.Timer) {
-	s, event := w.fresh.and(w.again), !w.fresh.empty()
-	w.fresh, w.again = scope{}, scope{}
-	if event {
-		w.again = s
-	}
+	fresh := w.fresh
+	s, event := fresh.and(w.again), !fresh.empty()
+	w.fresh, w.again = scope{}, fresh
 	w.look(s, askNew)
 	switch {
 	case w.troubled:

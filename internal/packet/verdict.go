@@ -100,5 +100,8 @@ func (v Verdict) Class() Class {
 	return 0
 }
 
+// Leaves reports whether a packet of this verdict goes out by the TX ring.
+func (v Verdict) Leaves() bool { return v == Forwarded || v == Replied }
+
 // IsDrop reports whether v is a drop reason.
 func (v Verdict) IsDrop() bool { return v > Punted && v < NumVerdicts }

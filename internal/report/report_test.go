@@ -95,7 +95,7 @@ func TestWarnings(t *testing.T) {
 		"all well": {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
 		"services": {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
 		"no link":  {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Interface: "eth0"}, []string{"link", "eth0: no carrier"}},
-		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Trouble: errors.New("too many open files")}, About{},
+		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Troubles: []control.Trouble{{Cause: "x", Text: "too many open files"}}}, About{},
 			[]string{"commit", "no memory", "probes", "too many open files"}},
 		"reload": {control.View{Link: linked}, About{Reload: "f:1: x\nf:2: y\nf:3: z", NeedsRestart: []string{"queues", "log.format"}},
 			[]string{"reload", "f:1: x (and 2 more lines)", "restart", "queues, log.format"}},

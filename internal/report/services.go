@@ -71,10 +71,10 @@ func (s *Source) Backends(service string) []api.Backend {
 // describe says what backend j of a service is, and how it is.
 func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
 	b := &svc.Backends[j]
-	state, reason := v.Shown(b)
+	state, reason, since := v.Shown(b)
 	out := api.Backend{
 		Service: svc.Spec.Name, Name: b.Name, Address: b.Key.Address.String(), Port: "same", Weight: int(svc.Spec.Backends[j].Weight),
-		State: state, Reason: reason, Since: b.Since, Check: b.Check,
+		State: state, Reason: reason, Since: since, Check: b.Check,
 	}
 	if b.Key.Port != 0 {
 		out.Port = strconv.Itoa(int(b.Key.Port))

@@ -24,8 +24,8 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	if v.Failure != nil {
 		add("commit", time.Time{}, "what is desired is not in force, and is tried again: %v", v.Failure)
 	}
-	if v.Trouble != nil {
-		add("probes", time.Time{}, "probes fail for a reason of this machine's own, and are no verdict: %v", v.Trouble)
+	for _, t := range v.Troubles {
+		add("probes", time.Time{}, "probes fail for a reason of this machine's own, and are no verdict: %s", t.Text)
 	}
 	if v.Link.Up {
 		empty(v, add)

@@ -39,11 +39,16 @@ func NewHealth(s *HealthSpec) Health {
 // way's rise or fall answers in a row say otherwise. A backend that is not to be probed
 // any more is up for good; one that was not is up until fall answers are bad.
 func (h *Health) Adopt(s *HealthSpec) {
-	h.rise, h.fall, h.streak = s.Rise, s.Fall, 0
+	h.Retune(s)
+	h.streak = 0
 	if h.fixed = s.Type == HealthNone; h.fixed {
 		h.state = StateUp
 	}
 }
+
+// Retune goes on with the same question, asked at other times or judged by other numbers
+// of answers: those that came count.
+func (h *Health) Retune(s *HealthSpec) { h.rise, h.fall = s.Rise, s.Fall }
 
 // State returns what the answers so far amount to.
 func (h *Health) State() State { return h.state }

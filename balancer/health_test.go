@@ -161,6 +161,20 @@ func TestTrusted(t *testing.T) {
 	}
 }
 
+// A change of the numbers between two bad answers hides no death.
+func TestRetuneCountsWhatCame(t *testing.T) {
+	spec := HealthSpec{Type: HealthTCP, Rise: 1, Fall: 3}
+	h := NewHealth(&spec)
+	h.Observe(true)
+	for range 2 {
+		h.Observe(false)
+		h.Retune(&spec)
+	}
+	if h.Observe(false); h.State() != StateDown {
+		t.Errorf("%v after three bad answers", h.State())
+	}
+}
+
 // A suspect that others have outlived is down at once; nobody else is concerned.
 func TestConfirm(t *testing.T) {
 	h := NewHealth(&HealthSpec{Type: HealthTCP, Rise: 1, Fall: 1})

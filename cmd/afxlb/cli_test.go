@@ -113,6 +113,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"--config", good, "--interface", "nosuch0"}, exitMachine, "nosuch0"},
 		{[]string{"status", "--socket", "/nonexistent.sock"}, exitFailed, "is it running?"},
 		{[]string{"flows", "--limit", "many"}, exitUsage, "many"},
+		{[]string{"flows", "--client", "10.0.0"}, exitUsage, "want an IP address"},
 	} {
 		code, _, stderr := cli(c.args...)
 		if code != c.code || !strings.Contains(stderr, c.want) {

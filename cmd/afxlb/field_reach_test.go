@@ -125,6 +125,9 @@ func TestCheckHere(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, want %q", name, code, stderr, c.want)
 		}
 	}
+	if code, stderr := here(good + "cpus: 98,99\n"); code != exitUsage || !strings.Contains(stderr, "CPU 98") {
+		t.Errorf("CPUs that there are not: exit code %d, %q", code, stderr)
+	}
 	link, err := w.lab.Balancer.Netlink().LinkByName(lab.Interface)
 	if err != nil {
 		t.Fatal(err)

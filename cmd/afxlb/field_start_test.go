@@ -196,3 +196,50 @@ func TestFieldSwitchFails(t *testing.T) {
 	s.mustLive("after the way's return")
 	p.stop()
 }
+
+// C08, third part: a backend is dead when the balancer is started anew; the streams of
+// the others find them again.
+func TestFieldRestartBesideADeadBackend(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	w.web[1].Kill()
+	const health = "health: {type: http, port: 8080, interval: 1s, timeout: 500ms, rise: 1, fall: 3},"
+	config := w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", "algorithm: maglev, "+health))
+	p := w.start(nil, "--config", config)
+	p.await("know all", func(s api.Status) bool { return s.Backends.Up == 2 && p.lines("backend is down") == 1 })
+	s := w.openStreams(24, natVIP4)
+	for range 3 {
+		p.stop()
+		p = w.start(nil, "--config", config)
+		s.mustLive("after a restart beside a dead backend")
+	}
+	p.stop()
+}
+
+// C15, third part: the cable is out for a moment, with checks that are quicker than the
+// kernel asks for its neighbours again.
+func TestFieldCableIsOutForAMoment(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", quickHealth)))
+	s := w.openStreams(10, natVIP4)
+	k := w.knock(natVIP4, streamPort)
+	for range 3 {
+		if err := w.lab.SetPort(w.lab.Balancer, false); err != nil {
+			t.Fatal(err)
+		}
+		p.await("see the link down", func(s api.Status) bool { return s.Backends.Up == 0 })
+		p.stays(700*time.Millisecond, "without a link", func(s api.Status) bool { return s.Backends.Up == 0 })
+		if err := w.lab.SetPort(w.lab.Balancer, true); err != nil {
+			t.Fatal(err)
+		}
+		p.await("have all back", func(s api.Status) bool { return s.Backends.Up == 3 })
+		p.stays(2*time.Second, "up", func(s api.Status) bool { return s.Backends.Up == 3 })
+		k.mustTake(w, "after the link's return")
+		s.mustLive("after the link's return")
+	}
+	if n := p.lines("backend is down"); n != 0 {
+		t.Errorf("%d times a backend was called down", n)
+	}
+	p.stop()
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ func newFlows(e *env) *cobra.Command {
 		func(c *cobra.Command, a *api.Client) ([]api.Flow, error) {
 			if f.Limit < 1 {
 				return nil, usageError{fmt.Errorf("--limit %d: want a number from 1 up", f.Limit)}
+			}
+			if _, err := netip.ParseAddr(f.Client); f.Client != "" && err != nil {
+				return nil, usageError{fmt.Errorf("--client %q: want an IP address", f.Client)}
 			}
 			return a.Flows(c.Context(), f)
 		},

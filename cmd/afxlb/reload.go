@@ -17,9 +17,10 @@ func newReload(e *env) *cobra.Command {
 		Long: `reload has a running balancer read its config file again, as SIGHUP does, and says
 what came of it. A file that is wrong changes nothing.
 
-Exit code 0: all of the file is in force; 1: the kernel does not take a part of it yet,
-or the balancer did not answer; 2: nothing has changed, since the file is wrong; 4: in
-force but for the keys that are named, which need a restart.`,
+Exit code 0: all of the file is in force; 1: the file can't be read or parsed, the kernel
+does not take a part of it yet, or the balancer did not answer; 2: nothing has changed,
+since the file is wrong; 4: in force but for the keys that are named, which need a
+restart.`,
 		Example: `  afxlb reload`,
 		Args:    exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -120,19 +120,16 @@ func backendChange(was string, b *BackendView) (c Change, ok bool) {
 // known, and of its recovery.
 func serviceChange(was, s *ServiceView) (c Change, ok bool) {
 	c = Change{Level: zap.WarnLevel, Service: s.Spec.Name, Address: s.Spec.Key().String()}
-	switch wasEmpty := was != nil && was.empty(); {
-	case s.empty() && !wasEmpty:
+	switch lost := was != nil && was.Lost; {
+	case s.Lost && !lost:
 		c.Text = "service has no backend in rotation"
-	case wasEmpty && s.Up > 0:
+	case lost && !s.Lost:
 		c.Text = "service has a backend in rotation again"
 	default:
 		return c, false
 	}
 	return c, true
 }
-
-// empty reports whether it is known that nobody is in rotation.
-func (s *ServiceView) empty() bool { return s.Up == 0 && !s.Warming }
 
 // Texts of what goes wrong in the balancer itself.
 const (

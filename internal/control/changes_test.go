@@ -27,6 +27,7 @@ func viewOf(states ...string) *View {
 		}
 	}
 	s.Warming = s.Warming && s.Up == 0
+	s.Lost = s.Up == 0 && !s.Warming
 	return &View{Link: LinkView{Up: true}, Services: []ServiceView{s}}
 }
 

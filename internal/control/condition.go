@@ -99,7 +99,10 @@ func question(h neighbour.Hop) string {
 // is not known counts as up.
 func (k *check) condition(w way, weight uint16, trusted bool) condition {
 	state := k.health.State()
-	if trusted && state == balancer.StateUnknown {
+	switch {
+	case k.poor:
+		state = balancer.StateDown
+	case trusted && state == balancer.StateUnknown:
 		state = balancer.StateUp
 	}
 	switch {
@@ -152,12 +155,22 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 		}
 	}
 	states, since := o.scratch.states[:0], o.link.since
+	up := false
 	for j, k := range g.checks {
 		k.last.way = o.way(k, now)
 		sooner(k.last.way.wait)
+		up = up || k.health.State() == balancer.StateUp && k.last.way.reason == "" && g.spec.Backends[j].Weight > 0
+	}
+	for j, k := range g.checks {
 		state := k.health.State()
 		if state == balancer.StateUp && (k.last.way.reason != "" || g.spec.Backends[j].Weight == 0) {
 			state = balancer.StateDown // it is no help to clients
+		}
+		k.poor = state == balancer.StateUnknown && !k.failing.IsZero() && (up || now.Sub(k.began) >= balancer.WarmUp)
+		if k.poor {
+			state = balancer.StateDown
+		} else if state == balancer.StateUnknown && !k.failing.IsZero() {
+			sooner(balancer.WarmUp - now.Sub(k.began))
 		}
 		if state == balancer.StateUnknown && k.began.After(since) {
 			since = k.began

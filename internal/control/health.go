@@ -27,6 +27,8 @@ func (r *Reconciler) note(result health.Result) (changed bool) {
 	switch {
 	case !o.link.up || result.Start.Before(o.link.since):
 		return false // it says nothing about anybody beyond the link
+	case result.Err != nil && !o.link.back.IsZero() && result.Start.Sub(o.link.back) < reachGrace:
+		return false // neighbours have to be found again first: till then only a good one is an answer
 	case result.Local:
 		return o.troubles.note(result.Err, now)
 	}

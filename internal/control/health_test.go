@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -286,6 +287,98 @@ func TestOutage(t *testing.T) {
 		}
 		if r.logged("service has a backend in rotation again") != 1 {
 			t.Error("the recovery was not told once")
+		}
+	})
+}
+
+// The first verdict counts where another backend is up, in either way; where nobody is,
+// the warm-up bounds the wait.
+func TestFirstVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.answer(errRefused, "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		r.expect("refused at first", map[string]string{"web/a": "up", "web/b": "down"})
+		if f := r.flags("web", "b"); f&(balancer.Usable|balancer.Suspect) != 0 {
+			t.Errorf("flags %b: mid-stream packets would go to the dead", f)
+		}
+		after(time.Minute)
+		w.answer(nil, "10.0.0.12")
+		after(21 * time.Second)
+		r.expect("after its return", map[string]string{"web/a": "up", "web/b": "up"})
+		if n := r.logged("backend is down"); n != 1 {
+			t.Errorf("told %d times that b is down", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.answer(errRefused, "10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		r.expect("nobody up, in the warm-up", map[string]string{"web/a": "warming", "web/b": "warming"})
+		after(balancer.WarmUp)
+		r.expect("after it", map[string]string{"web/a": "down", "web/b": "down"})
+		w.answer(nil, "10.0.0.12")
+		after(11 * time.Second)
+		r.expect("after the first good answer", map[string]string{"web/b": "up"})
+	})
+}
+
+// Right after the link's return neighbours have to be found again: a bad answer is none.
+func TestBadAnswersAfterTheLinksReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := webSpec()
+		spec.Services[0].Health.Interval, spec.Services[0].Health.Timeout, spec.Services[0].Health.Fall = 200*time.Millisecond, 200*time.Millisecond, 2
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, spec)
+		after(time.Second)
+		w.change(func(s *neighbour.Snapshot) { s.LinkUp = false })
+		after(time.Second)
+		w.answer(errors.New("i/o timeout"), "10.0.0.11", "10.0.0.12")
+		w.change(func(s *neighbour.Snapshot) { s.LinkUp = true })
+		after(time.Second)
+		r.expect("while neighbours are found", map[string]string{"web/a": "up", "web/b": "up"})
+		after(reachGrace)
+		r.expect("when they should be", map[string]string{"web/a": "down", "web/b": "down"})
+	})
+}
+
+// A service that comes to backends that are known already has them at once.
+func TestNewServiceOfKnownBackends(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		w.answers = nil
+		spec := webSpec()
+		second := spec.Services[0]
+		second.Name, second.Address = "second", addr("192.0.2.11")
+		spec.Services = append(spec.Services, second)
+		r.must(r.Reload(t.Context(), spec))
+		r.expect("right after", map[string]string{"second/a": "up", "second/b": "up"})
+	})
+}
+
+// The recovery is told, though what comes after the loss is at first not known.
+func TestRecoveryByWayOfWarming(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		after(time.Second)
+		hops := w.Snapshot().Hops
+		w.change(func(s *neighbour.Snapshot) {
+			s.Hops = map[netip.Addr]neighbour.Hop{addr("10.0.0.11"): {Why: "route is by eth1"}, addr("10.0.0.12"): {Why: "route is by eth1"}}
+		})
+		after(time.Minute)
+		w.change(func(s *neighbour.Snapshot) {
+			s.Hops = map[netip.Addr]neighbour.Hop{addr("10.0.0.11"): {Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}}
+		})
+		after(time.Second)
+		w.change(func(s *neighbour.Snapshot) { s.Hops = hops })
+		after(time.Second)
+		if n, m := r.logged("service has no backend in rotation"), r.logged("service has a backend in rotation again"); n != 1 || m != 1 {
+			t.Errorf("the loss was told %d times, the recovery %d times", n, m)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 // observed is what is known of the world. It is guarded by the Reconciler's lock.
 type observed struct {
 	link     link
+	seen     bool               // the link was up once
 	hops     Hops               // nil while the interface is away
 	snapshot neighbour.Snapshot // the latest; its hops are of when the link was up
 	groups   []*group           // one a service, in the Spec's order
@@ -25,7 +26,8 @@ type observed struct {
 type link struct {
 	up    bool
 	since time.Time
-	why   string // why not up
+	back  time.Time // since when it is up after a loss; zero: it was never lost
+	why   string    // why not up
 }
 
 // group is the checks of one service.
@@ -36,6 +38,7 @@ type group struct {
 	// suspects: some may be under suspicion; see [check.answer].
 	suspects bool
 	serving  bool // somebody was up when it was judged last
+	lost     bool // as in its ServiceView
 	shown    []BackendView
 }
 
@@ -51,9 +54,12 @@ type check struct {
 	failing time.Time // start of the first of the bad answers in a row; zero: the last was good
 	risen   time.Time // start of the probe that brought it up
 	text    string    // outcome of the latest probe, for people
-	last    judgement // the latest; without a carrier it stays
-	doubt   time.Time // until when the want of a way to it may be everybody's
-	shown   shown
+	// poor: it has never answered well, but badly, and another one is up or the warm-up
+	// over. It counts as down then; its first good answer brings it up.
+	poor  bool
+	last  judgement // the latest; without a carrier it stays
+	doubt time.Time // until when the want of a way to it may be everybody's
+	shown shown
 }
 
 const notChecked, noAnswer, wellChecked = "not checked", "no answer yet", "ok"
@@ -68,17 +74,17 @@ func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
 	}
 	groups := make([]*group, len(spec.Services))
 	for i := range spec.Services {
-		groups[i] = newGroup(&spec.Services[i], before[spec.Services[i].Key()], now)
+		groups[i] = o.newGroup(&spec.Services[i], before[spec.Services[i].Key()], now)
 	}
 	return groups
 }
 
 // newGroup returns the group of s, with what is known by the one that was there before,
 // if any.
-func newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
+func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
 	g := &group{spec: s, checks: make([]*check, len(s.Backends))}
 	if was != nil {
-		g.good, g.suspects, g.serving, g.shown = was.good, was.suspects, was.serving, was.shown
+		g.good, g.suspects, g.serving, g.lost, g.shown = was.good, was.suspects, was.serving, was.lost, was.shown
 	}
 	list := make([]check, len(s.Backends))
 	for j := range s.Backends {
@@ -94,6 +100,9 @@ func newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
 			k.inherit(old)
 		} else {
 			k.health = balancer.NewHealth(&s.Health)
+			if others := o.askers[k.target]; len(others) > 0 {
+				k.overhear(others[0])
+			}
 		}
 		g.checks[j] = k
 	}
@@ -121,10 +130,31 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 func (k *check) inherit(old *check) {
 	k.health, k.began, k.risen, k.last, k.doubt, k.shown = old.health, old.began, old.risen, old.last, old.doubt, old.shown
 	if k.target == old.target {
-		k.asked, k.failing, k.text = old.asked, old.failing, old.text
+		k.asked = old.asked
 	}
-	if k.target != old.target || k.spec.Rise != old.spec.Rise || k.spec.Fall != old.spec.Fall {
-		k.health.Adopt(k.spec)
+	if sameQuestion(k.target, old.target) {
+		k.failing, k.text = old.failing, old.text
+		k.health.Retune(k.spec)
+		return
+	}
+	k.health.Adopt(k.spec)
+}
+
+// sameQuestion reports whether two targets differ at most in when they are asked.
+func sameQuestion(a, b health.Target) bool {
+	a.Interval, a.Timeout = b.Interval, b.Timeout
+	return a == b
+}
+
+// overhear takes over the latest answer to the same question, asked on behalf of another
+// service: the next one may be an interval away.
+func (k *check) overhear(other *check) {
+	if other.text == noAnswer {
+		return
+	}
+	k.text, k.failing = other.text, other.failing
+	if k.health.Observe(other.failing.IsZero()) {
+		k.risen = k.began
 	}
 }
 
@@ -183,8 +213,14 @@ func (o *observed) look(now time.Time) (returned bool) {
 		}
 		o.snapshot = s
 	}
-	if o.link.since = was.since; o.link.up != was.up {
+	o.link.since, o.link.back = was.since, was.back
+	returned = o.link.up && !was.up
+	if o.link.up != was.up {
 		o.link.since = now
 	}
-	return o.link.up && !was.up
+	if returned && o.seen {
+		o.link.back = now
+	}
+	o.seen = o.seen || o.link.up
+	return returned
 }

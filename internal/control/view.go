@@ -35,6 +35,7 @@ type ServiceView struct {
 	Up       int           // backends in rotation: in state up
 	Healthy  int           // these, and those that drain
 	Warming  bool          // nobody is up, but it is not known of all that they are not
+	Lost     bool          // nobody is up, and that has been known since somebody was, or from the start
 	Backends []BackendView // in the Spec's order
 }
 
@@ -142,6 +143,8 @@ func (r *Reconciler) describe(g *group, conditions []condition, now time.Time) S
 		})
 	}
 	v.Warming = v.Warming && v.Up == 0
+	g.lost = v.Up == 0 && (g.lost || !v.Warming)
+	v.Lost = g.lost
 	if r.scratch = list; !slices.Equal(list, g.shown) {
 		g.shown = slices.Clone(list)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/neighbour"
@@ -16,7 +17,11 @@ import (
 // namespace, a line each. It only reads; c names an interface. The error is a [MachineError] if there is not
 // even an interface or queue to serve.
 func Here(c *config.Config) (findings []string, err error) {
-	if _, err := engineConfig(c); err != nil {
+	settings, err := engineConfig(c)
+	if err == nil {
+		err = engine.Placeable(len(settings.Queues), settings.CPUs)
+	}
+	if err != nil {
 		return nil, err
 	}
 	iface, err := net.InterfaceByName(c.Interface)

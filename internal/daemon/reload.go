@@ -9,6 +9,7 @@ import (
 
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 )
 
@@ -39,9 +40,11 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	c, err := d.Load()
-	if err != nil {
-		err = api.ConfigError{Err: err}
-	} else if err = d.control.Reload(ctx, c.Spec); errors.Is(err, bpf.ErrFull) {
+	if err == nil {
+		err = d.control.Reload(ctx, c.Spec)
+	}
+	var problems config.Problems
+	if errors.As(err, &problems) || errors.Is(err, bpf.ErrFull) {
 		err = api.ConfigError{Err: err}
 	}
 	if err != nil && !errors.Is(err, control.ErrCommit) {

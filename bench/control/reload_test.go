@@ -2,7 +2,10 @@ package control
 
 import (
 	"context"
+	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +17,10 @@ import (
 // TestReload has a daemon that only says that it was signalled: what a control socket
 // shows is the test's.
 func TestReload(t *testing.T) {
+	// What nohup ignores a shell can't trap; what this process catches is not inherited.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	defer signal.Stop(caught)
 	s := scenery(t)
 	s.scene.Services = 2
 	f := &fake{}

@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"os"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 )
 
 func TestMemoryAndSignal(t *testing.T) {
+	heed(t)
 	h := host(t)
 	p, err := Start(t.Context(), h, shell(`trap 'exit 0' TERM; trap 'echo hung up' HUP; echo ready; while :; do sleep 1 & wait $!; done`))
 	if err != nil {
@@ -21,9 +24,12 @@ func TestMemoryAndSignal(t *testing.T) {
 	if err := p.Signal(unix.SIGHUP); err != nil {
 		t.Error(err)
 	}
-	for !strings.Contains(p.Output(), "hung up") {
+	for end := time.Now().Add(30 * time.Second); !strings.Contains(p.Output(), "hung up"); {
 		if err := p.Err(); err != nil {
 			t.Fatal(err)
+		}
+		if time.Now().After(end) {
+			t.Fatal("the signal has not come")
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -36,6 +42,14 @@ func TestMemoryAndSignal(t *testing.T) {
 	if err := p.Signal(unix.SIGHUP); err == nil {
 		t.Error("one that has ended can be signalled")
 	}
+}
+
+// heed undoes what nohup does: a shell can't trap a signal that was ignored when it was
+// started, as that is inherited; what this process catches is not.
+func heed(t *testing.T) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, unix.SIGHUP)
+	t.Cleanup(func() { signal.Stop(c) })
 }
 
 func TestKilobytes(t *testing.T) {

@@ -25,6 +25,15 @@ type Info struct {
 	SendBuffer int  // bytes that may be under way in copy mode (SO_SNDBUF)
 }
 
+// txLimit returns how many descriptors to show the kernel at a time; see txRing. A
+// driver in zero-copy does not lag.
+func (i *Info) txLimit() uint32 {
+	if i.Mode == ModeZeroCopy {
+		return i.RingSize
+	}
+	return uint32(i.TxBudget)
+}
+
 const (
 	// defaultTxBudget is TX_BATCH_SIZE of net/xdp/xsk.c.
 	defaultTxBudget = 32

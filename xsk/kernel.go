@@ -23,19 +23,22 @@ type Kernel interface {
 }
 
 // NewFake returns a socket over memory that someone else plays the kernel of: package
-// xsktest. All but the system calls is the code of a real socket.
-func NewFake(frames, frameSize uint32, rings Rings, kernel Kernel) (*Socket, error) {
-	ringSize := uint32(len(rings.RX.Entries))
-	if err := checkSizes(frames, frameSize, ringSize); err != nil {
+// xsktest. All but the system calls is the code of a real socket. Of info it takes what
+// that kernel granted: Mode, TxBudget, Frames and FrameSize.
+func NewFake(info Info, rings Rings, kernel Kernel) (*Socket, error) {
+	frames, frameSize := info.Frames, info.FrameSize
+	info.RingSize = uint32(len(rings.RX.Entries))
+	if err := checkSizes(frames, frameSize, info.RingSize); err != nil {
 		return nil, err
 	}
-	memory := make([]byte, uint64(frames)*uint64(frameSize))
-	umem := newUMEM(memory, plainLedger(frames), frames, frameSize, packetSpread)
-	info := Info{
-		Interface: "fake", Driver: "fake", Mode: ModeCopy,
-		Frames: frames, FrameSize: frameSize, RingSize: ringSize,
-		MaxPacket: maxPacket(frameSize, packetSpread),
+	spread := uint64(packetSpread)
+	if info.Mode == ModeZeroCopy {
+		spread = 0
 	}
+	memory := make([]byte, uint64(frames)*uint64(frameSize))
+	umem := newUMEM(memory, plainLedger(frames), frames, frameSize, spread)
+	info.Interface, info.Driver = "fake", "fake"
+	info.MaxPacket = maxPacket(frameSize, spread)
 	s := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
 	s.kernel = kernel
 	s.Recycle()

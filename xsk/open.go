@@ -118,7 +118,7 @@ func (s *Socket) Close() error {
 	// A late call of the owner must meet empty rings and not unmapped memory.
 	s.fill = newFillRing(NewRing[uint64](0))
 	s.rx = newRXRing(NewRing[Desc](0))
-	s.tx = newTXRing(NewRing[Desc](0))
+	s.tx = newTXRing(NewRing[Desc](0), 0)
 	s.completion = newCompletionRing(NewRing[uint64](0))
 	s.umem.memory = nil
 	s.umem.ledger = ledger{ledgerHead: new(ledgerHead)}

@@ -55,7 +55,7 @@ func TestTXPending(t *testing.T) {
 	memory := NewRing[Desc](8)
 	memory.Producer.Store(1<<32 - 3)
 	memory.Consumer.Store(1<<32 - 3)
-	r := newTXRing(memory)
+	r := newTXRing(memory, 8)
 	for i := range uint32(8) {
 		*r.window().at(i) = Desc{Addr: uint64(i)}
 	}
@@ -73,6 +73,40 @@ func TestTXPending(t *testing.T) {
 			t.Errorf("got %d, want %d", d.Addr, i)
 		}
 	}
+}
+
+// TestTXLimit runs a TX ring against a kernel that tells late what it took: it never
+// sees more than the limit, nor less than there is within it, and in the end all.
+func TestTXLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := uint32(1) << rapid.IntRange(0, 6).Draw(t, "log2 size")
+		limit := rapid.Uint32Range(1, 2*size).Draw(t, "limit")
+		start := rapid.Uint32Range(1<<32-100, 1<<32-1).Draw(t, "start")
+		memory := NewRing[Desc](size)
+		memory.Producer.Store(start)
+		memory.Consumer.Store(start)
+		r := newTXRing(memory, limit)
+		given, taken := uint32(0), uint32(0)
+		for range rapid.IntRange(1, 50).Draw(t, "steps") {
+			n := r.room(rapid.Uint32Range(0, size).Draw(t, "produce"))
+			given += n
+			r.publish(n)
+			shown := memory.Producer.Load() - memory.Consumer.Load()
+			if shown > limit || shown > given-taken {
+				t.Fatalf("%d shown of %d, with a limit of %d", shown, given-taken, limit)
+			}
+			n = rapid.Uint32Range(0, shown).Draw(t, "take")
+			taken += n
+			memory.Consumer.Add(n)
+			if left := r.pending(); left != given-taken {
+				t.Fatalf("%d pending, want %d", left, given-taken)
+			}
+			r.show()
+			if shown, want := memory.Producer.Load()-memory.Consumer.Load(), min(limit, given-taken); shown != want {
+				t.Fatalf("%d shown after a look at the kernel, want %d", shown, want)
+			}
+		}
+	})
 }
 
 // TestRoomReadsSparingly: the kernel's word, which costs a cache miss, is read only

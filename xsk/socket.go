@@ -45,7 +45,7 @@ func newSocket(name string, info Info, fd int, umem *UMEM, r Rings, release func
 		errs:       newSocketErrors(name),
 		fill:       newFillRing(r.Fill),
 		rx:         newRXRing(r.RX),
-		tx:         newTXRing(r.TX),
+		tx:         newTXRing(r.TX, info.txLimit()),
 		completion: newCompletionRing(r.Completion),
 		pollFD:     [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}},
 	}
@@ -198,5 +198,6 @@ func (s *Socket) reclaim() {
 
 // Pending returns how many descriptors on the TX ring the kernel has not taken yet: 0
 // means that there is nothing to Flush. Frames that it took but that are still under
-// way count in [Account].Transmit only.
+// way count in [Account].Transmit only. Kernels before 6.18 may have taken more than
+// they say, by less than [Info].TxBudget.
 func (s *Socket) Pending() uint32 { return s.tx.pending() }

@@ -13,12 +13,12 @@ import (
 // goroutine at a time, as the kernel's receive path does; all others may be called
 // from any.
 type Kernel struct {
+	linux  Linux
 	socket *xsk.Socket
 	rings  xsk.Rings
 	owners []owner // by frame; handed on with the frame, so no lock
 
-	// As in copy mode, chunks are unaligned, and a packet is this far into its chunk.
-	headroom  uint64
+	headroom  uint64 // how far into its chunk a packet is
 	maxPacket uint32
 
 	// The delivering goroutine's.
@@ -33,6 +33,7 @@ type Kernel struct {
 
 	mu        sync.Mutex // the rest: what sends, completes and tells
 	txCons    uint32
+	txSeen    uint32 // what was last read of the TX ring's producer
 	cqProd    uint32
 	inFlight  []uint64 // taken and not completed, oldest first
 	hold      bool
@@ -54,10 +55,16 @@ const (
 	sending
 )
 
-// New returns a kernel and its socket, with the FILL ring filled. It panics if the
-// sizes are not such as xsk.Config takes.
+// New returns a kernel of today in copy mode, and its socket with the FILL ring filled.
+// It panics if the sizes are not such as xsk.Config takes.
 func New(frames, frameSize, ringSize uint32) *Kernel {
+	return NewAs(Today, frames, frameSize, ringSize)
+}
+
+// NewAs is New for another kernel than today's.
+func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
 	k := &Kernel{
+		linux: linux,
 		rings: xsk.Rings{
 			Fill:       xsk.NewRing[uint64](ringSize),
 			RX:         xsk.NewRing[xsk.Desc](ringSize),
@@ -68,10 +75,12 @@ func New(frames, frameSize, ringSize uint32) *Kernel {
 		arrived:  make(chan struct{}, 1),
 		inFlight: make([]uint64, 0, ringSize),
 		record:   true,
-		budget:   int(ringSize),
+		budget:   linux.budget(ringSize),
 	}
 	k.SetNeedWakeup(true)
-	s, err := xsk.NewFake(frames, frameSize, k.rings, (*calls)(k))
+	s, err := xsk.NewFake(xsk.Info{
+		Mode: linux.mode(), TxBudget: k.budget, Frames: frames, FrameSize: frameSize,
+	}, k.rings, (*calls)(k))
 	if err != nil {
 		panic("xsktest: " + err.Error())
 	}

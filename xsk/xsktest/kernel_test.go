@@ -249,3 +249,59 @@ func TestNewPanics(t *testing.T) {
 	}()
 	New(64, 2048, 7)
 }
+
+// TestStores: when each kernel tells that it took packets: two of six by a call that is
+// cut short, one lost by a call that sends nothing, and all that it was shown.
+func TestStores(t *testing.T) {
+	for _, test := range []struct {
+		linux               Linux
+		budget, drop, whole int // packets told of, after each
+	}{
+		{Today, 2, 3, 6},
+		{Linux617, 2, 2, 6},
+		{Linux61, 0, 0, 6},
+	} {
+		k := NewAs(test.linux, 64, 2048, 8)
+		k.DeliverAll(packets(6))
+		bounce(t, k, 6)
+		told := func() int { return 6 - int(k.Socket().Pending()) }
+		step := func(name string, errno unix.Errno, taken uint32, want int) {
+			t.Helper()
+			if got := (*calls)(k).Send(); got != errno || k.Taken() != taken {
+				t.Errorf("%v, %s: errno %v, %d taken; want %v, %d", test.linux, name, got, k.Taken(), errno, taken)
+			}
+			if got := told(); got != want {
+				t.Errorf("%v, %s: told of %d, want %d", test.linux, name, got, want)
+			}
+		}
+		k.SetBudget(2)
+		step("budget", unix.EAGAIN, 2, test.budget)
+		k.Drop(1)
+		step("drop", unix.EBUSY, 3, test.drop)
+		k.SetBudget(8)
+		step("whole", 0, 6, test.whole)
+	}
+}
+
+// TestZeroCopy: a system call sends nothing, the driver does; packets are where aligned
+// chunks have them.
+func TestZeroCopy(t *testing.T) {
+	k := NewAs(ZeroCopy, 64, 2048, 8)
+	if k.Socket().Info().Mode != xsk.ModeZeroCopy {
+		t.Errorf("%+v", k.Socket().Info())
+	}
+	k.DeliverAll(packets(6))
+	if d := k.rings.RX.Entries[0]; d.Addr%2048 != 256 {
+		t.Errorf("packet at %#x, want 256 bytes into its frame", d.Addr)
+	}
+	bounce(t, k, 6)
+	if errno := (*calls)(k).Send(); errno != 0 || k.Taken() != 0 {
+		t.Errorf("errno %v, %d taken by the call", errno, k.Taken())
+	}
+	if errno := k.Transmit(); errno != 0 || k.SentCount() != 6 || k.Socket().Pending() != 0 {
+		t.Errorf("errno %v, %d sent by the driver, %d pending", errno, k.SentCount(), k.Socket().Pending())
+	}
+	if err := k.Err(); err != nil {
+		t.Error(err)
+	}
+}

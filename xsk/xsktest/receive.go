@@ -85,9 +85,18 @@ func (k *Kernel) Push(length int) {
 	}
 	ring := k.rings.RX
 	k.owners[(k.next+k.headroom)/uint64(k.socket.UMEM().FrameSize())] = theirs
-	ring.Entries[k.rxProd&uint32(len(ring.Entries)-1)] = xsk.Desc{Addr: k.next | k.headroom<<48, Len: uint32(length)}
+	ring.Entries[k.rxProd&uint32(len(ring.Entries)-1)] = xsk.Desc{Addr: k.address(), Len: uint32(length)}
 	k.rxProd++
 	k.haveNext = false
+}
+
+// address returns where the next packet is, in the form of the RX ring: chunks are
+// unaligned in copy mode, aligned in zero-copy.
+func (k *Kernel) address() uint64 {
+	if k.linux == ZeroCopy {
+		return k.next + k.headroom
+	}
+	return k.next | k.headroom<<48
 }
 
 // Publish lets the socket see what was pushed, and wakes it.

@@ -57,7 +57,16 @@ func (k *Kernel) SetBudget(n int) {
 	k.budget = n
 }
 
-// Answer has the next system calls for the TX ring take nothing and return these.
+// Taken returns how many descriptors were taken off the TX ring in all. Its consumer
+// may be behind; see [Linux].
+func (k *Kernel) Taken() uint32 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.txCons
+}
+
+// Answer has the next system calls for the TX ring take nothing and return these. No
+// kernel does so with EBUSY: that is for Drop.
 func (k *Kernel) Answer(errnos ...unix.Errno) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -81,8 +90,11 @@ func (k *Kernel) Transmit() unix.Errno {
 
 // transmit is __xsk_generic_xmit.
 func (k *Kernel) transmit() unix.Errno {
+	before := k.sentCount
 	errno := k.takeTX()
-	k.rings.TX.Consumer.Store(k.txCons)
+	if k.linux.storesAfter(k.sentCount - before) {
+		k.rings.TX.Consumer.Store(k.txCons)
+	}
 	if !k.hold {
 		k.complete(len(k.inFlight))
 	}
@@ -91,11 +103,14 @@ func (k *Kernel) transmit() unix.Errno {
 
 // takeTX takes packets off the TX ring until something ends it.
 func (k *Kernel) takeTX() unix.Errno {
-	ring := k.rings.TX
-	end, start := ring.Producer.Load(), k.txCons
+	ring, start := k.rings.TX, k.txCons
 	room := uint32(k.completionRoom())
-	for k.txCons != end {
-		if n := k.txCons - start; n == uint32(k.budget) || n == room {
+	for k.peek() {
+		n := k.txCons - start
+		if n == room && k.linux == Linux61 {
+			return 0
+		}
+		if n == uint32(k.budget) || n == room {
 			return unix.EAGAIN
 		}
 		d := ring.Entries[k.txCons&uint32(len(ring.Entries)-1)]
@@ -115,6 +130,17 @@ func (k *Kernel) takeTX() unix.Errno {
 	}
 	k.stats.txEmpty.Add(1)
 	return 0
+}
+
+// peek reports whether there is a descriptor to take. It is xskq_cons_peek_desc, with
+// xskq_cons_get_entries: the ring is looked at, and the consumer stored, only when all
+// that was seen before is used up.
+func (k *Kernel) peek() bool {
+	if k.txCons == k.txSeen {
+		k.rings.TX.Consumer.Store(k.txCons)
+		k.txSeen = k.rings.TX.Producer.Load()
+	}
+	return k.txCons != k.txSeen
 }
 
 // accept checks a descriptor and takes its frame; it tells of a bad one.

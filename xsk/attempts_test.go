@@ -49,7 +49,7 @@ func TestAttempts(t *testing.T) {
 				return bound{fd: 7}, nil
 			}
 			defer delete(openers, "stub")
-			b, why, err := bindPatiently(Config{Driver: "stub", Mode: test.mode}, 1)
+			b, why, err := bindPatiently(Config{Driver: "stub", Mode: test.mode}, 1, 1500)
 			if !errors.Is(err, test.err) || (err == nil) != (b.fd == 7) {
 				t.Errorf("fd %d, error %v, want %v", b.fd, err, test.err)
 			}
@@ -58,6 +58,54 @@ func TestAttempts(t *testing.T) {
 			}
 			if err == nil && why != test.why {
 				t.Errorf("why copy: %q, want %q", why, test.why)
+			}
+		})
+	}
+}
+
+// TestAttemptFrames: each attempt has the frames that its mode needs, and what was asked
+// for stays.
+func TestAttemptFrames(t *testing.T) {
+	defer SetBindPauses(0, 0)()
+	unsupported, busy := unix.EOPNOTSUPP, unix.EBUSY
+	for _, test := range []struct {
+		name    string
+		config  Config
+		mtu     int
+		answers []error // of bind; then success
+		sizes   []uint32
+		why     string
+		is      error
+	}{
+		{"zero-copy", Config{Mode: ModeAuto}, 1500, nil, []uint32{4096}, "", nil},
+		{"only copy", Config{Mode: ModeAuto}, 1500, []error{unsupported}, []uint32{4096, 2048}, "bind: operation not supported", nil},
+		{"busy, then only copy", Config{Mode: ModeAuto}, 1500, []error{busy, unsupported}, []uint32{4096, 4096, 2048}, "bind: operation not supported", nil},
+		{"small MTU", Config{Mode: ModeAuto}, 1000, nil, []uint32{2048}, "", nil},
+		{"MTU for no zero-copy", Config{Mode: ModeAuto}, 3500, nil, []uint32{4096}, "not supported: an MTU of 3500 in zero-copy, where drivers may use 3072 bytes of a frame of 4096: set it to 3050 at most", nil},
+		{"MTU for no zero-copy, which was asked for", Config{Mode: ModeZeroCopy}, 3500, nil, nil, "", ErrNotSupported},
+		{"asked for", Config{Mode: ModeAuto, FrameSize: 2048}, 1500, []error{unsupported}, []uint32{2048, 2048}, "bind: operation not supported", nil},
+		{"copy", Config{Mode: ModeCopy}, 1500, nil, []uint32{2048}, "", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var tried []uint32
+			openers["stub"] = func(c Config, ifindex int, flags uint16) (bound, error) {
+				tried = append(tried, c.FrameSize)
+				if len(tried) <= len(test.answers) {
+					return bound{}, fmt.Errorf("bind: %w", test.answers[len(tried)-1])
+				}
+				return bound{fd: 7}, nil
+			}
+			defer delete(openers, "stub")
+			test.config.Driver = "stub"
+			b, why, err := bindPatiently(test.config, 1, test.mtu)
+			if !errors.Is(err, test.is) || (err == nil && why != test.why) {
+				t.Errorf("why copy: %q, error %v; want %q, %v", why, err, test.why, test.is)
+			}
+			if !slices.Equal(tried, test.sizes) {
+				t.Errorf("tried frames of %d bytes, want %d", tried, test.sizes)
+			}
+			if n := len(test.sizes); n > 0 && b.config.FrameSize != test.sizes[n-1] {
+				t.Errorf("bound with frames of %d bytes, want the last tried", b.config.FrameSize)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package xsk
 import (
 	"fmt"
 	"math/bits"
+	"slices"
 )
 
 // Driver names who sets the socket up. See the package comment.
@@ -36,7 +37,8 @@ type Config struct {
 	// all four rings full at once.
 	Frames uint32
 	// FrameSize is 2048 or 4096 bytes; a packet has up to [Info].MaxPacket of them.
-	// The default is the smallest that takes the interface's MTU.
+	// The default is the smallest that takes the interface's MTU in the mode that it
+	// comes to: in zero-copy, with an MTU of 1500, it is 4096.
 	FrameSize uint32
 	// RingSize is the number of descriptors of each ring, a power of two. Default 2048.
 	RingSize uint32
@@ -49,11 +51,16 @@ const (
 	linkHeader = 14 + 2*4
 )
 
-// MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags.
-func MaxMTU() int { return maxPacket(4096, packetSpread) - linkHeader }
+// frameSizes are those that the kernel takes, but for smaller ones.
+var frameSizes = [...]uint32{2048, 4096}
 
-// withDefaults fills in what was left out, for an interface with the given MTU.
-func (c Config) withDefaults(mtu int) Config {
+// MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags, in copy
+// mode. Interfaces with a larger one than 3050 are not opened in zero-copy.
+func MaxMTU() int { return maxMTU(4096, ModeCopy) }
+
+// withDefaults fills in what was left out, but the frame size, which depends on how the
+// socket is bound.
+func (c Config) withDefaults() Config {
 	if c.Driver == "" {
 		c.Driver = DriverNative
 	}
@@ -65,12 +72,6 @@ func (c Config) withDefaults(mtu int) Config {
 	}
 	if c.Frames == 0 {
 		c.Frames = 4 * c.RingSize
-	}
-	if c.FrameSize == 0 {
-		c.FrameSize = 2048
-		if mtu+linkHeader > maxPacket(2048, packetSpread) {
-			c.FrameSize = 4096
-		}
 	}
 	return c
 }
@@ -86,13 +87,16 @@ func (c Config) validate() error {
 	if attempts[c.Mode] == nil {
 		return fmt.Errorf("mode %q: want %q, %q, %q or %q", c.Mode, ModeAuto, ModeZeroCopy, ModeCopy, ModeGeneric)
 	}
+	if c.FrameSize == 0 {
+		c.FrameSize = frameSizes[0] // one is chosen later; the rest is to be checked
+	}
 	return checkSizes(c.Frames, c.FrameSize, c.RingSize)
 }
 
 func checkSizes(frames, frameSize, ringSize uint32) error {
 	// Larger frames than a page need hugepages, other sizes the unaligned mode
 	// (xdp_umem_reg in net/xdp/xdp_umem.c).
-	if frameSize != 2048 && frameSize != 4096 {
+	if !slices.Contains(frameSizes[:], frameSize) {
 		return fmt.Errorf("frame size %d: want 2048 or 4096 bytes", frameSize)
 	}
 	if bits.OnesCount32(ringSize) != 1 || ringSize > 1<<16 {

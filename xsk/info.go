@@ -18,7 +18,9 @@ type Info struct {
 
 	Frames, FrameSize, RingSize uint32
 
-	MaxPacket int // the longest packet that can be received, in bytes
+	// MaxPacket is the longest packet that can be received, in bytes; in zero-copy, that
+	// each driver can receive.
+	MaxPacket int
 
 	NeedWakeup bool // the kernel says when it wants a system call
 	TxBudget   int  // packets a sendto sends at most in copy mode

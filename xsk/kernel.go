@@ -38,7 +38,7 @@ func NewFake(info Info, rings Rings, kernel Kernel) (*Socket, error) {
 	memory := make([]byte, uint64(frames)*uint64(frameSize))
 	umem := newUMEM(memory, plainLedger(frames), frames, frameSize, spread)
 	info.Interface, info.Driver = "fake", "fake"
-	info.MaxPacket = maxPacket(frameSize, spread)
+	info.MaxPacket = maxPacket(frameSize, spread, info.Mode)
 	s := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
 	s.kernel = kernel
 	s.Recycle()

@@ -14,6 +14,7 @@ type opener func(c Config, ifindex int, flags uint16) (bound, error)
 
 // bound is what an opener hands over.
 type bound struct {
+	config         Config // as it was called for, with a frame size
 	fd             int
 	memory, ledger []byte
 	spread         uint64 // see packetSpread
@@ -54,23 +55,25 @@ func Open(c Config) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("interface %q: %w", c.Interface, noInterface(err))
 	}
-	c = c.withDefaults(device.MTU)
+	c = c.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("queue %d of %s", c.Queue, c.Interface)
-	b, why, err := bindPatiently(c, device.Index)
+	b, why, err := bindPatiently(c, device.Index, device.MTU)
+	c = b.config
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, explain(err, c, device.MTU))
 	}
 	info := Info{
 		Interface: c.Interface, Index: device.Index, Queue: c.Queue, Driver: c.Driver,
 		Frames: c.Frames, FrameSize: c.FrameSize, RingSize: c.RingSize,
-		WhyCopy: why, MaxPacket: maxPacket(c.FrameSize, b.spread),
+		WhyCopy: why,
 	}
 	if err := info.tune(b.fd); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close())
 	}
+	info.MaxPacket = maxPacket(c.FrameSize, b.spread, info.Mode)
 	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize, b.spread)
 	umem.fd = b.memfd
 	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
@@ -79,10 +82,11 @@ func Open(c Config) (*Socket, error) {
 }
 
 // bindPatiently goes through the flags to try, and all over again while the queue is
-// busy. why says what zero-copy failed with if something else was taken.
-func bindPatiently(c Config, ifindex int) (b bound, why string, err error) {
+// busy. why says what zero-copy failed with if something else was taken. On an error b
+// has the last attempt's configuration.
+func bindPatiently(c Config, ifindex, mtu int) (b bound, why string, err error) {
 	for _, pause := range append(bindPauses[:len(bindPauses):len(bindPauses)], 0) {
-		b, why, err = bindOnce(c, ifindex)
+		b, why, err = bindOnce(c, ifindex, mtu)
 		if !errors.Is(err, unix.EBUSY) {
 			break
 		}
@@ -91,15 +95,32 @@ func bindPatiently(c Config, ifindex int) (b bound, why string, err error) {
 	return b, why, err
 }
 
-func bindOnce(c Config, ifindex int) (b bound, why string, err error) {
+func bindOnce(c Config, ifindex, mtu int) (b bound, why string, err error) {
 	for _, flags := range attempts[c.Mode] {
-		b, err = openers[c.Driver](c, ifindex, flags|unix.XDP_USE_NEED_WAKEUP)
+		b, err = bindWith(flags, c, ifindex, mtu)
 		if err == nil || errors.Is(err, unix.EBUSY) {
 			break
 		}
 		why = err.Error()
 	}
 	return b, why, err
+}
+
+// bindWith makes one attempt, with frames of the size that it needs if none was asked
+// for.
+func bindWith(flags uint16, c Config, ifindex, mtu int) (b bound, err error) {
+	mode := ModeCopy
+	if flags&unix.XDP_ZEROCOPY != 0 {
+		mode = ModeZeroCopy
+	}
+	if c.FrameSize == 0 {
+		if c.FrameSize, err = frameSizeFor(mtu, mode); err != nil {
+			return bound{config: c}, err
+		}
+	}
+	b, err = openers[c.Driver](c, ifindex, flags|unix.XDP_USE_NEED_WAKEUP)
+	b.config = c
+	return b, err
 }
 
 // Close gives the queue back and the memory up; held frames and slices from

@@ -1,5 +1,7 @@
 package xsk
 
+import "fmt"
+
 const (
 	// headroom is what the kernel leaves free in front of each received packet
 	// (XDP_PACKET_HEADROOM; include/uapi/linux/bpf.h). It is the caller's to use.
@@ -20,8 +22,47 @@ const (
 	packetSpread = 3 * 64
 )
 
-// maxPacket is the room for a packet in a frame.
-func maxPacket(frameSize uint32, spread uint64) int { return int(frameSize) - headroom - int(spread) }
+// bufferUnit is the unit of receive buffers in the registers of igb, igc and the 82599
+// of ixgbe (E1000_SRRCTL_BSIZEPKT_SHIFT, IXGBE_SRRCTL_BSIZEPKT_SHIFT of their drivers in
+// drivers/net/ethernet/intel): in zero-copy they round what is left of a frame down to
+// it. A packet that is longer comes in pieces that look like packets (igb and igc, which
+// have no check for the end of a packet there), or not at all.
+const bufferUnit = 1024
+
+// maxPacket is the longest packet that is sure to fit into a frame.
+func maxPacket(frameSize uint32, spread uint64, mode Mode) int {
+	n := int(frameSize) - headroom - int(spread)
+	if mode == ModeZeroCopy {
+		n = n / bufferUnit * bufferUnit
+	}
+	return n
+}
+
+// maxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags.
+func maxMTU(frameSize uint32, mode Mode) int {
+	spread := uint64(packetSpread)
+	if mode == ModeZeroCopy {
+		spread = 0
+	}
+	return maxPacket(frameSize, spread, mode) - linkHeader
+}
+
+// frameSizeFor returns the smallest frame that takes the packets of an MTU. If none does
+// it is the largest in copy mode, where the kernel counts what does not fit. Of
+// zero-copy drivers not all do, so that it is an error there.
+func frameSizeFor(mtu int, mode Mode) (uint32, error) {
+	for _, size := range frameSizes {
+		if mtu <= maxMTU(size, mode) {
+			return size, nil
+		}
+	}
+	largest := frameSizes[len(frameSizes)-1]
+	if mode == ModeZeroCopy {
+		return 0, fmt.Errorf("%w: an MTU of %d in zero-copy, where drivers may use %d bytes of a frame of %d: set it to %d at most",
+			ErrNotSupported, mtu, maxPacket(largest, 0, mode), largest, maxMTU(largest, mode))
+	}
+	return largest, nil
+}
 
 // fillAddress returns what to put on the FILL ring for the kernel to place a packet,
 // spread+headroom further on, within the frame.

@@ -1,6 +1,10 @@
 package xsk
 
-import "testing"
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
 
 // TestPlaces: the longest packet of each frame lies within it, with the headroom in
 // front, and the kernel's chunk within the memory; neighbours differ in place if spread.
@@ -14,7 +18,7 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("spread %d, frame %d: the chunk at %#x is not in the memory", spread, frame, chunk)
 			}
 			first := received(chunk | (spread+headroom)<<48)
-			last := first + uint64(maxPacket(1<<shift, spread)) - 1
+			last := first + uint64(maxPacket(1<<shift, spread, ModeCopy)) - 1
 			if first>>shift != uint64(frame) || last>>shift != uint64(frame) || first%(1<<shift) < headroom {
 				t.Errorf("spread %d, frame %d: longest packet from %#x to %#x", spread, frame, first, last)
 			}
@@ -23,5 +27,41 @@ func TestPlaces(t *testing.T) {
 		if want := int(spread/64 + 1); len(places) != want {
 			t.Errorf("spread %d: %d places in a frame, want %d", spread, len(places), want)
 		}
+	}
+}
+
+// TestFrameSizeFor: the frames of zero-copy hold a packet though a driver rounds their
+// room down to a kilobyte.
+func TestFrameSizeFor(t *testing.T) {
+	for _, test := range []struct {
+		mode Mode
+		mtu  int
+		size uint32 // 0: refused
+	}{
+		{ModeCopy, 1500, 2048},
+		{ModeCopy, 1578, 2048},
+		{ModeCopy, 1579, 4096},
+		{ModeCopy, 3626, 4096},
+		{ModeCopy, 9000, 4096},
+		{ModeZeroCopy, 576, 2048},
+		{ModeZeroCopy, 1002, 2048},
+		{ModeZeroCopy, 1003, 4096},
+		{ModeZeroCopy, 1500, 4096},
+		{ModeZeroCopy, 3050, 4096},
+		{ModeZeroCopy, 3051, 0},
+		{ModeZeroCopy, 9000, 0},
+	} {
+		t.Run(fmt.Sprint(test.mode, " ", test.mtu), func(t *testing.T) {
+			size, err := frameSizeFor(test.mtu, test.mode)
+			if size != test.size || errors.Is(err, ErrNotSupported) != (test.size == 0) {
+				t.Fatalf("frames of %d bytes, %v; want %d", size, err, test.size)
+			}
+			if test.mode == ModeZeroCopy && size != 0 && (int(size)-256)/1024*1024 < test.mtu+22 {
+				t.Errorf("frames of %d bytes do not hold an MTU of %d in units of a kilobyte", size, test.mtu)
+			}
+		})
+	}
+	if got := MaxMTU(); got != 3626 {
+		t.Errorf("largest MTU %d, want 3626", got)
 	}
 }

@@ -69,7 +69,7 @@ func TestExplain(t *testing.T) {
 		{unix.EINVAL, ModeZeroCopy, nil, "an MTU of 9000 may not fit frames of 2048 bytes"},
 		{unix.ENOMEM, ModeCopy, nil, ""},
 	} {
-		c := Config{Interface: "no-such-eth", Mode: test.mode}.withDefaults(1500)
+		c := Config{Interface: "no-such-eth", Mode: test.mode, FrameSize: 2048}.withDefaults()
 		err := explain(test.errno, c, 9000)
 		if !errors.Is(err, test.errno) || (test.is != nil && !errors.Is(err, test.is)) || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%v in mode %s: %v: want %v and %q", test.errno, test.mode, err, test.is, test.says)

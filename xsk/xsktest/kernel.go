@@ -18,7 +18,7 @@ type Kernel struct {
 	rings  xsk.Rings
 	owners []owner // by frame; handed on with the frame, so no lock
 
-	headroom  uint64 // how far into its chunk a packet is
+	headroom  uint64 // how far into its chunk a packet is, see Linux
 	maxPacket uint32
 
 	// The delivering goroutine's.
@@ -86,7 +86,7 @@ func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
 	}
 	k.socket = s
 	k.maxPacket = uint32(s.Info().MaxPacket)
-	k.headroom = uint64(frameSize - k.maxPacket)
+	k.headroom = linux.headroom()
 	return k
 }
 

@@ -19,7 +19,8 @@ const (
 	// and a full COMPLETION ring is no error.
 	Linux61
 	// ZeroCopy is a driver that takes packets when its NAPI runs, which is when
-	// [Kernel.Transmit] is called: a system call only asks for that.
+	// [Kernel.Transmit] is called: a system call only asks for that. Of a frame it uses
+	// whole kilobytes, as igb and others do.
 	ZeroCopy
 )
 
@@ -36,6 +37,15 @@ func (l Linux) mode() xsk.Mode {
 		return xsk.ModeZeroCopy
 	}
 	return xsk.ModeCopy
+}
+
+// headroom returns how far into its chunk a packet is: XDP_PACKET_HEADROOM, and in copy
+// mode, where chunks are unaligned, what the UMEM adds.
+func (l Linux) headroom() uint64 {
+	if l == ZeroCopy {
+		return 256
+	}
+	return 256 + 3*64
 }
 
 // budget returns how many packets a call takes at most: XDP_MAX_TX_SKB_BUDGET where there

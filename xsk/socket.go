@@ -26,6 +26,7 @@ type Socket struct {
 	completion completionRing
 	pollFD     [1]unix.PollFd
 	gone       bool // the interface was removed: ErrGone from now on
+	continued  bool // the next descriptor of the RX ring continues a packet
 
 	// Any goroutine's.
 	counters counters
@@ -36,7 +37,7 @@ type Socket struct {
 
 // counters are what the kernel does not count. All but kicks are rare events.
 type counters struct {
-	kicks, again, dropped, refused, strays atomic.Uint64
+	kicks, again, dropped, pieces, refused, strays atomic.Uint64
 }
 
 func newSocket(name string, info Info, fd int, umem *UMEM, r Rings, release func() error) *Socket {
@@ -69,8 +70,18 @@ func (s *Socket) UMEM() *UMEM { return s.umem }
 func (s *Socket) Account() Account { return s.umem.Account() }
 
 // Receive takes up to len(descs) packets off the RX ring and returns how many. Their
-// frames are the caller's until it gives each to Transmit or Release.
+// frames are the caller's until it gives each to Transmit or Release. A packet in
+// several frames is refused and counted, so that no piece of it is taken for a packet.
 func (s *Socket) Receive(descs []Desc) int {
+	n := s.receive(descs)
+	if s.info.Mode == ModeZeroCopy {
+		n = s.dropPieces(descs[:n])
+	}
+	return n
+}
+
+// receive takes descriptors off the RX ring.
+func (s *Socket) receive(descs []Desc) int {
 	n := s.rx.ready(uint32(len(descs)))
 	if n == 0 {
 		return 0
@@ -91,6 +102,26 @@ func (s *Socket) Receive(descs []Desc) int {
 		s.counters.strays.Add(uint64(n - k)) // not frames that we gave: never happens
 	}
 	return int(k)
+}
+
+// dropPieces frees the pieces of packets in several frames, keeps the whole packets, at
+// the front, and returns how many they are.
+func (s *Socket) dropPieces(descs []Desc) int {
+	whole := 0
+	for i, d := range descs {
+		first, last := !s.continued, d.Options&flagContinued == 0
+		s.continued = !last
+		if first && last {
+			descs[whole] = d
+			whole++
+			continue
+		}
+		s.discard(descs[i : i+1])
+		if last {
+			s.counters.pieces.Add(1)
+		}
+	}
+	return whole
 }
 
 // Transmit puts held packets on the TX ring, in order, and returns how many it took:

@@ -119,6 +119,53 @@ func TestFullRings(t *testing.T) {
 	}
 }
 
+// TestPieces: no piece of a packet in several frames is taken for a packet, however the
+// batches fall; the packet is counted once, and its frames are free again.
+func TestPieces(t *testing.T) {
+	const more, whole = true, false // what the descriptor says
+	pieces := []struct {
+		b    byte
+		more bool
+	}{
+		{1, whole}, {0, more}, {0, more}, {0, whole}, {2, whole}, {0, more}, {0, whole},
+		{0, more}, {0, whole}, {3, whole}, {0, more}, {0, whole}, {4, whole},
+	}
+	for _, batch := range []int{1, 2, 3, 16} {
+		k := xsktest.NewAs(xsktest.ZeroCopy, 64, 2048, 16)
+		s := k.Socket()
+		descs := make([]xsk.Desc, batch)
+		var got []byte
+		for i, p := range pieces {
+			k.Buffer()[0] = p.b
+			if p.more {
+				k.PushPiece(60)
+			} else {
+				k.Push(60)
+			}
+			if i%batch != batch-1 && i != len(pieces)-1 {
+				continue
+			}
+			k.Publish()
+			n := s.Receive(descs)
+			for _, d := range descs[:n] {
+				got = append(got, s.UMEM().Frame(d)[0])
+			}
+			s.Release(descs[:n])
+		}
+		if !bytes.Equal(got, []byte{1, 2, 3, 4}) {
+			t.Errorf("batches of %d: received %v, want 1 2 3 4", batch, got)
+		}
+		if st, _ := s.Statistics(); st.RxPieces != 4 || st.Strays != 0 || st.Refused != 0 {
+			t.Errorf("batches of %d: %+v, want 4 packets in pieces", batch, st)
+		}
+		if a, want := s.Account(), (xsk.Account{Free: 64 - 3, Filled: 3}); a != want {
+			t.Errorf("batches of %d: %+v, want %+v", batch, a, want)
+		}
+		s.Recycle()
+		must(t, k.Err())
+	}
+}
+
 // TestFillStarved: with all frames elsewhere there is nothing to receive into, and with
 // the frames receiving resumes.
 func TestFillStarved(t *testing.T) {

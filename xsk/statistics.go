@@ -18,6 +18,7 @@ type Statistics struct {
 	KernelStatistics
 	Kicks     uint64 // sendto calls
 	Again     uint64 // of these, with EAGAIN or ENOBUFS: the kernel wanted a pause
+	RxPieces  uint64 // packets received in more than one frame, and therefore refused
 	TxDropped uint64 // packets that the interface refused after the kernel had taken them
 	Refused   uint64 // descriptors given to Transmit or Release that were not valid or not held
 	Strays    uint64 // frames that the kernel returned but did not have: always 0
@@ -35,6 +36,7 @@ func (s *Socket) Statistics() (Statistics, error) {
 		KernelStatistics: k,
 		Kicks:            s.counters.kicks.Load(),
 		Again:            s.counters.again.Load(),
+		RxPieces:         s.counters.pieces.Load(),
 		TxDropped:        s.counters.dropped.Load(),
 		Refused:          s.counters.refused.Load(),
 		Strays:           s.counters.strays.Load(),

@@ -4,7 +4,7 @@ import "math/bits"
 
 // Desc is a descriptor of the RX and TX rings, struct xdp_desc of
 // include/uapi/linux/if_xdp.h: Len bytes at offset Addr of the UMEM. Options is 0; a
-// packet in several frames (XDP_USE_SG) or with metadata is not supported yet.
+// packet in several frames (XDP_USE_SG) or with metadata is refused.
 type Desc struct {
 	Addr    uint64
 	Len     uint32

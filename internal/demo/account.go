@@ -114,7 +114,7 @@ func unbalanced(list []api.Counter) string {
 			verdicts += c.Value
 		case c.Group == "steering" && strings.HasPrefix(c.Name, "steered-"):
 			steered += c.Value
-		case c.Group == "kernel" && (c.Name == "rx-dropped" || c.Name == "rx-ring-full"):
+		case c.Group == "kernel" && (c.Name == "rx-dropped" || c.Name == "rx-ring-full" || c.Name == "rx-pieces"):
 			lost += c.Value
 		}
 	}

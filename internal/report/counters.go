@@ -28,10 +28,11 @@ func counters(in *engine.Info) []api.Counter {
 		add("steering", r.String(), in.Steering[r], r.Help())
 	}
 
-	var rxDropped, rxRingFull, fillEmpty, txInvalid, txDropped, again uint64
+	var rxDropped, rxRingFull, rxPieces, fillEmpty, txInvalid, txDropped, again uint64
 	for _, w := range in.Workers {
 		rxDropped += w.Kernel.RxDropped
 		rxRingFull += w.Kernel.RxRingFull
+		rxPieces += w.Kernel.RxPieces
 		fillEmpty += w.Kernel.FillRingEmpty
 		txInvalid += w.Kernel.TxInvalid
 		txDropped += w.Kernel.TxDropped
@@ -39,6 +40,7 @@ func counters(in *engine.Info) []api.Counter {
 	}
 	add("kernel", "rx-dropped", rxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
 	add("kernel", "rx-ring-full", rxRingFull, "dropped because a worker was slower than its queue")
+	add("kernel", "rx-pieces", rxPieces, "came in more than one frame and were refused: is GRO or LRO off, and the MTU the one that the balancer started with?")
 	add("kernel", "fill-ring-empty", fillEmpty, "times the kernel found no free frame")
 	add("kernel", "tx-invalid", txInvalid, "descriptors that the kernel refused; a defect if not 0")
 	add("kernel", "tx-dropped", txDropped, "dropped by the interface after the kernel had taken them")
@@ -65,7 +67,7 @@ func isLoss(c api.Counter) bool {
 	case "steering":
 		return c.Name == bpf.DroppedNoSocket.String()
 	case "kernel":
-		return c.Name == "rx-dropped" || c.Name == "rx-ring-full" || c.Name == "tx-invalid" || c.Name == "tx-dropped"
+		return c.Name == "rx-dropped" || c.Name == "rx-ring-full" || c.Name == "rx-pieces" || c.Name == "tx-invalid" || c.Name == "tx-dropped"
 	}
 	return false
 }

@@ -18,7 +18,8 @@ type Kernel struct {
 	rings  xsk.Rings
 	owners []owner // by frame; handed on with the frame, so no lock
 
-	headroom  uint64 // how far into its chunk a packet is, see Linux
+	headroom  uint64 // how far into its chunk a packet is; see Linux
+	place     uint64 // the same in the form of the RX ring
 	maxPacket uint32
 
 	// The delivering goroutine's.
@@ -86,7 +87,7 @@ func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
 	}
 	k.socket = s
 	k.maxPacket = uint32(s.Info().MaxPacket)
-	k.headroom = linux.headroom()
+	k.headroom, k.place = linux.headroom()
 	return k
 }
 

@@ -39,13 +39,14 @@ func (l Linux) mode() xsk.Mode {
 	return xsk.ModeCopy
 }
 
-// headroom returns how far into its chunk a packet is: XDP_PACKET_HEADROOM, and in copy
-// mode, where chunks are unaligned, what the UMEM adds.
-func (l Linux) headroom() uint64 {
+// headroom returns how far into its chunk a packet is, and that in the form of the RX
+// ring's addresses: XDP_PACKET_HEADROOM, and in copy mode, where chunks are unaligned,
+// what the UMEM adds, in the upper 16 bits.
+func (l Linux) headroom() (bytes, place uint64) {
 	if l == ZeroCopy {
-		return 256
+		return 256, 256
 	}
-	return 256 + 3*64
+	return 256 + 3*64, (256 + 3*64) << 48
 }
 
 // budget returns how many packets a call takes at most: XDP_MAX_TX_SKB_BUDGET where there

@@ -3,6 +3,8 @@ package xsktest
 import (
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -85,18 +87,17 @@ func (k *Kernel) Push(length int) {
 	}
 	ring := k.rings.RX
 	k.owners[(k.next+k.headroom)/uint64(k.socket.UMEM().FrameSize())] = theirs
-	ring.Entries[k.rxProd&uint32(len(ring.Entries)-1)] = xsk.Desc{Addr: k.address(), Len: uint32(length)}
+	ring.Entries[k.rxProd&uint32(len(ring.Entries)-1)] = xsk.Desc{Addr: k.next + k.place, Len: uint32(length)}
 	k.rxProd++
 	k.haveNext = false
 }
 
-// address returns where the next packet is, in the form of the RX ring: chunks are
-// unaligned in copy mode, aligned in zero-copy.
-func (k *Kernel) address() uint64 {
-	if k.linux == ZeroCopy {
-		return k.next + k.headroom
-	}
-	return k.next | k.headroom<<48
+// PushPiece is Push for a piece of a packet that goes on in the next one that is pushed,
+// as from a driver whose packet takes several frames.
+func (k *Kernel) PushPiece(length int) {
+	k.Push(length)
+	ring := k.rings.RX
+	ring.Entries[(k.rxProd-1)&uint32(len(ring.Entries)-1)].Options = unix.XDP_PKT_CONTD
 }
 
 // Publish lets the socket see what was pushed, and wakes it.

@@ -4,8 +4,6 @@ import (
 	"encoding/hex"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/afxlb/afxlb/internal/testutil"
 )
 
@@ -45,26 +43,18 @@ func plan(t testing.TB, s Steering) *Plan {
 	return p
 }
 
-// loadWithSocket gives the program a socket on queue 0: the queue of a test run.
-// It is never bound to an interface, which a test run does not ask for.
+// loadWithSocket puts the test into a namespace of its own, and gives the program a
+// socket on queue 0: the queue of a test run. A test run does not ask which interface
+// the socket is bound to, but Linux 7.3 takes none that is not bound.
 func loadWithSocket(t testing.TB, s Steering) *Program {
 	t.Helper()
+	newNamespace(t)
+	v0, _ := newVeth(t)
 	p := load(t, Config{}, s)
-	if err := p.SetSocket(0, newSocket(t)); err != nil {
+	if err := p.SetSocket(0, bindSocket(t, v0, 0).fd); err != nil {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// newSocket returns an AF_XDP socket that is closed at the test's end.
-func newSocket(t testing.TB) int {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatalf("AF_XDP socket: %v", err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	return fd
 }
 
 // run runs the program on the frame (at least 14 bytes) once, and returns its

@@ -167,9 +167,12 @@ func TestLoadConfig(t *testing.T) {
 			t.Errorf("%+v: no error", c)
 		}
 	}
+	newNamespace(t)
+	v0, _ := newVeth(t)
+	socket := bindSocket(t, v0, 0)
 	p := load(t, Config{Queues: 3}, Steering{})
 	for queue, ok := range map[int]bool{-1: false, 0: true, 2: true, 3: false, 1 << 40: false} {
-		err := p.SetSocket(queue, newSocket(t))
+		err := p.SetSocket(queue, socket.fd)
 		if (err == nil) != ok {
 			t.Errorf("queue %d of 3: %v", queue, err)
 		}

@@ -27,10 +27,15 @@ type boundSocket struct {
 	consumed uint32
 }
 
-// bindSocket opens a socket on the interface's queue 0.
-func bindSocket(t *testing.T, ifindex int) *boundSocket {
+// bindSocket opens a socket on a queue of an interface, to be closed at the test's end.
+func bindSocket(t testing.TB, l netlink.Link, queue uint32) *boundSocket {
 	t.Helper()
-	s := &boundSocket{fd: newSocket(t)}
+	fd, err := unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("AF_XDP socket: %v", err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	s := &boundSocket{fd: fd}
 	check := func(what string, err error) {
 		t.Helper()
 		if err != nil {
@@ -65,7 +70,7 @@ func bindSocket(t *testing.T, ifindex int) *boundSocket {
 		binary.NativeEndian.PutUint64(fill[int(offsets.Fr.Desc)+8*i:], uint64(i*frameSize))
 	}
 	binary.NativeEndian.PutUint32(fill[offsets.Fr.Producer:], ringSize) // before bind: nobody looks yet
-	check("bind", unix.Bind(s.fd, &unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(ifindex)}))
+	check("bind", unix.Bind(s.fd, &unix.SockaddrXDP{Flags: unix.XDP_COPY, Ifindex: uint32(l.Attrs().Index), QueueID: queue}))
 	return s
 }
 
@@ -130,7 +135,7 @@ func TestRealSocket(t *testing.T) {
 			if _, err := p.Attach(v0.Attrs().Index, mode); err != nil {
 				t.Fatal(err)
 			}
-			socket := bindSocket(t, v0.Attrs().Index)
+			socket := bindSocket(t, v0, 0)
 			if err := p.SetSocket(0, socket.fd); err != nil {
 				t.Fatal(err)
 			}

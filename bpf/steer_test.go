@@ -277,7 +277,7 @@ func TestQueues(t *testing.T) {
 		return action
 	}
 	for has := range uint32(2) {
-		if err := p.SetSocket(int(has), newSocket(t)); err != nil {
+		if err := p.SetSocket(int(has), bindSocket(t, v0, has).fd); err != nil {
 			t.Fatal(err)
 		}
 		for queue := range uint32(2) {

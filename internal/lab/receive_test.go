@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 // Each queue has a thread, and each thread is one of the kernel's that receives.
 func TestReceiveByThreads(t *testing.T) {
+	testutil.RequireLinux(t, 6, 8, "netlink messages that tell a queue's thread")
 	for _, queues := range []int{1, 4} {
 		l := newLab(t, Options{Queues: queues})
 		ids, err := l.Balancer.ReceiveByThreads(Interface)

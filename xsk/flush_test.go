@@ -26,6 +26,9 @@ func give(t *testing.T, s *xsk.Socket, n int) {
 	if got := s.Allocate(descs); got != n {
 		t.Fatalf("allocated %d, want %d", got, n)
 	}
+	for i := range descs {
+		descs[i].Len = 60
+	}
 	if got := s.Transmit(descs); got != n {
 		t.Fatalf("transmitted %d, want %d; %d pending", got, n, s.Pending())
 	}

@@ -236,6 +236,41 @@ func TestInterfaceRemoved(t *testing.T) {
 	}
 }
 
+// An interface that is back but can't be served is waited for, and nothing is told again
+// and again of backends that nobody can reach.
+func TestInterfaceBackWithFewerQueues(t *testing.T) {
+	w := newWorld(t)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)))
+	nl := w.lab.Balancer.Netlink()
+	for _, queues := range []int{1, queues} {
+		link, err := nl.LinkByName(lab.Interface)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nl.LinkDel(link); err != nil {
+			t.Fatal(err)
+		}
+		p.await("notice", func(s api.Status) bool { return s.State == "waiting" })
+		if err := w.lab.PlugBalancer(queues); err != nil {
+			t.Fatal(err)
+		}
+		if queues > 1 {
+			break
+		}
+		told := p.lines("WARN|backend is up")
+		p.stays(3*retries, "waiting", func(s api.Status) bool { return s.State == "waiting" && s.Backends.Up == 0 })
+		if n := p.lines("WARN|backend is up"); n > told+1 {
+			t.Errorf("%d lines more while nothing changed:\n%s", n-told, p.output())
+		}
+	}
+	p.await("resume", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+	w.mustAnswer(6, natVIP4)
+	p.stop()
+}
+
+// retries is how often the daemon looks for an interface that went away.
+const retries = time.Second
+
 func TestReload(t *testing.T) {
 	w := newWorld(t)
 	web := service("web", natVIP4, "nat", "tcp", quickHealth)

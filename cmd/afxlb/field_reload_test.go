@@ -219,5 +219,5 @@ func (p *process) counter(group, name string) uint64 {
 
 // lines returns how many lines of the log match.
 func (p *process) lines(pattern string) int {
-	return len(regexp.MustCompile("(?m)^.*"+pattern+".*$").FindAllString(p.output(), -1))
+	return len(regexp.MustCompile("(?m)^.*(?:"+pattern+").*$").FindAllString(p.output(), -1))
 }

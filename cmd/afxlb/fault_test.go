@@ -257,6 +257,8 @@ func TestInterfaceBackWithFewerQueues(t *testing.T) {
 		if queues > 1 {
 			break
 		}
+		p.awaitLines(1, "waiting for the interface")
+		p.awaitLines(1, "the link is down")
 		told := p.lines("WARN|backend is up")
 		p.stays(3*retries, "waiting", func(s api.Status) bool { return s.State == "waiting" && s.Backends.Up == 0 })
 		if n := p.lines("WARN|backend is up"); n > told+1 {

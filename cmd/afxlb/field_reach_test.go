@@ -40,7 +40,7 @@ func (p *process) mustTell(name, why string) {
 			return w.Code == "unreachable" && strings.Contains(w.Text, why) && strings.Contains(w.Text, "web/"+name)
 		})
 	})
-	if n := p.lines(`WARN.*backend is unreachable.*"backend": "` + name + `".*` + why); n != 1 {
+	if n := p.awaitLines(1, `WARN.*backend is unreachable.*"backend": "`+name+`".*`+why); n != 1 {
 		p.t.Errorf("%d lines in the log for %s (%s), want 1", n, name, why)
 	}
 }
@@ -162,7 +162,7 @@ func TestFieldAddressesOnAnUpperDevice(t *testing.T) {
 			if s.Services.Up != 0 || s.Backends.Up != 0 {
 				t.Errorf("%d services, %d backends are called up", s.Services.Up, s.Backends.Up)
 			}
-			if n := p.lines("WARN.*service has no backend in rotation"); n != 1 {
+			if n := p.awaitLines(1, "WARN.*service has no backend in rotation"); n != 1 {
 				t.Errorf("told %d times that the service has nobody", n)
 			}
 			p.stop()

@@ -30,6 +30,9 @@ const (
 	DropTableFull
 	DropReplyLimit
 	DropTooBig
+	DropLoop
+	DropPuntLimit
+	DropPuntFailed
 	DropTxFull
 	DropLinkDown
 	NumVerdicts
@@ -38,7 +41,7 @@ const (
 var verdicts = [NumVerdicts]struct{ name, help string }{
 	Pending:         {"pending", "not decided yet; never counted"},
 	Forwarded:       {"forwarded", "rewritten and put on the TX ring"},
-	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset or ICMP unreachable"},
+	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset, or ICMP unreachable or time exceeded"},
 	Punted:          {"punted", "given back to the kernel, which has it as if it had come without the balancer"},
 	DropTruncated:   {"truncated", "the frame ends before the headers or the packet that it announces"},
 	DropMalformed:   {"malformed", "a header contradicts itself or another one: version, header length or packet length"},
@@ -48,7 +51,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropFragment:    {"fragment", "an IP fragment; fragments are not followed yet"},
 	DropICMP:        {"icmp", "an ICMP message other than an echo request; errors are not translated yet"},
 	DropNoService:   {"no-service", "no service has this address, protocol and port"},
-	DropNoFlow:      {"no-flow", "a backend's packet that belongs to no known flow"},
+	DropNoFlow:      {"no-flow", "it belongs to no known flow, and is of no use to the kernel or another backend"},
 	DropNoBackend:   {"no-backend", "no backend of the service is in rotation, and on-no-backend is drop"},
 	DropWarming:     {"warming", "no backend of the service is known to be up yet; dropped without an answer, so that the client repeats"},
 	DropBackendDown: {"backend-down", "the flow's backend is gone, and on-down forbids to move the flow"},
@@ -58,6 +61,9 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropTableFull:   {"table-full", "no flow record could be had, not even by eviction"},
 	DropReplyLimit:  {"reply-limit", "an answer was due, but the rate limit for answers is used up"},
 	DropTooBig:      {"too-big", "the packet, its rewritten form or its answer does not fit into a frame"},
+	DropLoop:        {"loop", "it would go back to the machine that it came from, or comes from a backend that it was sent to already"},
+	DropPuntLimit:   {"punt-limit", "to be given back to the kernel, but the rate limit for that is used up"},
+	DropPuntFailed:  {"punt-failed", "to be given back to the kernel, but there is no way to, or the kernel refused it"},
 	DropTxFull:      {"tx-full", "the TX ring stayed full"},
 	DropLinkDown:    {"link-down", "the interface was down or gone when the packet was to leave"},
 }

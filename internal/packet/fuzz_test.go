@@ -137,6 +137,8 @@ func FuzzRewrite(f *testing.F) {
 			fuzzAnswer(t, packet.Reset, data, room)
 		case 4:
 			fuzzAnswer(t, packet.Unreachable, data, room)
+			fuzzAnswer(t, packet.TimeExceeded, data, room)
+			fuzzAnswer(t, challenge, data, room)
 		}
 	})
 }
@@ -281,7 +283,7 @@ func fuzzAnswer(t *testing.T, build func([]byte, *packet.Packet) int, data []byt
 		said.SrcMAC != asked.DstMAC || said.DstMAC != asked.SrcMAC {
 		t.Fatalf("%+v answers %+v", said, asked)
 	}
-	if said.Proto == packet.ProtoTCP && said.Flags&packet.TCPRst == 0 {
-		t.Fatalf("%+v is no RST", said)
+	if said.Proto == packet.ProtoTCP && said.Flags&packet.TCPRst == 0 && said.Ack != challengeAck {
+		t.Fatalf("%+v is neither a RST nor a challenge", said)
 	}
 }

@@ -57,7 +57,8 @@ func (p *Packet) Hops(frame []byte) uint8 {
 // Parse reads the headers of an Ethernet frame into p: up to two VLAN tags, IPv4
 // with options or IPv6 with extension headers, and TCP, UDP or an echo request.
 // It returns Pending for a packet that is understood and a drop reason for any
-// other; p is then of no use. The frame is only read.
+// other; p is then of no use, but for DropICMP, where all of it but the ports is known: see
+// [Quoted]. The frame is only read.
 //
 // Everything that later code relies on is checked here, once: every header lies
 // inside the IP packet, the IP packet inside the frame, and the addresses are
@@ -144,13 +145,14 @@ func parseEcho(l4 []byte, proto uint32, request uint8, p *Packet) Verdict {
 	if len(l4) < icmpLen {
 		return DropMalformed
 	}
-	if l4[0] != request || l4[1] != 0 {
+	p.Key.Proto = proto
+	p.TCPFlags = 0
+	p.Echo = l4[0] == request && l4[1] == 0
+	if !p.Echo {
+		p.Key.SrcPort, p.Key.DstPort = 0, 0
 		return DropICMP
 	}
-	p.TCPFlags = 0
-	p.Echo = true
 	p.Key.SrcPort = binary.BigEndian.Uint16(l4[4:6])
 	p.Key.DstPort = 0
-	p.Key.Proto = proto
 	return Pending
 }

@@ -29,12 +29,28 @@ var answers = map[string]struct {
 			packettest.TCP(client6, service6, packet.TCPSyn),
 		}
 	}},
-	"Unreachable": {packet.Unreachable, func() []packettest.Frame {
+	"Unreachable":  {packet.Unreachable, datagrams},
+	"TimeExceeded": {packet.TimeExceeded, datagrams},
+	"ChallengeACK": {challenge, func() []packettest.Frame {
 		return []packettest.Frame{
-			packettest.UDP(client4, service4, "question"),
-			packettest.UDP(client6, service6, "question"),
+			packettest.TCP(client4, service4, packet.TCPSyn),
+			packettest.TCP(client6, service6, packet.TCPSyn),
 		}
 	}},
+}
+
+func datagrams() []packettest.Frame {
+	return []packettest.Frame{
+		packettest.UDP(client4, service4, "question"),
+		packettest.UDP(client6, service6, "question"),
+	}
+}
+
+// Where the connection of the challenge is.
+const challengeSeq, challengeAck = 0xfffffff0, 0x0badcafe
+
+func challenge(frame []byte, p *packet.Packet) int {
+	return packet.ChallengeACK(frame, p, challengeSeq, challengeAck)
 }
 
 // back returns the head of the answer to f: everything up to the transport.
@@ -158,6 +174,23 @@ func TestReset(t *testing.T) {
 	}
 }
 
+func TestChallengeACK(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 15))
+	for range 1500 {
+		f := randomOf(r, func(f *packettest.Frame) bool { return f.Proto == packet.ProtoTCP })
+		got := answer(t, challenge, f.Bytes(), 0)
+		if f.Flags&packet.TCPRst != 0 {
+			if got != nil {
+				t.Fatalf("a RST was answered by %x", got)
+			}
+			continue
+		}
+		want := back(f)
+		want.Flags, want.Seq, want.Ack = packet.TCPAck, challengeSeq, challengeAck
+		equalBytes(t, got, want)
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 14))
 	for range 1500 {
@@ -168,6 +201,26 @@ func TestUnreachable(t *testing.T) {
 			t.Fatalf("no answer to %x", frame)
 		}
 		equalBytes(t, got, unreachable(f, frame, len(frame)+100))
+	}
+}
+
+// Traceroute by any protocol shows the hop.
+func TestTimeExceeded(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 16))
+	for range 1500 {
+		f := packettest.Random(r)
+		f.TTL = 1
+		frame := f.Bytes()
+		got := answer(t, packet.TimeExceeded, frame, 100)
+		if got == nil {
+			t.Fatalf("no answer to %x", frame)
+		}
+		want := unreachable(f, frame, len(frame)+100)
+		want.Type, want.Code = 11, 0
+		if !f.Is4() {
+			want.Type = 3
+		}
+		equalBytes(t, got, want)
 	}
 }
 
@@ -251,7 +304,15 @@ func TestNoAnswerToOtherProtocols(t *testing.T) {
 	for name, a := range answers {
 		for other, b := range answers {
 			for _, f := range b.to() {
-				want := name == other || name == "Unreachable" && other == "Reset"
+				want := name == other
+				switch name {
+				case "TimeExceeded":
+					want = true
+				case "Unreachable":
+					want = other != "EchoReply"
+				case "Reset", "ChallengeACK":
+					want = other == "Reset" || other == "ChallengeACK"
+				}
 				if got := answer(t, a.build, f.Bytes(), 200) != nil; got != want {
 					t.Errorf("%s on what %s answers: answered %v", name, other, got)
 				}

@@ -9,7 +9,27 @@ func Reset(frame []byte, p *Packet) int {
 	if p.Key.Proto != ProtoTCP || p.TCPFlags&TCPRst != 0 || !answerable(frame, p) {
 		return 0
 	}
-	seq, ack, flags := resetNumbers(frame[p.L4:p.End])
+	seq, ack, flags := resetNumbers(p.Segment(frame))
+	return turnTCP(frame, p, seq, ack, flags)
+}
+
+// ChallengeACK turns a segment of a connection's client into the ACK by which the server
+// would question it (RFC 5961, 3.2 and 4.2), and returns the new length of the frame, 0 if
+// no answer is due. The numbers are those that the server is at: seq its own, ack what it
+// expects. A client that knows of no such connection answers with a RST that is at ack.
+//
+// The window is 0, as in a RST. A client that has the connection takes it for news only
+// from a later segment than the last one that it had of the server: with a seq one below
+// the server's it never does.
+func ChallengeACK(frame []byte, p *Packet, seq, ack uint32) int {
+	if p.Key.Proto != ProtoTCP || p.TCPFlags&TCPRst != 0 || !answerable(frame, p) {
+		return 0
+	}
+	return turnTCP(frame, p, seq, ack, TCPAck)
+}
+
+// turnTCP sends a TCP segment back as one without data and options.
+func turnTCP(frame []byte, p *Packet, seq, ack uint32, flags uint8) int {
 	l4 := turn(frame, p, ProtoTCP, tcpLen)
 	// Ports come from the key: the header may have moved with the IP options.
 	binary.BigEndian.PutUint16(l4[0:], p.Key.DstPort)
@@ -24,19 +44,11 @@ func Reset(frame []byte, p *Packet) int {
 }
 
 // resetNumbers returns the numbers and flags that make a RST acceptable to the
-// sender of segment: its own acknowledgement as sequence number or, if it has
+// sender of s: its own acknowledgement as sequence number or, if it has
 // none, an acknowledgement of all that it sent, SYN and FIN included.
-func resetNumbers(segment []byte) (seq, ack uint32, flags uint8) {
-	sent := segment[13]
-	if sent&TCPAck != 0 {
-		return binary.BigEndian.Uint32(segment[8:]), 0, TCPRst
+func resetNumbers(s Segment) (seq, ack uint32, flags uint8) {
+	if s.Flags&TCPAck != 0 {
+		return s.Ack, 0, TCPRst
 	}
-	n := uint32(len(segment) - int(segment[12]>>4)*4)
-	if sent&TCPSyn != 0 {
-		n++
-	}
-	if sent&TCPFin != 0 {
-		n++
-	}
-	return 0, binary.BigEndian.Uint32(segment[4:]) + n, TCPRst | TCPAck
+	return 0, s.Next, TCPRst | TCPAck
 }

@@ -55,6 +55,22 @@ func Translate6(frame []byte, p *Packet, side Side, addr *Addr, port uint16) boo
 	return true
 }
 
+// DecrementTTL routes a packet on as it is: one hop less to live. It returns false, with
+// the frame untouched, if the packet must not go any further.
+func DecrementTTL(frame []byte, p *Packet) bool {
+	if p.Hops(frame) <= 1 {
+		return false
+	}
+	if p.IPv6 {
+		(*[ipv6Len]byte)(frame[p.L3:])[7]--
+		return true
+	}
+	h := (*[ipv4Len]byte)(frame[p.L3:])
+	h[8]--
+	update((*[2]byte)(h[10:12]), 0xffff-1) // as in Translate4
+	return true
+}
+
 // rewriteTransport writes the port, and applies that change and the address's to the
 // transport's checksum.
 func rewriteTransport(frame []byte, p *Packet, side Side, change uint64, port uint16) {

@@ -266,3 +266,24 @@ func TestTranslateDoesNotAllocate(t *testing.T) {
 		}
 	}
 }
+
+// One hop less is all that changes, and the checksums are right.
+func TestDecrementTTL(t *testing.T) {
+	r := rand.New(rand.NewPCG(24, 24))
+	for range 3000 {
+		f := packettest.Random(r)
+		f.TTL = uint8(r.IntN(256) >> r.IntN(8))
+		b := f.Bytes()
+		p := mustParse(t, b)
+		g := guard(b, 0)
+		went := packet.DecrementTTL(g.frame(len(b)), &p)
+		g.check(t, len(b))
+		if went != (f.TTL > 1) {
+			t.Fatalf("ttl %d: %v", f.TTL, went)
+		}
+		if went {
+			f.TTL--
+		}
+		packettest.Equal(t, g.frame(len(b)), f)
+	}
+}

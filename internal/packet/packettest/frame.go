@@ -59,14 +59,18 @@ var (
 	BalancerMAC = packet.MAC{0x02, 0, 0, 0, 0, 0x02}
 )
 
-// TCP returns a segment from src to dst, each "address:port".
+// TCP returns a segment from src to dst, each "address:port". Its numbers are those of a
+// connection of which both sides begin at the same one, and have sent nothing but their SYN.
 func TCP(src, dst string, flags uint8) Frame {
 	f := transport(packet.ProtoTCP, netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst))
 	f.Flags = flags
 	f.Seq = 0x01020304
+	if flags&packet.TCPSyn == 0 {
+		f.Seq++
+	}
 	f.Window = 64240
 	if flags&packet.TCPAck != 0 {
-		f.Ack = 0x0a0b0c0d
+		f.Ack = 0x01020305
 	}
 	return f
 }

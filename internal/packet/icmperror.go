@@ -1,11 +1,13 @@
 package packet
 
-// Destination unreachable, port unreachable (RFC 792; RFC 4443, 3.1).
+// Types and codes of the errors that are sent here (RFC 792; RFC 4443, 3.1 and 3.3).
 const (
 	icmpUnreachable       = 3
 	icmpPortUnreachable   = 3
+	icmpTimeExceeded      = 11 // code 0: in transit
 	icmpv6Unreachable     = 1
 	icmpv6PortUnreachable = 4
+	icmpv6TimeExceeded    = 3 // code 0: hop limit exceeded in transit
 )
 
 // An ICMP error quotes as much of the packet as fits into a datagram that every
@@ -20,12 +22,33 @@ const (
 // longer in most cases: its capacity says how far. If that is not enough for the
 // packet's IP header and 8 bytes more, there is no answer.
 func Unreachable(frame []byte, p *Packet) int {
-	if p.Echo || !answerable(frame, p) {
+	if p.Echo {
 		return 0
 	}
-	limit, proto, kind, code := icmpErrorMax, uint8(ProtoICMP), uint8(icmpUnreachable), uint8(icmpPortUnreachable)
 	if p.IPv6 {
-		limit, proto, kind, code = icmpv6ErrorMax, ProtoICMPv6, icmpv6Unreachable, icmpv6PortUnreachable
+		return icmpError(frame, p, icmpv6Unreachable, icmpv6PortUnreachable)
+	}
+	return icmpError(frame, p, icmpUnreachable, icmpPortUnreachable)
+}
+
+// TimeExceeded is Unreachable for a packet whose TTL or hop limit ends here. Its source
+// is the address that the packet was for: a balancer has one on each link at most, and
+// to the client the service begins here.
+func TimeExceeded(frame []byte, p *Packet) int {
+	if p.IPv6 {
+		return icmpError(frame, p, icmpv6TimeExceeded, 0)
+	}
+	return icmpError(frame, p, icmpTimeExceeded, 0)
+}
+
+// icmpError turns a packet into the ICMP or ICMPv6 error about it.
+func icmpError(frame []byte, p *Packet, kind, code uint8) int {
+	if !answerable(frame, p) {
+		return 0
+	}
+	limit, proto := icmpErrorMax, uint8(ProtoICMP)
+	if p.IPv6 {
+		limit, proto = icmpv6ErrorMax, ProtoICMPv6
 	}
 	l3, start := int(p.L3), p.answerAt()+icmpLen
 	room := min(l3+limit, cap(frame)) - start

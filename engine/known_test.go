@@ -60,7 +60,7 @@ func TestRepliesAreNobodysRequests(t *testing.T) {
 			if n := h.engine.flows.Stats().Clashes; n != 1 {
 				t.Errorf("%d clashes are counted", n)
 			}
-			h.one(0, packettest.TCP("10.0.0.11:8080", inside4, packet.TCPRst)) // closing ones make way
+			h.one(0, packettest.TCP("10.0.0.11:8080", inside4, packet.TCPRst)) // those that are over make way
 			if out := h.one(0, in); out.Dst.String() != "10.0.0.11:8080" {
 				t.Errorf("went to %v", out.Dst)
 			}

@@ -200,16 +200,17 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	if v != packet.Forwarded {
 		return v
 	}
-	flags, n, d := w.packets[i].TCPFlags, len(w.frames[i]), r.Direction()&1
-	if !f.Settled(flags) {
-		if class := f.Advance(d, flags); class != f.Class() {
-			w.flows.Reclassify(r, class, w.now)
-		}
+	p, frame, d := &w.packets[i], w.frames[i], r.Direction()&1
+	switch {
+	case !f.Settled(p.TCPFlags):
+		w.flows.Advance(r, f, p.Segment(frame), w.now)
+	case p.TCPFlags&packet.TCPAck != 0:
+		f.Follow(d, p.Segment(frame))
 	}
-	w.flows.Touch(r, f, n, w.now)
+	w.flows.Touch(r, f, len(frame), w.now)
 	c := &w.count.Backends[f.BackendID]
 	c.Packets[d]++
-	c.Bytes[d] += uint64(n)
+	c.Bytes[d] += uint64(len(frame))
 	return v
 }
 

@@ -222,7 +222,14 @@ func TestPortReuse(t *testing.T) {
 	s := service("web", vip4, balancer.NAT, 2)
 	h := newHarness(t, 1, s)
 	first := target(t, &s, h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn)))
-	h.one(0, packettest.TCP(client4, vip4, packet.TCPRst))
+	rst := packettest.TCP(client4, vip4, packet.TCPRst)
+	forged := rst
+	forged.Seq += 1000
+	h.one(0, forged)
+	if again := target(t, &s, h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn))); again != first {
+		t.Errorf("a RST and a SYN that anybody could have sent moved the connection from %s to %s", first, again)
+	}
+	h.one(0, rst)
 	second := target(t, &s, h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn)))
 	if first == second {
 		t.Errorf("round-robin chose %s twice: the old flow decided", first)

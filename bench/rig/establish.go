@@ -32,10 +32,18 @@ func (r *Rig) establish(progress func(string)) error {
 	if err != nil {
 		return err
 	}
-	if n := in.Flows.Flows[conntrack.TCPEstablished]; n < r.config.Flows-r.config.Flows/50 {
+	if n := in.Flows.Flows[r.established()]; n < r.config.Flows-r.config.Flows/50 {
 		return fmt.Errorf("rig: %d of %d flows are established: %+v", n, r.config.Flows, in.Flows)
 	}
 	return nil
+}
+
+// established returns the class that the handshake brings a flow to.
+func (r *Rig) established() conntrack.Class {
+	if r.nat() {
+		return conntrack.TCPEstablished
+	}
+	return conntrack.TCPOneSided
 }
 
 // handshake is the three packets that open a connection.

@@ -47,7 +47,7 @@ func TestFlowsAreEstablished(t *testing.T) {
 			for _, p := range l.packets {
 				f, ok := flows[r.config.Family.Key(p.Flow())]
 				want := packet.AddrFrom(r.config.Family.Backend(p.Backend()))
-				if !ok || f.Class != conntrack.TCPEstablished || f.Backend != want {
+				if !ok || f.Class != r.established() || f.Backend != want {
 					t.Fatalf("flow %d at backend %d is remembered as %+v", p.Flow(), p.Backend(), f)
 				}
 				directions[p.Direction()]++
@@ -134,7 +134,7 @@ func TestMeasureNewFlows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := in.Flows.Flows[conntrack.TCPEstablished]; n != 1000 {
+		if n := in.Flows.Flows[r.established()]; n != 1000 {
 			t.Errorf("share %v: %d known flows are left of 1000", share, n)
 		}
 	}

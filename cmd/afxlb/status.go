@@ -57,7 +57,10 @@ func printStatus(w io.Writer, s api.Status) {
 
 func classes(by map[string]int) string {
 	var parts []string
-	for _, c := range []string{"tcp-syn", "tcp-established", "tcp-closing", "udp-new", "udp-established", "icmp"} {
+	for _, c := range []string{
+		"tcp-syn", "tcp-established", "tcp-one-sided", "tcp-fin-wait", "tcp-closing", "tcp-refused",
+		"udp-new", "udp-established", "udp-one-sided", "icmp",
+	} {
 		if by[c] > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d", c, by[c]))
 		}

@@ -96,7 +96,8 @@ func TestNoAllocations(t *testing.T) {
 		}
 		f := tab.Flow(r)
 		tab.Touch(r, f, 60, 1000)
-		tab.Reclassify(r, f.Advance(Request, ack), 1000)
+		tab.Advance(r, f, packet.Segment{Flags: ack}, 1000)
+		tab.reclassify(r, TCPSyn, TCPEstablished, 1000)
 		tab.Remove(r)
 		tab.Grace.Quiescent(0)
 	}

@@ -25,7 +25,7 @@
 //
 // # Life and death
 //
-// A record is in one of six classes, each with its own timeout and its own list
+// A record is in one of ten classes, each with its own timeout and its own list
 // in order of last inspection. Embryonic classes (a SYN without an answer, a
 // one-way UDP flow) have a budget of their own, so that a SYN flood can push out
 // only its own kind. [Table.Expire] walks the lists' heads a bounded number of

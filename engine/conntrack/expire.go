@@ -79,8 +79,12 @@ func (s *shard) makeRoom(t *Table, class Class, now uint32) {
 func (s *shard) victim(c Class) Class {
 	b := budget(c)
 	switch {
-	case c == TCPClosing, b == established && s.lists[TCPClosing].n > 0:
+	case c.over():
+		return c
+	case b == established && s.lists[TCPClosing].n > 0:
 		return TCPClosing
+	case b == established && s.lists[TCPRefused].n > 0:
+		return TCPRefused
 	case 2*s.lists[c].n >= s.budget[b]:
 		return c
 	}

@@ -12,15 +12,16 @@ func TestExpiryFollowsTheClass(t *testing.T) {
 		tab := newTable(100, 1)
 		proto := uint32(packet.ProtoTCP)
 		switch class {
-		case UDPNew, UDPEstablished:
+		case UDPNew, UDPEstablished, UDPOneSided:
 			proto = packet.ProtoUDP
 		case ICMP:
 			proto = packet.ProtoICMP
 		}
 		flow := newFlow(1, proto)
 		r := mustInsert(t, tab, flow, 1000)
-		tab.Reclassify(r, class, 1000)
-		timeout := uint32(DefaultTimeouts()[class].Milliseconds())
+		tab.move(r, class, 1000)
+		defaults := DefaultTimeouts()
+		timeout := uint32(defaults.timeout(class).Milliseconds())
 		// Touch it half-way: the deadline moves.
 		tab.Touch(r, tab.Flow(r), 60, 1000+timeout/2)
 		deadline := 1000 + timeout/2 + timeout

@@ -57,14 +57,16 @@ type Flow struct {
 
 	// Identity: constant while the record is live; see the package comment.
 
-	BackendID uint32                // index into balancer.Table.Backends
-	port      [numRoles]uint16      // host order
-	proto     uint8                 //
-	flags     uint8                 //
-	low       [numRoles]uint32      // last four bytes of the addresses, as packet.Addr.Low reads them
-	mac       atomic.Uint64         // where replies go, as packet.MAC.Word has it
-	bytes     [numDirections]uint64 // see tally.go
-	packets   [numDirections]uint32 // the low halves; see tally.go
+	BackendID uint32           // index into balancer.Table.Backends
+	port      [numRoles]uint16 // host order
+	proto     uint8            //
+	flags     uint8            //
+	low       [numRoles]uint32 // last four bytes of the addresses, as packet.Addr.Low reads them
+
+	mac     atomic.Uint64         // where replies go, as packet.MAC.Word has it; 16 bits are free
+	ack     [numDirections]uint32 // see sequence.go
+	bytes   [numDirections]uint32 // the lower part; see tally.go
+	packets [numDirections]uint32 // the lower part; see tally.go
 }
 
 const numDirections = 2
@@ -90,8 +92,9 @@ type detail struct {
 	created    uint32 // coarse clock at the insert
 	link       uint32 // the next record in the index
 
-	carry [numDirections]atomic.Uint32 // high halves of Flow.packets
-	_     uint32                       // room for what full NAT needs: a port
+	// The upper parts of Flow.bytes and, 16 bits for each direction, of Flow.packets.
+	bytes   [numDirections]atomic.Uint32
+	packets atomic.Uint32
 }
 
 // Live reports whether the record stands for a flow right now. A worker must
@@ -154,9 +157,9 @@ func (t *Table) key(r Ref) packet.Key {
 func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
 	d := r.Direction() & 1
 	set32(&f.seen, now)
-	add64(&f.bytes[d], uint64(n))
-	if add32(&f.packets[d], 1) == 0 {
-		t.details[r.index()].carry[d].Add(1)
+	bytes, packets := add32(&f.bytes[d], uint32(n)), add32(&f.packets[d], 1)
+	if bytes < uint32(n) || packets == 0 {
+		t.details[r.index()].carry(d, bytes < uint32(n), packets == 0, 1)
 	}
 }
 
@@ -165,31 +168,37 @@ func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
 // its other end.
 func (t *Table) Untouch(r Ref, f *Flow, n int) {
 	d := r.Direction() & 1
-	add64(&f.bytes[d], -uint64(n))
-	if add32(&f.packets[d], ^uint32(0)) == ^uint32(0) {
-		t.details[r.index()].carry[d].Add(^uint32(0))
+	bytes, packets := add32(&f.bytes[d], -uint32(n)), add32(&f.packets[d], ^uint32(0))
+	t.details[r.index()].carry(d, bytes+uint32(n) < uint32(n), packets == ^uint32(0), ^uint32(0))
+}
+
+// carry adds n, which is 1 or -1, to the upper parts of those counts that ran over.
+func (d *detail) carry(dir Direction, bytes, packets bool, n uint32) {
+	if bytes {
+		d.bytes[dir].Add(n)
+	}
+	if packets {
+		d.packets.Add(n << (16 * dir))
 	}
 }
 
 // counted returns the packets and bytes that record i has seen in a direction. It is for
-// people: in the moment when the lower half of the packets runs over, it is short by it.
-func (t *Table) counted(i uint32, d int) (packets, bytes uint64) {
-	f := &t.flows[i]
-	packets = uint64(t.details[i].carry[d].Load())<<32 | uint64(atomic.LoadUint32(&f.packets[d]))
-	return packets, atomic.LoadUint64(&f.bytes[d])
+// people: in the moment when a lower part runs over, it is short by it.
+func (t *Table) counted(i uint32, dir int) (packets, bytes uint64) {
+	f, d := &t.flows[i], &t.details[i]
+	packets = uint64(uint16(d.packets.Load()>>(16*dir)))<<32 | uint64(atomic.LoadUint32(&f.packets[dir]))
+	return packets, uint64(d.bytes[dir].Load())<<32 | uint64(atomic.LoadUint32(&f.bytes[dir]))
 }
 
-func (f *Flow) zero(d int) {
-	set32(&f.packets[d], 0)
-	set64(&f.bytes[d], 0)
+// zero forgets what was counted.
+func (t *Table) zero(i uint32) {
+	f, d := &t.flows[i], &t.details[i]
+	for dir := range numDirections {
+		set32(&f.packets[dir], 0)
+		set32(&f.bytes[dir], 0)
+		d.bytes[dir].Store(0)
+	}
+	d.packets.Store(0)
 }
 
 func (f *Flow) lastSeen() uint32 { return atomic.LoadUint32(&f.seen) }
-
-// ClientMAC returns where the client's packets come from, so that replies go back the
-// same way, as [packet.MAC.Word] has it.
-func (f *Flow) ClientMAC() uint64 { return f.mac.Load() }
-
-// LearnClientMAC changes what ClientMAC returns. A router that fails over is followed
-// at its first packet.
-func (f *Flow) LearnClientMAC(word uint64) { f.mac.Store(word) }

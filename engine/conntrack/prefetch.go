@@ -39,5 +39,5 @@ func (t *Table) PrefetchAddresses(refs []Ref) (unused byte) {
 //
 //go:noinline
 func (t *Table) prefetch(i uint32) (unused uint32) {
-	return t.flows[i].state.Load() + t.details[i].carry[0].Load()
+	return t.flows[i].state.Load() + t.details[i].packets.Load()
 }

@@ -51,9 +51,11 @@ func TestWorkersShareATable(t *testing.T) {
 						t.Errorf("flow of %v has another backend than %v port %d", k.Src.Netip(), flow.Backend.Netip(), flow.BackendPort)
 					}
 					tab.Touch(r, f, 60, now.Load())
-					flags := []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]
-					if class := f.Advance(d, flags); class != f.Class() {
-						tab.Reclassify(r, class, now.Load())
+					s := packet.Segment{Flags: []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]}
+					if f.Settled(s.Flags) {
+						f.Follow(d, s)
+					} else {
+						tab.Advance(r|Ref(d), f, s, now.Load())
 					}
 				}
 				now.Add(50)

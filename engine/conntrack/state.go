@@ -1,63 +1,26 @@
 package conntrack
 
-import (
-	"time"
+import "github.com/afxlb/afxlb/internal/packet"
 
-	"github.com/afxlb/afxlb/internal/packet"
-)
-
-// Class is a flow's stage of life; it decides the timeout and the budget.
-type Class uint8
-
-// The classes, in an order that a flow never goes back in. A record is embryonic
-// until both sides, as far as the balancer can see them, have shown that the flow is
-// real.
+// Bits of Flow.state: what was seen, and in the top byte whether the record is live, what
+// has every packet take the long way, and the class. Whether it is live and the class
+// change only under the home shard's lock.
 const (
-	TCPSyn         Class = iota // handshake under way, or picked up in mid-stream
-	UDPNew                      // one packet, or one-way
-	ICMP                        // echo
-	TCPEstablished              //
-	UDPEstablished              //
-	TCPClosing                  // both FINs or a RST seen
-	numClasses
-)
-
-var classNames = [numClasses]string{"tcp-syn", "udp-new", "icmp", "tcp-established", "udp-established", "tcp-closing"}
-
-// String returns the class's name, as the configuration's timeouts spell it.
-func (c Class) String() string { return classNames[c] }
-
-func (c Class) embryonic() bool { return c <= ICMP }
-
-// live reports whether a flow of this class counts as a connection of its
-// backend for least-conn and two-choices.
-func (c Class) live() bool { return c != TCPClosing }
-
-// Timeouts says how long a flow of each class may be idle.
-type Timeouts [numClasses]time.Duration
-
-// DefaultTimeouts returns the product's defaults.
-func DefaultTimeouts() Timeouts {
-	return Timeouts{
-		TCPSyn:         10 * time.Second,
-		UDPNew:         30 * time.Second,
-		ICMP:           10 * time.Second,
-		TCPEstablished: 15 * time.Minute,
-		UDPEstablished: 2 * time.Minute,
-		TCPClosing:     10 * time.Second,
-	}
-}
-
-// Bits of Flow.state: events, the class, and on top whether the record is live. The
-// latter two change only under the home shard's lock.
-const (
-	sawRequest uint32 = 1 << iota
-	sawReply
-	finRequest
-	finReply
+	sawRequest    uint32 = 1 << iota // UDP: a request
+	finRequest                       // a credible FIN from this side
+	finReply                         //
+	knownRequest                     // Flow.ack has a number
+	knownReply                       //
+	fromReply                        // both are what a reply said; see learn
+	asked                            // a SYN came since the numbers were proven
+	reset                            // a RST has ended the connection
+	talkedRequest                    // a segment came since that proves itself
+	talkedReply                      //
 
 	classShift        = 24
-	classMask  uint32 = 0x7f
+	classMask  uint32 = 0x1f
+	unproven   uint32 = 1 << 29 // TCP: nobody has confirmed the numbers; see sequence.go
+	unfinished uint32 = 1 << 30
 	live       uint32 = 1 << 31
 )
 
@@ -68,100 +31,174 @@ func class(state uint32) Class { return Class(state >> classShift & classMask) }
 
 // Settled reports whether the record is live and established, and a packet with these
 // TCP flags (0 if it is not TCP) changes nothing about that: what is true of nearly
-// every packet, by one load.
+// every packet, by one load. If it is not, the packet is for [Table.Advance].
 func (f *Flow) Settled(tcpFlags uint8) bool {
 	top := uint8(f.state.Load() >> classShift)
-	return top-uint8(live>>classShift)-uint8(TCPEstablished) <= uint8(UDPEstablished-TCPEstablished) &&
-		tcpFlags&(packet.TCPFin|packet.TCPRst) == 0
+	return top-uint8(live>>classShift)-uint8(TCPEstablished) <= uint8(UDPOneSided-TCPEstablished) &&
+		tcpFlags&(packet.TCPFin|packet.TCPSyn|packet.TCPRst) == 0
 }
 
-func (f *Flow) setClass(c Class) {
+// MarkUnfinished notes that packets of the flow come with unfinished checksums, so that
+// it is never [Flow.Settled] again and each packet can be completed.
+func (f *Flow) MarkUnfinished() { f.state.Or(unfinished) }
+
+// Unfinished reports whether [Flow.MarkUnfinished] was called.
+func (f *Flow) Unfinished() bool { return f.state.Load()&unfinished != 0 }
+
+// Reopens reports whether a request with these flags starts a new connection on
+// the tuple of one that is over: the old record must not choose its backend.
+func (f *Flow) Reopens(tcpFlags uint8) bool {
+	return tcpFlags&(packet.TCPSyn|packet.TCPAck|packet.TCPRst) == packet.TCPSyn && f.Class().over()
+}
+
+func (f *Flow) setClass(c Class) { f.change(classMask<<classShift, uint32(c)<<classShift) }
+
+// change clears some bits of the state and sets others.
+func (f *Flow) change(clear, set uint32) {
 	for {
 		old := f.state.Load()
-		if f.state.CompareAndSwap(old, old&^(classMask<<classShift)|uint32(c)<<classShift) {
+		if f.state.CompareAndSwap(old, old&^clear|set) {
 			return
 		}
 	}
 }
 
-func (f *Flow) saw(bits uint32) {
-	if f.state.Load()&bits != bits {
-		f.state.Or(bits)
+// saw sets bits of the state and returns all of it.
+func (f *Flow) saw(bits uint32) uint32 {
+	if state := f.state.Load(); state&bits == bits {
+		return state
 	}
+	return f.state.Or(bits) | bits
 }
 
-// Advance takes one packet into account and returns the class that the flow
-// should now be in. Most packets change nothing and write nothing. The caller
-// hands a changed class to [Table.Reclassify].
+// Advance takes one packet that is not [Flow.Settled] into account: it belongs to what r
+// stands for, which f is, and s is its TCP segment. It moves the flow on to the class that
+// it should now be in.
 //
 // The rules, after the close tracking of IPVS (Linux ip_vs_proto_tcp.c) with
 // its distinction between seeing both directions and one:
 //
 //   - With replies in sight, a TCP flow is established by the client's ACK after
-//     an answer of the backend, and closing after a RST or both FINs. A single
+//     an answer of the backend, and over after a RST or both FINs. A single
 //     FIN is a half-close, which may last.
-//   - Without (dsr), the client's second packet establishes it and its FIN
-//     closes it; its further ACKs keep the record alive while the backend is
-//     still sending.
+//   - Without (dsr), the client's second segment establishes it, and after its FIN the
+//     backend may still be sending for a while: TCPFinWait.
 //   - A flow picked up in mid-stream has to earn its place the same way, so that
 //     a flood of bare ACKs stays in the embryonic budget.
-func (f *Flow) Advance(d Direction, tcpFlags uint8) Class {
-	state := f.state.Load()
-	switch class := class(state); class {
-	case TCPEstablished:
-		if tcpFlags&(packet.TCPFin|packet.TCPRst) == 0 {
-			return class
+//   - Only a RST or FIN that is credible by its numbers counts; see sequence.go. Should
+//     one have been wrong all the same, or lost farther on, both sides go on
+//     talking, and the flow is taken back.
+//   - A SYN on a live flow changes nothing until the backend has answered it.
+func (t *Table) Advance(r Ref, f *Flow, s packet.Segment, now uint32) {
+	d, state := r.Direction()&1, f.state.Load()
+	from := class(state)
+	to := from
+	switch {
+	case from == UDPNew:
+		to = f.advanceUDP(d, state)
+	case f.proto == packet.ProtoTCP && s.Flags&packet.TCPRst != 0:
+		if !from.over() && f.resets(d, s, state) {
+			f.change(talkedRequest|talkedReply, reset)
+			to = t.ended(r, now)
 		}
-	case UDPNew:
-		return f.advanceUDP(d, state)
-	case UDPEstablished, ICMP, TCPClosing:
-		return class
+	case f.proto == packet.ProtoTCP:
+		to = f.advanceTCP(d, s, state)
 	}
-	return f.advanceTCP(d, tcpFlags, state)
+	if to != from {
+		t.reclassify(r, from, to, now)
+	}
 }
 
 func (f *Flow) advanceUDP(d Direction, state uint32) Class {
-	if d == Reply || !f.Paired() && state&sawRequest != 0 {
+	switch {
+	case d == Reply:
 		return UDPEstablished
+	case !f.Paired() && state&sawRequest != 0:
+		return UDPOneSided
 	}
 	f.saw(sawRequest)
 	return UDPNew
 }
 
-func (f *Flow) advanceTCP(d Direction, flags uint8, state uint32) Class {
-	if flags&packet.TCPRst != 0 {
-		return TCPClosing
+// refusedWithin is how soon after its start a connection must be reset by its backend to
+// count as refused, ms.
+const refusedWithin = 1000
+
+// ended returns the class of a flow that was ended by a RST of what r stands for.
+func (t *Table) ended(r Ref, now uint32) Class {
+	if r.Direction() == Reply && idle(now, t.details[r.index()].created) <= refusedWithin {
+		return TCPRefused
 	}
-	if flags&packet.TCPFin != 0 {
-		fin, both := finRequest, finRequest|finReply
-		if d == Reply {
-			fin = finReply
-		}
-		if !f.Paired() {
-			both = finRequest
-		}
-		if f.saw(fin); f.state.Load()&both == both {
-			return TCPClosing
-		}
-	}
-	class := class(state)
-	if d == Reply {
-		f.saw(sawReply)
-		return class
-	}
-	proof := sawReply
-	if !f.Paired() {
-		proof = sawRequest
-	}
-	if class == TCPSyn && flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPAck && state&proof != 0 {
-		class = TCPEstablished
-	}
-	f.saw(sawRequest)
-	return class
+	return TCPClosing
 }
 
-// Reopens reports whether a request with these flags starts a new connection on
-// the tuple of one that is over: the old record must not choose its backend.
-func (f *Flow) Reopens(tcpFlags uint8) bool {
-	return tcpFlags&(packet.TCPSyn|packet.TCPAck|packet.TCPRst) == packet.TCPSyn && f.Class() == TCPClosing
+// advanceTCP returns the class after a segment without RST.
+func (f *Flow) advanceTCP(d Direction, s packet.Segment, state uint32) Class {
+	if s.Flags&packet.TCPSyn != 0 {
+		f.reopened(d, s, state)
+		state = f.state.Load()
+	}
+	credible := false
+	if state&unproven != 0 {
+		credible = f.learn(d, s, state)
+	} else if credible = f.near(d, s); s.Flags&packet.TCPAck != 0 {
+		f.Follow(d, s)
+	}
+	state = f.state.Load()
+	if s.Flags&packet.TCPFin != 0 && credible {
+		state = f.saw(finRequest << d)
+	}
+	c, both := class(state), finRequest|finReply
+	switch {
+	case c.over():
+		return f.takenBack(d, s, state, credible)
+	case f.Paired() && state&both == both:
+		return TCPClosing
+	case !credible || state&unproven != 0 || d == Reply:
+		return c
+	case f.Paired():
+		return TCPEstablished
+	case state&finRequest != 0:
+		return TCPFinWait
+	}
+	return TCPOneSided
+}
+
+// reopened prepares for a new connection that may begin on the tuple of a live one. With
+// replies in sight that is when the backend, which may have forgotten the old one, has
+// agreed by a SYN-ACK to the client's SYN. Without, it is only after the client's FIN: a
+// client that says one thing and then another might be two.
+func (f *Flow) reopened(d Direction, s packet.Segment, state uint32) {
+	const numbers = finRequest | finReply | knownRequest | knownReply | fromReply
+	acks := s.Flags&packet.TCPAck != 0
+	asks, agrees := d == Request && !acks, d == Reply && acks && state&asked != 0 && !f.near(d, s)
+	switch {
+	case state&unproven != 0 || class(state).over():
+	case asks && f.Paired():
+		f.saw(asked)
+	case agrees, asks && class(state) == TCPFinWait:
+		f.change(numbers, unproven)
+	}
+}
+
+// takenBack returns the class of a flow that is over, after a further segment. Closed by
+// both FINs it stays: there are segments that are sent again. After a RST there is silence
+// from one side at least.
+func (f *Flow) takenBack(d Direction, s packet.Segment, state uint32, credible bool) Class {
+	const talk = talkedRequest | talkedReply
+	if state&reset == 0 || state&unproven != 0 || !credible || s.Flags&packet.TCPSyn != 0 {
+		return class(state)
+	}
+	bit := talkedRequest << d
+	if !f.Paired() && state&talkedRequest != 0 { // the client's second one
+		bit = talkedReply
+	}
+	if f.saw(bit)&talk != talk {
+		return class(state)
+	}
+	f.change(talk|reset, 0)
+	if f.Paired() {
+		return TCPEstablished
+	}
+	return TCPOneSided
 }

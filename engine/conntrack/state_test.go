@@ -21,62 +21,126 @@ func TestLifeOfAFlow(t *testing.T) {
 		want  Class
 	}
 	for name, c := range map[string]struct {
-		proto  uint32
 		paired bool
 		steps  []step
 	}{
-		"nat: handshake and close": {packet.ProtoTCP, true, []step{
+		"nat: handshake and close": {true, []step{
 			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished},
 			{Reply, ack, TCPEstablished}, {Request, fin, TCPEstablished}, {Reply, ack, TCPEstablished},
 			{Reply, fin, TCPClosing}, {Request, ack, TCPClosing},
 		}},
-		"nat: a half-close may last": {packet.ProtoTCP, true, []step{
+		"nat: a half-close may last": {true, []step{
 			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished},
-			{Request, fin, TCPEstablished}, {Request, fin, TCPEstablished}, {Reply, ack, TCPEstablished},
+			{Request, fin, TCPEstablished}, {Request, ack, TCPEstablished}, {Reply, ack, TCPEstablished},
 		}},
-		"nat: a flood of SYN and blind ACK without an answer": {packet.ProtoTCP, true, []step{
+		"nat: the server closes first": {true, []step{
+			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished},
+			{Reply, fin, TCPEstablished}, {Request, ack, TCPEstablished}, {Request, fin, TCPClosing}, {Reply, ack, TCPClosing},
+		}},
+		"nat: SYN and blind ACK without an answer": {true, []step{
 			{Request, syn, TCPSyn}, {Request, ack, TCPSyn}, {Request, ack, TCPSyn},
 		}},
-		"nat: refused": {packet.ProtoTCP, true, []step{{Request, syn, TCPSyn}, {Reply, rst, TCPClosing}}},
-		"nat: mid-stream": {packet.ProtoTCP, true, []step{
+		"nat: refused":        {true, []step{{Request, syn, TCPSyn}, {Reply, rst | ack, TCPRefused}}},
+		"nat: half-open scan": {true, []step{{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, rst, TCPClosing}}},
+		"nat: accepted, then reset": {true, []step{
+			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished}, {Reply, rst | ack, TCPRefused},
+		}},
+		"nat: mid-stream": {true, []step{
 			{Request, ack, TCPSyn}, {Reply, ack, TCPSyn}, {Request, ack, TCPEstablished},
 		}},
-		"nat: SYN again in the middle keeps the class": {packet.ProtoTCP, true, []step{
-			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, syn, TCPSyn}, {Request, ack, TCPEstablished}, {Request, syn, TCPEstablished},
+		"nat: mid-stream, the last segments": {true, []step{
+			{Request, fin, TCPSyn}, {Reply, fin, TCPClosing}, {Request, ack, TCPClosing},
 		}},
-		"nat: aborted": {packet.ProtoTCP, true, []step{
+		"nat: mid-stream, unknown to the backend": {true, []step{{Request, ack, TCPSyn}, {Reply, rst, TCPRefused}}},
+		"nat: SYN again": {true, []step{
+			{Request, syn, TCPSyn}, {Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished},
+		}},
+		"nat: aborted": {true, []step{
 			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished}, {Request, rst | ack, TCPClosing},
 		}},
-		"dsr: the client's second packet, and its FIN": {packet.ProtoTCP, false, []step{
-			{Request, syn, TCPSyn}, {Request, ack, TCPEstablished}, {Request, ack, TCPEstablished}, {Request, fin, TCPClosing}, {Request, ack, TCPClosing},
+		"nat: a new handshake, with a backend that forgot": {true, []step{
+			{Request, syn, TCPSyn}, {Reply, synAck, TCPSyn}, {Request, ack, TCPEstablished}, {Request, fin, TCPEstablished},
+			{Request, syn, TCPEstablished}, {Reply, synAck, TCPEstablished}, {Request, ack, TCPEstablished},
+			{Reply, fin, TCPEstablished}, {Request, fin, TCPClosing},
 		}},
-		"dsr: mid-stream": {packet.ProtoTCP, false, []step{{Request, ack, TCPSyn}, {Request, ack, TCPEstablished}}},
-		"dsr: SYN twice is no proof": {packet.ProtoTCP, false, []step{
-			{Request, syn, TCPSyn}, {Request, syn, TCPSyn},
+		"dsr: the client's second packet, and its FIN": {false, []step{
+			{Request, syn, TCPSyn}, {Request, ack, TCPOneSided}, {Request, ack, TCPOneSided}, {Request, fin, TCPFinWait}, {Request, ack, TCPFinWait},
 		}},
-		"udp nat: established by an answer": {packet.ProtoUDP, true, []step{
-			{Request, 0, UDPNew}, {Request, 0, UDPNew}, {Reply, 0, UDPEstablished}, {Request, 0, UDPEstablished},
-		}},
-		"udp dsr: established by a second packet": {packet.ProtoUDP, false, []step{
-			{Request, 0, UDPNew}, {Request, 0, UDPEstablished},
-		}},
-		"icmp stays": {packet.ProtoICMP, true, []step{{Request, 0, ICMP}, {Reply, 0, ICMP}}},
+		"dsr: mid-stream":             {false, []step{{Request, ack, TCPSyn}, {Request, ack, TCPOneSided}}},
+		"dsr: mid-stream, one FIN":    {false, []step{{Request, fin, TCPSyn}, {Request, ack, TCPFinWait}}},
+		"dsr: SYN twice is no proof":  {false, []step{{Request, syn, TCPSyn}, {Request, syn, TCPSyn}}},
+		"dsr: aborted":                {false, []step{{Request, syn, TCPSyn}, {Request, ack, TCPOneSided}, {Request, rst | ack, TCPClosing}}},
+		"dsr: aborted after its FIN":  {false, []step{{Request, syn, TCPSyn}, {Request, ack, TCPOneSided}, {Request, fin, TCPFinWait}, {Request, rst, TCPClosing}}},
+		"dsr: the port is used again": {false, []step{{Request, syn, TCPSyn}, {Request, ack, TCPOneSided}, {Request, fin, TCPFinWait}, {Request, syn, TCPFinWait}, {Request, ack, TCPOneSided}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			talk := newTalk(t, c.paired)
+			for i, s := range c.steps {
+				if s.flags&syn != 0 && (s.dir == Request || i > 2) {
+					talk.next[s.dir] += 1 << 30 // a new connection has numbers of its own
+				}
+				if got := talk.send(s.dir, s.flags, uint32(s.flags&packet.TCPAck)); got != s.want {
+					t.Fatalf("step %d: class %v, want %v", i, got, s.want)
+				}
+			}
+		})
+	}
+}
+
+func TestLifeOfAFlowWithoutConnections(t *testing.T) {
+	type step struct {
+		dir  Direction
+		want Class
+	}
+	for name, c := range map[string]struct {
+		proto  uint32
+		paired bool
+		steps  []step
+	}{
+		"udp nat: established by an answer":       {packet.ProtoUDP, true, []step{{Request, UDPNew}, {Request, UDPNew}, {Reply, UDPEstablished}, {Request, UDPEstablished}}},
+		"udp dsr: one-sided by the second packet": {packet.ProtoUDP, false, []step{{Request, UDPNew}, {Request, UDPOneSided}, {Request, UDPOneSided}}},
+		"icmp stays": {packet.ProtoICMP, true, []step{{Request, ICMP}, {Reply, ICMP}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tab := newTable(16, 1)
 			n := newFlow(1, c.proto)
 			n.Paired = c.paired
 			r := mustInsert(t, tab, n, 0)
-			f := tab.Flow(r)
 			for i, s := range c.steps {
-				if class := f.Advance(s.dir, s.flags); class != f.Class() {
-					tab.Reclassify(r, class, 0)
-				}
-				if f.Class() != s.want {
-					t.Fatalf("step %d: class %v, want %v", i, f.Class(), s.want)
+				tab.Advance(r|Ref(s.dir), tab.Flow(r), packet.Segment{}, 0)
+				if got := tab.Flow(r).Class(); got != s.want {
+					t.Fatalf("step %d: class %v, want %v", i, got, s.want)
 				}
 			}
 		})
+	}
+}
+
+// A flow with unfinished checksums is never settled, so that each packet can be completed;
+// its classes follow one another all the same.
+func TestUnfinished(t *testing.T) {
+	c := newTalk(t, true)
+	f := c.tab.Flow(c.ref)
+	f.MarkUnfinished()
+	c.open(t)
+	if !f.Unfinished() || f.Settled(ack) {
+		t.Errorf("unfinished %v, settled %v", f.Unfinished(), f.Settled(ack))
+	}
+	c.send(Request, fin, 0)
+	if got := c.send(Reply, fin, 0); got != TCPClosing {
+		t.Errorf("closed, the class is %v", got)
+	}
+}
+
+// Only a RST within a second of the start means that the backend refuses.
+func TestRefusedIsSoon(t *testing.T) {
+	for age, want := range map[uint32]Class{0: TCPRefused, refusedWithin: TCPRefused, refusedWithin + 1: TCPClosing} {
+		c := newTalk(t, true)
+		c.open(t)
+		c.now = age
+		if got := c.send(Reply, rst, 0); got != want {
+			t.Errorf("reset after %d ms: %v, want %v", age, got, want)
+		}
 	}
 }
 
@@ -87,11 +151,11 @@ func TestReopens(t *testing.T) {
 		want  bool
 	}{
 		{TCPClosing, syn, true}, {TCPClosing, ack, false}, {TCPClosing, synAck, false}, {TCPClosing, syn | rst, false},
-		{TCPEstablished, syn, false}, {TCPSyn, syn, false},
+		{TCPRefused, syn, true}, {TCPFinWait, syn, false}, {TCPEstablished, syn, false}, {TCPSyn, syn, false},
 	} {
 		tab := newTable(16, 1)
 		r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
-		tab.Reclassify(r, c.class, 0)
+		tab.move(r, c.class, 0)
 		if got := tab.Flow(r).Reopens(c.flags); got != c.want {
 			t.Errorf("%v, flags %#x: %v, want %v", c.class, c.flags, got, c.want)
 		}
@@ -109,16 +173,19 @@ func TestLiveConnectionsFollowTheClass(t *testing.T) {
 	}
 	r := mustInsert(t, tab, n, 0)
 	expect("inserted", 1, 1)
-	tab.Reclassify(r, TCPEstablished, 0)
-	expect("established", 1, 1)
-	tab.Reclassify(r, TCPClosing, 0)
-	expect("closing", 0, 1)
-	tab.Reclassify(r, TCPEstablished, 0)
-	if got := tab.Flow(r).Class(); got != TCPClosing {
-		t.Errorf("a closing flow became %v", got)
+	for _, s := range []struct {
+		class Class
+		live  int64
+	}{{TCPEstablished, 1}, {TCPClosing, 0}, {TCPEstablished, 1}, {TCPClosing, 0}, {TCPRefused, 1}, {TCPOneSided, 1}, {TCPFinWait, 1}} {
+		tab.move(r, s.class, 0)
+		expect(s.class.String(), s.live, 1)
 	}
 	tab.Remove(r)
 	expect("removed", 0, 0)
 	tab.Remove(r)
 	expect("removed twice", 0, 0)
+	if tab.reclassify(r, TCPFinWait, TCPClosing, 0); tab.Flow(r).Live() {
+		t.Error("a removed flow was moved on")
+	}
+	expect("moved on when it was gone", 0, 0)
 }

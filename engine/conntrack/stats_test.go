@@ -75,3 +75,40 @@ func TestUntouch(t *testing.T) {
 		t.Errorf("%d packets after three were taken back, want %d", n, uint64(before-1))
 	}
 }
+
+// The counters go on where their lower parts run over, in both directions and both ways.
+func TestCountersRunOver(t *testing.T) {
+	tab := newTable(100, 1)
+	r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
+	f := tab.Flow(r)
+	for d := range numDirections {
+		f.bytes[d], f.packets[d] = ^uint32(0)-150, ^uint32(0)-1
+	}
+	for range 3 {
+		for d := range numDirections {
+			tab.Touch(r|Ref(d), f, 100, 0)
+		}
+	}
+	want := uint64(1<<32 + 1)
+	if in := tab.info(r.index(), 0); in.Packets != [2]uint64{want, want} || in.Bytes != [2]uint64{1<<32 + 149, 1<<32 + 149} {
+		t.Errorf("%+v", in)
+	}
+	for range 3 {
+		for d := range numDirections {
+			tab.Untouch(r|Ref(d), f, 100)
+		}
+	}
+	want = 1<<32 - 2
+	if in := tab.info(r.index(), 0); in.Packets != [2]uint64{want, want} || in.Bytes != [2]uint64{1<<32 - 151, 1<<32 - 151} {
+		t.Errorf("taken back: %+v", in)
+	}
+	tab.Remove(r)
+	next := tab.shards[0].fresh
+	tab.flows[next].packets, tab.flows[next].bytes = [2]uint32{1, 2}, [2]uint32{3, 4}
+	tab.details[next].packets.Store(^uint32(0))
+	tab.details[next].bytes[Request].Store(7)
+	r = mustInsert(t, tab, newFlow(2, packet.ProtoTCP), 0)
+	if in := tab.info(r.index(), 0); in.Packets != [2]uint64{} || in.Bytes != [2]uint64{} {
+		t.Errorf("a new flow begins with %+v", in)
+	}
+}

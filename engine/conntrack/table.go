@@ -80,8 +80,8 @@ func New(c Config) *Table {
 // may call it at any time; [Table.Expire] goes by it from its next list on. A flow is
 // looked at when an eighth of the timeout has passed since the last time: of the new one.
 func (t *Table) SetTimeouts(timeouts Timeouts) {
-	for i, d := range timeouts {
-		t.timeouts[i].Store(uint32(d.Milliseconds()))
+	for c := range numClasses {
+		t.timeouts[c].Store(uint32(timeouts.timeout(c).Milliseconds()))
 	}
 }
 
@@ -185,11 +185,11 @@ func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
 }
 
 // clearWay reports whether the replies of n are no other flow's requests: that of a client
-// that is n's backend to a service that is n's client. One that is closing makes way.
+// that is n's backend to a service that is n's client. One that is over makes way.
 func (t *Table) clearWay(n *NewFlow) bool {
 	k := n.replyKey()
 	r, ok := t.Find(&k, Request)
-	if ok && t.Flow(r).Class() == TCPClosing {
+	if ok && t.Flow(r).Class().over() {
 		t.Remove(r)
 		ok = false
 	}
@@ -202,10 +202,10 @@ func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outc
 		return r, Exists
 	}
 	if n.Paired {
-		// Replies must not be taken for another flow's. One that is closing makes way.
+		// Replies must not be taken for another flow's. One that is over makes way.
 		k := n.replyKey()
 		if r, ok := s.find(t, head, &k, Reply); ok {
-			if t.Flow(r).Class() != TCPClosing {
+			if !t.Flow(r).Class().over() {
 				return 0, Clash
 			}
 			s.remove(t, r.index())
@@ -258,12 +258,13 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	}
 	f.mac.Store(0)
 	set32(&f.seen, now)
-	for dir := range f.packets {
-		f.zero(dir)
-		d.carry[dir].Store(0)
-	}
+	t.zero(i)
 	d.created, d.stamp = now, now
-	f.state.Store(live | uint32(class)<<classShift)
+	state := live | uint32(class)<<classShift
+	if n.Key.Proto == packet.ProtoTCP {
+		state |= unproven
+	}
+	f.state.Store(state)
 }
 
 // Remove forgets the flow behind r. Of several callers at once one does it.
@@ -277,26 +278,34 @@ func (t *Table) Remove(r Ref) {
 	s.mu.Unlock()
 }
 
-// Reclassify moves the flow behind r on to a later class, and makes room there when
-// its budget is used up. A class never goes back: the caller may have judged by a
-// state that another worker has changed since.
-func (t *Table) Reclassify(r Ref, class Class, now uint32) {
+// reclassify moves the flow behind r from one class on to another, and makes room there
+// when its budget is used up. Another worker may have moved it since the caller looked:
+// the later stage of life then stands.
+func (t *Table) reclassify(r Ref, from, to Class, now uint32) {
 	i := r.index()
 	f, s := &t.flows[i], t.home(i)
 	s.mu.Lock()
 	defer s.mu.Unlock() // a change of class happens a few times in a flow's life
 	old := f.Class()
-	if !f.Live() || class <= old {
+	if !f.Live() || to == old || old != from && to < old {
 		return
 	}
 	s.lists[old].remove(t.details, i)
-	if old.embryonic() && !class.embryonic() {
-		s.makeRoom(t, class, now)
+	if budget(old) != budget(to) {
+		s.makeRoom(t, to, now)
 	}
-	f.setClass(class)
+	f.setClass(to)
 	t.details[i].stamp = now
-	s.lists[class].push(t.details, i)
-	if old.live() && !class.live() {
-		t.loads.AddLive(f.BackendID, -1)
+	s.lists[to].push(t.details, i)
+	if live := to.live(); live != old.live() {
+		t.loads.AddLive(f.BackendID, delta(live))
 	}
+}
+
+// delta is what an event of a connection adds to its backend's live ones.
+func delta(live bool) int {
+	if live {
+		return 1
+	}
+	return -1
 }

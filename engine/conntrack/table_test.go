@@ -119,7 +119,7 @@ func TestReplyClash(t *testing.T) {
 	if r, ok := find(tab, a.replyKey()); !ok || r.index() != ra.index() {
 		t.Error("the first flow lost its reply key")
 	}
-	tab.Reclassify(ra, TCPClosing, 0)
+	tab.move(ra, TCPClosing, 0)
 	rb := mustInsert(t, tab, b, 0)
 	if r, ok := find(tab, b.replyKey()); !ok || r.index() != rb.index() {
 		t.Error("a closing flow did not make way")
@@ -180,7 +180,7 @@ func TestSynFloodSparesEstablishedFlows(t *testing.T) {
 	for n := range limit {
 		flow := newFlow(n, packet.ProtoTCP)
 		r := mustInsert(t, tab, flow, 0)
-		tab.Reclassify(r, TCPEstablished, 0)
+		tab.move(r, TCPEstablished, 0)
 		real = append(real, flow)
 	}
 	for n := range 10_000 {
@@ -204,7 +204,7 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 	for n := range 4 {
 		flows = append(flows, newFlow(n, packet.ProtoTCP))
 		refs = append(refs, mustInsert(t, tab, flows[n], 0))
-		tab.Reclassify(refs[n], TCPEstablished, 0)
+		tab.move(refs[n], TCPEstablished, 0)
 	}
 	for i, n := range []int{0, 2, 1, 3} { // 0 is the oldest by use, then 2
 		tab.Touch(refs[n], tab.Flow(refs[n]), 60, uint32(1000*(i+1)))
@@ -212,7 +212,7 @@ func TestLeastRecentlyUsedGoesFirst(t *testing.T) {
 	for i, gone := range []int{0, 2, 1} {
 		late := newFlow(10+i, packet.ProtoTCP)
 		r := mustInsert(t, tab, late, uint32(10_000+1000*i))
-		tab.Reclassify(r, TCPEstablished, uint32(10_000+1000*i))
+		tab.move(r, TCPEstablished, uint32(10_000+1000*i))
 		if _, ok := find(tab, *flows[gone].Key); ok {
 			t.Errorf("eviction %d: flow %d is still there", i, gone)
 		}
@@ -229,11 +229,11 @@ func TestClosingFlowsGoBeforeEstablishedOnes(t *testing.T) {
 	tab := newTable(2, 1)
 	closing, other := newFlow(1, packet.ProtoTCP), newFlow(2, packet.ProtoTCP)
 	rc, ro := mustInsert(t, tab, closing, 0), mustInsert(t, tab, other, 0)
-	tab.Reclassify(ro, TCPEstablished, 0)
-	tab.Reclassify(rc, TCPClosing, 500) // used later than other
+	tab.move(ro, TCPEstablished, 0)
+	tab.move(rc, TCPClosing, 500) // used later than other
 	tab.Touch(rc, tab.Flow(rc), 60, 500)
 	r := mustInsert(t, tab, newFlow(3, packet.ProtoTCP), 1000)
-	tab.Reclassify(r, TCPEstablished, 1000)
+	tab.move(r, TCPEstablished, 1000)
 	if _, ok := find(tab, *closing.Key); ok {
 		t.Error("the closing flow stayed")
 	}

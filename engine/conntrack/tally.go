@@ -2,7 +2,7 @@
 
 package conntrack
 
-// A flow's counters and its clock are plain words that each packet writes and that the
+// A flow's counters, its clock and the numbers of sequence.go are plain words that each packet writes and that the
 // housekeeping and lists for people read by atomic loads. Aligned words are never torn
 // on the machines that Go runs on with 64 bits; the memory model allows the race for
 // them ("Implementation Restrictions for Programs Containing Data Races"). A locked
@@ -17,8 +17,4 @@ package conntrack
 
 func set32(p *uint32, v uint32) { *p = v }
 
-func set64(p *uint64, v uint64) { *p = v }
-
 func add32(p *uint32, n uint32) uint32 { *p += n; return *p }
-
-func add64(p *uint64, n uint64) { *p += n }

@@ -34,7 +34,8 @@ func timeouts(c *config.Conntrack) conntrack.Timeouts {
 	t := &c.Timeouts
 	return conntrack.Timeouts{
 		conntrack.TCPSyn: t.TCPSyn, conntrack.TCPEstablished: t.TCPEstablished, conntrack.TCPClosing: t.TCPClosing,
-		conntrack.UDPNew: t.UDPNew, conntrack.UDPEstablished: t.UDPEstablished, conntrack.ICMP: t.ICMP,
+		conntrack.TCPFinWait: conntrack.DefaultTimeouts()[conntrack.TCPFinWait],
+		conntrack.UDPNew:     t.UDPNew, conntrack.UDPEstablished: t.UDPEstablished, conntrack.ICMP: t.ICMP,
 	}
 }
 

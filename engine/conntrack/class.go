@@ -1,0 +1,74 @@
+package conntrack
+
+import "time"
+
+// Class is a flow's stage of life; it decides the timeout and the budget.
+type Class uint8
+
+// The classes, in the order of a flow's life. A record is embryonic
+// until both sides, as far as the balancer can see them, have shown that the flow is
+// real.
+const (
+	TCPSyn         Class = iota // handshake under way, or picked up in mid-stream
+	UDPNew                      // one packet, or one-way
+	ICMP                        // echo
+	TCPEstablished              // also when one side has sent its FIN
+	UDPEstablished              //
+	TCPOneSided                 // established, as far as the client's side tells: nobody else was seen
+	UDPOneSided                 //
+	TCPFinWait                  // the client's FIN was seen, and the backend's side never is
+	TCPClosing                  // over: both FINs or a credible RST
+	TCPRefused                  // over: the backend's RST within a second
+	numClasses
+)
+
+var classNames = [numClasses]string{
+	TCPSyn: "tcp-syn", UDPNew: "udp-new", ICMP: "icmp",
+	TCPEstablished: "tcp-established", UDPEstablished: "udp-established",
+	TCPOneSided: "tcp-one-sided", UDPOneSided: "udp-one-sided",
+	TCPFinWait: "tcp-fin-wait", TCPClosing: "tcp-closing", TCPRefused: "tcp-refused",
+}
+
+// String returns the class's name, as the configuration's timeouts spell it.
+func (c Class) String() string { return classNames[c] }
+
+func (c Class) embryonic() bool { return c <= ICMP }
+
+// over reports whether the connection is no more, so that a SYN begins another one.
+func (c Class) over() bool { return c == TCPClosing || c == TCPRefused }
+
+// live reports whether a flow of this class counts as a connection of its backend for
+// least-conn and two-choices. One that was refused does for a while, or the backend that
+// refuses would seem to be the one with the least to do.
+func (c Class) live() bool { return c != TCPClosing }
+
+// Timeouts says how long a flow of each class may be idle. Those of one-sided flows are
+// those of established ones, and that of refused ones is that of closing ones; what is in
+// their places is not used.
+type Timeouts [numClasses]time.Duration
+
+// DefaultTimeouts returns the product's defaults.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		TCPSyn:         10 * time.Second,
+		UDPNew:         30 * time.Second,
+		ICMP:           10 * time.Second,
+		TCPEstablished: 15 * time.Minute,
+		UDPEstablished: 2 * time.Minute,
+		TCPFinWait:     2 * time.Minute, // as IPVS's FIN_WAIT (ip_vs_proto_tcp.c)
+		TCPClosing:     10 * time.Second,
+	}
+}
+
+// timeout returns how long flows of class c may be idle.
+func (t *Timeouts) timeout(c Class) time.Duration {
+	switch c {
+	case TCPOneSided:
+		c = TCPEstablished
+	case UDPOneSided:
+		c = UDPEstablished
+	case TCPRefused:
+		c = TCPClosing
+	}
+	return t[c]
+}

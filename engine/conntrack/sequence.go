@@ -1,0 +1,135 @@
+package conntrack
+
+import (
+	"sync/atomic"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// What a RST or a FIN may end is decided by sequence numbers, as at the ends themselves:
+// whoever knows a connection's addresses and ports can send one, but must guess these
+// (RFC 5961, RFC 9293, 3.10.7).
+//
+// Flow.ack[d] is the next number that is expected from side d. Where replies pass through
+// the balancer the other side says so, by what it acknowledges: it is what that side will
+// compare with. Where they do not, it is the client's word for both: what it has sent, and
+// what it has acknowledged.
+//
+// The numbers are unproven at first. In a handshake they are the SYN's, then those of the
+// answer, and the client's ACK that knows both proves them. In mid-stream a segment of one
+// side is proved by one of the other side that agrees with it, or without replies by the
+// client's next one. What the backend says counts more than what a client says: nobody
+// can make it say something by a packet with a false source.
+//
+// Proven numbers only move forward, by segments that are near them in both sequence number
+// and acknowledgement. So a stranger who sees no packet must guess both to move them, and
+// can't bring them to where he wants them.
+
+const (
+	// window is how far ahead of what is acknowledged a segment may be, bytes: what Linux
+	// lets a socket have under way by default (tcp_wmem in Documentation/networking/ip-sysctl.rst).
+	window = 1 << 22
+	// tight is how far a side's acknowledgements may be ahead of the last one that was
+	// seen: two segments as large as GRO makes them.
+	tight = 1 << 17
+)
+
+// Expected returns the next sequence number that is expected from side d. It means
+// nothing before the flow is established.
+func (f *Flow) Expected(d Direction) uint32 { return atomic.LoadUint32(&f.ack[d&1]) }
+
+// Proves reports whether a segment from side d with these numbers is one of the connection,
+// as far as can be told: of 2^24 guesses one is right. It is false as long as nothing is
+// known, and for what is no TCP.
+func (f *Flow) Proves(d Direction, seq, ack uint32) bool {
+	const small = 1 << 19
+	return f.state.Load()&(live|unproven) == live && f.proto == packet.ProtoTCP &&
+		seq-f.Expected(d)+small < 2*small && ack-f.Expected(d^1)+small < 2*small
+}
+
+// near reports whether a segment from side d is within a window of what is known.
+func (f *Flow) near(d Direction, s packet.Segment) bool {
+	return s.Flags&packet.TCPAck != 0 && s.Seq-f.Expected(d)+window < 2*window && s.Ack-f.Expected(d^1)+window < 2*window
+}
+
+// Follow takes the numbers of a segment with ACK from side d of a settled flow into account.
+func (f *Flow) Follow(d Direction, s packet.Segment) {
+	d &= 1
+	known, other := f.Expected(d), f.Expected(d^1)
+	if (s.Seq-known+window)&^(2*window-1)|(s.Ack-other)&^(window-1) != 0 {
+		f.stray(d, s)
+		return
+	}
+	set32(&f.ack[d^1], s.Ack)
+	if !f.Paired() && int32(s.Next-known) > 0 {
+		set32(&f.ack[d], s.Next)
+	}
+}
+
+// stray is Follow for a segment that is not near on both counts: an old one, or one after
+// many that went another way. One of its numbers being exactly the one expected, as it is
+// in long transfers in one direction, the other one is believed.
+func (f *Flow) stray(d Direction, s packet.Segment) {
+	known, other := f.Expected(d), f.Expected(d^1)
+	switch {
+	case s.Seq == known && int32(s.Ack-other) > 0:
+		set32(&f.ack[d^1], s.Ack)
+	case !f.Paired() && s.Ack == other && int32(s.Next-known) > 0:
+		set32(&f.ack[d], s.Next)
+	}
+}
+
+// learn takes a segment from side d into account while the numbers are unproven, and
+// reports whether it was believed: it proves them, or they are its own now.
+func (f *Flow) learn(d Direction, s packet.Segment, state uint32) bool {
+	opens, acks := s.Flags&packet.TCPSyn != 0, s.Flags&packet.TCPAck != 0
+	known, replied := state&(knownRequest|knownReply), state&fromReply != 0
+	agrees := acks && !opens && (known == knownRequest|knownReply && f.near(d, s) ||
+		known == knownRequest && !f.Paired() && s.Seq == f.Expected(Request)) // behind the SYN
+	switch {
+	case agrees && (replied == (d == Request) || !f.Paired()): // the other side's, if that is seen
+		set32(&f.ack[d^1], s.Ack)
+		if !f.Paired() {
+			set32(&f.ack[d], s.Next)
+		}
+		f.state.And(^(unproven | asked))
+	case d == Reply && acks:
+		f.believe(s.Ack, s.Next, knownRequest|knownReply|fromReply)
+	case d == Request && replied:
+		return false
+	case d == Request && opens && !acks:
+		f.believe(s.Next, 0, knownRequest)
+	case d == Request && acks && !opens:
+		f.believe(s.Next, s.Ack, knownRequest|knownReply)
+	default:
+		return false
+	}
+	return true
+}
+
+// believe notes numbers that one side said, until the other side, or without replies the
+// same, proves them. What else was seen before is forgotten.
+func (f *Flow) believe(request, reply, bits uint32) {
+	set32(&f.ack[Request], request)
+	set32(&f.ack[Reply], reply)
+	f.change(finRequest|finReply|knownRequest|knownReply|fromReply, bits)
+}
+
+// resets reports whether a RST from side d is credible. Most are exactly at the number that
+// the other side expects, because they answer what it sent. An abort is ahead of that by
+// what is still under way, but acknowledges what was received (tcp_send_active_reset in
+// Linux net/ipv4/tcp_output.c). In a handshake the RST acknowledges the SYN, or what the
+// client sent last is answered by it.
+func (f *Flow) resets(d Direction, s packet.Segment, state uint32) bool {
+	acks, exact := s.Flags&packet.TCPAck != 0, s.Seq == f.Expected(d)
+	if state&unproven == 0 {
+		return exact || acks && s.Seq-f.Expected(d) < window && s.Ack-f.Expected(d^1) < tight
+	}
+	if class(state) != TCPSyn {
+		return false
+	}
+	if d == Request { // what a client says twice proves nothing
+		return exact && (state&fromReply != 0 || state&(knownRequest|knownReply) == knownRequest)
+	}
+	return exact && state&knownReply != 0 || acks && state&knownRequest != 0 && s.Ack == f.Expected(Request)
+}

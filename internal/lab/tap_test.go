@@ -74,7 +74,12 @@ func (p *tap) drain(t *testing.T) (in, out [][]byte) {
 
 func hardwareAddr(t *testing.T, h *Host) net.HardwareAddr {
 	t.Helper()
-	l, err := h.Netlink().LinkByName(Interface)
+	return hardwareAddrOf(t, h, Interface)
+}
+
+func hardwareAddrOf(t *testing.T, h *Host, name string) net.HardwareAddr {
+	t.Helper()
+	l, err := h.Netlink().LinkByName(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -36,6 +37,22 @@ func (h *Host) AddMacvlan(name string) error {
 		return fmt.Errorf("make macvlan %s of %s: %w", name, h.Name, err)
 	}
 	return h.moveAddrs(lower, name)
+}
+
+// AddVRRP makes a macvlan of this name, with a MAC address of its own, above the host's
+// [Interface], as keepalived's use_vmac does.
+func (h *Host) AddVRRP(name string, mac net.HardwareAddr) error {
+	lower, err := h.link.LinkByName(Interface)
+	if err != nil {
+		return fmt.Errorf("find %s of %s: %w", Interface, h.Name, err)
+	}
+	upper := &netlink.Macvlan{
+		LinkAttrs: netlink.LinkAttrs{Name: name, ParentIndex: lower.Attrs().Index, HardwareAddr: mac}, Mode: netlink.MACVLAN_MODE_PRIVATE,
+	}
+	if err := h.link.LinkAdd(upper); err != nil {
+		return fmt.Errorf("make macvlan %s of %s: %w", name, h.Name, err)
+	}
+	return h.SetLink(name, true)
 }
 
 // moveAddrs moves the addresses of an interface to another one, which it sets up; what

@@ -1,7 +1,9 @@
 package lab
 
 import (
+	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -39,5 +41,35 @@ func TestUpperDevices(t *testing.T) {
 				t.Error("made twice")
 			}
 		})
+	}
+}
+
+// A VRRP device takes frames for its own MAC address, beside the interface's.
+func TestVRRPDevice(t *testing.T) {
+	l := newLab(t, Options{})
+	mac, vip := net.HardwareAddr{0, 0, 0x5e, 0, 1, 10}, nth(clients4, 200)
+	if err := l.Balancer.AddVRRP("vrrp", mac); err != nil {
+		t.Fatal(err)
+	}
+	if got := hardwareAddrOf(t, l.Balancer, "vrrp"); !slices.Equal(got, mac) {
+		t.Errorf("the device's MAC address is %s", got)
+	}
+	if err := l.Balancer.AddAddrs("vrrp", in(clients4, 200)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Balancer.UDPEcho(netip.AddrPortFrom(vip, 7).String(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	client, err := l.Clients[0].Netlink().LinkByName(Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	neighbour := &netlink.Neigh{LinkIndex: client.Attrs().Index, State: netlink.NUD_PERMANENT, IP: vip.AsSlice(), HardwareAddr: mac}
+	if err := l.Clients[0].Netlink().NeighSet(neighbour); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, l.Clients[0], netip.AddrPortFrom(vip, 7), "1", "b 1")
+	if err := l.Balancer.AddVRRP("vrrp", mac); err == nil {
+		t.Error("made twice")
 	}
 }

@@ -21,6 +21,8 @@ const (
 type event struct {
 	subject
 	ifindex int          // of the link or the neighbour
+	carrier int          // of the link: what it is on, if anything (IFLA_LINK)
+	master  int          // of the link: what it is a port of, if anything (IFLA_MASTER)
 	addr    netip.Addr   // the neighbour's
 	mac     [6]byte      // the neighbour's, if it is usable; else zero
 	prefix  netip.Prefix // the route's destination
@@ -52,12 +54,34 @@ func parseMessage(typ uint16, b []byte) (e event, ok bool) {
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return parseRoute(b)
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		if len(b) < unix.SizeofIfInfomsg {
-			return event{}, true
-		}
-		return event{subject: aboutLink, ifindex: int(int32(binary.NativeEndian.Uint32(b[4:])))}, true
+		return parseLink(b)
 	}
 	return event{}, true
+}
+
+func parseLink(b []byte) (e event, ok bool) {
+	if len(b) < unix.SizeofIfInfomsg {
+		return event{}, true
+	}
+	e = event{subject: aboutLink, ifindex: int(int32(binary.NativeEndian.Uint32(b[4:])))}
+	elsewhere := false
+	for typ, value := range attributes(b[unix.SizeofIfInfomsg:]) {
+		if len(value) != 4 {
+			continue
+		}
+		switch i := int(int32(binary.NativeEndian.Uint32(value))); typ {
+		case unix.IFLA_LINK:
+			e.carrier = i
+		case unix.IFLA_LINK_NETNSID:
+			elsewhere = true
+		case unix.IFLA_MASTER:
+			e.master = i
+		}
+	}
+	if elsewhere { // the number is another namespace's
+		e.carrier = 0
+	}
+	return e, true
 }
 
 func parseNeighbour(b []byte, gone bool) (e event, ok bool) {

@@ -42,6 +42,10 @@ func TestParse(t *testing.T) {
 		unknown   = event{subject: aboutNeighbour, ifindex: 7, addr: backend}
 		route     = func(p string) event { return event{subject: aboutRoute, prefix: netip.MustParsePrefix(p)} }
 		link      = message(unix.RTM_DELLINK, append([]byte{0, 0, 0, 0, 7, 0, 0, 0}, make([]byte, 8)...))
+		header    = append([]byte{0, 0, 0, 0, 7, 0, 0, 0}, make([]byte, 8)...)
+		macvlan   = message(unix.RTM_NEWLINK, header, attribute(unix.IFLA_LINK, 2, 0, 0, 0), attribute(unix.IFLA_MTU, 9, 0, 0, 0))
+		port      = message(unix.RTM_NEWLINK, header, attribute(unix.IFLA_MASTER, 3, 0, 0, 0), attribute(unix.IFLA_ADDRESS, 2, 0, 0, 0, 0, 1))
+		veth      = message(unix.RTM_NEWLINK, header, attribute(unix.IFLA_LINK_NETNSID, 0, 0, 0, 0), attribute(unix.IFLA_LINK, 2, 0, 0, 0))
 		rule      = message(unix.RTM_NEWRULE, make([]byte, 12))
 		reachable = neighbourMessage(unix.RTM_NEWNEIGH, unix.AF_INET, unix.NUD_REACHABLE, 0)
 	)
@@ -62,6 +66,9 @@ func TestParse(t *testing.T) {
 		{"multicast route", routeMessage(128, 0), nil},
 		{"route with too many bits", routeMessage(unix.AF_INET, 33), []event{all}},
 		{"link", link, []event{{subject: aboutLink, ifindex: 7}}},
+		{"macvlan", macvlan, []event{{subject: aboutLink, ifindex: 7, carrier: 2}}},
+		{"port", port, []event{{subject: aboutLink, ifindex: 7, master: 3}}},
+		{"other end in another namespace", veth, []event{{subject: aboutLink, ifindex: 7}}},
 		{"rule", rule, []event{all}},
 		{"several", slices.Concat(reachable, link, rule), []event{known, {subject: aboutLink, ifindex: 7}, all}},
 		{"nothing", nil, nil},

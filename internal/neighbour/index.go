@@ -37,13 +37,14 @@ type index struct {
 	keys    []key                  // sorted by address: the wanted addresses, and their next hops
 	macs    map[netip.Addr][6]byte // of the next hops; zero: not known
 	users   map[int][]netip.Addr   // of other interfaces: whose routes are by them
+	stack   map[int]bool           // the interface, and those whose MAC addresses are ours by it
 }
 
 // key says that what becomes of address at concerns the way to addr.
 type key struct{ at, addr netip.Addr }
 
 func newIndex(r *reading) *index {
-	x := &index{ifindex: r.Ifindex, macs: map[netip.Addr][6]byte{}, users: map[int][]netip.Addr{}}
+	x := &index{ifindex: r.Ifindex, stack: r.stack, macs: map[netip.Addr][6]byte{}, users: map[int][]netip.Addr{}}
 	for a, h := range r.Hops {
 		x.keys = append(x.keys, key{a, a})
 		if h.Via.IsValid() {
@@ -70,7 +71,7 @@ func (x *index) mark(s *scope, e *event) {
 	case aboutAll:
 		s.all = true
 	case aboutLink:
-		if e.ifindex == x.ifindex {
+		if e.ifindex == x.ifindex || x.stack[e.ifindex] || x.stack[e.carrier] || x.stack[e.master] {
 			s.all = true
 		}
 		s.add(x.users[e.ifindex]...)

@@ -82,7 +82,7 @@ func TestWhomEventsConcern(t *testing.T) {
 	}
 	s.Hops[onLink] = Hop{OnLink: true, Via: onLink, Known: true, MAC: [6]byte{2}}
 	s.Hops[behind] = Hop{Via: lab.BackendAddr(1)}
-	index := newIndex(&reading{Snapshot: s, by: map[netip.Addr]int{onLink: s.Ifindex, behind: s.Ifindex, far: second.Attrs().Index}})
+	index := newIndex(&reading{Snapshot: s, stack: map[int]bool{s.Ifindex: true}, by: map[netip.Addr]int{onLink: s.Ifindex, behind: s.Ifindex, far: second.Attrs().Index}})
 
 	var events *subscription
 	err = l.Balancer.Do(func() (err error) {
@@ -127,6 +127,7 @@ func TestWhomEventsConcern(t *testing.T) {
 		{"another interface", func() error { return h.LinkSetMTU(second, 1400) }, []netip.Addr{far}, false},
 		{"the loopback", func() error { return l.Balancer.Sysfs("class/net/lo/mtu", "60000") }, nil, false},
 		{"the interface", func() error { return l.Balancer.Sysfs("class/net/eth0/mtu", "1400") }, nil, true},
+		{"a device above the interface", func() error { return l.Balancer.AddVRRP("vrrp", nil) }, nil, true},
 		{"an address", func() error { return l.Balancer.AddAddrs("lo", netip.MustParsePrefix("192.0.2.10/32")) }, nil, true},
 		{"a rule", func() error {
 			rule := netlink.NewRule()

@@ -16,6 +16,7 @@ type reading struct {
 	by        map[netip.Addr]int     // interfaces that the routes of the wanted addresses are by; 0: none
 	macs      map[netip.Addr][6]byte // all usable neighbours on the interface
 	permanent map[netip.Addr]bool    // neighbours that the kernel never asks for
+	stack     map[int]bool           // interfaces whose MAC addresses are in MACs
 }
 
 // Look reads the tables for an interface once, in the calling thread's network
@@ -46,12 +47,14 @@ func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (
 		return &r, err
 	}
 	var errs []error
+	routes := router{kernel: k, ifindex: r.Ifindex}
 	if s.all {
-		errs = append(errs, readLocal(k, &r))
+		var err error
+		routes.links, err = readMACs(k, &r)
+		errs = append(errs, err, readLocal(k, &r), readEphemeral(&r))
 	}
 	errs = append(errs, readNeighbours(k, &r))
 
-	routes := router{kernel: k, ifindex: r.Ifindex}
 	linked := r.LinkUp && !was.LinkUp
 	r.Hops, r.by = make(map[netip.Addr]Hop, len(wanted)), make(map[netip.Addr]int, len(wanted))
 	var failed error // the first: one is much like the other

@@ -14,7 +14,7 @@ type router struct {
 	kernel
 	ifindex int
 	links   []netlink.Link // all, once they were needed
-	upper   map[int]bool   // those above the interface
+	upper   map[int]bool   // those above the interface, once they were needed
 }
 
 // definite are the errors by which the kernel says what the routes are; any other is
@@ -94,7 +94,10 @@ func (r *router) elsewhere(by int) (why string, err error) {
 		if err != nil {
 			return "", fmt.Errorf("read interfaces: %w", err)
 		}
-		r.links, r.upper = links, above(links, r.ifindex)
+		r.links = links
+	}
+	if r.upper == nil {
+		r.upper = above(r.links, r.ifindex)
 	}
 	names := map[int]string{}
 	for _, l := range r.links {

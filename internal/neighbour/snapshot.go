@@ -33,10 +33,15 @@ type Snapshot struct {
 	MAC    [6]byte
 	Hops   map[netip.Addr]Hop
 	Local  []netip.Addr // the machine's own addresses, on all interfaces, sorted
+	// MACs are those by which a frame on the interface is this machine's: MAC first, then,
+	// sorted, those of the devices above and below it that are up. None: no Ethernet.
+	MACs      [][6]byte
+	Ephemeral Ports // that the kernel gives to the machine's own connections
 }
 
 // equal reports whether nothing that anybody acts on differs.
 func (s *Snapshot) equal(o *Snapshot) bool {
 	return s.Gone == o.Gone && s.Ifindex == o.Ifindex && s.LinkUp == o.LinkUp && s.MAC == o.MAC &&
-		maps.Equal(s.Hops, o.Hops) && slices.Equal(s.Local, o.Local)
+		maps.Equal(s.Hops, o.Hops) && slices.Equal(s.Local, o.Local) &&
+		slices.Equal(s.MACs, o.MACs) && s.Ephemeral == o.Ephemeral
 }

@@ -1,0 +1,147 @@
+package neighbour
+
+import (
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+// device is an interface of number i; on is what it is on or ends at, and master what it
+// is a port of.
+func device(i int, kind string, on, master int) *netlink.GenericLink {
+	a := netlink.LinkAttrs{Index: i, ParentIndex: on, MasterIndex: master, NetNsID: -1, Flags: net.FlagUp,
+		HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, byte(i)}}
+	return &netlink.GenericLink{LinkAttrs: a, LinkType: kind}
+}
+
+func down(l *netlink.GenericLink) *netlink.GenericLink {
+	l.Flags = 0
+	return l
+}
+
+func elsewhere(l *netlink.GenericLink) *netlink.GenericLink {
+	l.NetNsID = 0
+	return l
+}
+
+// For whose MAC addresses the kernel takes the frames of interface 2.
+func TestStack(t *testing.T) {
+	served := device(2, "", 0, 0)
+	for _, c := range []struct {
+		name  string
+		links []netlink.Link
+		also  []int
+	}{
+		{"alone", []netlink.Link{served, device(3, "", 0, 0)}, nil},
+		{"VRRP", []netlink.Link{served, device(3, "macvlan", 2, 0), device(4, "macvlan", 2, 0)}, []int{3, 4}},
+		{"VRRP that is down", []netlink.Link{served, down(device(3, "macvlan", 2, 0))}, nil},
+		{"on another interface", []netlink.Link{served, device(3, "", 0, 0), device(4, "macvlan", 3, 0)}, nil},
+		{"a container's", []netlink.Link{served, elsewhere(device(3, "macvlan", 2, 0))}, nil},
+		{"a guest's", []netlink.Link{served, device(3, "macvtap", 2, 0)}, nil},
+		{"a tunnel", []netlink.Link{served, device(3, "vxlan", 2, 4), device(4, "bridge", 0, 0)}, nil},
+		{"a VLAN, and VRRP on it", []netlink.Link{served, device(4, "macvlan", 3, 0), device(3, "vlan", 2, 0)}, []int{3, 4}},
+		{"a port of a bridge", []netlink.Link{device(2, "", 0, 5), device(5, "bridge", 0, 0), device(6, "veth", 0, 5), device(7, "vlan", 5, 0)}, []int{5, 7}},
+		{"a port of a bridge that is down", []netlink.Link{device(2, "", 0, 5), down(device(5, "bridge", 0, 0))}, nil},
+		{"in a VRF", []netlink.Link{device(2, "", 0, 5), device(5, "vrf", 0, 0)}, nil},
+		{"a bond's", []netlink.Link{device(2, "", 0, 5), device(3, "", 0, 5), device(5, "bond", 0, 0)}, []int{5}},
+		{"a bond", []netlink.Link{device(2, "bond", 0, 0), device(5, "", 0, 2), device(6, "", 0, 2)}, []int{5, 6}},
+		{"a bridge", []netlink.Link{device(2, "bridge", 0, 0), device(5, "veth", 9, 2), device(9, "", 0, 0)}, []int{5}},
+		{"a VLAN on a bond", []netlink.Link{device(2, "vlan", 5, 0), device(5, "bond", 0, 0), device(6, "", 0, 5), device(7, "vlan", 5, 0)}, []int{5, 6}},
+		{"a macvlan", []netlink.Link{device(2, "macvlan", 5, 0), device(5, "", 0, 0)}, nil},
+		{"a veth, its other end here too", []netlink.Link{device(2, "veth", 3, 0), device(3, "veth", 2, 0)}, nil},
+		{"not in the list", nil, nil},
+	} {
+		want := append([]int{2}, c.also...)
+		if got := slices.Sorted(maps.Keys(stack(c.links, 2))); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", c.name, got, want)
+		}
+	}
+}
+
+// links is a kernel that has only these.
+type links struct {
+	kernel
+	list []netlink.Link
+	err  error
+}
+
+func (l links) LinkList() ([]netlink.Link, error) { return l.list, l.err }
+
+func TestReadMACs(t *testing.T) {
+	own := [6]byte{2, 0, 0, 0, 0, 2}
+	twice := device(4, "macvlan", 2, 0)
+	twice.HardwareAddr = net.HardwareAddr{2, 0, 0, 0, 0, 1}
+	none := device(5, "macvlan", 2, 0)
+	none.HardwareAddr = nil
+	k := links{list: []netlink.Link{device(2, "", 0, 0), device(1, "macvlan", 2, 0), twice, none, device(6, "vlan", 2, 0)}}
+	r := &reading{Snapshot: Snapshot{Ifindex: 2, MAC: own}}
+	if _, err := readMACs(k, r); err != nil {
+		t.Fatal(err)
+	}
+	want := [][6]byte{own, {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 6}}
+	if !slices.Equal(r.MACs, want) {
+		t.Errorf("%x, want %x", r.MACs, want)
+	}
+
+	k.err = errors.New("interrupted")
+	if _, err := readMACs(k, r); !errors.Is(err, k.err) || !slices.Equal(r.MACs, want) {
+		t.Errorf("after an error: %x, %v", r.MACs, err)
+	}
+	r.MAC = [6]byte{2, 0, 0, 0, 0, 9}
+	if _, err := readMACs(k, r); !errors.Is(err, k.err) || !slices.Equal(r.MACs, [][6]byte{r.MAC}) {
+		t.Errorf("after an error, with another MAC address: %x, %v", r.MACs, err)
+	}
+	r.MAC = [6]byte{}
+	if _, err := readMACs(k, r); err == nil || len(r.MACs) > 0 {
+		t.Errorf("without a MAC address: %x, %v", r.MACs, err)
+	}
+}
+
+// A device above the interface that comes, goes up and down and goes, and another MAC
+// address of the interface itself, are followed.
+func TestMACsAreFollowed(t *testing.T) {
+	w := watch(t)
+	own, vrrp := mac(t, w.lab.Balancer), [6]byte{0, 0, 0x5e, 0, 1, 10}
+	are := func(what string, want ...[6]byte) {
+		t.Helper()
+		w.until(what, func(s Snapshot) bool { return slices.Equal(s.MACs, want) })
+	}
+	are("its own", own)
+	if err := w.lab.Balancer.AddVRRP("vrrp", vrrp[:]); err != nil {
+		t.Fatal(err)
+	}
+	are("VRRP's", own, vrrp)
+	for _, up := range []bool{false, true} {
+		if err := w.lab.Balancer.SetLink("vrrp", up); err != nil {
+			t.Fatal(err)
+		}
+		if up {
+			are("VRRP's, up again", own, vrrp)
+		} else {
+			are("VRRP's, down", own)
+		}
+	}
+	h := w.lab.Balancer.Netlink()
+	link, err := h.LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := [6]byte{2, 0, 0, 0, 0, 0x42}
+	if err := h.LinkSetHardwareAddr(link, other[:]); err != nil {
+		t.Fatal(err)
+	}
+	are("another of its own", other, vrrp)
+	if link, err = h.LinkByName("vrrp"); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.LinkDel(link); err != nil {
+		t.Fatal(err)
+	}
+	are("without VRRP", other)
+}

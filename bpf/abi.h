@@ -1,4 +1,5 @@
 //go:build ignore
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 
 // What steer.bpf.c needs of the kernel and of the wire, and no more, so that
 // clang is the only thing that is needed to build it. The kernel's part is its
@@ -34,13 +35,39 @@ struct xdp_md {
 	__u32 egress_ifindex;
 };
 
+// What the kernel tells of a socket, as far as it is of use here. The fields before
+// state are there for their size.
+struct bpf_sock {
+	__u32 before[18];
+	__u32 state;
+};
+
+// ends are a packet's as the kernel looks sockets up by them: struct bpf_sock_tuple,
+// of which the size tells the family. The source is the remote end.
+struct ends4 {
+	__u32 src, dst;
+	__u16 sport, dport;
+};
+
+struct ends6 {
+	__u32 src[4], dst[4];
+	__u16 sport, dport;
+};
+
+enum { TCP_ESTABLISHED = 1, TCP_LISTEN = 10 }; // include/net/tcp_states.h
+
+#define CURRENT_NETNS (-1) // BPF_F_CURRENT_NETNS: the interface's
+
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static long (*const redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
+static struct bpf_sock *(*const sk_lookup_udp)(void *ctx, void *ends, __u32 size, __u64 netns, __u64 flags) = (void *)85;
+static long (*const sk_release)(struct bpf_sock *sk) = (void *)86;
+static struct bpf_sock *(*const skc_lookup_tcp)(void *ctx, void *ends, __u32 size, __u64 netns, __u64 flags) = (void *)99;
 
 // The headers. All their fields are naturally aligned within them.
 
 struct ethernet {
-	__u8 dst[6], src[6];
+	__u16 dst[3], src[3];
 	__u16 type;
 };
 

@@ -5,8 +5,11 @@
 //	                        |
 //	                steer (XDP program)
 //	                        |
-//	to a service? ----------+---------- all else:
-//	addresses, services     |           XDP_PASS, the kernel
+//	for another MAC? -------+---------------------+
+//	macs                    |                     |
+//	to a service? ----------+---------- all else: |
+//	addresses, services,    |           XDP_PASS, the kernel
+//	its own sockets         |
 //	                        |
 //	from a nat backend? ----+
 //	addresses, replies      |
@@ -24,7 +27,13 @@
 //
 // # Whose packet is it?
 //
-// A packet is steered if it is IPv4 or IPv6, behind at most two VLAN tags (802.1Q
+// A frame is looked into if it is for a MAC address that this machine takes frames for:
+// the interface's own, or that of a device above it, as VRRP has one. What is for another
+// machine's, which a flooding switch, a mirrored port or a promiscuous interface shows,
+// and what is for a group, is not touched: two balancers that see each other's frames
+// would serve each client twice.
+//
+// A packet in it is steered if it is IPv4 or IPv6, behind at most two VLAN tags (802.1Q
 // or 802.1ad), behind any IPv4 options or at most eight IPv6 hop-by-hop, routing,
 // destination or fragment headers, and is one of these, in this order:
 //
@@ -38,11 +47,31 @@
 //   - A fragment to a service address that has a service of that protocol, or
 //     of any ICMP message. All fragments of a packet have to go the same way and
 //     only the first one has ports, so ports don't decide.
-//   - TCP or UDP to a service's address and port. It makes no difference that the
-//     address may also be this machine's own.
-//   - TCP or UDP from a nat backend's address and port, or the first fragment of
-//     it, or a later one if every port of the backend will do; but neither to an
-//     address of this machine (the answer to a health probe) nor to a group.
+//   - TCP or UDP to a service's address and port. If the address is also this
+//     machine's own, that is so but for the machine's own connections.
+//   - TCP or UDP from a nat backend's address and one of the ports that a service is
+//     answered from, or the first fragment of it, or a later one if every port of the
+//     backend will do; but neither to an address of this machine (the answer to a
+//     health probe) nor to a group. Whatever else a backend sends, as a client or from
+//     another of its servers, is its own affair.
+//
+// # The machine's own connections
+//
+// A range of ports on an address of the machine's own, or a port that the kernel gives
+// to connections (ip_local_port_range), meets what the machine itself says and hears
+// from there: its probes, DNS queries, package downloads. So for such a port the kernel
+// is asked for a socket, and the packet left to it if there is one of its own:
+//
+//   - A TCP socket with just these two ends, from its first SYN to the end of TIME-WAIT.
+//     Not a listener: the port is the service's.
+//   - A UDP socket that is connected to just the other end.
+//   - In a range of ports, a UDP socket that is bound to the port, connected to nobody:
+//     most DNS queries are made so, and UDP has no listeners to tell them from. A server
+//     of the machine's own that is bound in a range goes on to have its port.
+//
+// A socket bound to a device above this interface is not found, nor is what the kernel's
+// NAT has given a port to; and a fragment says nothing of ports. A range belongs on an
+// address of its own where that matters. For all other services nothing is looked up.
 //
 // The kernel has everything else, above all what it needs to live: ARP, neighbour
 // and router discovery (these are ICMPv6, and no errors), routing protocols, SSH,
@@ -79,6 +108,8 @@
 // # Requirements
 //
 // Linux 5.12, by what is used: BPF links for XDP (5.9), and a global function that
-// takes a pointer (5.12), which keeps the verifier's work small. CAP_BPF, CAP_NET_ADMIN and
+// takes a pointer (5.12), which keeps the verifier's work small. The kernel has the
+// socket look-ups for programs under the GPL only; steer.bpf.c is therefore under
+// Apache-2.0 or GPL-2.0, as its user likes. CAP_BPF, CAP_NET_ADMIN and
 // CAP_PERFMON, the last one for packet pointers with a variable offset.
 package bpf

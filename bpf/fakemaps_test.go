@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -42,10 +43,12 @@ func (f *fakeTable) Delete(key any) error {
 // steer.bpf.c says about its maps.
 type fakeMaps struct {
 	steering
-	addresses, services, replies *fakeTable
-	change                       func() error
-	changed                      func()
-	changes                      int
+	addresses, services, replies, macs *fakeTable
+
+	ownMAC  macWord
+	change  func() error
+	changed func()
+	changes int
 }
 
 func newFakeMaps() *fakeMaps {
@@ -57,8 +60,19 @@ func newFakeMaps() *fakeMaps {
 			changed: func() { f.changes++; f.changed() },
 		}
 	}
-	f.addresses, f.services, f.replies = table(), table(), table()
-	f.steering = steering{f.addresses, f.services, f.replies, newState()}
+	f.addresses, f.services, f.replies, f.macs = table(), table(), table(), table()
+	f.steering = steering{
+		addresses: f.addresses, services: f.services, replies: f.replies, macs: f.macs, have: newState(),
+		setOwnMAC: func(m macWord) error {
+			if err := f.change(); err != nil {
+				return err
+			}
+			f.ownMAC = m
+			f.changes++
+			f.changed()
+			return nil
+		},
+	}
 	return f
 }
 
@@ -76,17 +90,18 @@ func (f *fakeMaps) address(a netip.Addr) steerAddress {
 	return found
 }
 
-func listed(in *fakeTable, orders uint32, a netip.Addr, protocol uint8, port uint16) bool {
+// listed returns what is said of the port in the smallest block that has it; -1: none.
+func listed(in *fakeTable, orders uint32, a netip.Addr, protocol uint8, port uint16) int {
 	for order := range 17 {
 		b := steerBlock{Address: ipFrom(a), First: uint16(int(port) >> order << order), Protocol: protocol, Order: uint8(order)}
-		if _, ok := in.content[b]; ok && orders>>order&1 == 1 {
-			return true
+		if said, ok := in.content[b]; ok && orders>>order&1 == 1 {
+			return int(said.(uint8))
 		}
 	}
-	return false
+	return -1
 }
 
-func (f *fakeMaps) serves(a netip.Addr, protocol uint8, port uint16) bool {
+func (f *fakeMaps) serves(a netip.Addr, protocol uint8, port uint16) int {
 	orders := f.address(a).Tcp
 	if protocol == UDP {
 		orders = f.address(a).Udp
@@ -94,7 +109,7 @@ func (f *fakeMaps) serves(a netip.Addr, protocol uint8, port uint16) bool {
 	return listed(f.services, orders, a, protocol, port)
 }
 
-func (f *fakeMaps) repliesFrom(a netip.Addr, protocol uint8, port uint16) bool {
+func (f *fakeMaps) repliesFrom(a netip.Addr, protocol uint8, port uint16) int {
 	orders := f.address(a).ReplyTcp
 	if protocol == UDP {
 		orders = f.address(a).ReplyUdp
@@ -102,13 +117,26 @@ func (f *fakeMaps) repliesFrom(a netip.Addr, protocol uint8, port uint16) bool {
 	return listed(f.replies, orders, a, protocol, port)
 }
 
-// content returns all that the maps hold, to compare.
-func (f *fakeMaps) content() [3]map[any]any {
-	return [3]map[any]any{f.addresses.content, f.services.content, f.replies.content}
+// takes answers 0 if frames for the MAC address are taken, else -1.
+func (f *fakeMaps) takes(m macWord) int {
+	if _, ok := f.macs.content[m]; ok || f.ownMAC == 0 || f.ownMAC == m {
+		return 0
+	}
+	return -1
+}
+
+// contents is all that the maps hold, to compare.
+type contents struct {
+	Addresses, Services, Replies, MACs map[any]any
+	OwnMAC                             macWord
+}
+
+func (f *fakeMaps) content() contents {
+	return contents{f.addresses.content, f.services.content, f.replies.content, f.macs.content, f.ownMAC}
 }
 
 // applied returns what fresh maps hold once s is applied.
-func applied(t *testing.T, s Steering) [3]map[any]any {
+func applied(t *testing.T, s Steering) contents {
 	t.Helper()
 	fresh := newFakeMaps()
 	if err := fresh.apply(s); err != nil {
@@ -118,7 +146,7 @@ func applied(t *testing.T, s Steering) [3]map[any]any {
 }
 
 // same fails the test if the maps hold anything other than what s gives.
-func same(t *testing.T, s Steering, got [3]map[any]any) {
+func same(t *testing.T, s Steering, got contents) {
 	t.Helper()
 	want := applied(t, s)
 	if reflect.DeepEqual(got, want) { // quick, where cmp is not
@@ -127,12 +155,14 @@ func same(t *testing.T, s Steering, got [3]map[any]any) {
 	t.Fatalf("the maps hold other than what %+v gives (-want +got):\n%s", s, cmp.Diff(want, got))
 }
 
-// question is one that the program asks of the maps about a packet.
+// question is one that the program asks of the maps about a packet. The answer is -1
+// for no, or what is said of a port.
 type question struct {
-	reply    bool
+	about    string // service, reply or mac
 	address  netip.Addr
 	protocol uint8
 	port     uint16
+	mac      [6]byte
 }
 
 // questions returns those that the steerings are about: the edges of what they
@@ -146,15 +176,22 @@ func questions(steerings ...Steering) []question {
 			near(v.Last)
 		}
 		for _, e := range s.Replies {
-			near(e.Port)
+			near(e.First)
+			near(e.Last)
 		}
 	}
 	var all []question
 	for _, a := range addresses() {
 		for port := range ports {
 			for _, protocol := range []uint8{TCP, UDP} {
-				all = append(all, question{false, a, protocol, port}, question{true, a, protocol, port})
+				all = append(all, question{about: "service", address: a, protocol: protocol, port: port},
+					question{about: "reply", address: a, protocol: protocol, port: port})
 			}
+		}
+	}
+	for range len(all) / 10 { // or they would be hardly ever asked
+		for _, m := range poolMACs {
+			all = append(all, question{about: "mac", mac: m})
 		}
 	}
 	return all
@@ -171,16 +208,30 @@ func addresses() (all []netip.Addr) {
 }
 
 // right answers a question from a steering itself.
-func (q question) right(s Steering) bool {
-	if !q.reply {
-		return s.serves(q.address, int(q.protocol), q.port)
+func (q question) right(s Steering) int {
+	yes := false
+	switch q.about {
+	case "service":
+		return s.shareOf(q.address, int(q.protocol), q.port)
+	case "reply":
+		yes = s.isReply(q.address, oraclePacket{protocol: int(q.protocol), ports: []uint16{q.port}}, 0)
+	case "mac":
+		yes = len(s.MACs) == 0 || slices.Contains(s.MACs, q.mac)
 	}
-	return s.isReply(q.address, oraclePacket{protocol: int(q.protocol), ports: []uint16{q.port}}, 0)
+	if yes {
+		return 0
+	}
+	return -1
 }
 
-func (q question) ask(f *fakeMaps) bool {
-	if q.reply {
+func (q question) ask(f *fakeMaps) int {
+	switch q.about {
+	case "service":
+		return f.serves(q.address, q.protocol, q.port)
+	case "reply":
 		return f.repliesFrom(q.address, q.protocol, q.port)
 	}
-	return f.serves(q.address, q.protocol, q.port)
+	var b [8]byte
+	copy(b[:], q.mac[:])
+	return f.takes(macWord(binary.LittleEndian.Uint64(b[:])))
 }

@@ -19,20 +19,31 @@ const (
 	any4, any6         = "192.0.2.11", "2001:db8:2::11"      // TCP, any port
 	backend4, backend6 = "10.0.0.11", "2001:db8:10::11"      // TCP 8080, UDP 7777
 	free4, free6       = "10.0.0.12", "2001:db8:10::12"      // TCP, any port
+	some4, some6       = "10.0.0.13", "2001:db8:10::13"      // TCP 8000-8099
 	other4, other6     = "203.0.113.99", "2001:db8:9999::99" // nothing of ours
+)
+
+// The balancer's MAC addresses, and others.
+var (
+	ownMAC    = [6]byte{2, 0, 0, 0, 0, 1}
+	vrrpMAC   = [6]byte{0, 0, 0x5e, 0, 1, 10}
+	otherMAC  = [6]byte{2, 0, 0, 0, 0, 9}
+	groupMAC  = [6]byte{3, 0, 0, 0, 0, 1}
+	broadcast = [6]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 )
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 func testSteering() Steering {
-	var s Steering
-	for _, f := range [][]string{{vip4, any4, own4, backend4, free4, inside4}, {vip6, any6, own6, backend6, free6, inside6}} {
-		vip, every, own, backend, free, inside := ip(f[0]), ip(f[1]), ip(f[2]), ip(f[3]), ip(f[4]), ip(f[5])
+	s := Steering{MACs: [][6]byte{ownMAC, vrrpMAC}, Ephemeral: Ports{32768, 60999}}
+	for _, f := range [][]string{{vip4, any4, own4, backend4, free4, some4, inside4}, {vip6, any6, own6, backend6, free6, some6, inside6}} {
+		vip, every, own, backend, free, some, inside := ip(f[0]), ip(f[1]), ip(f[2]), ip(f[3]), ip(f[4]), ip(f[5]), ip(f[6])
 		s.Services = append(s.Services,
 			Service{vip, TCP, 80, 80}, Service{vip, TCP, 8000, 8099}, Service{vip, UDP, 7777, 7777},
 			Service{every, TCP, 0, 65535}, Service{own, TCP, 443, 443})
 		s.Replies = append(s.Replies,
-			Endpoint{backend, TCP, 8080}, Endpoint{backend, UDP, 7777}, Endpoint{free, TCP, 0})
+			Endpoint{backend, TCP, 8080, 8080}, Endpoint{backend, UDP, 7777, 7777}, Endpoint{free, TCP, 0, 65535},
+			Endpoint{some, TCP, 8000, 8099})
 		s.Local = append(s.Local, own, inside)
 	}
 	return s
@@ -200,7 +211,7 @@ func frame(p []byte, tags ...layers.EthernetType) []byte {
 	}
 	types := append(tags[:len(tags):len(tags)], inner)
 	l := []gopacket.SerializableLayer{&layers.Ethernet{
-		SrcMAC: []byte{2, 0, 0, 0, 0, 7}, DstMAC: []byte{2, 0, 0, 0, 0, 1}, EthernetType: types[0],
+		SrcMAC: []byte{2, 0, 0, 0, 0, 7}, DstMAC: ownMAC[:], EthernetType: types[0],
 	}}
 	for i := range tags {
 		l = append(l, &layers.Dot1Q{VLANIdentifier: uint16(100 + i), Type: types[i+1]})
@@ -208,6 +219,9 @@ func frame(p []byte, tags ...layers.EthernetType) []byte {
 	f := serialize(append(l, gopacket.Payload(p))...)
 	return f[:14+4*len(tags)+len(p)] // gopacket pads to 60
 }
+
+// sendTo makes a frame one to that MAC address.
+func sendTo(mac [6]byte, frame []byte) []byte { return append(mac[:], frame[6:]...) }
 
 // TestFrames checks the builders above against gopacket's reading.
 func TestFrames(t *testing.T) {

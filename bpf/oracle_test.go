@@ -7,15 +7,19 @@ import (
 )
 
 // oracle judges a frame by the rules of doc.go, slowly and without a thought for
-// the verifier: by copying slices, and from the Steering itself, not the maps.
-func oracle(s Steering, frame []byte) Reason {
+// the verifier: by copying slices, and from the Steering itself, not the maps. The
+// machine has these sockets of its own.
+func oracle(s Steering, frame []byte, own ...ownSocket) Reason {
+	if mac := [6]byte(frame); mac[0]&1 != 0 || len(s.MACs) > 0 && !slices.Contains(s.MACs, mac) {
+		return Passed
+	}
 	etherType, packet := etherType(frame)
 	p, ok := readIP(etherType, packet)
 	if !ok {
 		return Passed
 	}
 	if p.isICMP && !p.fragment {
-		return s.judgeICMP(p)
+		return s.judgeICMP(p, own)
 	}
 	switch {
 	case !s.isService(p.dst):
@@ -23,7 +27,9 @@ func oracle(s Steering, frame []byte) Reason {
 		return SteeredFragment
 	case p.fragment:
 	case p.ports != nil && s.serves(p.dst, p.protocol, p.ports[1]):
-		return SteeredService
+		if !s.isOwn(own, p.protocol, p.end(1), p.end(0)) {
+			return SteeredService
+		}
 	case p.ports == nil && s.hasProtocol(p.dst, p):
 		return SteeredUnreadable
 	}
@@ -52,6 +58,11 @@ type oraclePacket struct {
 	isICMP    bool
 	fragment  bool
 	etherType uint16
+}
+
+// end returns the source's address and port, or the destination's.
+func (p *oraclePacket) end(i int) netip.AddrPort {
+	return netip.AddrPortFrom([]netip.Addr{p.src, p.dst}[i], p.ports[i])
 }
 
 func etherType(frame []byte) (uint16, []byte) {
@@ -129,7 +140,7 @@ func (p *oraclePacket) walk() (first bool) {
 	return first
 }
 
-func (s Steering) judgeICMP(p oraclePacket) Reason {
+func (s Steering) judgeICMP(p oraclePacket, own []ownSocket) Reason {
 	service, local := s.isService(p.dst), slices.Contains(s.Local, p.dst)
 	ours := Passed // for what can't be read
 	if service {
@@ -166,7 +177,7 @@ func (s Steering) judgeICMP(p oraclePacket) Reason {
 	case !local: // on its way to a client
 		mine = s.isService(q.dst) || s.isReply(q.dst, q, 1)
 	case q.ports != nil:
-		mine = s.serves(q.src, q.protocol, q.ports[0])
+		mine = s.serves(q.src, q.protocol, q.ports[0]) && !s.isOwn(own, q.protocol, q.end(0), q.end(1))
 	case s.isService(q.src) && !q.isICMP && s.hasProtocol(q.src, q):
 		return SteeredUnreadable
 	}
@@ -197,6 +208,48 @@ func (s Steering) hasProtocol(a netip.Addr, p oraclePacket) bool {
 func (s Steering) isReply(a netip.Addr, p oraclePacket, port int) bool {
 	return slices.ContainsFunc(s.Replies, func(e Endpoint) bool {
 		return e.Address == a && int(e.Protocol) == p.protocol &&
-			(e.Port == 0 || p.ports != nil && p.ports[port] == e.Port)
+			(e.First == 0 && e.Last == 65535 || p.ports != nil && e.First <= p.ports[port] && p.ports[port] <= e.Last)
+	})
+}
+
+// ownSocket is a socket of this machine's own: a listener or unconnected if it has no
+// remote end.
+type ownSocket struct {
+	protocol      int
+	local, remote netip.AddrPort
+}
+
+// shareOf says which of this machine's own sockets may have a service's port; -1: there
+// is no such service. Of several services the one of a single port is meant.
+func (s Steering) shareOf(a netip.Addr, protocol int, port uint16) int {
+	exact := slices.ContainsFunc(s.Services, func(v Service) bool {
+		return v.Address == a && int(v.Protocol) == protocol && v.First == port && v.Last == port
+	})
+	switch {
+	case !s.serves(a, protocol, port):
+		return -1
+	case !slices.Contains(s.Local, a):
+		return int(shareNone)
+	case !exact:
+		return int(shareBound)
+	case s.Ephemeral.First <= port && port <= s.Ephemeral.Last:
+		return int(shareConnected)
+	default:
+		return int(shareNone)
+	}
+}
+
+// isOwn reports whether the machine keeps a packet for a service from the service.
+func (s Steering) isOwn(own []ownSocket, protocol int, local, remote netip.AddrPort) bool {
+	share := s.shareOf(local.Addr(), protocol, local.Port())
+	return share > int(shareNone) && slices.ContainsFunc(own, func(o ownSocket) bool {
+		if o.protocol != protocol || o.local.Port() != local.Port() {
+			return false
+		}
+		if o.remote.IsValid() {
+			return o.local == local && o.remote == remote
+		}
+		everywhere := o.local.Addr().IsUnspecified() && o.local.Addr().Is4() == local.Addr().Is4()
+		return protocol == UDP && share == int(shareBound) && (o.local == local || everywhere)
 	})
 }

@@ -12,6 +12,10 @@ type Limits struct {
 // before it is used (32 bytes an address or port).
 func DefaultLimits() Limits { return Limits{Addresses: 1 << 16, Ports: 1 << 16} }
 
+// maxMACs is how many MAC addresses a machine may have on one interface: VRRP has 255
+// virtual routers of each family.
+const maxMACs = 1024
+
 // room is a map's size for a limit: the old and the new, both at the limit, must fit
 // together while one replaces the other.
 func room(limit int) uint32 { return uint32(2 * limit) }
@@ -23,7 +27,8 @@ func (l Limits) check(s state) error {
 	}{
 		{"addresses of services, nat backends and this machine", len(s.addresses), l.Addresses},
 		{"port blocks of services (a range of ports has up to 30)", len(s.services), l.Ports},
-		{"ports of nat backends", len(s.replies), l.Ports},
+		{"port blocks of nat backends (a range of ports has up to 30)", len(s.replies), l.Ports},
+		{"MAC addresses of this machine", len(s.macs), maxMACs},
 	} {
 		if c.n > c.limit {
 			return fmt.Errorf("%d %s: %w of %d", c.n, c.what, ErrFull, c.limit)

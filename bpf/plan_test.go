@@ -25,8 +25,11 @@ func TestNewPlanRefuses(t *testing.T) {
 	service := func(i int, s *Steering) {
 		s.Services = append(s.Services, Service{ip(vip4), TCP, uint16(2 * i), uint16(2 * i)})
 	}
-	backend := func(i int, s *Steering) { s.Replies = append(s.Replies, Endpoint{ip(vip4), TCP, uint16(i + 1)}) }
+	backend := func(i int, s *Steering) {
+		s.Replies = append(s.Replies, Endpoint{ip(vip4), TCP, uint16(i + 1), uint16(i + 1)})
+	}
 	local := func(i int, s *Steering) { s.Local = append(s.Local, nth(i)) }
+	mac := func(i int, s *Steering) { s.MACs = append(s.MACs, [6]byte{2, 0, 0, 0, byte(i >> 8), byte(i)}) }
 	ranges := func(i int, s *Steering) { s.Services = append(s.Services, Service{nth(i), TCP, 1, 65534}) }
 	for name, c := range map[string]struct {
 		s    Steering
@@ -37,12 +40,16 @@ func TestNewPlanRefuses(t *testing.T) {
 		"no backend address": {Steering{Replies: []Endpoint{{Protocol: TCP}}}, false, "backend without an address"},
 		"no local address":   {Steering{Local: []netip.Addr{{}}}, false, "local address"},
 		"protocol":           {Steering{Services: []Service{{ip(vip4), 132, 1, 1}}}, false, "service 192.0.2.10: protocol 132"},
-		"backend protocol":   {Steering{Replies: []Endpoint{{ip(vip4), 0, 1}}}, false, "backend 192.0.2.10: protocol 0"},
+		"backend protocol":   {Steering{Replies: []Endpoint{{ip(vip4), 0, 1, 1}}}, false, "backend 192.0.2.10: protocol 0"},
 		"ports":              {Steering{Services: []Service{{ip(vip4), TCP, 2, 1}}}, false, "2 to 1"},
+		"backend ports":      {Steering{Replies: []Endpoint{{ip(vip4), TCP, 2, 1}}}, false, "backend 192.0.2.10: its ports 2 to 1"},
+		"no MAC":             {Steering{MACs: [][6]byte{{}}}, false, "own MAC address 00:00:00:00:00:00"},
+		"group's MAC":        {Steering{MACs: [][6]byte{ownMAC, groupMAC}}, false, "own MAC address 03:00:00:00:00:01"},
+		"MACs":               {many(1025, mac), true, "1025 MAC addresses of this machine: over the limit of 1024"},
 		"addresses":          {many(21, local), true, "21 addresses of services, nat backends and this machine: over the limit of 20"},
 		"services":           {many(101, service), true, "101 port blocks of services (a range of ports has up to 30): over the limit of 100"},
 		"ranges":             {many(4, ranges), true, "120 port blocks of services (a range of ports has up to 30): over the limit of 100"},
-		"backends":           {many(101, backend), true, "101 ports of nat backends: over the limit of 100"},
+		"backends":           {many(101, backend), true, "101 port blocks of nat backends (a range of ports has up to 30): over the limit of 100"},
 		"enough":             {many(100, backend), false, ""},
 	} {
 		p, err := NewPlan(c.s, Limits{Addresses: 20, Ports: 100})

@@ -58,6 +58,7 @@ func Load(c Config) (*Program, error) {
 	spec.Maps[steerMapAddresses].MaxEntries = room(c.Limits.Addresses)
 	spec.Maps[steerMapServices].MaxEntries = room(c.Limits.Ports)
 	spec.Maps[steerMapReplies].MaxEntries = room(c.Limits.Ports)
+	spec.Maps[steerMapMacs].MaxEntries = room(maxMACs)
 
 	p := &Program{queues: c.Queues}
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
@@ -67,6 +68,8 @@ func Load(c Config) (*Program, error) {
 		addresses: p.objects.Addresses,
 		services:  p.objects.Services,
 		replies:   p.objects.Replies,
+		macs:      p.objects.Macs,
+		setOwnMAC: func(m macWord) error { return p.objects.OwnMac.Set(uint64(m)) },
 		have:      newState(),
 	}
 	return p, nil

@@ -31,6 +31,8 @@ var (
 	pool4 = []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "10.0.0.1", "10.0.0.2", "224.0.0.1", "255.255.255.255"}
 	pool6 = []string{"2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:1::1", "ff02::1", "::ffff:192.0.2.1"}
 	pools = [][]string{pool4, pool6}
+
+	poolMACs = [][6]byte{ownMAC, vrrpMAC, {2, 0, 0, 0, 0, 2}, {2, 1, 0, 0, 0, 1}, otherMAC}
 )
 
 func randomPort(r *rand.Rand) uint16 {
@@ -43,6 +45,18 @@ func randomPort(r *rand.Rand) uint16 {
 	return uint16(r.Uint32())
 }
 
+// randomPorts returns all ports, one, or a range.
+func randomPorts(r *rand.Rand) (first, last uint16) {
+	first, last = randomPort(r), randomPort(r)
+	switch {
+	case r.IntN(4) == 0:
+		return 0, 65535
+	case r.IntN(2) == 0:
+		return first, first
+	}
+	return min(first, last), max(first, last)
+}
+
 func randomSteering(r *rand.Rand) Steering {
 	address := func() string {
 		pool := pick(r, pools...)
@@ -50,23 +64,20 @@ func randomSteering(r *rand.Rand) Steering {
 	}
 	var s Steering
 	for range r.IntN(12) {
-		v := Service{Address: ip(address()), Protocol: pick[uint8](r, TCP, UDP)}
-		switch v.First, v.Last = randomPort(r), randomPort(r); {
-		case r.IntN(4) == 0:
-			v.First, v.Last = 0, 65535
-		case r.IntN(2) == 0:
-			v.Last = v.First
-		case v.First > v.Last:
-			v.First, v.Last = v.Last, v.First
-		}
-		s.Services = append(s.Services, v)
+		first, last := randomPorts(r)
+		s.Services = append(s.Services, Service{ip(address()), pick[uint8](r, TCP, UDP), first, last})
 	}
 	for range r.IntN(12) {
-		s.Replies = append(s.Replies, Endpoint{ip(address()), pick[uint8](r, TCP, UDP), randomPort(r)})
+		first, last := randomPorts(r)
+		s.Replies = append(s.Replies, Endpoint{ip(address()), pick[uint8](r, TCP, UDP), first, last})
 	}
-	for range r.IntN(4) {
+	for range r.IntN(8) {
 		s.Local = append(s.Local, ip(address()))
 	}
+	for range pick(r, 0, 1, 1, 2, 3) {
+		s.MACs = append(s.MACs, pick(r, poolMACs[:4]...))
+	}
+	s.Ephemeral = pick(r, Ports{}, Ports{32768, 60999}, Ports{8000, 8050})
 	return s
 }
 
@@ -77,7 +88,8 @@ func portOf(r *rand.Rand, s Steering) uint16 {
 		v := pick(r, s.Services...)
 		return pick(r, v.First-1, v.First, v.Last, v.Last+1)
 	case n <= 2 && len(s.Replies) > 0:
-		return pick(r, s.Replies...).Port
+		e := pick(r, s.Replies...)
+		return pick(r, e.First-1, e.First, e.Last, e.Last+1)
 	}
 	return randomPort(r)
 }
@@ -152,25 +164,45 @@ func damage(r *rand.Rand, f []byte) []byte {
 func TestAgainstOracle(t *testing.T) {
 	r := random(t)
 	p := loadWithSocket(t, Steering{})
-	seen := map[Reason]int{}
+	own := randomOwn(t, r)
+	seen, kept := map[Reason]int{}, 0
 	for range 200 {
 		s := randomSteering(r)
 		if err := p.Apply(plan(t, s)); err != nil {
 			t.Fatal(err)
 		}
 		for range 150 {
-			f := frame(randomPacket(r, s, pick(r, pools...), false), mixedTags[:pick(r, 0, 0, 1, 2, 3)]...)
+			pool := pick(r, pools...)
+			packet := randomPacket(r, s, pool, false)
+			if r.IntN(2) == 0 {
+				packet = toOwn(r, own, pool)
+			}
+			f := frame(packet, mixedTags[:pick(r, 0, 0, 1, 2, 3)]...)
+			switch r.IntN(8) {
+			case 0:
+				f = sendTo(pick(r, groupMAC, broadcast), f)
+			case 1, 2:
+				f = sendTo(pick(r, poolMACs...), f)
+			default:
+				f = sendTo(append(s.MACs, ownMAC)[0], f)
+			}
 			if r.IntN(2) == 0 {
 				f = damage(r, f)
 			}
-			got, want := judge(t, p, f), oracle(s, f)
+			got, want := judge(t, p, f), oracle(s, f, own...)
 			if got != want {
 				t.Fatalf("%s, the oracle says %s\n%s\n%s", got, want, fmt.Sprintf("%+v", s), hex.Dump(f))
 			}
 			seen[got]++
+			if got == Passed && oracle(s, f) != Passed {
+				kept++
+			}
 		}
 	}
-	t.Logf("%v", seen)
+	t.Logf("%v; %d for the machine's own sockets", seen, kept)
+	if kept < 20 {
+		t.Errorf("only %d packets were for the machine's own sockets", kept)
+	}
 	for r := range DroppedNoSocket {
 		if seen[r] < 20 {
 			t.Errorf("%s came only %d times: the random packets don't test it", r, seen[r])

@@ -12,21 +12,38 @@ type state struct {
 	addresses map[steerIp]steerAddress
 	services  blocks
 	replies   blocks
+	macs      macSet
+	ownMAC    macWord // 0: frames are not judged by their MAC address
 }
 
-// blocks is a set of blocks of 2^order ports each, as steer.bpf.c describes them.
-type blocks map[steerBlock]struct{}
+// blocks are blocks of 2^order ports each, as steer.bpf.c describes them, and what is
+// said of each: of a service's its share, of a backend's nothing.
+type blocks map[steerBlock]uint8
+
+const (
+	shareNone      = uint8(steerShareSHARE_NONE)
+	shareConnected = uint8(steerShareSHARE_CONNECTED)
+	shareBound     = uint8(steerShareSHARE_BOUND)
+)
 
 // anyPort is the order of the one block that has all ports.
 const anyPort = 16
 
 func newState() state {
-	return state{addresses: map[steerIp]steerAddress{}, services: blocks{}, replies: blocks{}}
+	return state{addresses: map[steerIp]steerAddress{}, services: blocks{}, replies: blocks{}, macs: macSet{}}
 }
 
 // compile checks s and returns it as the maps say it.
 func compile(s Steering) (state, error) {
 	want := newState()
+	local := make(map[steerIp]bool, len(s.Local))
+	for _, l := range s.Local {
+		if !l.IsValid() {
+			return state{}, fmt.Errorf("local address: none given")
+		}
+		local[ipFrom(l)] = true
+		want.addresses[ipFrom(l)] = steerAddress{Local: 1}
+	}
 	for _, v := range s.Services {
 		if err := check("service", v.Address, v.Protocol); err != nil {
 			return state{}, err
@@ -39,34 +56,47 @@ func compile(s Steering) (state, error) {
 		if v.Protocol == UDP {
 			orders = &a.Udp
 		}
-		*orders |= want.services.add(v.Address, v.Protocol, v.First, v.Last)
+		share := shareNone
+		if local[ipFrom(v.Address)] {
+			share = s.share(v)
+		}
+		*orders |= want.services.add(v.Address, v.Protocol, v.First, v.Last, share)
 		want.addresses[ipFrom(v.Address)] = a
 	}
 	for _, e := range s.Replies {
 		if err := check("backend", e.Address, e.Protocol); err != nil {
 			return state{}, err
 		}
-		first, last := e.Port, e.Port
-		if e.Port == 0 {
-			last = 65535
+		if e.First > e.Last {
+			return state{}, fmt.Errorf("backend %s: its ports %d to %d are the wrong way round", e.Address, e.First, e.Last)
 		}
 		a := want.addresses[ipFrom(e.Address)]
 		orders := &a.ReplyTcp
 		if e.Protocol == UDP {
 			orders = &a.ReplyUdp
 		}
-		*orders |= want.replies.add(e.Address, e.Protocol, first, last)
+		*orders |= want.replies.add(e.Address, e.Protocol, e.First, e.Last, shareNone)
 		want.addresses[ipFrom(e.Address)] = a
 	}
-	for _, l := range s.Local {
-		if !l.IsValid() {
-			return state{}, fmt.Errorf("local address: none given")
+	for _, m := range s.MACs {
+		if err := want.addMAC(m); err != nil {
+			return state{}, err
 		}
-		a := want.addresses[ipFrom(l)]
-		a.Local = 1
-		want.addresses[ipFrom(l)] = a
 	}
 	return want, nil
+}
+
+// share returns what of this machine's own sockets may have a port of the service, which
+// is on one of its addresses.
+func (s *Steering) share(v Service) uint8 {
+	switch {
+	case v.First != v.Last:
+		return shareBound
+	case s.Ephemeral.First <= v.First && v.First <= s.Ephemeral.Last:
+		return shareConnected
+	default:
+		return shareNone
+	}
 }
 
 func check(what string, address netip.Addr, protocol uint8) error {
@@ -79,13 +109,17 @@ func check(what string, address netip.Addr, protocol uint8) error {
 	return nil
 }
 
-// add adds the ports first to last in the fewest blocks, and returns their orders
-// as a bit set.
-func (s blocks) add(address netip.Addr, protocol uint8, first, last uint16) (orders uint32) {
+// add adds the ports first to last in the fewest blocks, with what is said of them, and
+// returns their orders as a bit set. Of a single port that a range has too, what is said
+// of it alone counts.
+func (s blocks) add(address netip.Addr, protocol uint8, first, last uint16, share uint8) (orders uint32) {
 	for at, end := uint32(first), uint32(last)+1; at < end; {
 		// As large as the alignment of its first port and what is left allow.
 		order := min(bits.TrailingZeros32(at|1<<anyPort), bits.Len32(end-at)-1)
-		s[steerBlock{Address: ipFrom(address), First: uint16(at), Protocol: protocol, Order: uint8(order)}] = struct{}{}
+		b := steerBlock{Address: ipFrom(address), First: uint16(at), Protocol: protocol, Order: uint8(order)}
+		if _, there := s[b]; !there || first == last {
+			s[b] = share
+		}
 		orders |= 1 << order
 		at += 1 << order
 	}

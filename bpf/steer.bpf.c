@@ -1,16 +1,20 @@
 //go:build ignore
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 
 // steer decides whose packet this is, and nothing else: a service's, then it goes
 // to the AF_XDP socket of its RX queue; or not, then the kernel has it. The rules
 // and their reasons are in doc.go.
 //
 // It needs Linux 5.12: for read_ip; all else is older (bounded loops and the
-// default action of bpf_redirect_map are of 5.3). Its two helpers are free for
-// programs under any licence, so the project's own is the one it states.
+// default action of bpf_redirect_map are of 5.3, bpf_skc_lookup_tcp is of 5.2).
+//
+// The kernel keeps its socket look-ups for programs under the GPL, and knows no name
+// for a choice of licences that has it and Apache-2.0. This file and abi.h are
+// therefore under either, and the kernel is told of the one that it asks for.
 
 #include "abi.h"
 
-char _license[] SEC("license") = "Apache-2.0";
+char _license[] SEC("license") = "GPL";
 
 // Ports are listed in blocks: 2^order ports, the first one a multiple of that.
 // Order 0 is a single port, order 16 all of them, and any range of ports is at
@@ -34,6 +38,14 @@ struct address {
 	__u32 tcp, udp;             // a service's
 	__u32 reply_tcp, reply_udp; // a nat backend's
 	__u32 local;                // 1: one of this machine's own
+};
+
+// share says which of this machine's own sockets may have a service's port, on an
+// address that is its own too: their packets are not the service's.
+enum share {
+	SHARE_NONE,
+	SHARE_CONNECTED, // it may have been given to a connection (ip_local_port_range)
+	SHARE_BOUND,     // a service of many ports: to an unconnected UDP socket as well
 };
 
 // reason says what was done with a packet and why. Each packet has exactly one.
@@ -64,7 +76,7 @@ struct {
 	NUMBER(map_flags, NO_PREALLOC);
 	NUMBER(max_entries, 1);
 	TYPE(key, struct block);
-	TYPE(value, __u8);
+	TYPE(value, __u8); // enum share
 } services SEC(".maps");
 
 struct {
@@ -74,6 +86,19 @@ struct {
 	TYPE(key, struct block);
 	TYPE(value, __u8);
 } replies SEC(".maps");
+
+// macs are the MAC addresses that this machine takes frames for.
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, NO_PREALLOC);
+	NUMBER(max_entries, 1);
+	TYPE(key, __u64);
+	TYPE(value, __u8);
+} macs SEC(".maps");
+
+// own_mac is the one of them that nearly all frames are for: it is compared with
+// before anything is looked up. 0: frames are not judged by their MAC address.
+volatile __u64 own_mac;
 
 struct {
 	NUMBER(type, MAP_XSK);
@@ -267,14 +292,28 @@ __attribute__((noinline)) int read_ip(struct xdp_md *ctx, struct packet *p, __u3
 	return 1;
 }
 
+// is_for_us tells by the destination MAC address if a frame is for this machine and for
+// no other besides. A switch that floods, a mirrored port and a promiscuous interface
+// show us frames of others, and the kernel takes none of them.
+INLINE bool is_for_us(const struct ethernet *e)
+{
+	__u64 own = own_mac, dst = e->dst[0] | (__u64)e->dst[1] << 16 | (__u64)e->dst[2] << 32;
+
+	if (dst == own)
+		return true;
+	if (dst & 1) // to a group
+		return false;
+	return !own || map_lookup(&macs, &dst);
+}
+
 // read_ethernet returns the EtherType behind at most two VLAN tags, and where
-// that ends; 0 if it can't be read.
+// that ends; 0 if it can't be read, or if the frame is not for us.
 INLINE __u16 read_ethernet(struct xdp_md *ctx, __u16 *at)
 {
 	struct cursor c = cursor_at(ctx, 0, 0xffff);
 	struct ethernet *e = c.at;
 
-	if (!has(&c, sizeof(*e)))
+	if (!has(&c, sizeof(*e)) || !is_for_us(e))
 		return 0;
 	__u16 type = BE16(e->type);
 	skip(&c, sizeof(*e));
@@ -289,8 +328,9 @@ INLINE __u16 read_ethernet(struct xdp_md *ctx, __u16 *at)
 	return type;
 }
 
-// listed looks for the blocks of those orders that the port would be in.
-INLINE bool listed(void *map, const struct ip *address, __u16 protocol, __u16 port, __u32 orders)
+// listed looks for the blocks of those orders that the port would be in, the smallest
+// first, and returns what is said of it.
+INLINE const __u8 *listed(void *map, const struct ip *address, __u16 protocol, __u16 port, __u32 orders)
 {
 	struct block b = {.address = *address, .protocol = protocol};
 
@@ -302,10 +342,11 @@ INLINE bool listed(void *map, const struct ip *address, __u16 protocol, __u16 po
 			continue;
 		b.first = (__u32)port >> order << order;
 		b.order = order;
-		if (map_lookup(map, &b))
-			return true;
+		const __u8 *found = map_lookup(map, &b);
+		if (found)
+			return found;
 	}
-	return false;
+	return 0;
 }
 
 INLINE bool has_service(const struct address *a)
@@ -328,9 +369,56 @@ INLINE bool may_serve(const struct address *a, const struct packet *p)
 	}
 }
 
-INLINE bool serves(const struct address *a, const struct ip *ip, const struct packet *p, __u16 port)
+// is_own reports whether this machine has a socket of its own for a packet that is to
+// it: a TCP connection, in whatever state, or a UDP socket as far as the share goes. A
+// TCP listener is none: its port is the service's.
+//
+// It is global for the same reason as read_ip.
+__attribute__((noinline)) int is_own(struct xdp_md *ctx, struct packet *p, __u32 type, enum share share)
 {
-	return p->ports && listed(&services, ip, p->protocol, port, p->protocol == TCP ? a->tcp : a->udp);
+	struct ends6 ends = {};
+	__u32 size = sizeof(ends);
+
+	if (!p)
+		return 0;
+	if (type == IPV4) {
+		struct ends4 *four = (struct ends4 *)&ends;
+		__builtin_memcpy(&four->src, p->src.byte + 12, sizeof(four->src));
+		__builtin_memcpy(&four->dst, p->dst.byte + 12, sizeof(four->dst));
+		four->sport = BE16(p->sport);
+		four->dport = BE16(p->dport);
+		size = sizeof(*four);
+	} else {
+		__builtin_memcpy(ends.src, p->src.byte, sizeof(ends.src));
+		__builtin_memcpy(ends.dst, p->dst.byte, sizeof(ends.dst));
+		ends.sport = BE16(p->sport);
+		ends.dport = BE16(p->dport);
+	}
+	bool own;
+	if (p->protocol == TCP) {
+		struct bpf_sock *sk = skc_lookup_tcp(ctx, &ends, size, CURRENT_NETNS, 0);
+		if (!sk)
+			return 0;
+		own = sk->state != TCP_LISTEN;
+		sk_release(sk);
+	} else {
+		struct bpf_sock *sk = sk_lookup_udp(ctx, &ends, size, CURRENT_NETNS, 0);
+		if (!sk)
+			return 0;
+		// A connected one is found only by its own remote end.
+		own = share == SHARE_BOUND || sk->state == TCP_ESTABLISHED;
+		sk_release(sk);
+	}
+	return own;
+}
+
+// serves reports whether the packet is for a service, and not for a socket of this
+// machine's own. Its destination, which a is about, has ports.
+INLINE bool serves(struct xdp_md *ctx, const struct address *a, struct packet *p, __u16 type)
+{
+	const __u8 *share = listed(&services, &p->dst, p->protocol, p->dport, p->protocol == TCP ? a->tcp : a->udp);
+
+	return share && (*share == SHARE_NONE || !is_own(ctx, p, type, *share));
 }
 
 // replies_from reports whether a nat backend listens at ip and port.
@@ -355,6 +443,18 @@ INLINE bool is_error(__u16 type, const struct icmp *m)
 	if (type == IPV4)
 		return m->type == 3 || m->type == 11 || m->type == 12;
 	return m->type >= 1 && m->type <= 4;
+}
+
+// turn makes of a packet with ports one that goes the other way.
+INLINE void turn(struct packet *p)
+{
+	struct ip src = p->src;
+	__u16 sport = p->sport;
+
+	p->src = p->dst;
+	p->sport = p->dport;
+	p->dst = src;
+	p->dport = sport;
 }
 
 // judge_icmp judges a whole ICMP message, to is its destination.
@@ -387,8 +487,10 @@ INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 
 		const struct address *from = map_lookup(&addresses, &quoted.src);
 		if (!from)
 			return PASSED;
-		if (quoted.ports)
-			return serves(from, &quoted.src, &quoted, quoted.sport) ? STEERED_ICMP : PASSED;
+		if (quoted.ports) {
+			turn(&quoted); // what it would be an answer to
+			return serves(ctx, from, &quoted, type) ? STEERED_ICMP : PASSED;
+		}
 		return !quoted.icmp && may_serve(from, &quoted) ? STEERED_UNREADABLE : PASSED;
 	}
 	// On its way to a client, about a packet that the client or we sent.
@@ -417,7 +519,7 @@ INLINE enum reason judge(struct xdp_md *ctx)
 			if (may_serve(to, &p))
 				return STEERED_FRAGMENT;
 		} else if (p.ports) {
-			if (serves(to, &p.dst, &p, p.dport))
+			if (serves(ctx, to, &p, type))
 				return STEERED_SERVICE;
 		} else if (may_serve(to, &p)) {
 			return STEERED_UNREADABLE;

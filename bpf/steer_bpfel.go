@@ -48,16 +48,26 @@ const (
 	steerReasonREASONS            steerReason = 7
 )
 
+type steerShare uint32
+
+const (
+	steerShareSHARE_NONE      steerShare = 0
+	steerShareSHARE_CONNECTED steerShare = 1
+	steerShareSHARE_BOUND     steerShare = 2
+)
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	steerMapAddresses = "addresses"
 	steerMapCounters  = "counters"
+	steerMapMacs      = "macs"
 	steerMapReplies   = "replies"
 	steerMapServices  = "services"
 	steerMapSockets   = "sockets"
 	steerProgSteer    = "steer"
+	steerVarOwnMac    = "own_mac"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -111,6 +121,7 @@ type steerProgramSpecs struct {
 type steerMapSpecs struct {
 	Addresses *ebpf.MapSpec `ebpf:"addresses"`
 	Counters  *ebpf.MapSpec `ebpf:"counters"`
+	Macs      *ebpf.MapSpec `ebpf:"macs"`
 	Replies   *ebpf.MapSpec `ebpf:"replies"`
 	Services  *ebpf.MapSpec `ebpf:"services"`
 	Sockets   *ebpf.MapSpec `ebpf:"sockets"`
@@ -120,6 +131,7 @@ type steerMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerVariableSpecs struct {
+	OwnMac *ebpf.VariableSpec `ebpf:"own_mac"`
 }
 
 // steerObjects contains all objects after they have been loaded into the kernel.
@@ -144,6 +156,7 @@ func (o *steerObjects) Close() error {
 type steerMaps struct {
 	Addresses *ebpf.Map `ebpf:"addresses"`
 	Counters  *ebpf.Map `ebpf:"counters"`
+	Macs      *ebpf.Map `ebpf:"macs"`
 	Replies   *ebpf.Map `ebpf:"replies"`
 	Services  *ebpf.Map `ebpf:"services"`
 	Sockets   *ebpf.Map `ebpf:"sockets"`
@@ -153,6 +166,7 @@ func (m *steerMaps) Close() error {
 	return _SteerClose(
 		m.Addresses,
 		m.Counters,
+		m.Macs,
 		m.Replies,
 		m.Services,
 		m.Sockets,
@@ -163,6 +177,7 @@ func (m *steerMaps) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerVariables struct {
+	OwnMac *ebpf.Variable `ebpf:"own_mac"`
 }
 
 // steerPrograms contains all programs after they have been loaded into the kernel.

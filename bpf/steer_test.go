@@ -20,15 +20,15 @@ type sample struct {
 }
 
 func samples() []sample {
-	all := append(samplesOf(client4, own4, inside4, vip4, any4, backend4, free4, other4),
-		samplesOf(client6, own6, inside6, vip6, any6, backend6, free6, other6)...)
+	all := append(samplesOf(client4, own4, inside4, vip4, any4, backend4, free4, some4, other4),
+		samplesOf(client6, own6, inside6, vip6, any6, backend6, free6, some6, other6)...)
 	all = append(all, samples4()...)
 	all = append(all, samples6()...)
 	all = append(all, icmpSamples(client4, own4, inside4, vip4, backend4, free4, other4, 3)...)
 	return append(all, icmpSamples(client6, own6, inside6, vip6, backend6, free6, other6, 1)...)
 }
 
-func samplesOf(client, own, inside, vip, every, backend, free, other_ string) []sample {
+func samplesOf(client, own, inside, vip, every, backend, free, some, other_ string) []sample {
 	big := udp(client, vip, 40000, 7777) // 32 bytes after the IP header
 	bigReply := udp(backend, client, 7777, 40000)
 	return []sample{
@@ -62,6 +62,9 @@ func samplesOf(client, own, inside, vip, every, backend, free, other_ string) []
 		{"reply tcp", tcp(backend, client, 8080, 40000), SteeredReply},
 		{"reply udp", udp(backend, client, 7777, 40000), SteeredReply},
 		{"reply from any port", tcp(free, client, 1, 40000), SteeredReply},
+		{"reply from a range", tcp(some, client, 8050, 40000), SteeredReply},
+		{"backend of a range, ssh", tcp(some, client, 22, 40000), Passed},
+		{"backend of a range, as a client", tcp(some, other_, 8100, 443), Passed},
 		{"reply to anybody", tcp(backend, other_, 8080, 40000), SteeredReply},
 		{"reply to the balancer: a probe's", tcp(backend, inside, 8080, 40000), Passed},
 		{"reply from any port to the balancer", tcp(free, inside, 8080, 40000), Passed},
@@ -87,6 +90,8 @@ func samplesOf(client, own, inside, vip, every, backend, free, other_ string) []
 		{"fragment: first of another reply", fragment(udp(backend, client, 1, 2), 0, 16), Passed},
 		{"fragment: last of a reply", fragment(bigReply, 24, 32), Passed},
 		{"fragment: last of a reply from any port", fragment(tcp(free, client, 1, 40000), 16, 25), SteeredFragment},
+		{"fragment: first of a reply from a range", fragment(tcp(some, client, 8000, 40000), 0, 16), SteeredFragment},
+		{"fragment: last of a reply from a range", fragment(tcp(some, client, 8000, 40000), 16, 25), Passed},
 		{"fragment: reply to the balancer", fragment(udp(backend, inside, 7777, 40000), 0, 16), Passed},
 	}
 }

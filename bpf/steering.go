@@ -1,9 +1,11 @@
 package bpf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/cilium/ebpf"
 )
@@ -20,7 +22,16 @@ type Steering struct {
 	Services []Service
 	Replies  []Endpoint   // the nat backends
 	Local    []netip.Addr // the machine's own addresses: backends' packets to these are the kernel's
+	// MACs are those that the machine takes frames for, the interface's own first; none:
+	// frames are not judged by them.
+	MACs [][6]byte
+	// Ephemeral are the ports that the kernel gives to the machine's own connections
+	// (net.ipv4.ip_local_port_range); the zero value: it is asked for none of them.
+	Ephemeral Ports
 }
+
+// Ports is a range of ports, both ends included.
+type Ports struct{ First, Last uint16 }
 
 // Service is an address and range of ports that clients talk to.
 type Service struct {
@@ -29,11 +40,12 @@ type Service struct {
 	First, Last uint16 // both included; 0 and 65535 for any port
 }
 
-// Endpoint is where a nat backend listens, and so where its replies come from.
+// Endpoint is where a nat backend listens, and so where its replies come from: the
+// ports that the service can be answered from, and none besides.
 type Endpoint struct {
-	Address  netip.Addr
-	Protocol uint8  // TCP or UDP
-	Port     uint16 // 0 for any port
+	Address     netip.Addr
+	Protocol    uint8  // TCP or UDP
+	First, Last uint16 // both included; 0 and 65535 for any port
 }
 
 // Apply makes the plan what the program steers by, in place of what was applied
@@ -52,8 +64,10 @@ func (p *Program) Apply(plan *Plan) error {
 
 // steering is the one writer of the maps that the program judges by.
 type steering struct {
-	addresses, services, replies table
-	have                         state // what the maps hold
+	addresses, services, replies, macs table
+
+	setOwnMAC func(macWord) error
+	have      state // what the maps hold
 }
 
 // table is what steering needs of an [ebpf.Map].
@@ -62,16 +76,28 @@ type table interface {
 	Delete(key any) error
 }
 
-// apply changes the maps from what they hold to want, which is only read.
+// apply changes the maps from what they hold to want, which is only read. While blocks
+// come and go, their addresses say of both the old and the new that they have them.
 func (t *steering) apply(want state) error {
-	if err := addBlocks(t.services, t.have.services, want.services); err != nil {
-		return err
-	}
-	if err := addBlocks(t.replies, t.have.replies, want.replies); err != nil {
+	if err := t.setMACs(want); err != nil {
 		return err
 	}
 	for ip, a := range want.addresses {
 		if err := t.setAddress(ip, union(t.have.addresses[ip], a)); err != nil {
+			return err
+		}
+	}
+	for _, kind := range []struct {
+		table
+		have, want blocks
+	}{
+		{t.services, t.have.services, want.services},
+		{t.replies, t.have.replies, want.replies},
+	} {
+		if err := addBlocks(kind.table, kind.have, kind.want); err != nil {
+			return err
+		}
+		if err := removeBlocks(kind.table, kind.have, kind.want); err != nil {
 			return err
 		}
 	}
@@ -80,10 +106,7 @@ func (t *steering) apply(want state) error {
 			return err
 		}
 	}
-	if err := removeBlocks(t.services, t.have.services, want.services); err != nil {
-		return err
-	}
-	return removeBlocks(t.replies, t.have.replies, want.replies)
+	return nil
 }
 
 // setAddress writes what an address is; one that is nothing leaves the map.
@@ -105,24 +128,38 @@ func (t *steering) setAddress(ip steerIp, a steerAddress) error {
 	return nil
 }
 
+// addBlocks adds what is missing, the smallest blocks first, and then changes what is
+// said of the others: of a port in several blocks the smallest one says it.
 func addBlocks(to table, have, want blocks) error {
-	for b := range want {
-		if _, ok := have[b]; ok {
-			continue
+	var missing, others []steerBlock
+	for b, share := range want {
+		switch had, ok := have[b]; {
+		case !ok:
+			missing = append(missing, b)
+		case had != share:
+			others = append(others, b)
 		}
-		if err := to.Update(b, uint8(1), ebpf.UpdateAny); err != nil {
+	}
+	slices.SortFunc(missing, bySize)
+	for _, b := range append(missing, others...) {
+		if err := to.Update(b, want[b], ebpf.UpdateAny); err != nil {
 			return fmt.Errorf("add %s: %w", b, err)
 		}
-		have[b] = struct{}{}
+		have[b] = want[b]
 	}
 	return nil
 }
 
+// removeBlocks removes what is too much, the largest blocks first.
 func removeBlocks(from table, have, want blocks) error {
+	var old []steerBlock
 	for b := range have {
-		if _, ok := want[b]; ok {
-			continue
+		if _, ok := want[b]; !ok {
+			old = append(old, b)
 		}
+	}
+	slices.SortFunc(old, bySize)
+	for _, b := range slices.Backward(old) {
 		if err := remove(from, b); err != nil {
 			return fmt.Errorf("remove %s: %w", b, err)
 		}
@@ -130,6 +167,8 @@ func removeBlocks(from table, have, want blocks) error {
 	}
 	return nil
 }
+
+func bySize(a, b steerBlock) int { return cmp.Compare(a.Order, b.Order) }
 
 func remove(from table, key any) error {
 	if err := from.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

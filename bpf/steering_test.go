@@ -30,7 +30,7 @@ func TestApplyNeverInBetween(t *testing.T) {
 			for range 100 { // of thousands
 				q := pick(r, agreed...)
 				if want := q.right(old); q.ask(f) != want {
-					t.Fatalf("%+v: %v in the midst of a change, %v before and after\n%+v\n%+v", q, !want, want, old, next)
+					t.Fatalf("%+v: %d in the midst of a change, %d before and after\n%+v\n%+v", q, q.ask(f), want, old, next)
 				}
 			}
 			for _, a := range addresses() {
@@ -46,7 +46,7 @@ func TestApplyNeverInBetween(t *testing.T) {
 		}
 		for _, q := range all {
 			if q.ask(f) != q.right(next) {
-				t.Fatalf("%+v: %v\n%+v", q, q.ask(f), next)
+				t.Fatalf("%+v: %d\n%+v", q, q.ask(f), next)
 			}
 		}
 		same(t, next, f.content())
@@ -79,12 +79,18 @@ func TestApplyChangesOnlyWhatDiffers(t *testing.T) {
 	expect(1, "a port less")
 	s.Local = append(s.Local, ip("192.0.2.77"))
 	expect(1, "a local address")
+	s.MACs = append(s.MACs, otherMAC)
+	expect(1, "a MAC address")
+	s.MACs = [][6]byte{vrrpMAC, ownMAC, otherMAC}
+	expect(1, "another MAC address is the interface's own")
+	s.Ephemeral.Last = s.Ephemeral.First
+	expect(0, "ports that no service has")
 	s = Steering{}
 	f.changes = 0
 	if err := f.apply(s); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(f.addresses.content) + len(f.services.content) + len(f.replies.content); n != 0 {
+	if n := len(f.addresses.content) + len(f.services.content) + len(f.replies.content) + len(f.macs.content); n != 0 {
 		t.Errorf("%d entries are left after nothing was applied", n)
 	}
 }
@@ -141,10 +147,14 @@ func TestApplyInKernel(t *testing.T) {
 		if err := p.Apply(plan); err != nil {
 			t.Fatal(err)
 		}
-		got := [3]map[any]any{
-			dump[steerIp, steerAddress](t, p.objects.Addresses),
-			dump[steerBlock, uint8](t, p.objects.Services),
-			dump[steerBlock, uint8](t, p.objects.Replies),
+		got := contents{
+			Addresses: dump[steerIp, steerAddress](t, p.objects.Addresses),
+			Services:  dump[steerBlock, uint8](t, p.objects.Services),
+			Replies:   dump[steerBlock, uint8](t, p.objects.Replies),
+			MACs:      dump[macWord, uint8](t, p.objects.Macs),
+		}
+		if err := p.objects.OwnMac.Get(&got.OwnMAC); err != nil {
+			t.Fatal(err)
 		}
 		same(t, s, got)
 	}
@@ -155,7 +165,7 @@ func TestApplyInKernel(t *testing.T) {
 		for i := range 400 {
 			a := netip.AddrFrom4([4]byte{10, 0, 0, byte(from + i%30)})
 			s.Services = append(s.Services, Service{a, TCP, uint16(2 * i), uint16(2 * i)})
-			s.Replies = append(s.Replies, Endpoint{a, TCP, uint16(i + 1)})
+			s.Replies = append(s.Replies, Endpoint{a, TCP, uint16(i + 1), uint16(i + 1)})
 		}
 		return s
 	}
@@ -191,7 +201,7 @@ func TestBlocks(t *testing.T) {
 	}
 	for _, c := range ranges {
 		s := blocks{}
-		orders := s.add(ip(vip4), TCP, c[0], c[1])
+		orders := s.add(ip(vip4), TCP, c[0], c[1], shareNone)
 		var times [65536]int
 		var want uint32
 		for b := range s {
@@ -212,7 +222,7 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("%d to %d: %d blocks of orders %b, reported as %b", c[0], c[1], len(s), want, orders)
 		}
 	}
-	if s := (blocks{}); s.add(ip(vip4), TCP, 0, 65535) != 1<<anyPort || len(s) != 1 {
+	if s := (blocks{}); s.add(ip(vip4), TCP, 0, 65535, shareNone) != 1<<anyPort || len(s) != 1 {
 		t.Errorf("any port is more than one block: %v", s)
 	}
 }
@@ -222,7 +232,7 @@ func TestMappedAddresses(t *testing.T) {
 	form := func(prefix string) Steering {
 		return Steering{
 			Services: []Service{{ip(prefix + vip4), TCP, 80, 80}},
-			Replies:  []Endpoint{{ip(prefix + backend4), TCP, 8080}},
+			Replies:  []Endpoint{{ip(prefix + backend4), TCP, 8080, 8080}},
 			Local:    []netip.Addr{ip(prefix + own4)},
 		}
 	}
@@ -235,6 +245,10 @@ func TestNames(t *testing.T) {
 	b := steerBlock{Address: ipFrom(ip(vip4)), First: 8064, Protocol: TCP, Order: 5}
 	if got, want := fmt.Sprint(b), "192.0.2.10 protocol 6 ports 8064 to 8095"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+	m := newState()
+	if err := m.addMAC(vrrpMAC); err != nil || m.ownMAC.String() != "00:00:5e:00:01:0a" {
+		t.Errorf("%s, %v", m.ownMAC, err)
 	}
 	if got := fmt.Sprint(ipFrom(ip(vip6))); got != vip6 {
 		t.Errorf("%q, want %q", got, vip6)

@@ -113,7 +113,8 @@ func overfull(t *testing.T) *bpf.Plan {
 	t.Helper()
 	var s bpf.Steering
 	for port := range 2*bpf.DefaultLimits().Ports + 1 {
-		s.Replies = append(s.Replies, bpf.Endpoint{Address: lab.BackendAddr(port >> 15), Protocol: bpf.TCP, Port: uint16(port&0x7fff) + 1})
+		one := uint16(port & 0x7fff)
+		s.Replies = append(s.Replies, bpf.Endpoint{Address: lab.BackendAddr(port >> 15), Protocol: bpf.TCP, First: one, Last: one})
 	}
 	p, err := bpf.NewPlan(s, bpf.Limits{Addresses: len(s.Replies), Ports: len(s.Replies)})
 	must(t, err)

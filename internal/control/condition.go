@@ -213,7 +213,7 @@ type scratch struct{ states []balancer.State }
 // assessment is all that a table is made from, besides the Spec.
 type assessment struct {
 	facts      balancer.Facts
-	local      []netip.Addr
+	machine    machine
 	conditions [][]condition // by service and backend
 	wait       time.Duration // after which time alone may change it; 0: never
 }
@@ -226,7 +226,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 		n += len(g.checks)
 	}
 	a := &assessment{
-		local: o.snapshot.Local, conditions: make([][]condition, len(groups)),
+		machine: machineOf(&o.snapshot), conditions: make([][]condition, len(groups)),
 		facts: balancer.Facts{
 			SourceMAC: o.snapshot.MAC, States: make(map[balancer.BackendKey]balancer.State, n),
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)),

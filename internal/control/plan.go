@@ -3,21 +3,36 @@ package control
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/neighbour"
 )
 
 // Check says whether the kernel's part of a valid spec has room. It is the plan that a
 // start and a reload make before they store anything, and touches nothing.
 func Check(spec *balancer.Spec) error {
-	_, err := plan(spec, nil)
+	_, err := plan(spec, &machine{})
 	return err
 }
 
+// machine is what steering has to know of the machine itself.
+type machine struct {
+	local     []netip.Addr // its own addresses
+	macs      [][6]byte    // as [neighbour.Snapshot] has them
+	ephemeral neighbour.Ports
+}
+
+func machineOf(s *neighbour.Snapshot) machine { return machine{s.Local, s.MACs, s.Ephemeral} }
+
+func (m *machine) equal(o *machine) bool {
+	return slices.Equal(m.local, o.local) && slices.Equal(m.macs, o.macs) && m.ephemeral == o.ephemeral
+}
+
 // plan returns the kernel's part of spec.
-func plan(spec *balancer.Spec, local []netip.Addr) (*bpf.Plan, error) {
-	p, err := bpf.NewPlan(steer(spec, local), bpf.DefaultLimits())
+func plan(spec *balancer.Spec, m *machine) (*bpf.Plan, error) {
+	p, err := bpf.NewPlan(steer(spec, m), bpf.DefaultLimits())
 	if err != nil {
 		return nil, fmt.Errorf("plan the steering of the services: %w", err)
 	}
@@ -25,8 +40,8 @@ func plan(spec *balancer.Spec, local []netip.Addr) (*bpf.Plan, error) {
 }
 
 // steer says which packets are the balancer's.
-func steer(spec *balancer.Spec, local []netip.Addr) bpf.Steering {
-	out := bpf.Steering{Local: local}
+func steer(spec *balancer.Spec, m *machine) bpf.Steering {
+	out := bpf.Steering{Local: m.local, MACs: m.macs, Ephemeral: bpf.Ports(m.ephemeral)}
 	seen := map[bpf.Endpoint]bool{}
 	for i := range spec.Services {
 		s := &spec.Services[i]
@@ -35,7 +50,10 @@ func steer(spec *balancer.Spec, local []netip.Addr) bpf.Steering {
 			continue
 		}
 		for j := range s.Backends {
-			e := bpf.Endpoint{Address: s.Backends[j].Address, Protocol: uint8(s.Protocol), Port: s.Target(&s.Backends[j])}
+			e := bpf.Endpoint{Address: s.Backends[j].Address, Protocol: uint8(s.Protocol), First: s.First, Last: s.Last}
+			if port := s.Target(&s.Backends[j]); port != 0 {
+				e.First, e.Last = port, port
+			}
 			if !seen[e] {
 				seen[e] = true
 				out.Replies = append(out.Replies, e)

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -20,12 +18,12 @@ var ErrCommit = errors.New("the kernel does not take the steering")
 
 // commitment is what is in force, and what it was made from.
 type commitment struct {
-	spec  *balancer.Spec
-	facts balancer.Facts
-	local []netip.Addr
-	plan  *bpf.Plan // of spec and local
-	table *balancer.Table
-	err   error // what the kernel said of the last commit
+	spec    *balancer.Spec
+	facts   balancer.Facts
+	machine machine
+	plan    *bpf.Plan // of spec and machine
+	table   *balancer.Table
+	err     error // what the kernel said of the last commit
 }
 
 // reconcile makes what is in force what it should be, by all that is known now, and
@@ -80,14 +78,14 @@ func (r *Reconciler) adopt(spec *balancer.Spec) error {
 // for, unless that is in force already. Only an [ErrCommit] leaves a trace.
 func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
 	was := &r.inForce
-	sameSteering := was.spec == spec && slices.Equal(was.local, a.local)
+	sameSteering := was.spec == spec && was.machine.equal(&a.machine)
 	if was.err == nil && was.table != nil && sameSteering && sameFacts(&was.facts, &a.facts) {
 		return nil
 	}
-	next := commitment{spec: spec, facts: a.facts, local: a.local, plan: was.plan}
+	next := commitment{spec: spec, facts: a.facts, machine: a.machine, plan: was.plan}
 	if !sameSteering || next.plan == nil {
 		var err error
-		if next.plan, err = plan(spec, a.local); err != nil {
+		if next.plan, err = plan(spec, &a.machine); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,7 @@ type Lab struct {
 	Switch, Balancer  *Host
 	Clients, Backends []*Host
 	Far               *Host // nil without AddFar
+	Second            *Host // nil without AddSecond
 
 	fabric netlink.Link // the bridge
 }
@@ -119,7 +120,7 @@ func New(o Options) (l *Lab, err error) {
 // Close takes everything down.
 func (l *Lab) Close() error {
 	var errs []error
-	for _, h := range append(append([]*Host{l.Balancer, l.Far}, l.Clients...), append(l.Backends, l.Switch)...) {
+	for _, h := range append(append([]*Host{l.Balancer, l.Second, l.Far}, l.Clients...), append(l.Backends, l.Switch)...) {
 		if h != nil {
 			errs = append(errs, h.Close())
 		}

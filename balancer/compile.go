@@ -62,6 +62,8 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 		wide:       map[place][]portSpan{},
 		addresses:  map[packet.Addr]struct{}{},
 		sources:    map[packet.Addr]struct{}{},
+		gateways:   make(map[uint64]struct{}, len(facts.Gateways)),
+		senders:    map[sender]struct{}{},
 	}
 	d.Table, d.next.refs = t, t.Refs
 	d.next.selections = make([]*selection, len(d.next.services.keys))
@@ -82,6 +84,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 	for i := range t.Backends {
 		t.sources[t.Backends[i].Address] = struct{}{}
 	}
+	t.origins(facts)
 	for _, spans := range t.wide {
 		slices.SortFunc(spans, func(a, b portSpan) int { return cmp.Compare(a.first, b.first) })
 	}

@@ -15,6 +15,11 @@ type Facts struct {
 	// NextHops say where to send packets for a backend's address. One that is missing
 	// is not known yet; the zero NextHop says that there is none.
 	NextHops map[netip.Addr]NextHop
+	// Drained are the backends without a weight whose time to drain is over.
+	Drained map[BackendKey]bool
+	// Gateways are the MAC addresses of the routers that the machine's routes name: what
+	// comes from clients beyond the link comes from one of them.
+	Gateways []packet.MAC
 	// Oldest is the oldest generation that a worker may still be reading; 0 if
 	// all of them read the newest. No ID is given to another backend while a
 	// worker may take it for the old one.

@@ -51,6 +51,9 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 		if standing == ready {
 			record.Flags |= Up
 		}
+		if b.Weight == 0 && facts.Drained[*key] {
+			record.Flags |= Drained
+		}
 		parts = append(parts, part{id: id, weight: b.Weight, standing: standing})
 		t.Backends[id], t.Refs[id] = record, BackendRef{s.Name, b.Name}
 	}

@@ -26,6 +26,8 @@ type Table struct {
 	wide      map[place][]portSpan     // the others, under port 0; sorted, so any comes first
 	addresses map[packet.Addr]struct{} // of services
 	sources   map[packet.Addr]struct{} // of backends
+	gateways  map[uint64]struct{}      // MAC addresses of routers
+	senders   map[sender]struct{}      // of what comes from backends on the link
 }
 
 // place is where a packet is sent to. It has no pointer, no padding, and compares
@@ -88,6 +90,7 @@ const (
 	Up                        // known to be healthy, and HasMAC: it can serve
 	Suspect                   // down together with all others of its service: flows stay
 	HasMAC                    // its next hop is known and fit for the mode
+	Drained                   // without a weight for so long that flows which can leave it do
 )
 
 // Backend is what a worker needs in order to send a packet to a backend. It is

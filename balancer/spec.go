@@ -27,6 +27,9 @@ type ServiceSpec struct {
 	Algorithm   Algorithm
 	OnNoBackend OnNoBackend
 	OnDown      OnDown
+	// DrainTime is how long flows that nobody ends, which are those of UDP, may stay at a
+	// backend after its weight has become 0.
+	DrainTime time.Duration
 	// SnatAddresses are the balancer's own addresses towards the backends.
 	// FullNAT only.
 	SnatAddresses []netip.Addr

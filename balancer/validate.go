@@ -114,6 +114,9 @@ func (v *validator) service(s *ServiceSpec) {
 	if s.OnDown > Reset {
 		v.addf("on-down", "%v is no way to go on; want reassign, keep or reset", s.OnDown)
 	}
+	if s.DrainTime < 0 {
+		v.addf("drain-time", "%v is no time to drain; want 0s or more", s.DrainTime)
+	}
 	if !mode.TranslatesSource && len(s.SnatAddresses) > 0 {
 		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for %s",
 			s.Mode, modesWith(func(t *Traits) bool { return t.TranslatesSource }))

@@ -61,6 +61,7 @@ func TestValidateAccepts(t *testing.T) {
 			s.Services[2].Health = s.Services[3].Health
 			s.Services[2].Health.Port = 80
 		}},
+		{"a time to drain", func(s *Spec) { s.Services[0].DrainTime = time.Hour }},
 		{"no path", func(s *Spec) { s.Services[0].Health.Path = "" }},
 		{"name with letters of the world", func(s *Spec) { s.Services[0].Name = "größe-网.1_a:b" }},
 	} {
@@ -141,6 +142,8 @@ func TestValidateRefuses(t *testing.T) {
 		}, `services[0].algorithm: unknown(7) is no algorithm; want one as in round-robin
 services[0].on-no-backend: unknown(2) is no answer; want reject or drop
 services[0].on-down: unknown(3) is no way to go on; want reassign, keep or reset`},
+		{"backwards", func(s *Spec) { s.Services[1].DrainTime = -time.Second },
+			`services[1].drain-time: -1s is no time to drain; want 0s or more`},
 		{"families in nat", func(s *Spec) { s.Services[0].Backends[1].Address = addr("2001:db8:10::5") },
 			`services[0].backends[1].address: 2001:db8:10::5 and the service's 192.0.2.10 are of different families, and mode nat does not translate; want an IPv4 address`},
 		{"families in dsr", func(s *Spec) { s.Services[1].Backends[0].Address = addr("10.0.0.5") },

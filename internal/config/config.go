@@ -39,9 +39,11 @@ type Conntrack struct {
 
 // Timeouts says how long a flow may be idle, by its stage of life.
 type Timeouts struct {
-	TCPSyn, TCPEstablished, TCPClosing time.Duration
-	UDPNew, UDPEstablished             time.Duration
-	ICMP                               time.Duration
+	TCPSyn, TCPEstablished time.Duration
+	TCPFinWait             time.Duration // dsr, after the client's FIN: the server's end is not seen
+	TCPClosing             time.Duration
+	UDPNew, UDPEstablished time.Duration
+	ICMP                   time.Duration
 }
 
 // Default returns the Config of a file that says nothing.
@@ -55,7 +57,8 @@ func Default() *Config {
 		Conntrack: Conntrack{
 			MaxFlows: 1_000_000,
 			Timeouts: Timeouts{
-				TCPSyn: 10 * time.Second, TCPEstablished: 15 * time.Minute, TCPClosing: 10 * time.Second,
+				TCPSyn: 10 * time.Second, TCPEstablished: 15 * time.Minute,
+				TCPFinWait: 2 * time.Minute, TCPClosing: 10 * time.Second,
 				UDPNew: 30 * time.Second, UDPEstablished: 2 * time.Minute,
 				ICMP: 10 * time.Second,
 			},

@@ -40,6 +40,7 @@ var (
 	timeoutKeys = keys[Timeouts]{
 		{name: "tcp-syn", read: func(v value, t *Timeouts) { set(v, &t.TCPSyn, parseIdle) }},
 		{name: "tcp-established", read: func(v value, t *Timeouts) { set(v, &t.TCPEstablished, parseIdle) }},
+		{name: "tcp-fin-wait", read: func(v value, t *Timeouts) { set(v, &t.TCPFinWait, parseIdle) }},
 		{name: "tcp-closing", read: func(v value, t *Timeouts) { set(v, &t.TCPClosing, parseIdle) }},
 		{name: "udp-new", read: func(v value, t *Timeouts) { set(v, &t.UDPNew, parseIdle) }},
 		{name: "udp-established", read: func(v value, t *Timeouts) { set(v, &t.UDPEstablished, parseIdle) }},

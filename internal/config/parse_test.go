@@ -88,7 +88,7 @@ func TestSmallestFile(t *testing.T) {
 		XDPMode: "auto", Driver: "native", Poll: "adaptive", Listen: "127.0.0.1:9190",
 		Log: Log{"info", "console"},
 		Conntrack: Conntrack{1_000_000, Timeouts{
-			10 * time.Second, 15 * time.Minute, 10 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Second,
+			10 * time.Second, 15 * time.Minute, 2 * time.Minute, 10 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Second,
 		}},
 	}
 	if diff := cmp.Diff(&product, Default(), compareAddresses); diff != "" {
@@ -109,7 +109,7 @@ listen: "[::1]:80"
 log: {level: debug, format: json}
 conntrack:
   max-flows: 5000
-  timeouts: {tcp-syn: 1s, tcp-established: 1h, tcp-closing: 2s, udp-new: 3s, udp-established: 4s, icmp: 100ms}
+  timeouts: {tcp-syn: 1s, tcp-established: 1h, tcp-fin-wait: 5s, tcp-closing: 2s, udp-new: 3s, udp-established: 4s, icmp: 100ms}
 services: []
 `))
 	if err != nil {
@@ -120,7 +120,7 @@ services: []
 		XDPMode: XDPZeroCopy, Driver: DriverAsavie, Poll: PollBusy, Listen: "[::1]:80",
 		Log: Log{"debug", "json"},
 		Conntrack: Conntrack{5000, Timeouts{
-			time.Second, time.Hour, 2 * time.Second, 3 * time.Second, 4 * time.Second, 100 * time.Millisecond,
+			time.Second, time.Hour, 5 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 100 * time.Millisecond,
 		}},
 		Spec: balancer.Spec{Services: []balancer.ServiceSpec{}},
 	}

@@ -26,6 +26,7 @@ func render(s balancer.Spec) string {
 		line("    protocol: %v", s.Protocol)
 		line("    mode: %v\n    algorithm: %v\n    on-no-backend: %v\n    on-down: '%v'", s.Mode, s.Algorithm, s.OnNoBackend, s.OnDown)
 		h := s.Health
+		line("    drain-time: %v", s.DrainTime)
 		line("    health: {type: %v, # a comment", h.Type)
 		if h.Type != balancer.HealthNone {
 			line("             interval: %v, timeout: %v, rise: %d, fall: %d,", h.Interval, h.Timeout, h.Rise, h.Fall)
@@ -84,6 +85,7 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 		Algorithm:   balancer.Algorithm(rapid.IntRange(0, int(balancer.Maglev)).Draw(t, "algorithm")),
 		OnNoBackend: balancer.OnNoBackend(rapid.IntRange(0, 1).Draw(t, "on-no-backend")),
 		OnDown:      balancer.OnDown(rapid.IntRange(0, 2).Draw(t, "on-down")),
+		DrainTime:   time.Duration(rapid.IntRange(0, 100_000).Draw(t, "drain-time")) * time.Millisecond,
 		Backends:    []balancer.BackendSpec{},
 	}
 	switch port := rapid.Uint16Range(1, 60000).Draw(t, "port"); rapid.IntRange(0, 2).Draw(t, "ports") {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/afxlb/afxlb/balancer"
 )
@@ -28,6 +29,7 @@ var (
 		}},
 		{name: "on-no-backend", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnNoBackend, balancer.ParseOnNoBackend) }},
 		{name: "on-down", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnDown, balancer.ParseOnDown) }},
+		{name: "drain-time", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.DrainTime, parseDrainTime) }},
 		{name: "health", read: func(v value, s *balancer.ServiceSpec) { health(v, &s.Health) }},
 		{
 			name: "backends", required: "a list of backends, [] for none",
@@ -48,12 +50,18 @@ var (
 var (
 	parsePort   = number[uint16](1, balancer.MaxPort)
 	parseWeight = number[uint16](0, 65535)
+
+	parseDrainTime = duration(0, 30*24*time.Hour)
 )
+
+// defaultDrainTime is for what UDP carries: a question and its answer are over by then,
+// and a call or a game had time to move.
+const defaultDrainTime = time.Minute
 
 // service reads an element of services.
 func service(v value, s *balancer.ServiceSpec) {
 	// A port that is wrong should not cause a second problem.
-	*s = balancer.ServiceSpec{Protocol: balancer.TCP, First: 1, Last: 1}
+	*s = balancer.ServiceSpec{Protocol: balancer.TCP, First: 1, Last: 1, DrainTime: defaultDrainTime}
 	if !mapping(v, s, serviceKeys) {
 		return
 	}

@@ -45,20 +45,20 @@ func TestExample(t *testing.T) {
 	dns.Interval, dns.Timeout = time.Second, time.Second
 	want.Spec.Services = []balancer.ServiceSpec{
 		{
-			Name: "web", Address: addr("192.0.2.10"), First: 80, Last: 80, Protocol: balancer.TCP, Health: web,
+			Name: "web", Address: addr("192.0.2.10"), First: 80, Last: 80, Protocol: balancer.TCP, DrainTime: time.Minute, Health: web,
 			Backends: []balancer.BackendSpec{
 				{Name: "a", Address: addr("10.0.0.11"), Port: 8080, Weight: 1},
 				{Name: "b", Address: addr("10.0.0.12"), Port: 8080, Weight: 3},
 			},
 		}, {
 			Name: "dns", Address: addr("192.0.2.53"), First: 53, Last: 53, Protocol: balancer.UDP,
-			Mode: balancer.DSR, Algorithm: balancer.Maglev, Health: dns,
+			Mode: balancer.DSR, Algorithm: balancer.Maglev, DrainTime: time.Minute, Health: dns,
 			Backends: []balancer.BackendSpec{
 				{Name: "10.0.0.53:53", Address: addr("10.0.0.53"), Port: 53, Weight: 1},
 				{Name: "10.0.0.54:53", Address: addr("10.0.0.54"), Port: 53, Weight: 1},
 			},
 		}, {
-			Name: "web6", Address: addr("2001:db8:2::10"), First: 80, Last: 80, Protocol: balancer.TCP, Health: tcp,
+			Name: "web6", Address: addr("2001:db8:2::10"), First: 80, Last: 80, Protocol: balancer.TCP, DrainTime: time.Minute, Health: tcp,
 			Backends: []balancer.BackendSpec{
 				{Name: "a", Address: addr("2001:db8:10::11"), Port: 8080, Weight: 1},
 				{Name: "b", Address: addr("2001:db8:10::12"), Port: 8080, Weight: 1},
@@ -158,8 +158,8 @@ func TestServiceDefaults(t *testing.T) {
 			if s.Health.Type != test.health {
 				t.Errorf("health type %v, want %v", s.Health.Type, test.health)
 			}
-			if s.Mode != balancer.NAT || s.Algorithm != balancer.RoundRobin || s.OnDown != balancer.Reassign || s.OnNoBackend != balancer.Reject {
-				t.Errorf("defaults: %v %v %v %v", s.Mode, s.Algorithm, s.OnDown, s.OnNoBackend)
+			if s.Mode != balancer.NAT || s.Algorithm != balancer.RoundRobin || s.OnDown != balancer.Reassign || s.OnNoBackend != balancer.Reject || s.DrainTime != time.Minute {
+				t.Errorf("defaults: %v %v %v %v %v", s.Mode, s.Algorithm, s.OnDown, s.OnNoBackend, s.DrainTime)
 			}
 		})
 	}

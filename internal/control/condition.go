@@ -245,6 +245,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 			if k.last.way.known {
 				a.facts.NextHops[k.key.Address] = k.last.way.hop
 			}
+			a.drain(k, now)
 		}
 	}
 	return a

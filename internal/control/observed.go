@@ -60,6 +60,8 @@ type check struct {
 	last  judgement // the latest; without a carrier it stays
 	doubt time.Time // until when the want of a way to it may be everybody's
 	shown shown
+	// draining is since when the backend has no weight; zero: it has one.
+	draining time.Time
 }
 
 const notChecked, noAnswer, wellChecked = "not checked", "no answer yet", "ok"
@@ -104,6 +106,7 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, now time.Time) 
 				k.overhear(others[0])
 			}
 		}
+		k.weigh(b.Weight, now)
 		g.checks[j] = k
 	}
 	return g
@@ -128,7 +131,7 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 // inherit takes over what is known of the same backend. Another question takes the
 // place of the old one; until its own answers say otherwise, the state stays.
 func (k *check) inherit(old *check) {
-	k.health, k.began, k.risen, k.last, k.doubt, k.shown = old.health, old.began, old.risen, old.last, old.doubt, old.shown
+	k.health, k.began, k.risen, k.last, k.doubt, k.shown, k.draining = old.health, old.began, old.risen, old.last, old.doubt, old.shown, old.draining
 	if k.target == old.target {
 		k.asked = old.asked
 	}

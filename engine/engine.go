@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -100,6 +101,11 @@ func (e *Engine) Apply(t *balancer.Table, plan *bpf.Plan) error {
 // SetTimeouts changes how long flows may be idle, at once and of all flows. Anybody may
 // call it at any time.
 func (e *Engine) SetTimeouts(t conntrack.Timeouts) { e.flows.SetTimeouts(t) }
+
+// MoveMACs changes where the replies of flows go, at once: see [conntrack.Table.MoveMACs].
+func (e *Engine) MoveMACs(to func(client packet.Addr, mac uint64) uint64) int {
+	return e.flows.MoveMACs(to)
+}
 
 // Oldest returns the oldest generation that a worker may still read: the first, as
 // long as one of them has read none.

@@ -18,6 +18,7 @@ import (
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 var addr = netip.MustParseAddr
@@ -53,6 +54,21 @@ type kernel struct {
 	mu     sync.Mutex
 	tables []*balancer.Table
 	refuse error
+	flows  map[netip.Addr]uint64 // by client, one each: where its replies go
+	sweeps int
+}
+
+func (k *kernel) MoveMACs(to func(client packet.Addr, mac uint64) uint64) (moved int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.sweeps++
+	for a, mac := range k.flows {
+		if now := to(packet.AddrFrom(a), mac); now != mac {
+			k.flows[a] = now
+			moved++
+		}
+	}
+	return moved
 }
 
 func (k *kernel) Apply(t *balancer.Table, p *bpf.Plan) error {
@@ -85,8 +101,10 @@ type wire struct {
 	notify   func()
 	snapshot neighbour.Snapshot
 	wanted   []netip.Addr
-	answers  map[netip.Addr]error // to probes; missing: silence
-	probes   map[string]int       // by address and port
+	moves    []neighbour.Move
+	former   map[netip.Addr][6]byte // that it was told of
+	answers  map[netip.Addr]error   // to probes; missing: silence
+	probes   map[string]int         // by address and port
 }
 
 func newWire(alive ...string) *wire {
@@ -111,6 +129,20 @@ func (w *wire) Set(a []netip.Addr) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.wanted = a
+}
+
+func (w *wire) Moves() []neighbour.Move {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	moves := w.moves
+	w.moves = nil
+	return moves
+}
+
+func (w *wire) Remember(former map[netip.Addr][6]byte) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.former = former
 }
 
 // change changes the snapshot, whose hops are a copy, and tells.

@@ -7,6 +7,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // observed is what is known of the world. It is guarded by the Reconciler's lock.
@@ -192,6 +193,24 @@ func (o *observed) addresses() (list []netip.Addr) {
 				seen[k.key.Address] = true
 				list = append(list, k.key.Address)
 			}
+		}
+	}
+	return list
+}
+
+// moves returns which neighbours have moved since it was called last.
+func (o *observed) moves() []neighbour.Move {
+	if o.hops == nil {
+		return nil
+	}
+	return o.hops.Moves()
+}
+
+// gateways returns the MAC addresses of routers.
+func (o *observed) gateways() (list []packet.MAC) {
+	for _, g := range o.snapshot.Gateways {
+		if mac := packet.MAC(g.MAC); mac != (packet.MAC{}) {
+			list = append(list, mac)
 		}
 	}
 	return list

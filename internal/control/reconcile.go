@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,10 +33,13 @@ func (r *Reconciler) reconcile() error {
 	now := time.Now()
 	r.mu.Lock()
 	o := &r.observed
+	moves := o.moves() // before the look, which so knows where everybody has gone
 	returned := o.look(now)
 	a := o.assess(o.groups, now)
 	a.sooner(o.troubles.wait(now))
+	snapshot := o.snapshot
 	r.mu.Unlock()
+	r.follower.follow(moves, snapshot)
 	if returned && r.probing {
 		r.prober.Kick()
 	}

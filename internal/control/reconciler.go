@@ -14,18 +14,22 @@ import (
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Engine is what tables are made for; [engine.Engine] is one.
 type Engine interface {
 	Apply(*balancer.Table, *bpf.Plan) error
 	Oldest() uint64
+	MoveMACs(to func(client packet.Addr, mac uint64) uint64) int
 }
 
 // Hops tells of next hops on the served interface; [neighbour.Watcher] does.
 type Hops interface {
 	Snapshot() neighbour.Snapshot
 	Set([]netip.Addr)
+	Moves() []neighbour.Move
+	Remember(map[netip.Addr][6]byte)
 }
 
 // Options say what to control.
@@ -45,6 +49,7 @@ type Reconciler struct {
 	engine   Engine
 	log      *zap.Logger
 	prober   *health.Prober
+	follower *follower
 	notified chan struct{} // holds a token when something has changed
 	tasks    chan task
 	ended    chan struct{} // closed when Run ends
@@ -83,6 +88,7 @@ func New(o Options) *Reconciler {
 	r.observed = observed{link: link{since: now}}
 	r.observed.install(r.observed.regroup(r.spec, now))
 	r.prober = health.New(o.Log.Named("health"), r.observe, o.Health...)
+	r.follower = newFollower(o.Engine, o.Log)
 	r.view.Store(r.first(now))
 	return r
 }
@@ -93,6 +99,9 @@ func (r *Reconciler) Run(ctx context.Context) {
 	r.alarm = time.NewTimer(time.Hour)
 	defer r.alarm.Stop()
 	defer r.prober.Close()
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { r.follower.run(ctx) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -207,10 +216,11 @@ func (r *Reconciler) Attach(ctx context.Context, h Hops) error {
 	return r.ask(ctx, func() error {
 		r.mu.Lock()
 		r.observed.hops = h
-		addrs := r.observed.addresses()
+		addrs, neighbours := r.observed.addresses(), r.observed.snapshot.Neighbours
 		r.mu.Unlock()
 		if h != nil {
 			h.Set(addrs)
+			h.Remember(neighbours)
 		}
 		return r.reconcile()
 	})

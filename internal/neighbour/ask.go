@@ -29,6 +29,9 @@ func (w *Watcher) ask(r *reading, which asking, now time.Time) {
 		return
 	}
 	asked := map[netip.Addr]error{}
+	if which > askNew {
+		w.askGateways(r, which, asked)
+	}
 	for a, h := range r.Hops {
 		if !h.Via.IsValid() || r.permanent[h.Via] || h.Known && which < askAll || which < askMissing && h.Asked != now {
 			continue
@@ -45,6 +48,17 @@ func (w *Watcher) ask(r *reading, which asking, now time.Time) {
 			h.Why = refusal(h.Via, err)
 			r.Hops[a] = h
 		}
+	}
+}
+
+// askGateways asks for the routers, so that one that fails over is found though nothing is
+// sent by it but what AF_XDP sends.
+func (w *Watcher) askGateways(r *reading, which asking, asked map[netip.Addr]error) {
+	for _, g := range r.Gateways {
+		if _, known := r.macs[g.Addr]; r.permanent[g.Addr] || known && which < askAll {
+			continue
+		}
+		asked[g.Addr] = w.kernel.NeighSet(question(r.Ifindex, g.Addr))
 	}
 }
 

@@ -29,7 +29,22 @@ type fake struct {
 	set     error                        // of each NeighSet
 	reread  func()                       // once, after the next NeighList
 
-	looks, lookups, questions int
+	gateways []netlink.Route // all routes that there are, of IPv4
+	dumpOf   error           // of each RouteListFilteredIter
+
+	looks, lookups, questions, dumps int
+}
+
+func (f *fake) RouteListFilteredIter(family int, _ *netlink.Route, _ uint64, visit func(netlink.Route) bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dumps++
+	for _, r := range f.gateways {
+		if family == netlink.FAMILY_V4 {
+			visit(r)
+		}
+	}
+	return f.dumpOf
 }
 
 func (f *fake) LinkByIndex(index int) (netlink.Link, error) {

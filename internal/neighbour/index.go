@@ -8,11 +8,12 @@ import (
 
 // scope is what to look at: everything, or some of the wanted addresses.
 type scope struct {
-	all   bool
-	addrs map[netip.Addr]bool
+	all        bool
+	neighbours bool // whoever they are; each look reads their table as a whole
+	addrs      map[netip.Addr]bool
 }
 
-func (s *scope) empty() bool { return !s.all && len(s.addrs) == 0 }
+func (s *scope) empty() bool { return !s.all && !s.neighbours && len(s.addrs) == 0 }
 
 func (s *scope) add(addrs ...netip.Addr) {
 	if s.addrs == nil {
@@ -25,7 +26,7 @@ func (s *scope) add(addrs ...netip.Addr) {
 
 // and returns what is in either.
 func (s scope) and(o scope) scope {
-	u := scope{all: s.all || o.all}
+	u := scope{all: s.all || o.all, neighbours: s.neighbours || o.neighbours}
 	u.add(slices.Collect(maps.Keys(s.addrs))...)
 	u.add(slices.Collect(maps.Keys(o.addrs))...)
 	return u
@@ -35,7 +36,8 @@ func (s scope) and(o scope) scope {
 type index struct {
 	ifindex int
 	keys    []key                  // sorted by address: the wanted addresses, and their next hops
-	macs    map[netip.Addr][6]byte // of the next hops; zero: not known
+	macs    map[netip.Addr][6]byte // of the next hops and gateways; zero: not known
+	others  map[netip.Addr][6]byte // of all neighbours
 	users   map[int][]netip.Addr   // of other interfaces: whose routes are by them
 	stack   map[int]bool           // the interface, and those whose MAC addresses are ours by it
 }
@@ -44,7 +46,10 @@ type index struct {
 type key struct{ at, addr netip.Addr }
 
 func newIndex(r *reading) *index {
-	x := &index{ifindex: r.Ifindex, stack: r.stack, macs: map[netip.Addr][6]byte{}, users: map[int][]netip.Addr{}}
+	x := &index{ifindex: r.Ifindex, stack: r.stack, macs: map[netip.Addr][6]byte{}, others: r.Neighbours, users: map[int][]netip.Addr{}}
+	for _, g := range r.Gateways {
+		x.macs[g.Addr] = r.macs[g.Addr]
+	}
 	for a, h := range r.Hops {
 		x.keys = append(x.keys, key{a, a})
 		if h.Via.IsValid() {
@@ -76,8 +81,14 @@ func (x *index) mark(s *scope, e *event) {
 		}
 		s.add(x.users[e.ifindex]...)
 	case aboutNeighbour:
-		if mac, ok := x.macs[e.addr]; ok && e.ifindex == x.ifindex && mac != e.mac {
+		if e.ifindex != x.ifindex {
+			return
+		}
+		if mac, ok := x.macs[e.addr]; ok && mac != e.mac {
+			s.neighbours = true
 			x.markPrefix(s, netip.PrefixFrom(e.addr, e.addr.BitLen()))
+		} else if mac, ok := x.others[e.addr]; ok && mac != e.mac && e.mac != [6]byte{} {
+			s.neighbours = true
 		}
 	case aboutRoute:
 		x.markPrefix(s, e.prefix)

@@ -17,6 +17,7 @@ type reading struct {
 	macs      map[netip.Addr][6]byte // all usable neighbours on the interface
 	permanent map[netip.Addr]bool    // neighbours that the kernel never asks for
 	stack     map[int]bool           // interfaces whose MAC addresses are in MACs
+	moves     []Move                 // since the reading before
 }
 
 // Look reads the tables for an interface once, in the calling thread's network
@@ -54,6 +55,8 @@ func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (
 		errs = append(errs, err, readLocal(k, &r), readEphemeral(&r))
 	}
 	errs = append(errs, readNeighbours(k, &r))
+	r.Neighbours, r.moves = remember(was.Neighbours, r.macs)
+	r.Gateways = located(was.Gateways, r.Neighbours)
 
 	linked := r.LinkUp && !was.LinkUp
 	r.Hops, r.by = make(map[netip.Addr]Hop, len(wanted)), make(map[netip.Addr]int, len(wanted))

@@ -37,11 +37,17 @@ type Snapshot struct {
 	// sorted, those of the devices above and below it that are up. None: no Ethernet.
 	MACs      [][6]byte
 	Ephemeral Ports // that the kernel gives to the machine's own connections
+	// Gateways are the routers on the interface, sorted by address.
+	Gateways []Gateway
+	// Neighbours are the MAC addresses of all that the kernel knows on the interface, or
+	// has known. That one has come is no change that is told; [Watcher.Moves] tells of
+	// those that have moved.
+	Neighbours map[netip.Addr][6]byte
 }
 
 // equal reports whether nothing that anybody acts on differs.
 func (s *Snapshot) equal(o *Snapshot) bool {
 	return s.Gone == o.Gone && s.Ifindex == o.Ifindex && s.LinkUp == o.LinkUp && s.MAC == o.MAC &&
-		maps.Equal(s.Hops, o.Hops) && slices.Equal(s.Local, o.Local) &&
+		maps.Equal(s.Hops, o.Hops) && slices.Equal(s.Local, o.Local) && slices.Equal(s.Gateways, o.Gateways) &&
 		slices.Equal(s.MACs, o.MACs) && s.Ephemeral == o.Ephemeral
 }

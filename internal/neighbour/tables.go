@@ -19,6 +19,7 @@ type kernel interface {
 	NeighList(index, family int) ([]netlink.Neigh, error)
 	NeighSet(n *netlink.Neigh) error
 	RouteGet(to net.IP) ([]netlink.Route, error)
+	RouteListFilteredIter(family int, filter *netlink.Route, mask uint64, visit func(netlink.Route) bool) error
 }
 
 // usable are the states in which the kernel itself would use an entry.

@@ -45,6 +45,7 @@ func (w *Watcher) watch() {
 			armed := !w.fresh.empty()
 			for i := range batch {
 				w.index.mark(&w.fresh, &batch[i])
+				w.rerouted = w.rerouted || batch[i].subject == aboutRoute || batch[i].subject == aboutAll
 			}
 			if !armed && !w.fresh.empty() {
 				w.arm(next, settleTime)
@@ -77,6 +78,7 @@ func (w *Watcher) follow(next *time.Timer) {
 // tick looks at everything, and returns how long that took.
 func (w *Watcher) tick() time.Duration {
 	which, start := askMissing, time.Now()
+	w.reroute(start)
 	if start.Sub(w.refreshed) >= refreshInterval {
 		which, w.refreshed = askAll, start
 	}
@@ -93,8 +95,10 @@ func (w *Watcher) arm(next *time.Timer, after time.Duration) {
 // again.
 func (w *Watcher) look(s scope, which asking) time.Duration {
 	w.mu.Lock()
-	wanted := w.wanted
+	wanted, former := w.wanted, w.former
+	w.former = nil
 	w.mu.Unlock()
+	w.recall(former)
 	start := time.Now()
 	r, err := look(w.kernel, w.last, wanted, s, start)
 	w.ask(r, which, start)
@@ -104,8 +108,9 @@ func (w *Watcher) look(s scope, which asking) time.Duration {
 	w.report(err)
 
 	w.mu.Lock()
-	differs := !r.Snapshot.equal(&w.current)
+	differs := !r.Snapshot.equal(&w.current) || len(r.moves) > 0
 	w.current = r.Snapshot
+	w.note(r.moves)
 	w.mu.Unlock()
 	if differs {
 		w.changed()

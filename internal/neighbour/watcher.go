@@ -34,11 +34,15 @@ type Watcher struct {
 	again     scope  // looked at since an event; once more, as that may have come too early
 	rested    time.Time
 	refreshed time.Time
-	troubled  bool // the last look met an error
+	troubled  bool      // the last look met an error
+	rerouted  bool      // routes have changed since the gateways were read
+	readable  time.Time // not to be read again before
 
 	mu      sync.Mutex // the rest
 	wanted  []netip.Addr
+	former  map[netip.Addr][6]byte // see Remember
 	current Snapshot
+	moves   []Move
 }
 
 // New returns a watcher of the interface, in the calling thread's network
@@ -79,9 +83,10 @@ func newWatcher(name string, ifindex int, log *zap.Logger, changed func(), k ker
 	w := &Watcher{
 		name: name, log: log, changed: func() {}, kernel: k, release: func() {}, batches: batches,
 		want: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
-		last: &reading{Snapshot: Snapshot{Ifindex: ifindex}}, refreshed: time.Now(),
+		last: &reading{Snapshot: Snapshot{Ifindex: ifindex}}, refreshed: time.Now(), rerouted: true,
 	}
 	w.look(scope{all: true}, askNew)
+	w.reroute(time.Now())
 	w.changed = changed
 	return w
 }
@@ -92,6 +97,11 @@ func (w *Watcher) Set(addrs []netip.Addr) {
 	w.mu.Lock()
 	w.wanted = slices.Clone(addrs)
 	w.mu.Unlock()
+	w.wake()
+}
+
+// wake has the watching goroutine look at what it was told.
+func (w *Watcher) wake() {
 	select {
 	case w.want <- struct{}{}:
 	default:

@@ -1,0 +1,116 @@
+package control
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/neighbour"
+)
+
+// replies returns where a client's replies go.
+func (k *kernel) replies(client string) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.flows[addr(client)]
+}
+
+// move has a neighbour be at another MAC address.
+func (w *wire) move(a string, from, to byte) {
+	w.change(func(s *neighbour.Snapshot) {
+		neighbours := map[netip.Addr][6]byte{}
+		for a, mac := range s.Neighbours {
+			neighbours[a] = mac
+		}
+		neighbours[addr(a)] = macOf(to)
+		s.Neighbours = neighbours
+		if from != 0 {
+			w.moves = append(w.moves, neighbour.Move{Addr: addr(a), From: macOf(from)})
+		}
+		for i := range s.Gateways {
+			if s.Gateways[i].Addr == addr(a) {
+				s.Gateways = []neighbour.Gateway{{Addr: addr(a), IPv4: true, MAC: macOf(to)}}
+			}
+		}
+	})
+}
+
+// Replies follow a router that fails over, and the table knows the new one as such.
+func TestRepliesFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.snapshot.Gateways = []neighbour.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
+		r := start(t, w, webSpec())
+		w.move("10.0.0.254", 0, 1)
+		r.kernel.flows = map[netip.Addr]uint64{addr("203.0.113.7"): word(macOf(1)), addr("10.0.0.7"): word(macOf(7))}
+		after(time.Second)
+		if r.kernel.sweeps != 0 || !r.kernel.table().IsGateway(word(macOf(1))) {
+			t.Errorf("%d sweeps before anybody moved; or the router is none", r.kernel.sweeps)
+		}
+		w.move("10.0.0.254", 1, 2)
+		after(time.Second)
+		if got := r.kernel.replies("203.0.113.7"); got != word(macOf(2)) {
+			t.Errorf("replies go to %x", got)
+		}
+		if got := r.kernel.replies("10.0.0.7"); got != word(macOf(7)) {
+			t.Errorf("somebody else's replies go to %x", got)
+		}
+		if table := r.kernel.table(); !table.IsGateway(word(macOf(2))) || table.IsGateway(word(macOf(1))) {
+			t.Error("the table's router is not the one that there is")
+		}
+		if n := r.logged("replies follow who has moved on the link"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// However many move, and how often: sweeps are few, what they follow is bounded, and the
+// last move counts.
+func TestFloodOfMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		w.move("10.0.0.7", 0, 1)
+		r.kernel.flows = map[netip.Addr]uint64{addr("10.0.0.7"): word(macOf(1))}
+		mac := byte(1)
+		for range 1000 { // in ten seconds
+			next := mac%100 + 1
+			w.move("10.0.0.7", mac, next)
+			mac = next
+			time.Sleep(10 * time.Millisecond)
+		}
+		after(time.Second)
+		if got := r.kernel.replies("10.0.0.7"); got != word(macOf(mac)) {
+			t.Errorf("replies go to %x, the client is at %x", got, mac)
+		}
+		if n := r.kernel.sweeps; n > 110 || n < 50 {
+			t.Errorf("%d sweeps in ten seconds", n)
+		}
+		many := make([]neighbour.Move, maxMoves+10)
+		for i := range many {
+			many[i] = neighbour.Move{Addr: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), From: macOf(200)}
+		}
+		w.change(func(*neighbour.Snapshot) { w.moves = many })
+		after(time.Second)
+		if n := len(r.log.FilterMessageSnippet("more neighbours move than can be followed").All()); n != 1 {
+			t.Errorf("what is not followed was told %d times", n)
+		}
+	})
+}
+
+// What was known of the neighbours outlives the interface.
+func TestNeighboursOutliveTheInterface(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		w.move("10.0.0.254", 0, 1)
+		after(time.Second)
+		r.must(r.Attach(t.Context(), nil))
+		again := newWire("10.0.0.11", "10.0.0.12")
+		r.must(r.Attach(t.Context(), again))
+		if got := again.former[addr("10.0.0.254")]; got != macOf(1) {
+			t.Errorf("the next watcher was told %v", again.former)
+		}
+	})
+}

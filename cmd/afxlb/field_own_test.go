@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+// The balancer's own addresses in the backends' network.
+var own4, own6 = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8:10::1")
+
+// onOwn is a service on one of the balancer's own addresses, whose backends have the
+// service's ports.
+func onOwn(name string, own netip.Addr, protocol, ports, health string) string {
+	text := fmt.Sprintf("  - {name: %s, address: %q, port: %q, protocol: %s, %s backends: [", name, own, ports, protocol, health)
+	for i := range 3 {
+		a := lab.BackendAddr(i)
+		if own.Is6() {
+			a = lab.BackendAddr6(i)
+		}
+		text += fmt.Sprintf("{name: b%d, address: %q}, ", i, a)
+	}
+	return text + "]}\n"
+}
+
+// C16: a service has a high range, or any port, of an address of the balancer's own. The
+// balancer's probes, connections and queries, from just that address and such ports,
+// stay its own, and what is said about them; the service works all the same.
+func TestFieldRangeOnAnOwnAddress(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	const inside, closed = 40000, 7
+	for i, h := range w.lab.Backends {
+		if _, err := h.HTTPServer(fmt.Sprint(":", inside), fmt.Sprint("b", i)); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []int{53, inside} {
+			if err := h.UDPEcho(fmt.Sprint(":", at), fmt.Sprint("b", i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const check, none = "health: {type: tcp, port: 8080, interval: 200ms, timeout: 200ms},", "health: {type: none},"
+	lb, client := w.lab.Balancer, w.lab.Clients[0]
+	for _, ports := range []string{"30000-65000", "any"} {
+		// That all are up, and stay so, is the first half of it.
+		p := w.serve(w.writeConfig("afxlb.yaml", onOwn("tcp4", own4, "tcp", ports, check), onOwn("tcp6", own6, "tcp", ports, check),
+			onOwn("udp4", own4, "udp", ports, none), onOwn("udp6", own6, "udp", ports, none)))
+		for own, backend := range map[netip.Addr]netip.Addr{own4: lab.BackendAddr(0), own6: lab.BackendAddr6(0)} {
+			at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(backend, port) }
+			for range 10 {
+				if err := w.converse(lb, at(streamPort)); err != nil {
+					t.Errorf("%s: a connection of the balancer's to %s: %v", ports, at(streamPort), err)
+				}
+				if name, err := w.ask(lb, "udp", at(53)); err != nil || name != "b0" {
+					t.Errorf("%s: a connected query to %s: %q, %v", ports, at(53), name, err)
+				}
+				if name, err := w.askUnconnected(lb, own, at(53)); err != nil || name != "b0" {
+					t.Errorf("%s: an unconnected query to %s: %q, %v", ports, at(53), name, err)
+				}
+			}
+			for _, network := range []string{"tcp", "udp"} { // a reset, and an ICMP error
+				if _, err := w.ask(lb, network, at(closed)); !errors.Is(err, syscall.ECONNREFUSED) {
+					t.Errorf("%s: a closed port of %s by %s: %v", ports, backend, network, err)
+				}
+			}
+			if n := p.counter("steering", "steered-service") + p.counter("steering", "steered-icmp"); n != 0 && own == own4 {
+				t.Errorf("%s: %d packets to the balancer itself were taken", ports, n)
+			}
+		}
+		taken := p.counter("steering", "steered-service")
+		for _, own := range []netip.Addr{own4, own6} {
+			for _, network := range []string{"tcp", "udp"} {
+				if name, err := w.ask(client, network, netip.AddrPortFrom(own, inside)); err != nil || name == "" {
+					t.Errorf("%s: %s of the service at %s: %q, %v", ports, network, own, name, err)
+				}
+			}
+		}
+		if p.counter("steering", "steered-service") == taken {
+			t.Errorf("%s: the service's packets were not taken", ports)
+		}
+		if n := p.lines("backend is down"); n != 0 {
+			t.Errorf("%s: %d times a backend was called down", ports, n)
+		}
+		p.stop()
+	}
+}
+
+// converse opens a connection to a stream's server and has a line echoed.
+func (w *world) converse(h *lab.Host, to netip.AddrPort) error {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Second)
+	defer cancel()
+	c, err := h.Dial(ctx, "tcp", to.String())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		return err
+	}
+	var name string
+	if _, err := fmt.Fscanln(c, &name); err != nil {
+		return fmt.Errorf("its name: %w", err)
+	}
+	return answered(c)
+}
+
+// answered has an echo server's connection echo something.
+func answered(c net.Conn) error {
+	if err := c.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "hello"); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, make([]byte, 5))
+	return err
+}
+
+// askUnconnected is ask by UDP with a socket that is bound only, as resolvers have them.
+func (w *world) askUnconnected(h *lab.Host, from netip.Addr, to netip.AddrPort) (name string, err error) {
+	c, err := h.ListenPacket("udp", netip.AddrPortFrom(from, 0).String())
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	return name, echo(writer(func(b []byte) (int, error) { return c.WriteTo(b, net.UDPAddrFromAddrPort(to)) }), c.(*net.UDPConn), &name)
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(b []byte) (int, error) { return w(b) }
+
+// C16, second part: a service comes to have the port of a server of the balancer's own.
+// Who is connected stays so; who connects afterwards is the service's.
+func TestFieldOwnListenerInARange(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	l, err := w.lab.Balancer.Listen("tcp", fmt.Sprint(":", streamPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				fmt.Fprintln(c, "lb")
+				_, _ = io.Copy(c, c)
+				c.Close()
+			}()
+		}
+	}()
+	open := func(own netip.Addr) (c net.Conn, name string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		c, err := w.lab.Clients[0].Dial(ctx, "tcp", netip.AddrPortFrom(own, streamPort).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := fmt.Fscanln(c, &name); err != nil {
+			t.Fatal(err)
+		}
+		return c, name
+	}
+	owns := []netip.Addr{own4, own6}
+	var before []net.Conn
+	for _, own := range owns {
+		c, name := open(own)
+		if name != "lb" {
+			t.Fatalf("%s: %s answers before the start", own, name)
+		}
+		before = append(before, c)
+	}
+	const health = "health: {type: tcp, port: 8080, interval: 200ms, timeout: 200ms},"
+	p := w.serve(w.writeConfig("afxlb.yaml", onOwn("tcp4", own4, "tcp", "9000-9100", health), onOwn("tcp6", own6, "tcp", "any", health)))
+	for i, own := range owns {
+		if c, name := open(own); name == "lb" || answered(c) != nil {
+			t.Errorf("%s: %s answers, not a backend", own, name)
+		}
+		if err := answered(before[i]); err != nil {
+			t.Errorf("%s: the balancer's own connection of before: %v", own, err)
+		}
+	}
+	p.stop()
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/daemon"
+	"github.com/afxlb/afxlb/internal/listener"
 )
 
 func newCheck(e *env) *cobra.Command {
@@ -22,7 +23,8 @@ It makes the same plan as a start and touches nothing else.
 
 With --here it also asks this machine, in the network namespace that it runs in,
 whether it could serve the file: interface and queues, the MTU, and whether there is a
-way to each backend by the served interface.
+way to each backend by the served interface. It warns of the machine's own servers whose
+ports a service has on one of the machine's own addresses.
 
 Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong; 3: valid, but
 not to be served from here.`,
@@ -65,6 +67,13 @@ func checkHere(w io.Writer, path string, cfg *config.Config) error {
 	findings, err := daemon.Here(cfg)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
+	}
+	meetings, err := listener.Meetings(&cfg.Spec)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	for _, m := range meetings {
+		fmt.Fprintf(w, "%s: warning: %s\n", path, m)
 	}
 	if len(findings) == 0 {
 		return nil

@@ -7,10 +7,14 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
@@ -194,6 +198,88 @@ func TestFieldOwnListenerInARange(t *testing.T) {
 		if err := answered(before[i]); err != nil {
 			t.Errorf("%s: the balancer's own connection of before: %v", own, err)
 		}
+	}
+	p.stop()
+}
+
+// C16, third part: a server of the balancer's own has a port of a service, or comes to
+// have it. That is told at the start and at a reload, in status and before a start.
+func TestFieldOwnListenerIsTold(t *testing.T) {
+	w := newWorld(t)
+	listen := func(network, at string) {
+		t.Helper()
+		err := w.lab.Balancer.Do(func() error {
+			var c io.Closer
+			var err error
+			if strings.HasPrefix(network, "tcp") {
+				c, err = net.Listen(network, at)
+			} else {
+				c, err = net.ListenPacket(network, at)
+			}
+			if err == nil {
+				t.Cleanup(func() { c.Close() })
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	listen("tcp", ":22")      // every address
+	listen("tcp", "[::1]:23") // not the services'
+	listen("tcp4", "10.0.0.1:9443")
+	listen("udp", "10.0.0.1:123")
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	me := " (" + strings.TrimSpace(string(comm)) + ")"
+	const none = "health: {type: none},"
+	services := []string{
+		onOwn("all4", own4, "tcp", "any", none), onOwn("all6", own6, "tcp", "any", none),
+		onOwn("ntp", own4, "udp", "123", none), onOwn("ntps", own4, "udp", "100-199", none),
+		onOwn("web", own4, "tcp", "80", none), onOwn("elsewhere", natVIP4, "tcp", "any", none),
+	}
+	want := []string{
+		"all4 at 10.0.0.1:any/tcp, this machine's own address, has ports of this machine's own servers: 22" + me + ", 9443" + me + "; who comes by",
+		"all6 at 2001:db8:10::1:any/tcp, this machine's own address, has ports of this machine's own servers: 22" + me + "; who comes by",
+		"ntp at 10.0.0.1:123/udp, this machine's own address, has ports of this machine's own servers: 123" + me + "; who comes by",
+		"ntps at 10.0.0.1:100-199/udp, this machine's own address, has ports of this machine's own servers: 123" + me + "; what is sent",
+	}
+	config := w.writeConfig("afxlb.yaml", services...)
+	var code int
+	var stderr string
+	_ = w.lab.Balancer.Do(func() error { code, _, stderr = cli("check", "--here", config); return nil })
+	if n := strings.Count(stderr, "warning: "); code != exitDone || n != len(want) {
+		t.Errorf("check --here: exit code %d, %d warnings, want %d:\n%s", code, n, len(want), stderr)
+	}
+	p := w.serve(config)
+	for _, text := range want {
+		if !strings.Contains(stderr, text) {
+			t.Errorf("check --here has not %q:\n%s", text, stderr)
+		}
+		p.awaitLines(1, "WARN.*"+regexp.QuoteMeta(text))
+	}
+	told := func(s api.Status) (texts []string) {
+		for _, w := range s.Warnings {
+			if w.Code == "listener" {
+				texts = append(texts, w.Text)
+			}
+		}
+		return texts
+	}
+	s := p.await("warn", func(s api.Status) bool { return len(told(s)) == len(want) })
+	for i, text := range told(s) {
+		if !strings.HasPrefix(text, want[i]) {
+			t.Errorf("status has %q, want %q", text, want[i])
+		}
+	}
+	listen("tcp4", "10.0.0.1:80")
+	p.reload()
+	p.awaitLines(1, `WARN.*web at 10.0.0.1:80/tcp`)
+	p.await("warn of the new one", func(s api.Status) bool { return len(told(s)) == len(want)+1 })
+	if n := p.lines("WARN.*has ports of this machine's own servers"); n != len(want)+2 {
+		t.Errorf("told %d times, want once for each, and for one that has changed", n)
 	}
 	p.stop()
 }

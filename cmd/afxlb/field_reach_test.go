@@ -118,7 +118,6 @@ func TestCheckHere(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ text, want string }{
 		"queue":             {good + "queues: 9\n", "no queue 9"},
-		"range on its own":  {fmt.Sprintf("  - {name: own, address: %s, port: 30000-65000, health: {type: none}, backends: []}\n", lab.BalancerAddr()), "services[0]: 30000-65000 of own"},
 		"dsr over a router": {fmt.Sprintf("  - {name: far, address: %s, port: 80, mode: dsr, backends: [{address: 203.0.113.9}]}\n", dsrVIP4), "no route"},
 	} {
 		if code, stderr := here(c.text); code != exitMachine || !strings.Contains(stderr, c.want) {

@@ -50,6 +50,7 @@ type daemon struct {
 	control *control.Reconciler
 
 	reloading sync.Mutex // one reload at a time
+	listeners listeners
 
 	mu    sync.Mutex
 	state state

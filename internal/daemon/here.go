@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
@@ -47,10 +46,6 @@ func Here(c *config.Config) (findings []string, err error) {
 	}
 	for i := range c.Spec.Services {
 		s := &c.Spec.Services[i]
-		if s.First != s.Last && slices.Contains(snapshot.Local, s.Address) {
-			findings = append(findings, fmt.Sprintf("services[%d]: %s of %s on this machine's own address %s takes the answers to its own connections too: name the ports that are served, or use an address that no device has",
-				i, s.Ports(), s.Name, s.Address))
-		}
 		for j := range s.Backends {
 			why := control.Obstacle(snapshot.Hops[s.Backends[j].Address], s.Mode)
 			if why == "" {

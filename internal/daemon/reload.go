@@ -62,6 +62,7 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 		d.log.Error("reloaded, but not all of it is in force yet; it is tried again", zap.Error(err))
 	}
 	d.log.Info("reloaded", zap.Uint64("generation", done.Generation), zap.Int("services", len(c.Spec.Services)))
+	d.tellMeetings()
 	if len(done.NeedsRestart) > 0 {
 		d.log.Warn("changed in the file, but not in force before a restart: "+strings.Join(done.NeedsRestart, ", "),
 			zap.Strings("keys", done.NeedsRestart))

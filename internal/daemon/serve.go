@@ -101,6 +101,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	}
 	d.enter(stateServing, nil)
 	d.logServing()
+	d.tellMeetings()
 	d.tell("READY=1")
 	return true, d.engine.Run(ctx)
 }

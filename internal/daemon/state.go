@@ -46,6 +46,7 @@ func (d *daemon) reloaded(outcome string, needsRestart []string) {
 }
 
 func (d *daemon) about() report.About {
+	listeners := d.meetings(listenersAge)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	c, s := d.config, &d.state
@@ -56,6 +57,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Interface: c.Interface, Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart),
+		Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners,
 	}
 }

@@ -36,6 +36,7 @@ type About struct {
 	Poll            string
 	Reload          string   // outcome of the last reload: empty, ok or what was wrong
 	NeedsRestart    []string // keys that a reload found changed and can't apply
+	Listeners       []string // what is to be said of this machine's own servers
 }
 
 // Status returns the balancer at a glance.

@@ -37,6 +37,9 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	if len(a.NeedsRestart) > 0 {
 		add("restart", time.Time{}, "changed in the file, and not in force before a restart: %s", strings.Join(a.NeedsRestart, ", "))
 	}
+	for _, line := range a.Listeners {
+		add("listener", time.Time{}, "%s", line)
+	}
 	if in.Attached == "generic" && a.Mode != "generic" {
 		add("generic", time.Time{}, "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
 	}

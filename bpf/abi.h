@@ -22,9 +22,9 @@ typedef _Bool bool;
 #define NUMBER(name, value) int (*name)[value]
 #define TYPE(name, type) type *name
 
-enum { MAP_HASH = 1, MAP_PERCPU_ARRAY = 6, MAP_XSK = 17 }; // enum bpf_map_type
-enum { NO_PREALLOC = 1 };                                  // BPF_F_NO_PREALLOC
-enum { XDP_DROP = 1, XDP_PASS = 2, XDP_REDIRECT = 4 };     // enum xdp_action
+enum { MAP_HASH = 1, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_XSK = 17 }; // enum bpf_map_type
+enum { NO_PREALLOC = 1 };                                                   // BPF_F_NO_PREALLOC
+enum { XDP_DROP = 1, XDP_PASS = 2, XDP_REDIRECT = 4 };                      // enum xdp_action
 
 struct xdp_md {
 	__u32 data;
@@ -59,6 +59,7 @@ enum { TCP_ESTABLISHED = 1, TCP_LISTEN = 10 }; // include/net/tcp_states.h
 #define CURRENT_NETNS (-1) // BPF_F_CURRENT_NETNS: the interface's
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
+static long (*const map_update)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
 static long (*const redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static struct bpf_sock *(*const sk_lookup_udp)(void *ctx, void *ends, __u32 size, __u64 netns, __u64 flags) = (void *)85;
 static long (*const sk_release)(struct bpf_sock *sk) = (void *)86;

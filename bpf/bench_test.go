@@ -1,11 +1,18 @@
 package bpf
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 // BenchmarkSteer gives the program's own time per packet on each way through it,
 // the kernel's entry to a test run (some 5 ns) included.
 func BenchmarkSteer(b *testing.B) {
-	p := loadWithSocket(b, testSteering())
+	s := testSteering()
+	s.Services = append(s.Services, Service{ip(own4), TCP, 50000, 50999})
+	p := loadWithSocket(b, s)
+	addLoopback(b, ip(own4), ip(client4))
+	openOwn(b, ownSocket{TCP, netip.AddrPortFrom(ip(own4), 50000), netip.AddrPortFrom(ip(client4), 443)})
 	for _, c := range []struct {
 		name   string
 		packet []byte
@@ -17,6 +24,8 @@ func BenchmarkSteer(b *testing.B) {
 		{"service-range", tcp(client4, vip4, 40000, 8099)},
 		{"service-any", tcp(client4, any4, 40000, 1)},
 		{"reply", tcp(backend4, client4, 8080, 40000)},
+		{"own-range", tcp(client4, own4, 443, 50001)},
+		{"own-connection", tcp(client4, own4, 443, 50000)},
 		{"service-port-6", tcp(client6, vip6, 40000, 80)},
 		{"service-chain-6", extended(tcp(client6, vip6, 40000, 80), header{hopByHop, 0}, header{destination, 0})},
 	} {

@@ -46,7 +46,9 @@
 //     address or to a nat backend's port: about a request that was sent on.
 //   - A fragment to a service address that has a service of that protocol, or
 //     of any ICMP message. All fragments of a packet have to go the same way and
-//     only the first one has ports, so ports don't decide.
+//     only the first one has ports, so ports don't decide; but if the address is also
+//     this machine's own, a first one that would not be steered as a whole is the
+//     kernel's, and is remembered for those that follow it.
 //   - TCP or UDP to a service's address and port. If the address is also this
 //     machine's own, that is so but for the machine's own connections.
 //   - TCP or UDP from a nat backend's address and one of the ports that a service is
@@ -70,8 +72,8 @@
 //     of the machine's own that is bound in a range goes on to have its port.
 //
 // A socket bound to a device above this interface is not found, nor is what the kernel's
-// NAT has given a port to; and a fragment says nothing of ports. A range belongs on an
-// address of its own where that matters. For all other services nothing is looked up.
+// NAT has given a port to: a range belongs on an address of its own where that matters.
+// For all other services nothing is looked up.
 //
 // The kernel has everything else, above all what it needs to live: ARP, neighbour
 // and router discovery (these are ICMPv6, and no errors), routing protocols, SSH,

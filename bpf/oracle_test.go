@@ -8,8 +8,25 @@ import (
 
 // oracle judges a frame by the rules of doc.go, slowly and without a thought for
 // the verifier: by copying slices, and from the Steering itself, not the maps. The
-// machine has these sockets of its own.
+// machine has these sockets of its own, and has seen no other frame.
 func oracle(s Steering, frame []byte, own ...ownSocket) Reason {
+	return (&memory{own: own}).judge(s, frame)
+}
+
+// memory is what the oracle has to know besides the steering.
+type memory struct {
+	own       []ownSocket
+	datagrams map[oracleDatagram]bool // the machine's own, that came in fragments
+}
+
+type oracleDatagram struct {
+	src, dst netip.Addr
+	id       uint32
+	protocol int
+}
+
+func (m *memory) judge(s Steering, frame []byte) Reason {
+	own := m.own
 	if mac := [6]byte(frame); mac[0]&1 != 0 || len(s.MACs) > 0 && !slices.Contains(s.MACs, mac) {
 		return Passed
 	}
@@ -24,7 +41,9 @@ func oracle(s Steering, frame []byte, own ...ownSocket) Reason {
 	switch {
 	case !s.isService(p.dst):
 	case p.fragment && s.hasProtocol(p.dst, p):
-		return SteeredFragment
+		if !m.isOwnDatagram(s, p) {
+			return SteeredFragment
+		}
 	case p.fragment:
 	case p.ports != nil && s.serves(p.dst, p.protocol, p.ports[1]):
 		if !s.isOwn(own, p.protocol, p.end(1), p.end(0)) {
@@ -45,6 +64,33 @@ func oracle(s Steering, frame []byte, own ...ownSocket) Reason {
 	return SteeredReply
 }
 
+// isOwnDatagram reports whether a fragment to a service's address is the kernel's, and
+// remembers the first one of such a packet.
+func (m *memory) isOwnDatagram(s Steering, p oraclePacket) bool {
+	if !slices.Contains(s.Local, p.dst) {
+		return false
+	}
+	d := oracleDatagram{p.src, p.dst, p.id, p.protocol}
+	if p.later {
+		return m.datagrams[d]
+	}
+	own := false
+	switch {
+	case p.isICMP:
+		echo := map[uint16]byte{0x0800: 8, 0x86dd: 128}[p.etherType]
+		own = len(p.body) > 0 && p.body[0] != echo
+	case p.ports != nil:
+		own = !s.serves(p.dst, p.protocol, p.ports[1]) || s.isOwn(m.own, p.protocol, p.end(1), p.end(0))
+	}
+	if own {
+		if m.datagrams == nil {
+			m.datagrams = map[oracleDatagram]bool{}
+		}
+		m.datagrams[d] = true
+	}
+	return own
+}
+
 func isGroup(a netip.Addr) bool {
 	return a.IsMulticast() || a == netip.MustParseAddr("255.255.255.255")
 }
@@ -57,6 +103,8 @@ type oraclePacket struct {
 	body      []byte   // from the transport's header on
 	isICMP    bool
 	fragment  bool
+	later     bool   // a fragment, and not the first
+	id        uint32 // of a fragment
 	etherType uint16
 }
 
@@ -90,6 +138,7 @@ func readIP(etherType uint16, b []byte) (oraclePacket, bool) {
 		p.isICMP = p.protocol == 1
 		more, offset := b[6]&0x20 != 0, binary.BigEndian.Uint16(b[6:])&0x1fff
 		p.fragment, first = more || offset != 0, offset == 0
+		p.id = uint32(binary.BigEndian.Uint16(b[4:]))
 		header, end := int(b[0]&15)*4, min(len(b), int(binary.BigEndian.Uint16(b[2:])))
 		if header >= 20 && header <= end {
 			p.body = b[header:end]
@@ -107,6 +156,7 @@ func readIP(etherType uint16, b []byte) (oraclePacket, bool) {
 	default:
 		return p, false
 	}
+	p.later = !first
 	if (p.protocol == 6 || p.protocol == 17) && first && len(p.body) >= 4 {
 		p.ports = []uint16{binary.BigEndian.Uint16(p.body), binary.BigEndian.Uint16(p.body[2:])}
 	}
@@ -127,6 +177,7 @@ func (p *oraclePacket) walk() (first bool) {
 			length = 8
 			more, offset := p.body[3]&1 != 0, binary.BigEndian.Uint16(p.body[2:])>>3
 			p.fragment, first = more || offset != 0, offset == 0
+			p.id = binary.BigEndian.Uint32(p.body[4:])
 		}
 		p.protocol = int(p.body[0])
 		p.body = p.body[min(length, len(p.body)):]

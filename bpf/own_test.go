@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -141,6 +142,70 @@ func TestOwnSockets(t *testing.T) {
 			check("error about udp", quoting(f.other, to, unreachable, udp(to, from, c.to.Port(), c.from.Port()), 8), inError[c.udp])
 		}
 	}
+}
+
+// TestOwnFragments: of a packet to this machine itself all fragments are left to the
+// kernel, on the word of the first; and of one to a service none.
+func TestOwnFragments(t *testing.T) {
+	for _, f := range []struct{ own, client, other string }{{own4, client4, other4}, {own6, client6, other6}} {
+		own, client := ip(f.own), ip(f.client)
+		s := Steering{
+			Services: []Service{{own, UDP, 50000, 50999}, {own, TCP, 443, 443}, {ip(f.other), UDP, 1, 1}},
+			Local:    []netip.Addr{own}, Ephemeral: Ports{32768, 60999},
+		}
+		p := loadWithSocket(t, s)
+		addLoopback(t, own, client)
+		query := ownSocket{UDP, netip.AddrPortFrom(own, 50000), netip.AddrPort{}}
+		openOwn(t, query)
+		echo, answer := uint8(8), uint8(0)
+		if own.Is6() {
+			echo, answer = 128, 129
+		}
+		memory := memory{own: []ownSocket{query}}
+		data := make([]byte, 24)
+		for i, c := range []struct {
+			name   string
+			packet []byte
+			want   Reason
+		}{
+			{"an answer to a query", udp(f.client, f.own, 53, 50000), Passed},
+			{"to the service", udp(f.client, f.own, 53, 50001), SteeredFragment},
+			{"to another port", udp(f.client, f.own, 53, 40000), Passed},
+			{"tcp to the service", tcp(f.client, f.own, 53, 443), SteeredFragment},
+			{"tcp to another port", tcp(f.client, f.own, 53, 22), Passed},
+			{"an answer to a ping", icmp(f.client, f.own, answer, data...), Passed},
+			{"a ping", icmp(f.client, f.own, echo, data...), SteeredFragment},
+			{"to a service elsewhere", udp(f.client, f.other, 1, 2), SteeredFragment},
+		} {
+			n := len(body(c.packet))
+			judged := func(what string, id int, packet []byte, want Reason) {
+				t.Helper()
+				number(packet, uint16(id))
+				if got := judge(t, p, frame(packet)); got != want {
+					t.Errorf("%s, %s to %s: %s, want %s", c.name, what, f.own, got, want)
+				}
+				if got := memory.judge(s, frame(packet)); got != want {
+					t.Errorf("%s, %s to %s: the oracle says %s, want %s", c.name, what, f.own, got, want)
+				}
+			}
+			judged("a later fragment before the first", i, fragment(c.packet, 8, 16), SteeredFragment)
+			for range 2 {
+				judged("first fragment", i, fragment(c.packet, 0, 8), c.want)
+				judged("middle fragment", i, fragment(c.packet, 8, 16), c.want)
+				judged("last fragment", i, fragment(c.packet, 16, n), c.want)
+			}
+			judged("a fragment of another packet", i+1000, fragment(c.packet, 16, n), SteeredFragment)
+		}
+	}
+}
+
+// number gives the packet that a fragment is of a number.
+func number(p []byte, id uint16) {
+	at := 4
+	if p[0]>>4 == 6 {
+		at = 46
+	}
+	binary.BigEndian.PutUint16(p[at:], id)
 }
 
 // TestDestinationMAC: what is for another MAC address than this machine's is passed, and

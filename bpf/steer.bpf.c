@@ -32,6 +32,13 @@ struct block {
 	__u8 order;
 };
 
+// datagram is what the fragments of one packet have in common (RFC 791, RFC 8200, 4.5).
+struct datagram {
+	struct ip src, dst;
+	__u32 id;
+	__u32 protocol;
+};
+
 // address says what an address is to us. Bit n of the words for ports is set when
 // it has blocks of order n, so that only these need to be looked for.
 struct address {
@@ -100,6 +107,15 @@ struct {
 // before anything is looked up. 0: frames are not judged by their MAC address.
 volatile __u64 own_mac;
 
+// own_datagrams are those to this machine itself, on a service's address, that came in
+// fragments lately.
+struct {
+	NUMBER(type, MAP_LRU_HASH);
+	NUMBER(max_entries, 4096);
+	TYPE(key, struct datagram);
+	TYPE(value, __u8);
+} own_datagrams SEC(".maps");
+
 struct {
 	NUMBER(type, MAP_XSK);
 	NUMBER(max_entries, 1);
@@ -120,6 +136,7 @@ struct packet {
 	__u16 at;           // where in the frame the transport's header is
 	__u16 left;         // how much of the IP packet is there; 0: unreadable
 	__u16 sport, dport; // host order
+	__u32 id;           // of a fragment
 	__u16 protocol;     // the transport's
 	bool ports;         // sport and dport could be read
 	bool icmp;          // protocol is this IP version's ICMP
@@ -196,6 +213,7 @@ INLINE bool read_ipv4(struct cursor *c, struct packet *p)
 	p->icmp = ip->protocol == ICMP;
 	p->fragment = ip->fragment & BE16(0x3fff);
 	p->later = ip->fragment & BE16(0x1fff);
+	p->id = ip->id;
 
 	__u32 header = (ip->version_ihl & 15) * 4;
 	limit(c, BE16(ip->length));
@@ -243,6 +261,7 @@ INLINE bool read_ipv6(struct cursor *c, struct packet *p)
 			// A fragment that is also the whole (RFC 6946) is none.
 			p->fragment = f->offset & BE16(0xfff9);
 			p->later = f->offset & BE16(0xfff8);
+			p->id = f->id;
 		} else {
 			header += e->length * 8;
 		}
@@ -502,6 +521,23 @@ INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 
 	return PASSED;
 }
 
+// is_own_datagram reports whether a fragment to one of this machine's own addresses is the
+// kernel's: its first one says so by its ports, if they are not served, and is remembered
+// for the others.
+INLINE bool is_own_datagram(struct xdp_md *ctx, const struct packet *p, __u16 type, bool served)
+{
+	struct datagram d = {p->src, p->dst, p->id, p->protocol};
+	struct cursor c = cursor_at(ctx, p->at, p->left);
+	__u8 yes = 1;
+
+	if (p->later)
+		return map_lookup(&own_datagrams, &d);
+	if (p->icmp ? !has(&c, 1) || is_echo_request(type, c.at) : !p->ports || served)
+		return false;
+	map_update(&own_datagrams, &d, &yes, 0);
+	return true;
+}
+
 INLINE enum reason judge(struct xdp_md *ctx)
 {
 	struct packet p = {};
@@ -513,15 +549,16 @@ INLINE enum reason judge(struct xdp_md *ctx)
 	if (p.icmp && !p.fragment)
 		return judge_icmp(ctx, &p, type, to);
 	if (has_service(to)) {
+		bool served = p.ports && serves(ctx, to, &p, type);
+
 		// All fragments of a packet must go the same way, and only the first
-		// has ports: none is judged by them.
+		// has ports: where nobody else needs them, none is judged by them.
 		if (p.fragment) {
-			if (may_serve(to, &p))
+			if (may_serve(to, &p) && !(to->local && is_own_datagram(ctx, &p, type, served)))
 				return STEERED_FRAGMENT;
-		} else if (p.ports) {
-			if (serves(ctx, to, &p, type))
-				return STEERED_SERVICE;
-		} else if (may_serve(to, &p)) {
+		} else if (served) {
+			return STEERED_SERVICE;
+		} else if (!p.ports && may_serve(to, &p)) {
 			return STEERED_UNREADABLE;
 		}
 	}

@@ -30,6 +30,14 @@ type steerBlock struct {
 	Order    uint8
 }
 
+type steerDatagram struct {
+	_        structs.HostLayout
+	Src      steerIp
+	Dst      steerIp
+	Id       uint32
+	Protocol uint32
+}
+
 type steerIp struct {
 	_    structs.HostLayout
 	Byte [16]uint8
@@ -60,14 +68,15 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	steerMapAddresses = "addresses"
-	steerMapCounters  = "counters"
-	steerMapMacs      = "macs"
-	steerMapReplies   = "replies"
-	steerMapServices  = "services"
-	steerMapSockets   = "sockets"
-	steerProgSteer    = "steer"
-	steerVarOwnMac    = "own_mac"
+	steerMapAddresses    = "addresses"
+	steerMapCounters     = "counters"
+	steerMapMacs         = "macs"
+	steerMapOwnDatagrams = "own_datagrams"
+	steerMapReplies      = "replies"
+	steerMapServices     = "services"
+	steerMapSockets      = "sockets"
+	steerProgSteer       = "steer"
+	steerVarOwnMac       = "own_mac"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -119,12 +128,13 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
-	Addresses *ebpf.MapSpec `ebpf:"addresses"`
-	Counters  *ebpf.MapSpec `ebpf:"counters"`
-	Macs      *ebpf.MapSpec `ebpf:"macs"`
-	Replies   *ebpf.MapSpec `ebpf:"replies"`
-	Services  *ebpf.MapSpec `ebpf:"services"`
-	Sockets   *ebpf.MapSpec `ebpf:"sockets"`
+	Addresses    *ebpf.MapSpec `ebpf:"addresses"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Macs         *ebpf.MapSpec `ebpf:"macs"`
+	OwnDatagrams *ebpf.MapSpec `ebpf:"own_datagrams"`
+	Replies      *ebpf.MapSpec `ebpf:"replies"`
+	Services     *ebpf.MapSpec `ebpf:"services"`
+	Sockets      *ebpf.MapSpec `ebpf:"sockets"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -154,12 +164,13 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
-	Addresses *ebpf.Map `ebpf:"addresses"`
-	Counters  *ebpf.Map `ebpf:"counters"`
-	Macs      *ebpf.Map `ebpf:"macs"`
-	Replies   *ebpf.Map `ebpf:"replies"`
-	Services  *ebpf.Map `ebpf:"services"`
-	Sockets   *ebpf.Map `ebpf:"sockets"`
+	Addresses    *ebpf.Map `ebpf:"addresses"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	Macs         *ebpf.Map `ebpf:"macs"`
+	OwnDatagrams *ebpf.Map `ebpf:"own_datagrams"`
+	Replies      *ebpf.Map `ebpf:"replies"`
+	Services     *ebpf.Map `ebpf:"services"`
+	Sockets      *ebpf.Map `ebpf:"sockets"`
 }
 
 func (m *steerMaps) Close() error {
@@ -167,6 +178,7 @@ func (m *steerMaps) Close() error {
 		m.Addresses,
 		m.Counters,
 		m.Macs,
+		m.OwnDatagrams,
 		m.Replies,
 		m.Services,
 		m.Sockets,

@@ -112,7 +112,7 @@ func (l *lease) release() error {
 }
 
 const (
-	// programDescriptors are the program's, its seven maps' and the link's, and those
+	// programDescriptors are the program's, its eight maps' and the link's, and those
 	// that loading and attaching use for a moment: the kernel's type information and
 	// the attempts that tell what the kernel can do.
 	programDescriptors = 16

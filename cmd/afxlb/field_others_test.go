@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -292,24 +293,30 @@ func (w *world) ask(h *lab.Host, network string, to netip.AddrPort) (name string
 		return "", err
 	}
 	defer c.Close()
-	return name, echo(c, c, &name)
+	err = echo(c, c, 50, &name)
+	return name, err
 }
 
-// echo sends a datagram and reads the name of who answers.
+// echo sends a datagram of that size and reads the name of who answers.
 func echo(to io.Writer, from interface {
 	io.Reader
 	SetReadDeadline(time.Time) error
-}, name *string) error {
-	if _, err := to.Write([]byte("question")); err != nil {
+}, size int, name *string) error {
+	if _, err := to.Write(make([]byte, size)); err != nil {
 		return err
 	}
 	if err := from.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
 		return err
 	}
-	b := make([]byte, 100)
+	b := make([]byte, 2*size)
 	n, err := from.Read(b)
-	if err == nil {
-		_, err = fmt.Sscan(string(b[:n]), name)
+	if err != nil {
+		return err
 	}
-	return err
+	of, question, _ := bytes.Cut(b[:n], []byte(" "))
+	if len(question) != size {
+		return fmt.Errorf("%s answered with %d bytes, not %d", of, len(question), size)
+	}
+	*name = string(of)
+	return nil
 }

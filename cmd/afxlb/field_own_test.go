@@ -67,8 +67,10 @@ func TestFieldRangeOnAnOwnAddress(t *testing.T) {
 				if name, err := w.ask(lb, "udp", at(53)); err != nil || name != "b0" {
 					t.Errorf("%s: a connected query to %s: %q, %v", ports, at(53), name, err)
 				}
-				if name, err := w.askUnconnected(lb, own, at(53)); err != nil || name != "b0" {
-					t.Errorf("%s: an unconnected query to %s: %q, %v", ports, at(53), name, err)
+				for _, size := range []int{50, 3000} { // of the answer: it comes in fragments
+					if name, err := w.askUnconnected(lb, own, at(53), size); err != nil || name != "b0" {
+						t.Errorf("%s: an unconnected query to %s, of %d bytes: %q, %v", ports, at(53), size, name, err)
+					}
 				}
 			}
 			for _, network := range []string{"tcp", "udp"} { // a reset, and an ICMP error
@@ -130,13 +132,14 @@ func answered(c net.Conn) error {
 }
 
 // askUnconnected is ask by UDP with a socket that is bound only, as resolvers have them.
-func (w *world) askUnconnected(h *lab.Host, from netip.Addr, to netip.AddrPort) (name string, err error) {
+func (w *world) askUnconnected(h *lab.Host, from netip.Addr, to netip.AddrPort, size int) (name string, err error) {
 	c, err := h.ListenPacket("udp", netip.AddrPortFrom(from, 0).String())
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	return name, echo(writer(func(b []byte) (int, error) { return c.WriteTo(b, net.UDPAddrFromAddrPort(to)) }), c.(*net.UDPConn), &name)
+	err = echo(writer(func(b []byte) (int, error) { return c.WriteTo(b, net.UDPAddrFromAddrPort(to)) }), c.(*net.UDPConn), size, &name)
+	return name, err
 }
 
 type writer func([]byte) (int, error)

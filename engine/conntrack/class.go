@@ -32,10 +32,23 @@ var classNames = [numClasses]string{
 // String returns the class's name, as the configuration's timeouts spell it.
 func (c Class) String() string { return classNames[c] }
 
-func (c Class) embryonic() bool { return c <= ICMP }
+// kind is a set of classes.
+type kind uint16
+
+const (
+	embryonicKind kind = 1<<TCPSyn | 1<<UDPNew | 1<<ICMP
+	// Both sides were seen.
+	provenKind kind = 1<<TCPEstablished | 1<<UDPEstablished
+	// Real as far as packets of the client's side tell: two with any source make one.
+	oneSidedKind    kind = 1<<TCPOneSided | 1<<UDPOneSided | 1<<TCPFinWait
+	overKind        kind = 1<<TCPClosing | 1<<TCPRefused
+	establishedKind      = provenKind | oneSidedKind | overKind
+)
+
+func (k kind) has(c Class) bool { return k>>c&1 != 0 }
 
 // over reports whether the connection is no more, so that a SYN begins another one.
-func (c Class) over() bool { return c == TCPClosing || c == TCPRefused }
+func (c Class) over() bool { return overKind.has(c) }
 
 // live reports whether a flow of this class counts as a connection of its backend for
 // least-conn and two-choices. One that was refused does for a while, or the backend that

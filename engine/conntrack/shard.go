@@ -8,7 +8,7 @@ const (
 )
 
 func budget(c Class) int {
-	if c.embryonic() {
+	if embryonicKind.has(c) {
 		return embryonic
 	}
 	return established
@@ -16,13 +16,7 @@ func budget(c Class) int {
 
 // full reports whether b's budget has no room for a further record.
 func (s *shard) full(b int) bool {
-	n := 0
-	for c := range s.lists {
-		if budget(Class(c)) == b {
-			n += s.lists[c].n
-		}
-	}
-	return n >= s.budget[b]
+	return s.count([2]kind{establishedKind, embryonicKind}[b]) >= s.budget[b]
 }
 
 // shard owns a range of the slab, and the flows of a part of the clients.

@@ -87,7 +87,7 @@ type addresses [numRoles + 1]packet.Addr
 type detail struct {
 	// Guarded by the home shard's lock.
 
-	prev, next uint32 // neighbours in the class list, or the next record in a free list
+	prev, next uint32 // neighbours in the class list, or the next record in limbo or a free list
 	stamp      uint32 // coarse clock when the record took its place in the list
 	created    uint32 // coarse clock at the insert
 	link       uint32 // the next record in the index

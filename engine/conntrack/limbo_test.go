@@ -7,28 +7,46 @@ import (
 )
 
 func TestLimboIsAQueue(t *testing.T) {
+	const records = 1 << 10
 	var l limbo
-	next, want := uint32(0), uint32(0)
+	details := make([]detail, records)
+	const first = 1<<32 - 40 // the tags run over 32 bits
+	next, want := uint64(first), uint64(first)
 	for round := range 50 {
 		for range round % 7 {
-			l.push(dead{next, uint64(next)})
+			l.push(details, uint32(next%records), next)
 			next++
 		}
 		for range round % 5 {
-			i, ok := l.pop(uint64(next) - 1)
-			if ok != (want < next) || ok && i != want {
-				t.Fatalf("round %d: popped %d %v, want %d of %d", round, i, ok, want, next)
+			i, ok := l.pop(details, next-1)
+			if ok != (want < next) || ok && i != uint32(want%records) {
+				t.Fatalf("round %d: popped %d %v, want %d of %d", round, i, ok, want%records, next)
 			}
 			if ok {
 				want++
 			}
 		}
-		if l.len() != int(next-want) || len(l.queue) > 2*l.len()+1 {
-			t.Fatalf("round %d: %d wait, want %d; %d entries are kept", round, l.len(), next-want, len(l.queue))
+		if l.n != int(next-want) {
+			t.Fatalf("round %d: %d wait, want %d", round, l.n, next-want)
 		}
 	}
-	if _, ok := l.pop(uint64(want) - 1); ok || l.len() == 0 {
+	if _, ok := l.pop(details, want-1); ok || l.n == 0 {
 		t.Error("popped before the grace period was over")
+	}
+}
+
+// However many flows expire at once, the records that wait take no memory besides.
+func TestLimboTakesNoMemory(t *testing.T) {
+	const flows = 20_000
+	tab := newTable(4*flows, 1)
+	for n := range flows {
+		mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
+	}
+	if n := testing.AllocsPerRun(1, func() { tab.Expire(1<<20, flows/2) }); n != 0 { // once to warm up
+		t.Errorf("%v allocations", n)
+	}
+	if left := tab.Stats().Total(); left != 0 {
+		t.Errorf("%d of %d flows did not expire", left, flows)
 	}
 }
 
@@ -43,13 +61,13 @@ func TestReclaimIsBounded(t *testing.T) {
 	}
 	tab.Expire(1<<20, flows)
 	tab.Grace.Quiescent(0)
-	if n := tab.shards[0].limbo.len(); n != flows {
+	if n := tab.shards[0].limbo.n; n != flows {
 		t.Fatalf("%d records in limbo, want %d", n, flows)
 	}
 	for left := flows - reclaimBatch; left > 0; left -= reclaimBatch {
 		for n := range reclaimBatch {
 			mustInsert(t, tab, newFlow(left+n, packet.ProtoTCP), 1<<20)
-			if got := tab.shards[0].limbo.len(); got != left {
+			if got := tab.shards[0].limbo.n; got != left {
 				t.Fatalf("%d records in limbo, want %d", got, left)
 			}
 		}
@@ -92,8 +110,8 @@ func (t *Table) check(tt *testing.T) {
 		for i := s.free; i != none; i = t.details[i].next {
 			file(i, "free")
 		}
-		for _, d := range s.limbo.queue[s.limbo.first:] {
-			file(d.index, "in limbo")
+		for i, n := s.limbo.head, s.limbo.n; n > 0; i, n = t.details[i].next, n-1 {
+			file(i, "in limbo")
 		}
 		for i := s.fresh; i < s.end; i++ {
 			file(i, "fresh")

@@ -48,7 +48,7 @@ func (s *shard) init(first, n uint32, budgets [2]int) {
 // alloc hands out a record: one that was freed, one whose grace period is over,
 // or one that was never used.
 func (s *shard) alloc(t *Table) (uint32, bool) {
-	if s.free == none && s.limbo.len() > 0 {
+	if s.free == none && s.limbo.n > 0 {
 		s.reclaim(t)
 	}
 	i := s.free
@@ -78,7 +78,7 @@ const reclaimBatch = 64
 func (s *shard) reclaim(t *Table) {
 	passed := t.Grace.passed()
 	for range reclaimBatch {
-		i, ok := s.limbo.pop(passed)
+		i, ok := s.limbo.pop(t.details, passed)
 		if !ok {
 			return
 		}
@@ -94,7 +94,7 @@ func (s *shard) remove(t *Table, i uint32) {
 	f.state.And(^live)
 	s.lists[class].remove(t.details, i)
 	s.unfile(t, i)
-	s.limbo.push(dead{index: i, tag: t.Grace.tag()})
+	s.limbo.push(t.details, i, t.Grace.tag())
 	if class.live() {
 		t.loads.AddLive(f.BackendID, -1)
 	}

@@ -41,9 +41,10 @@ func zeros(x uint64) uint64 { return (x - lowest) & ^x & highest }
 // so that one in a thousand is pushed out of its set by others; with twice as many it
 // were five. Memory becomes resident as it fills: 20 bytes a direction.
 func NewCache(n int) *Cache {
-	sets := slab[set8](max(n*5/2/ways, 256))
-	populate(sets)
-	return &Cache{sets: sets}
+	c := new(Cache)
+	c.sets = slab[set8](c, max(n*5/2/ways, 256))
+	populate(c.sets)
+	return c
 }
 
 // set returns the set of hash: the lower half of the hash, scaled to the number of sets

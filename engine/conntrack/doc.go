@@ -10,6 +10,8 @@
 //	shards  map[hash]record     the authority: insert, remove, look up from any queue
 //	Cache   []slot              per worker, in front, by whole keys: a hit takes no lock
 //
+// Slabs and caches are outside of Go's heap, where the collector does not count them.
+//
 // # Who may touch what
 //
 // A record belongs to its home shard, that of its client's end. Its

@@ -1,6 +1,7 @@
 package conntrack
 
-// Expire removes idle flows. It inspects at most limit records, and returns how many
+// Expire removes idle flows. It inspects at most limit records, or as long as it falls
+// behind twice as many each time, and returns how many
 // it removed. The next call goes on with the next list, so that one which uses up
 // the limit each time does not keep the others waiting. One goroutine calls it, a
 // few times a second, off the workers' threads.
@@ -11,6 +12,7 @@ package conntrack
 // looked at again after an eighth of its timeout, so an idle flow outlives its
 // timeout by no more than that.
 func (t *Table) Expire(now uint32, limit int) (removed int) {
+	limit <<= t.hurry
 	for range len(t.shards) * int(numClasses) {
 		s, c := &t.shards[t.sweep/uint32(numClasses)], Class(t.sweep%uint32(numClasses))
 		t.sweep = (t.sweep + 1) % uint32(len(t.shards)*int(numClasses))
@@ -19,8 +21,18 @@ func (t *Table) Expire(now uint32, limit int) (removed int) {
 			break
 		}
 	}
+	switch {
+	case limit <= 0:
+		t.hurry = min(t.hurry+1, maxHurry)
+	case t.hurry > 0:
+		t.hurry--
+	}
 	return removed
 }
+
+// maxHurry bounds how long Expire may take: 32 times the limit, with that of the engine a
+// million records, some tenths of a second.
+const maxHurry = 5
 
 // expireBatch bounds how long a shard's lock is held: a removal waits for memory a few
 // times.
@@ -34,6 +46,9 @@ func (t *Table) expireClass(s *shard, c Class, now uint32, limit int) (inspected
 			i := s.lists[c].head
 			if more = i != none && now-t.details[i].stamp >= timeout/8+1; !more {
 				break
+			}
+			if next := t.details[i].next; next != none {
+				t.prefetch(next)
 			}
 			inspected++
 			if idle(now, t.flows[i].lastSeen()) > timeout {

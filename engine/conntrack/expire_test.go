@@ -45,20 +45,57 @@ func TestExpiryFollowsTheClass(t *testing.T) {
 }
 
 func TestExpireIsBounded(t *testing.T) {
-	tab := newTable(10_000, 1)
-	for n := range 1000 {
+	const limit, flows = 100, 12_000
+	tab := newTable(10*flows, 1)
+	for n := range flows {
 		mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
 	}
 	late := uint32(DefaultTimeouts()[TCPSyn].Milliseconds()) + 1000
-	total := 0
-	for calls := 1; total < 1000; calls++ {
-		n := tab.Expire(late, 100)
-		if n > 100 {
-			t.Fatalf("one call removed %d, limit 100", n)
+	total, bound := 0, limit
+	for total < flows {
+		n := tab.Expire(late, limit)
+		if n != min(bound, flows-total) {
+			t.Fatalf("one call removed %d, want %d", n, min(bound, flows-total))
 		}
-		if total += n; calls > 20 {
-			t.Fatalf("%d of 1000 removed after %d calls", total, calls)
+		total += n
+		bound = min(2*bound, limit<<maxHurry)
+	}
+	for range maxHurry { // there is nothing left to hurry for
+		tab.Expire(late, limit)
+	}
+	for n := range flows {
+		mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
+	}
+	if n := tab.Expire(late, limit); n != limit {
+		t.Errorf("after a rest one call removed %d, want %d", n, limit)
+	}
+}
+
+// Ten million busy UDP flows are 670,000 inspections a second. However many there are, a
+// flow that goes silent among them goes in time.
+func TestExpireKeepsUp(t *testing.T) {
+	const limit, flows, tick = 20, 10_000, 100
+	tab := newTable(2*flows, 1)
+	refs := make([]Ref, flows)
+	for n := range flows {
+		refs[n] = mustInsert(t, tab, newFlow(n, packet.ProtoUDP), 0)
+		tab.move(refs[n], UDPEstablished, 0)
+	}
+	timeout := uint32(DefaultTimeouts()[UDPEstablished].Milliseconds())
+	silent := uint32(3 * timeout)
+	deadline := silent + timeout + timeout/8 + timeout/16
+	for now := uint32(0); now < deadline; now += tick {
+		if now%5000 == 0 {
+			for n, r := range refs {
+				if n%100 != 0 || now < silent {
+					tab.Touch(r, tab.Flow(r), 60, now)
+				}
+			}
 		}
+		tab.Expire(now, limit)
+	}
+	if got, want := tab.Stats().Total(), flows-flows/100; got != want {
+		t.Errorf("%d flows are left, want the %d that are in use", got, want)
 	}
 }
 

@@ -3,6 +3,7 @@ package conntrack
 import (
 	"math/bits"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -24,6 +25,7 @@ type Table struct {
 	flows     []Flow
 	details   []detail    // by the same index
 	addresses []addresses // by the same index; of flows with IPv6 only
+	memory    *os.File    // of flows and details
 	shards    []shard
 	perShard  uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
 	shift     int    // of a hash to a shard: its topmost bits; caches index by the lowest
@@ -31,7 +33,11 @@ type Table struct {
 	timeouts  [numClasses]atomic.Uint32 // ms
 	loads     *balancer.Loads
 	stats     stats
-	sweep     uint32 // next list of Expire, over all shards; housekeeping goroutine only
+
+	// The housekeeping goroutine's own.
+
+	sweep uint32 // next list of Expire, over all shards
+	hurry uint   // doublings of Expire's limit
 }
 
 const (
@@ -56,16 +62,15 @@ func New(c Config) *Table {
 	embryonic := max(established/4, 1)
 	perShard := established + embryonic + slack
 	t := &Table{
-		Grace:     newGrace(c.Workers),
-		flows:     slab[Flow](shards * perShard),
-		details:   make([]detail, shards*perShard), // not for every packet: small pages will do
-		addresses: make([]addresses, shards*perShard),
-		shards:    make([]shard, shards),
-		perShard:  uint32(perShard),
-		shift:     64 - bits.TrailingZeros(uint(shards)),
-		seed:      rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
-		loads:     c.Loads,
+		Grace:    newGrace(c.Workers),
+		shards:   make([]shard, shards),
+		perShard: uint32(perShard),
+		shift:    64 - bits.TrailingZeros(uint(shards)),
+		seed:     rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
+		loads:    c.Loads,
 	}
+	t.flows, t.details, t.memory = flowSlabs(t, shards*perShard)
+	t.addresses = slab[addresses](t, shards*perShard)
 	t.SetTimeouts(c.Timeouts)
 	for i := range t.shards {
 		first := i * perShard // a shard uses its records in order
@@ -101,8 +106,9 @@ func (t *Table) shard(hash uint64) *shard { return &t.shards[hash>>t.shift] }
 
 func (t *Table) home(index uint32) *shard { return &t.shards[index/t.perShard] }
 
-// Flow returns the record behind r. Reading its identity is safe only while the
-// calling worker is online and has seen [Flow.Live].
+// Flow returns the record behind r, which is there as long as the table is reachable.
+// Reading its identity is safe only while the calling worker is online and has seen
+// [Flow.Live].
 func (t *Table) Flow(r Ref) *Flow { return &t.flows[r.index()] }
 
 // Find looks for the flow of which k is the key in direction d, under its shard's read

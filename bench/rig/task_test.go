@@ -107,9 +107,14 @@ func TestMemory(t *testing.T) {
 	if c == nil {
 		t.Fatalf("cases %+v", f.Cases)
 	}
-	// A record and two keys at the least; half a KiB is far from what it may be.
-	if b := c.Figure("heap").Values[0]; b < 128+2*20 || b > 512 {
+	// A record with its detail and two references in the caches at the least; half a KiB is
+	// far from what it may be.
+	if b := c.Figure("resident").Values[0]; b < 96+2*20 || b > 512 {
 		t.Errorf("a flow takes %v bytes", b)
+	}
+	// The index alone: records and caches are not on the heap.
+	if b := c.Figure("heap").Values[0]; b < 8 || b > 128 {
+		t.Errorf("a flow takes %v bytes of the heap", b)
 	}
 	if n := c.Figure("flows").Values[0]; n < flows*98/100 || n > flows {
 		t.Errorf("%v flows are remembered of %d", n, flows)

@@ -8,8 +8,32 @@ type burden struct {
 	weight int64
 }
 
-func (p *Picker) burden(s *selection, i int) burden {
-	return burden{live: p.loads.Live(s.ids[i]), weight: int64(s.weights[i])}
+// resting is more connections than a backend can have, and few enough to be multiplied by
+// a weight.
+const resting = 1 << 46
+
+// burden returns what backend i of the selection is busy with. One with a handicap rests
+// after each pick: until then it counts as busier than all without.
+func (p *Picker) burden(t *turn, s *selection, i int) burden {
+	b := burden{live: p.loads.Live(s.ids[i]), weight: int64(s.weights[i])}
+	if h := p.loads.Handicap(s.ids[i]); h > 0 {
+		if b.live += h; t.picks-p.picked[s.ids[i]]+1 < s.interval(i) {
+			b.live += resting
+		}
+	}
+	return b
+}
+
+// interval returns one in how many picks of the service backend i may have while it has a
+// handicap: of its worker's new connections it gets twice the share that its weight gives
+// it at most, and never two in a row.
+func (n *selection) interval(i int) uint32 { return max(2, (n.total-1)/(2*n.weights[i])+1) }
+
+// note counts the pick of the backend with the ID.
+func (p *Picker) note(t *turn, id uint32) uint32 {
+	t.picks++
+	p.picked[id] = t.picks
+	return id
 }
 
 // less reports whether a has fewer connections for its weight than b: a fraction
@@ -21,16 +45,16 @@ func (a burden) less(b burden) bool { return a.live*b.weight < b.live*a.weight }
 func (p *Picker) leastConn(s *Service) uint32 {
 	t, ids := p.turn(s), s.selection.ids
 	best := int(t.next)
-	least := p.burden(s.selection, best)
+	least := p.burden(t, s.selection, best)
 	for i, left := best, len(ids)-1; left > 0 && least.live > 0; left-- { // nothing is less than none
 		if i++; i == len(ids) {
 			i = 0
 		}
-		if b := p.burden(s.selection, i); b.less(least) {
+		if b := p.burden(t, s.selection, i); b.less(least) {
 			best, least = i, b
 		}
 	}
-	return t.take(ids, best)
+	return p.note(t, t.take(ids, best))
 }
 
 func newSums(weights []uint32) []uint32 {
@@ -46,7 +70,8 @@ func newSums(weights []uint32) []uint32 {
 // twoChoices picks two different backends at random by weight, and of the two the
 // one with less load for its weight; the first if they are equal. Mitzenmacher,
 // "The Power of Two Choices in Randomized Load Balancing", 2001.
-func (p *Picker) twoChoices(s *selection) uint32 {
+func (p *Picker) twoChoices(service *Service) uint32 {
+	t, s := &p.turns[service.ID], service.selection
 	i := s.at(p.below(s.total))
 	if len(s.ids) == 1 {
 		return s.ids[i]
@@ -57,10 +82,10 @@ func (p *Picker) twoChoices(s *selection) uint32 {
 	if r >= s.sums[i]-s.weights[i] {
 		r += s.weights[i]
 	}
-	if j := s.at(r); p.burden(s, j).less(p.burden(s, i)) {
-		return s.ids[j]
+	if j := s.at(r); p.burden(t, s, j).less(p.burden(t, s, i)) {
+		i = j
 	}
-	return s.ids[i]
+	return p.note(t, s.ids[i])
 }
 
 // at returns the index of the backend in whose share of the total r lies.

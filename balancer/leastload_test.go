@@ -132,6 +132,76 @@ func TestTwoChoicesSingle(t *testing.T) {
 	}
 }
 
+// A handicap is as many connections more.
+func TestHandicap(t *testing.T) {
+	loads := NewLoads()
+	s, p := onlyService(t, webSpec(LeastConn, 1, 1, 1)), NewPicker(0, loads)
+	loads.AddLive(0, 30)
+	loads.AddLive(1, 30)
+	loads.SetHandicap(2, 30)
+	for range 300 {
+		k := clientKey(0)
+		id, _ := p.Pick(s, &k)
+		loads.AddLive(id, 1)
+	}
+	if got := fmt.Sprint(loads.Live(0), loads.Live(1), loads.Live(2)); got != "130 130 100" {
+		t.Errorf("300 connections beside 30 each and a handicap of 30 are %s, want 130 130 100", got)
+	}
+	loads.SetHandicap(2, 0)
+	for range 30 {
+		k := clientKey(0)
+		id, _ := p.Pick(s, &k)
+		if id != 2 {
+			t.Fatalf("picked %d, want what has the fewest for its weight now", id)
+		}
+		loads.AddLive(id, 1)
+	}
+}
+
+// However much fewer connections it has, one with a handicap gets at most twice its share,
+// never two in a row, and none of the others' turns is lost by it. One that is alone gets
+// all.
+func TestHandicapBoundsTheShare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := rapid.SampledFrom([]Algorithm{LeastConn, TwoChoices}).Draw(t, "algorithm")
+		weights := rapid.SliceOfN(rapid.Uint16Range(1, 5), 1, 12).Draw(t, "weights")
+		loads := NewLoads()
+		table := mustCompile(t, NewCompiler(loads), webSpec(a, weights...), Facts{})
+		s, p := &table.Services[0], NewPicker(0, loads)
+		total := 0
+		for id, w := range weights {
+			loads.AddLive(uint32(id), 1_000_000)
+			total += int(w)
+		}
+		back := uint32(rapid.IntRange(0, len(weights)-1).Draw(t, "back"))
+		loads.AddLive(back, -1_000_000)
+		loads.SetHandicap(back, 1)
+		const n = 1000
+		got, last := 0, uint32(MaxBackends)
+		for i := range uint32(n) {
+			k := clientKey(i)
+			id, ok := p.Pick(s, &k)
+			if !ok || id == back && last == back && len(weights) > 1 {
+				t.Fatalf("picked %d, %t after %d", id, ok, last)
+			}
+			if last = id; id == back {
+				got++
+			}
+			loads.AddLive(id, 1)
+		}
+		share := float64(weights[back]) / float64(total)
+		if most := min(2*share, 0.5)*n + 1; len(weights) > 1 && float64(got) > most {
+			t.Fatalf("%v: got %d of %d with a share of %.3f", a, got, n, share)
+		}
+		if a == LeastConn && float64(got) < share*n/2 {
+			t.Fatalf("got %d of %d with a share of %.3f: it starves", got, n, share)
+		}
+		if len(weights) == 1 && got != n {
+			t.Fatalf("alone, it got %d of %d", got, n)
+		}
+	})
+}
+
 // Each number below the total belongs to the backend in whose share it lies.
 func TestSumsAt(t *testing.T) {
 	weights := []uint32{3, 1, 65535, 2}

@@ -17,6 +17,10 @@ const MaxBackends = 1 << 16
 // Flows are all the records that name the backend, also those that linger after the
 // close: while there is one, the ID must not be given to another backend.
 //
+// A backend that has come back has a handicap besides: connections that it has not got,
+// but counts as having, so that it is not given all that comes until it has as many as
+// the others. Who sets it lets it go down to nothing in some seconds.
+//
 // The zero value is ready to use. It takes 4 MiB of address space, of which only
 // the pages of IDs in use become resident.
 type Loads struct {
@@ -27,7 +31,8 @@ type Loads struct {
 // backends don't slow each other down.
 type load struct {
 	live, flows atomic.Int64
-	_           [48]byte
+	handicap    atomic.Int64
+	_           [40]byte
 }
 
 // NewLoads returns counts that are all zero.
@@ -38,6 +43,12 @@ func (l *Loads) AddLive(id uint32, delta int) { l.backends[id].live.Add(int64(de
 
 // Live returns the number of the backend's live connections.
 func (l *Loads) Live(id uint32) int64 { return l.backends[id].live.Load() }
+
+// SetHandicap has the backend count for so many connections more than it has; 0 ends that.
+func (l *Loads) SetHandicap(id uint32, n int64) { l.backends[id].handicap.Store(n) }
+
+// Handicap returns how many connections more than it has the backend counts for.
+func (l *Loads) Handicap(id uint32) int64 { return l.backends[id].handicap.Load() }
 
 // AddFlows changes the number of flow records that name the backend.
 func (l *Loads) AddFlows(id uint32, delta int) { l.backends[id].flows.Add(int64(delta)) }

@@ -11,15 +11,16 @@ const MaxServices = 1 << 16
 
 // Picker is one worker's part of the selection: whose turn it is at each service,
 // and a random number generator. It belongs to the worker alone; nothing in it is
-// shared, so a pick takes no lock. It takes 1.5 MiB of address space, of which only
+// shared, so a pick takes no lock. It takes 2 MiB of address space, of which only
 // the pages in use become resident.
 type Picker struct {
 	worker uint32
 	loads  *Loads
 	random rand.PCG
 
-	turns   [MaxServices]turn  // by service ID
-	credits [MaxBackends]int64 // by backend ID; WeightedRoundRobin only
+	turns   [MaxServices]turn   // by service ID
+	credits [MaxBackends]int64  // by backend ID; WeightedRoundRobin only
+	picked  [MaxBackends]uint32 // by backend ID: its service's picks when it had the last; LeastConn and TwoChoices only
 }
 
 // NewPicker returns the Picker of the worker with this number, counted from 0.
@@ -50,7 +51,7 @@ func (p *Picker) Pick(s *Service, k *packet.Key) (id uint32, ok bool) {
 	case LeastConn:
 		id = p.leastConn(s)
 	case TwoChoices:
-		id = p.twoChoices(s.selection)
+		id = p.twoChoices(s)
 	default: // SourceHash, Maglev
 		id = s.selection.rotated.at(s.hash(k))
 	}

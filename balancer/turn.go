@@ -5,6 +5,7 @@ type turn struct {
 	epoch uint64 // the selection that next points into; 0: none was seen yet
 	next  uint32 // index of the backend whose turn it is
 	last  uint32 // ID of the backend that had the turn before
+	picks uint32 // so far; LeastConn and TwoChoices only
 }
 
 // roundRobin picks the next backend in turn.

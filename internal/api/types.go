@@ -103,6 +103,7 @@ type Backend struct {
 	Check      string    `json:"check"` // outcome of the last health check
 	MAC        string    `json:"mac"`   // next hop; empty: not known
 	Live       int64     `json:"live"`
+	Handicap   int64     `json:"handicap"` // connections that it counts as having besides, after its return
 	Flows      uint64    `json:"flows"`
 	PacketsIn  uint64    `json:"packets_in"`
 	PacketsOut uint64    `json:"packets_out"`

@@ -100,6 +100,7 @@ func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
 	}
 	r.compiler.Commit(draft)
 	next.table = draft.Table
+	r.easing.adopt(draft.Table, a.conditions, time.Now())
 	if err := r.engine.Apply(draft.Table, next.plan); err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrCommit, err)
 	}

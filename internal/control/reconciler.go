@@ -65,6 +65,7 @@ type Reconciler struct {
 	probing  bool
 	compiler *balancer.Compiler
 	inForce  commitment
+	easing   *easing
 	retries  int           // commits that went wrong in a row
 	scratch  []BackendView // of one service, for comparison
 	alarm    *time.Timer
@@ -82,7 +83,7 @@ func New(o Options) *Reconciler {
 	r := &Reconciler{
 		engine: o.Engine, log: o.Log,
 		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}),
-		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads),
+		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads), easing: newEasing(o.Loads),
 	}
 	now := time.Now()
 	r.observed = observed{link: link{since: now}}
@@ -98,6 +99,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	defer close(r.ended)
 	r.alarm = time.NewTimer(time.Hour)
 	defer r.alarm.Stop()
+	defer r.easing.timer.Stop()
 	defer r.prober.Close()
 	var beside sync.WaitGroup
 	defer beside.Wait()
@@ -113,6 +115,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 			_ = r.reconcile() // it tells by the View, and comes back
 		case <-r.alarm.C:
 			_ = r.reconcile()
+		case now := <-r.easing.timer.C:
+			r.easing.step(now)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
 
 // measure adds what the datapath knows of the backend with the ID.
 func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine.BackendCounters) {
-	out.Live, out.Flows = s.Loads.Live(id), t.Flows
+	out.Live, out.Handicap, out.Flows = s.Loads.Live(id), s.Loads.Handicap(id), t.Flows
 	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
 	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
 	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {

@@ -33,9 +33,9 @@ func engineConfig(c *config.Config) (engine.Config, error) {
 func timeouts(c *config.Conntrack) conntrack.Timeouts {
 	t := &c.Timeouts
 	return conntrack.Timeouts{
-		conntrack.TCPSyn: t.TCPSyn, conntrack.TCPEstablished: t.TCPEstablished, conntrack.TCPClosing: t.TCPClosing,
-		conntrack.TCPFinWait: conntrack.DefaultTimeouts()[conntrack.TCPFinWait],
-		conntrack.UDPNew:     t.UDPNew, conntrack.UDPEstablished: t.UDPEstablished, conntrack.ICMP: t.ICMP,
+		conntrack.TCPSyn: t.TCPSyn, conntrack.TCPEstablished: t.TCPEstablished,
+		conntrack.TCPFinWait: t.TCPFinWait, conntrack.TCPClosing: t.TCPClosing,
+		conntrack.UDPNew: t.UDPNew, conntrack.UDPEstablished: t.UDPEstablished, conntrack.ICMP: t.ICMP,
 	}
 }
 

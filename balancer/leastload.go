@@ -12,22 +12,30 @@ type burden struct {
 // a weight.
 const resting = 1 << 46
 
-// burden returns what backend i of the selection is busy with. One with a handicap rests
-// after each pick: until then it counts as busier than all without.
+// burden returns what backend i of the selection is busy with. One that has come back, or
+// refuses, rests after each pick: until it is over it counts as busier than all others.
 func (p *Picker) burden(t *turn, s *selection, i int) burden {
-	b := burden{live: p.loads.Live(s.ids[i]), weight: int64(s.weights[i])}
-	if h := p.loads.Handicap(s.ids[i]); h > 0 {
-		if b.live += h; t.picks-p.picked[s.ids[i]]+1 < s.interval(i) {
-			b.live += resting
-		}
+	id := s.ids[i]
+	b := burden{live: p.loads.Live(id), weight: int64(s.weights[i])}
+	handicap, refused := p.loads.Handicap(id), p.loads.Refused(id)
+	if handicap == 0 && refused == 0 {
+		return b
+	}
+	b.live += handicap
+	if since := t.picks - p.picked[id]; int64(since)+1 < s.interval(i)*min(1+refused, mostPatience) {
+		b.live += resting
 	}
 	return b
 }
 
-// interval returns one in how many picks of the service backend i may have while it has a
-// handicap: of its worker's new connections it gets twice the share that its weight gives
-// it at most, and never two in a row.
-func (n *selection) interval(i int) uint32 { return max(2, (n.total-1)/(2*n.weights[i])+1) }
+// mostPatience bounds the rest of one that refuses: 1 in 32 clients of three equal backends
+// finds out whether it still does.
+const mostPatience = 16
+
+// interval returns one in how many picks of the service backend i may have after its
+// return: of its worker's new connections it gets twice the share that its weight gives it
+// at most, and never two in a row. With each refusal it gets fewer.
+func (n *selection) interval(i int) int64 { return max(2, int64((n.total-1)/(2*n.weights[i])+1)) }
 
 // note counts the pick of the backend with the ID.
 func (p *Picker) note(t *turn, id uint32) uint32 {

@@ -202,6 +202,64 @@ func TestHandicapBoundsTheShare(t *testing.T) {
 	})
 }
 
+// One that refuses everybody gets fewer and fewer of them, though it has the least to do;
+// as soon as it accepts one it is as good as the others.
+func TestRefusals(t *testing.T) {
+	for _, a := range []Algorithm{LeastConn, TwoChoices} {
+		for _, workers := range []int{1, 4} {
+			loads := NewLoads()
+			s := onlyService(t, webSpec(a, 1, 1, 1))
+			var pickers []*Picker
+			for w := range workers {
+				pickers = append(pickers, NewPicker(w, loads))
+			}
+			loads.AddLive(1, 1000)
+			loads.AddLive(2, 1000)
+			refused := 0
+			for i := range uint32(400) {
+				k := clientKey(i)
+				id, _ := pickers[int(i)%workers].Pick(s, &k)
+				if id == 0 {
+					refused++
+					loads.Refuse(0)
+				} else {
+					loads.AddLive(id, 1)
+				}
+			}
+			if refused < 5 || refused > 60 { // with none of it: 400, or two thirds
+				t.Errorf("%v, %d workers: %d of 400 were refused", a, workers, refused)
+			}
+			loads.Accept(0)
+			got := 0
+			for i := range uint32(60) {
+				k := clientKey(i)
+				if id, _ := pickers[int(i)%workers].Pick(s, &k); id == 0 {
+					got++
+				}
+			}
+			if got < 25 || loads.Refused(0) != 0 {
+				t.Errorf("%v: after it has accepted one it gets %d of 60", a, got)
+			}
+		}
+	}
+}
+
+// If all refuse, none of them is worse than the others.
+func TestAllRefuse(t *testing.T) {
+	loads := NewLoads()
+	s, p := onlyService(t, webSpec(LeastConn, 1, 1, 1)), NewPicker(0, loads)
+	counts := [3]int{}
+	for i := range uint32(300) {
+		k := clientKey(i)
+		id, _ := p.Pick(s, &k)
+		counts[id]++
+		loads.Refuse(id)
+	}
+	if slices.Min(counts[:]) < 90 {
+		t.Errorf("300 picks of three that refuse are %v", counts)
+	}
+}
+
 // Each number below the total belongs to the backend in whose share it lies.
 func TestSumsAt(t *testing.T) {
 	weights := []uint32{3, 1, 65535, 2}

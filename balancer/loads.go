@@ -21,6 +21,9 @@ const MaxBackends = 1 << 16
 // but counts as having, so that it is not given all that comes until it has as many as
 // the others. Who sets it lets it go down to nothing in some seconds.
 //
+// And it has the number of clients in a row whom it refused: one that refuses all has
+// nothing to do, and would be the first choice for everybody.
+//
 // The zero value is ready to use. It takes 4 MiB of address space, of which only
 // the pages of IDs in use become resident.
 type Loads struct {
@@ -32,7 +35,8 @@ type Loads struct {
 type load struct {
 	live, flows atomic.Int64
 	handicap    atomic.Int64
-	_           [40]byte
+	refused     atomic.Int64
+	_           [32]byte
 }
 
 // NewLoads returns counts that are all zero.
@@ -49,6 +53,19 @@ func (l *Loads) SetHandicap(id uint32, n int64) { l.backends[id].handicap.Store(
 
 // Handicap returns how many connections more than it has the backend counts for.
 func (l *Loads) Handicap(id uint32) int64 { return l.backends[id].handicap.Load() }
+
+// Refuse notes that the backend has refused a connection.
+func (l *Loads) Refuse(id uint32) { l.backends[id].refused.Add(1) }
+
+// Accept notes that the backend has accepted a connection: it refuses no more.
+func (l *Loads) Accept(id uint32) {
+	if r := &l.backends[id].refused; r.Load() != 0 { // else a write that all workers share
+		r.Store(0)
+	}
+}
+
+// Refused returns how many connections the backend has refused since it accepted one.
+func (l *Loads) Refused(id uint32) int64 { return l.backends[id].refused.Load() }
 
 // AddFlows changes the number of flow records that name the backend.
 func (l *Loads) AddFlows(id uint32, delta int) { l.backends[id].flows.Add(int64(delta)) }

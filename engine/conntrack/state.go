@@ -106,6 +106,21 @@ func (t *Table) Advance(r Ref, f *Flow, s packet.Segment, now uint32) {
 	}
 	if to != from {
 		t.reclassify(r, from, to, now)
+		if from == TCPSyn {
+			t.knocked(f.BackendID, to, s)
+		}
+	}
+}
+
+// knocked notes how a backend has answered a client who knocked. Only a RST that
+// acknowledges is the answer to a SYN (RFC 9293, section 3.10.7.1): the answer to a bare ACK
+// of a connection that never was, which anybody can provoke, has no acknowledgment.
+func (t *Table) knocked(id uint32, to Class, s packet.Segment) {
+	switch {
+	case !to.over():
+		t.loads.Accept(id)
+	case to == TCPRefused && s.Flags&packet.TCPAck != 0:
+		t.loads.Refuse(id)
 	}
 }
 

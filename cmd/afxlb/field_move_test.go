@@ -94,14 +94,14 @@ func tickServices() (text string) {
 	return text
 }
 
-// listener is a client that only listens.
-type listener struct {
+// hearer is a client that only listens.
+type hearer struct {
 	what  string
 	heard atomic.Int64
 }
 
 // listen has a client knock at all services of b0's talk, and listen from then on.
-func (w *world) listen(h *lab.Host) (list []*listener) {
+func (w *world) listen(h *lab.Host) (list []*hearer) {
 	w.t.Helper()
 	for _, protocol := range []string{"tcp", "udp"} {
 		for _, vip := range []netip.Addr{natVIP4, natVIP6} {
@@ -114,7 +114,7 @@ func (w *world) listen(h *lab.Host) (list []*listener) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			one := &listener{what: protocol + " to " + vip.String()}
+			one := &hearer{what: protocol + " to " + vip.String()}
 			list = append(list, one)
 			var ended sync.WaitGroup
 			ended.Go(func() {
@@ -136,7 +136,7 @@ func (w *world) listen(h *lab.Host) (list []*listener) {
 }
 
 // mustHear waits until every listener has heard something that was said since.
-func (w *world) mustHear(when string, list []*listener) {
+func (w *world) mustHear(when string, list []*hearer) {
 	w.t.Helper()
 	deadline := time.Now().Add(patience)
 	before := make([]int64, len(list))

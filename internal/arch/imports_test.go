@@ -23,11 +23,12 @@ var rules = []rule{
 	{"internal/lab", nil},
 	{"internal/neighbour", nil},
 	{"internal/api", nil},
+	{"internal/punt", nil},
 
 	{"xsk", nil},
 	{"bpf", nil},
 	{"balancer", []string{"internal/packet"}},
-	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet"}},
+	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/punt"}},
 
 	{"internal/config", []string{"balancer"}},
 	{"internal/health", []string{"balancer"}},
@@ -61,7 +62,7 @@ var third = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/daemon", "internal/demo", "cmd/...", "bench/..."}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/..."}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
 	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "bench/..."}, true},

@@ -58,7 +58,7 @@ func (p *Packet) Hops(frame []byte) uint8 {
 // with options or IPv6 with extension headers, and TCP, UDP or an echo request.
 // It returns Pending for a packet that is understood and a drop reason for any
 // other; p is then of no use, but for DropICMP, where all of it but the ports is known: see
-// [Quoted]. The frame is only read.
+// [Quoted], and for DropFragment: see fragment.go. The frame is only read.
 //
 // Everything that later code relies on is checked here, once: every header lies
 // inside the IP packet, the IP packet inside the frame, and the addresses are

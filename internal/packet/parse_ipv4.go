@@ -20,8 +20,8 @@ func parseIPv4(ip []byte, l3 uint16, p *Packet) Verdict {
 	if total > len(ip) {
 		return DropTruncated
 	}
-	if binary.BigEndian.Uint16(h[6:8])&ipv4Fragment != 0 {
-		return DropFragment
+	if place := binary.BigEndian.Uint16(h[6:8]); place&ipv4Fragment != 0 {
+		return fragmentIPv4(ip[:total], l3, place, p)
 	}
 	src := binary.LittleEndian.Uint32(h[12:16])
 	if martianIPv4(src) {

@@ -43,7 +43,9 @@ func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
 	next, header := h[6], ipv6Len
 	if isExtension(next) {
 		var v Verdict
-		if next, header, v = skipExtensions(ip[:end], next); v != Pending {
+		if next, header, v = skipExtensions(ip[:end], next); v == DropFragment {
+			return fragmentIPv6(ip[:end], l3, header, p)
+		} else if v != Pending {
 			return v
 		}
 	}
@@ -69,7 +71,8 @@ func isExtension(next uint8) bool {
 }
 
 // skipExtensions follows the chain of extension headers of the IPv6 packet ip
-// and returns the protocol behind it and where that one's header starts.
+// and returns the protocol behind it and where that one's header starts; of a fragment,
+// where the fragment header starts.
 func skipExtensions(ip []byte, first uint8) (next uint8, offset int, v Verdict) {
 	next, offset = first, ipv6Len
 	for n := 0; isExtension(next); n++ {
@@ -90,7 +93,7 @@ func skipExtensions(ip []byte, first uint8) (next uint8, offset int, v Verdict) 
 			return 0, 0, DropProtocol
 		case next == extFragment:
 			if binary.BigEndian.Uint16(h[2:4])&ipv6Fragment != 0 {
-				return 0, 0, DropFragment
+				return 0, offset, DropFragment
 			}
 			length = 8 // all of a packet in one fragment (RFC 6946) is none
 		}

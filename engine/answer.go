@@ -11,7 +11,7 @@ func (w *worker) echo(i int) packet.Verdict {
 	if !w.table.HasAddress(&p.Key.Dst) {
 		return packet.DropNoService
 	}
-	return w.answer(i, packet.DropICMP, packet.EchoReply)
+	return w.answer(i, packet.DropICMP, echoes, packet.EchoReply)
 }
 
 // refuse handles a packet of a new flow when no backend is in rotation, as the
@@ -23,7 +23,7 @@ func (w *worker) refuse(i int, s *balancer.Service) packet.Verdict {
 	if w.packets[i].Key.Proto == packet.ProtoTCP {
 		return w.reset(i, packet.DropNoBackend)
 	}
-	return w.answer(i, packet.DropNoBackend, packet.Unreachable)
+	return w.answer(i, packet.DropNoBackend, unreachables, packet.Unreachable)
 }
 
 // reset answers a TCP segment with the RST that ends its connection; anything
@@ -32,48 +32,19 @@ func (w *worker) reset(i int, v packet.Verdict) packet.Verdict {
 	if w.packets[i].Key.Proto != packet.ProtoTCP {
 		return v
 	}
-	return w.answer(i, v, packet.Reset)
+	return w.answer(i, v, resets, packet.Reset)
 }
 
-// answer turns packet i into its answer, in place. Where none is due, the packet
-// is dropped as v.
-func (w *worker) answer(i int, v packet.Verdict, build func([]byte, *packet.Packet) int) packet.Verdict {
+// answer turns packet i into its answer, in place, which is of a kind that has a budget of
+// its own. Where none is due, the packet is dropped as v.
+func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *packet.Packet) int) packet.Verdict {
 	n := build(w.frames[i], &w.packets[i])
 	if n == 0 {
 		return v
 	}
-	if !w.limit.take(w.now) {
+	if !w.budgets[kind].take(w.now) {
 		return packet.DropReplyLimit
 	}
 	w.descs[i].Len = uint32(n)
 	return packet.Replied
-}
-
-// answersPerSecond bounds what one worker answers on its own, so that a flood
-// with false sources is not reflected at full rate. The burst is a second's
-// worth.
-const answersPerSecond = 1000
-
-// rateLimit is a token bucket over the worker's coarse clock.
-type rateLimit struct {
-	tokens uint32 // thousandths
-	at     uint32 // ms
-	primed bool
-}
-
-func (l *rateLimit) take(now uint32) bool {
-	const full = answersPerSecond * 1000
-	if !l.primed {
-		l.tokens, l.at, l.primed = full, now, true
-	}
-	// One token per ms at 1000/s: elapsed ms × rate is in thousandths already.
-	if elapsed := now - l.at; elapsed > 0 {
-		l.tokens = min(full, l.tokens+min(elapsed, 1000)*answersPerSecond)
-		l.at = now
-	}
-	if l.tokens < 1000 {
-		return false
-	}
-	l.tokens -= 1000
-	return true
 }

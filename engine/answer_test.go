@@ -63,37 +63,33 @@ func TestAnswersAreLimited(t *testing.T) {
 	}
 }
 
-func TestRateLimit(t *testing.T) {
-	var l rateLimit
-	count := func(now uint32) (n int) {
-		for l.take(now) {
-			n++
-		}
-		return n
-	}
-	const start = ^uint32(0) - 500 // the clock wraps on the way
-	for i, c := range []struct {
-		after uint32
-		want  int
-	}{{0, answersPerSecond}, {0, 0}, {1, 1}, {251, 250}, {1_000_000, answersPerSecond}} {
-		if got := count(start + c.after); got != c.want {
-			t.Errorf("step %d: %d tokens, want %d", i, got, c.want)
-		}
-	}
-}
-
 // The limit is for answers: a packet that gets none has its own reason, and takes
 // nobody's turn.
 func TestLimitCountsOnlyAnswers(t *testing.T) {
 	h := newHarness(t, 1, service("web", vip4, balancer.NAT, 0))
 	w := h.engine.workers[0]
-	w.limit = rateLimit{tokens: 1000, at: w.clock.Now(), primed: true} // for one answer
+	limit := &w.budgets[resets]
+	*limit = budget{perSecond: 1, tokens: 1000, at: w.clock.Now(), primed: true} // for one answer
 	broken := packettest.TCP(client4, vip4, packet.TCPSyn).Bytes()
 	broken[14+20+16] ^= 1 // TCP checksum: nobody would take the answer to that
 	for range 10 {
 		h.droppedRaw(0, broken, packet.DropNoBackend)
 	}
-	if w.limit.tokens < 1000 {
+	if limit.tokens < 1000 {
 		t.Error("packets without an answer took its turn")
 	}
+}
+
+// A flood of one kind takes nothing from the others.
+func TestFloodOfPingsSilencesNoRefusal(t *testing.T) {
+	udp := service("udp", "192.0.2.10:53", balancer.NAT, 0)
+	udp.Protocol = balancer.UDP
+	h := newHarness(t, 1, service("web", vip4, balancer.NAT, 0), udp)
+	w := h.engine.workers[0]
+	ping := packettest.Echo("198.51.100.7", "192.0.2.10", 1).Bytes()
+	for w.count.Verdicts[packet.DropReplyLimit] == 0 {
+		h.passRaw(0, ping)
+	}
+	h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn))
+	h.one(0, packettest.UDP(client4, "192.0.2.10:53", "anyone?"))
 }

@@ -8,6 +8,8 @@
 //	slow.go      what happens to a packet of a flow that the worker does not know
 //	rewrite.go   one small step per forwarding mode
 //	answer.go    packets that the balancer answers itself
+//	punt.go      packets that go back to the kernel
+//	budget.go    how much of what strangers may ask for
 //	idle.go      spinning and sleeping
 //	counters.go  what is counted, and how it gets out of a worker without atomics
 //	engine.go    the workers as a whole

@@ -74,8 +74,9 @@ func newWorker(e *Engine, id, queue, cpu int) *worker {
 	return &worker{
 		id: id, queue: queue, cpu: cpu, busy: e.config.Busy,
 		tables: &e.table, flows: e.flows, clock: e.clock,
-		cache:  conntrack.NewCache(2 * e.config.MaxFlows / len(e.config.Queues)),
-		picker: balancer.NewPicker(id, e.config.Loads),
+		cache:   conntrack.NewCache(2 * e.config.MaxFlows / len(e.config.Queues)),
+		picker:  balancer.NewPicker(id, e.config.Loads),
+		budgets: newBudgets(),
 	}
 }
 

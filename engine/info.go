@@ -12,6 +12,7 @@ type Info struct {
 	Table    *balancer.Table
 	Attached bpf.AttachMode // empty: not attached now
 	Steering bpf.Counters
+	Punt     PuntInfo
 	Workers  []WorkerInfo
 	Total    Counters // of all workers, without the backends
 	Flows    conntrack.Stats
@@ -23,6 +24,12 @@ type WorkerInfo struct {
 	Socket     xsk.Info // zero while there is none
 	Kernel     xsk.Statistics
 	Counters   Counters // without the backends
+}
+
+// PuntInfo is the way back to the kernel.
+type PuntInfo struct {
+	Device    string   // the interface's name; empty: there is none
+	Obstacles []string // what stands against it
 }
 
 // Info gathers the figures. What the kernel refuses to tell stays zero: that is
@@ -55,6 +62,9 @@ func (l *lease) tell(in *Info) {
 	in.Attached = l.attached
 	if l.program != nil {
 		in.Steering, _ = l.program.Counters()
+	}
+	if l.device != nil {
+		in.Punt = PuntInfo{Device: l.device.Name(), Obstacles: l.device.Obstacles()}
 	}
 	for i, s := range l.sockets {
 		in.Workers[i].Socket = s.Info()

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -13,6 +15,7 @@ type lease struct {
 	program  *bpf.Program // nil: offline
 	attached bpf.AttachMode
 	sockets  []*xsk.Socket // by worker
+	device   *punt.Device  // the way back to the kernel; nil: none
 }
 
 // Acquire attaches the steering program to the interface and opens a socket per queue,
@@ -57,6 +60,7 @@ func (l *lease) acquire(e *Engine, ifindex int) (err error) {
 			return fmt.Errorf("steer queue %d of %s: %w", w.queue, e.config.Interface, err)
 		}
 	}
+	l.device = punt.Open(e.config.Interface, len(e.workers))
 	return nil
 }
 
@@ -77,15 +81,18 @@ func attachModes(m xsk.Mode) []bpf.AttachMode {
 // takes away what they have.
 func (e *Engine) hand(l *lease) {
 	for i, w := range e.workers {
-		w.socket = nil
+		w.socket, w.device = nil, &nowhere
 		if l != nil {
-			w.socket = l.sockets[i]
+			w.socket, w.device = l.sockets[i], cmp.Or(l.device, &nowhere)
 		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lease = l
 }
+
+// nowhere is the way back to the kernel where there is none.
+var nowhere punt.Device
 
 // Release detaches the program and closes the sockets: the kernel has every packet
 // again. No worker may run. It is no error if there was no Acquire.
@@ -108,6 +115,9 @@ func (l *lease) release() error {
 	for _, s := range l.sockets {
 		errs = append(errs, s.Close())
 	}
+	if l.device != nil {
+		errs = append(errs, l.device.Close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -116,12 +126,17 @@ const (
 	// that loading and attaching use for a moment: the kernel's type information and
 	// the attempts that tell what the kernel can do.
 	programDescriptors = 16
-	// queueDescriptors are the AF_XDP socket's and that of the memory which it has its
-	// frames in.
-	queueDescriptors = 2
+	// queueDescriptors are the AF_XDP socket's, that of the memory which it has its frames
+	// in, and the way back to the kernel.
+	queueDescriptors = 3
+	// puntDescriptors are for the settings that the way back follows, and for a look at
+	// the interfaces.
+	puntDescriptors = 3
 )
 
 // Descriptors returns how many file descriptors [Engine.Acquire] needs at most,
 // including those that it has given back when it returns. A process that has not got as
 // many to spare should say so before it tries.
-func (e *Engine) Descriptors() int { return programDescriptors + queueDescriptors*len(e.workers) }
+func (e *Engine) Descriptors() int {
+	return programDescriptors + puntDescriptors + queueDescriptors*len(e.workers)
+}

@@ -105,10 +105,7 @@ func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer
 func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	p := &w.packets[i]
 	if s == nil {
-		if w.table.HasAddress(&p.Key.Dst) {
-			return packet.DropNoService
-		}
-		return packet.DropNoFlow
+		return w.stray(i)
 	}
 	opens := p.Key.Proto != packet.ProtoTCP || syn(p)
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {

@@ -6,6 +6,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -42,15 +43,16 @@ type worker struct {
 
 	// The worker's own.
 
-	socket *xsk.Socket
-	cache  *conntrack.Cache
-	picker *balancer.Picker
-	limit  rateLimit
-	table  *balancer.Table // of this batch
-	source uint64          // table.SourceMAC
-	ipv6   bool            // some packet of the group that find was at last
-	now    uint32          // of this batch, ms
-	count  Counters
+	socket  *xsk.Socket
+	device  *punt.Device
+	cache   *conntrack.Cache
+	picker  *balancer.Picker
+	budgets [numKinds]budget
+	table   *balancer.Table // of this batch
+	source  uint64          // table.SourceMAC
+	ipv6    bool            // some packet of the group that find was at last
+	now     uint32          // of this batch, ms
+	count   Counters
 
 	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
 	frames   [batchSize][]byte
@@ -153,7 +155,10 @@ func (w *worker) find(from, to int) {
 func (w *worker) handle(from, to int) {
 	prepared := from // for the slow path, up to here
 	for i := from; i < to; i++ {
-		if w.verdicts[i] != packet.Pending {
+		if v := w.verdicts[i]; v != packet.Pending {
+			if v == packet.DropFragment {
+				w.verdicts[i] = w.fragment(i)
+			}
 			continue
 		}
 		r := w.refs[i]

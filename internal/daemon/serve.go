@@ -140,6 +140,9 @@ func (d *daemon) logServing() {
 			zap.String("driver", string(w.Socket.Driver)), zap.String("xdp", string(in.Attached)), zap.String("bind", string(w.Socket.Mode)),
 			zap.Int("tx_budget", w.Socket.TxBudget))
 	}
+	for _, why := range in.Punt.Obstacles {
+		d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
+	}
 	if in.Attached == "generic" && d.config.XDPMode != "generic" {
 		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program")
 	}

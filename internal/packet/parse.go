@@ -54,6 +54,9 @@ func (p *Packet) Hops(frame []byte) uint8 {
 	return (*[ipv4Len]byte)(frame[p.L3:])[8]
 }
 
+// Tagged reports whether there are VLAN tags in front of the IP header.
+func (p *Packet) Tagged() bool { return p.L3 != ethernetLen }
+
 // Parse reads the headers of an Ethernet frame into p: up to two VLAN tags, IPv4
 // with options or IPv6 with extension headers, and TCP, UDP or an echo request.
 // It returns Pending for a packet that is understood and a drop reason for any

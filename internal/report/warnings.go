@@ -43,10 +43,22 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	if in.Attached == "generic" && a.Mode != "generic" {
 		add("generic", time.Time{}, "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
 	}
+	puntable(in, v, add)
 	return list
 }
 
 type adder = func(code string, since time.Time, format string, args ...any)
+
+// puntable warns if what backends send for reasons of their own can't go back to the
+// kernel.
+func puntable(in *engine.Info, v *control.View, add adder) {
+	nat := slices.ContainsFunc(v.Services, func(s control.ServiceView) bool { return s.Spec.Mode.Traits().RepliesReturn })
+	for _, why := range in.Punt.Obstacles {
+		if nat {
+			add("punt", time.Time{}, "what backends of nat services send for reasons of their own can't all be given back to the kernel: %s", why)
+		}
+	}
+}
 
 // empty warns of services that have nobody in rotation.
 func empty(v *control.View, add adder) {

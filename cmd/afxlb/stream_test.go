@@ -8,8 +8,11 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/lab"
 )
@@ -48,9 +51,25 @@ func (w *world) listenStreams() {
 	}
 }
 
+// dialFrom opens a connection from an address and port of client 0 that may be in use.
+func (w *world) dialFrom(local net.Addr, to netip.AddrPort, patience time.Duration) (c net.Conn, err error) {
+	err = w.lab.Clients[0].Do(func() error {
+		d := net.Dialer{LocalAddr: local, Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+			if cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }); cerr != nil {
+				return cerr
+			}
+			return err
+		}}
+		c, err = d.DialContext(w.t.Context(), "tcp", to.String())
+		return err
+	})
+	return c, err
+}
+
 // stream is a long-lived connection on which a byte goes back and forth all the time.
 type stream struct {
 	backend string
+	local   net.Addr
 	broken  atomic.Pointer[error] // how it ended; nil: it lives
 	beats   atomic.Int64          // bytes that came back
 }
@@ -79,7 +98,7 @@ func (w *world) openStreams(n int, vip netip.Addr) *streams {
 		if _, err := fmt.Fscanln(c, &name); err != nil {
 			w.t.Fatalf("read a stream's backend: %v", err)
 		}
-		one := &stream{backend: name}
+		one := &stream{backend: name, local: c.LocalAddr()}
 		s.list = append(s.list, one)
 		s.all.Go(func() { one.beat(ctx, c) })
 	}

@@ -14,16 +14,25 @@ func (w *worker) echo(i int) packet.Verdict {
 	return w.answer(i, packet.DropICMP, echoes, packet.EchoReply)
 }
 
-// refuse handles a packet of a new flow when no backend is in rotation, as the
+// refuse handles a packet of a new flow that no backend can have, for the reason v, as the
 // service's on-no-backend says.
-func (w *worker) refuse(i int, s *balancer.Service) packet.Verdict {
+func (w *worker) refuse(i int, s *balancer.Service, v packet.Verdict) packet.Verdict {
 	if s.OnNoBackend == balancer.DropSilently {
-		return packet.DropNoBackend
+		return v
 	}
 	if w.packets[i].Key.Proto == packet.ProtoTCP {
-		return w.reset(i, packet.DropNoBackend)
+		return w.reset(i, v)
 	}
-	return w.answer(i, packet.DropNoBackend, unreachables, packet.Unreachable)
+	return w.answer(i, v, unreachables, packet.Unreachable)
+}
+
+// undelivered handles a packet that could not leave for the reason v: as a router does when
+// its hops are used up.
+func (w *worker) undelivered(i int, v packet.Verdict) packet.Verdict {
+	if v == packet.DropTTL {
+		return w.answer(i, v, exceeded, packet.TimeExceeded)
+	}
+	return v
 }
 
 // reset answers a TCP segment with the RST that ends its connection; anything
@@ -38,6 +47,7 @@ func (w *worker) reset(i int, v packet.Verdict) packet.Verdict {
 // answer turns packet i into its answer, in place, which is of a kind that has a budget of
 // its own. Where none is due, the packet is dropped as v.
 func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *packet.Packet) int) packet.Verdict {
+	w.complete(i) // or it would seem damaged
 	n := build(w.frames[i], &w.packets[i])
 	if n == 0 {
 		return v
@@ -47,4 +57,15 @@ func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *
 	}
 	w.descs[i].Len = uint32(n)
 	return packet.Replied
+}
+
+// complete finishes the checksum of packet i if it came without, and reports whether it
+// did: so do those of neighbours on the same machine. It is only for packets that take a
+// long way anyhow, since it costs those that are whole some time.
+func (w *worker) complete(i int) bool {
+	if !packet.CompleteChecksum(w.frames[i], &w.packets[i]) {
+		return false
+	}
+	w.count.Completed++
+	return true
 }

@@ -13,6 +13,7 @@ type Counters struct {
 	ReceivedBytes uint64
 	Batches       uint64                     // receives that brought something
 	Misses        uint64                     // packets that took the slow path
+	Completed     uint64                     // packets whose checksum was finished here
 	Sleeps        uint64                     // times the worker slept in poll(2)
 	Verdicts      [packet.NumVerdicts]uint64 // their sum equals Received at every batch boundary
 	Backends      []BackendCounters          // by backend ID
@@ -39,6 +40,7 @@ func (c *Counters) add(o *Counters) {
 	c.ReceivedBytes += o.ReceivedBytes
 	c.Batches += o.Batches
 	c.Misses += o.Misses
+	c.Completed += o.Completed
 	c.Sleeps += o.Sleeps
 	for i, n := range o.Verdicts {
 		c.Verdicts[i] += n

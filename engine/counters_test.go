@@ -39,8 +39,8 @@ func TestDroppedPacketsOfAFlowCountForNobody(t *testing.T) {
 	for _, flags := range []uint8{packet.TCPAck, packet.TCPRst} {
 		request, reply := packettest.TCP(client4, vip4, flags), packettest.TCP(out.Dst.String(), client4, flags)
 		request.TTL, reply.TTL = 1, 1
-		h.dropped(0, request, packet.DropTTL)
-		h.dropped(0, reply, packet.DropTTL)
+		h.exceeded(request)
+		h.exceeded(reply)
 	}
 	delete(h.facts.NextHops, s.Backends[0].Address)
 	h.apply()
@@ -64,11 +64,13 @@ func TestNoFlowWithoutAPacketThatLeft(t *testing.T) {
 		resolve bool
 		want    packet.Verdict
 	}{
-		"nat, TTL":           {balancer.NAT, vip4, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.DropTTL},
-		"nat, hop limit":     {balancer.NAT, vip6, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.DropTTL},
-		"nat, no neighbour":  {balancer.NAT, vip4, func(f *packettest.Frame) { f.Flags = packet.TCPAck }, false, packet.DropNoNeighbour},
-		"dsr, no neighbour":  {balancer.DSR, vip6, func(f *packettest.Frame) { f.Flags = packet.TCPAck }, false, packet.DropNoNeighbour},
-		"dsr, TTL is nobody": {balancer.DSR, vip4, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.Forwarded},
+		"nat, TTL":          {balancer.NAT, vip4, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.Replied},
+		"nat, hop limit":    {balancer.NAT, vip6, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.Replied},
+		"nat, no neighbour": {balancer.NAT, vip4, func(f *packettest.Frame) { f.Flags = packet.TCPAck }, false, packet.DropNoNeighbour},
+		"dsr, no neighbour": {balancer.DSR, vip6, func(f *packettest.Frame) { f.Flags = packet.TCPAck }, false, packet.DropNoNeighbour},
+		"dsr, TTL":          {balancer.DSR, vip4, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.Replied},
+		"dsr, hop limit":    {balancer.DSR, vip6, func(f *packettest.Frame) { f.TTL = 1 }, true, packet.Replied},
+		"dsr":               {balancer.DSR, vip4, func(f *packettest.Frame) { f.TTL = 2 }, true, packet.Forwarded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := service("web", c.vip, c.mode, 1)
@@ -83,12 +85,15 @@ func TestNoFlowWithoutAPacketThatLeft(t *testing.T) {
 			}
 			f := packettest.TCP(client, c.vip, packet.TCPSyn)
 			c.change(&f)
-			flows := int64(1)
-			if c.want.IsDrop() {
-				h.dropped(0, f, c.want)
-				flows = 0
-			} else {
+			flows := int64(0)
+			switch c.want {
+			case packet.Forwarded:
 				h.one(0, f)
+				flows = 1
+			case packet.Replied:
+				h.exceeded(f)
+			default:
+				h.dropped(0, f, c.want)
 			}
 			if n := h.engine.flows.Stats(); int64(n.Total()) != flows || n.Inserted != uint64(flows) {
 				t.Errorf("%d flows, %d inserted, want %d", n.Total(), n.Inserted, flows)

@@ -4,18 +4,20 @@
 // Read worker.go first: it shows the packet's road from top to bottom. The rest
 // is what that road calls on the way:
 //
-//	worker.go    a batch through a worker, stage by stage
-//	slow.go      what happens to a packet of a flow that the worker does not know
-//	rewrite.go   one small step per forwarding mode
-//	answer.go    packets that the balancer answers itself
-//	punt.go      packets that go back to the kernel
-//	budget.go    how much of what strangers may ask for
-//	idle.go      spinning and sleeping
-//	counters.go  what is counted, and how it gets out of a worker without atomics
-//	engine.go    the workers as a whole
-//	lease.go     the program and the sockets: what is the kernel's
-//	info.go      the figures of all of it
-//	affinity.go  CPUs
+//	worker.go      a batch through a worker, stage by stage
+//	slow.go        what happens to a packet of a flow that the worker does not know
+//	reconsider.go  what happens to a flow whose backend can't keep it
+//	moved.go       where replies go, when that seems to change
+//	rewrite.go     one small step per forwarding mode
+//	answer.go      packets that the balancer answers itself
+//	punt.go        packets that go back to the kernel
+//	budget.go      how much of what strangers may ask for
+//	idle.go        spinning and sleeping
+//	counters.go    what is counted, and how it gets out of a worker without atomics
+//	engine.go      the workers as a whole
+//	lease.go       the program and the sockets: what is the kernel's
+//	info.go        the figures of all of it
+//	affinity.go    CPUs
 //
 // The control plane hands in immutable balancer.Tables through [Engine.Apply];
 // a worker takes the newest at its next batch. [Engine.Acquire] takes the interface and

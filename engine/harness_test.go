@@ -216,6 +216,29 @@ func (h *harness) droppedRaw(queue int, b []byte, want packet.Verdict) {
 	}
 }
 
+// exceeded delivers one frame, whose TTL or hop limit ends here, and expects that its
+// sender is told, by the one that it is for.
+func (h *harness) exceeded(f packettest.Frame) {
+	h.t.Helper()
+	out := h.one(0, f)
+	want := [2]uint8{11, packet.ProtoICMP}
+	if !f.Is4() {
+		want = [2]uint8{3, packet.ProtoICMPv6}
+	}
+	if [2]uint8{out.Type, out.Proto} != want || out.Code != 0 || out.Src.Addr() != f.Dst.Addr() || out.Dst.Addr() != f.Src.Addr() || out.DstMAC != f.SrcMAC {
+		h.t.Errorf("answer to the last hop of %v → %v: %+v", f.Src, f.Dst, out)
+	}
+}
+
+// refused delivers one segment, and expects that its sender is told at once that there
+// is no connection.
+func (h *harness) refused(f packettest.Frame) {
+	h.t.Helper()
+	if out := h.one(0, f); out.Flags&packet.TCPRst == 0 || out.Src != f.Dst || out.Dst != f.Src || out.DstMAC != f.SrcMAC {
+		h.t.Errorf("answer to flags %#x of %v → %v: %+v", f.Flags, f.Src, f.Dst, out)
+	}
+}
+
 // verdicts names what a worker counted.
 func (h *harness) verdicts(queue int) map[string]uint64 {
 	m := map[string]uint64{}

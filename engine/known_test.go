@@ -56,7 +56,7 @@ func TestRepliesAreNobodysRequests(t *testing.T) {
 		h.one(0, packettest.TCP("10.0.0.11:8080", inside4, packet.TCPSyn)) // from web's first backend
 		in := packettest.TCP(inside4, vip4, packet.TCPSyn)
 		if backends == 1 {
-			h.dropped(0, in, packet.DropTupleClash)
+			h.refused(in)
 			if n := h.engine.flows.Stats().Clashes; n != 1 {
 				t.Errorf("%d clashes are counted", n)
 			}

@@ -21,6 +21,7 @@ func (w *worker) stray(i int) packet.Verdict {
 	case !w.table.HasBackend(&p.Key.Src): // a client's, to a service that is gone
 		return packet.DropNoFlow
 	}
+	w.complete(i) // the kernel takes what comes this way for finished
 	v := w.punt(i)
 	if v == packet.DropNoFlow && p.Key.Proto == packet.ProtoTCP {
 		return w.answer(i, v, backendResets, packet.Reset)
@@ -28,21 +29,29 @@ func (w *worker) stray(i int) packet.Verdict {
 	return v
 }
 
-// fragment handles packet i, which is one. Those from a backend to somebody who has no
-// flow there are none of the balancer's. Of the others only the first says whether it is
-// of a flow, and without it the rest is of no use to anybody.
-func (w *worker) fragment(i int) packet.Verdict {
+// related handles packet i, which is for the kernel if it is about no flow and came from,
+// or is about, a backend: a fragment, or an ICMP error. Else it is dropped as v. It may be
+// about a flow as far as can be told: of the fragments of a packet only the first tells.
+func (w *worker) related(i int, v packet.Verdict) packet.Verdict {
 	p := &w.packets[i]
-	if w.table.HasAddress(&p.Key.Dst) || !w.table.HasBackend(&p.Key.Src) {
-		return packet.DropFragment
+	reply := p.Key
+	if v == packet.DropICMP {
+		quoted, ok := packet.Quoted(w.frames[i], p)
+		if !ok {
+			return v
+		}
+		reply = quoted.Reverse()
 	}
-	if _, known := w.flows.Find(&p.Key, conntrack.Reply); known {
-		return packet.DropFragment
-	}
-	if v := w.punt(i); v != packet.DropNoFlow {
+	if w.table.HasAddress(&p.Key.Dst) || !w.table.HasBackend(&reply.Src) {
 		return v
 	}
-	return packet.DropFragment
+	if _, known := w.flows.Find(&reply, conntrack.Reply); known {
+		return v
+	}
+	if punted := w.punt(i); punted != packet.DropNoFlow {
+		return punted
+	}
+	return v
 }
 
 // punt gives packet i back to the kernel. It is DropNoFlow, and as it came, if that would

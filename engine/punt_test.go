@@ -175,3 +175,42 @@ func TestStrayFragments(t *testing.T) {
 	h.giveBack(false)
 	h.droppedRaw(0, fragment("10.0.0.11:53", "198.51.100.9:40000", later), packet.DropFragment)
 }
+
+// icmpError is what a host sends to src about a packet of its, which f is.
+func icmpError(src, dst string, kind uint8, f packettest.Frame) packettest.Frame {
+	e := packettest.Echo(src, dst, 0)
+	e.Type, e.Code, e.EchoSeq, e.Payload = kind, 3, 0, f.Bytes()[14:]
+	return e
+}
+
+// ICMP errors about a flow, or about a service, stay here; others are the kernel's.
+func TestStrayICMPErrors(t *testing.T) {
+	udp, udp6 := service("dns", "192.0.2.10:53", balancer.NAT, 1), service("dns6", "[2001:db8:2::10]:53", balancer.NAT, 1)
+	for _, s := range []*balancer.ServiceSpec{&udp, &udp6} {
+		s.Protocol, s.Backends[0].Port = balancer.UDP, 53
+	}
+	h := newHarness(t, 1, udp, udp6)
+	k := h.giveBack(true)
+	h.one(0, packettest.UDP(client4, "192.0.2.10:53", "request"))
+	h.one(0, packettest.UDP(client6, "[2001:db8:2::10]:53", "request"))
+	const backend, backend6 = "10.0.0.11", "2001:db8:10::11"
+	for _, e := range []packettest.Frame{
+		icmpError(backend, "198.51.100.7", 3, packettest.UDP(client4, "10.0.0.11:53", "of a flow")),
+		icmpError(backend6, "2001:db8:100::7", 1, packettest.UDP(client6, "[2001:db8:10::11]:53", "of a flow")),
+		icmpError("198.51.100.9", "192.0.2.10", 3, packettest.UDP("192.0.2.10:53", "198.51.100.9:4000", "of the service")),
+		icmpError("203.0.113.1", "198.51.100.9", 11, packettest.UDP("198.51.100.9:4000", "192.0.2.10:53", "to the service")),
+		icmpError("203.0.113.1", "198.51.100.9", 11, packettest.UDP("198.51.100.9:4000", "10.0.0.99:53", "to nobody of ours")),
+	} {
+		h.dropped(0, e, packet.DropICMP)
+	}
+	h.punted(k, bytesOf(icmpError(backend, "198.51.100.7", 3, packettest.UDP("198.51.100.7:4001", "10.0.0.11:53", "direct"))))
+	h.punted(k, bytesOf(icmpError("203.0.113.1", "198.51.100.9", 11, packettest.UDP("198.51.100.9:4000", "10.0.0.11:53", "direct"))))
+	h.punted(k, bytesOf(icmpError(backend6, "2001:db8:100::9", 4, packettest.UDP("[2001:db8:100::9]:4000", "[2001:db8:10::11]:53", "direct"))))
+	cut := icmpError(backend, "198.51.100.7", 3, packettest.UDP("198.51.100.7:4001", "10.0.0.11:53", ""))
+	cut.Payload = cut.Payload[:22]
+	h.dropped(0, cut, packet.DropICMP)
+	h.giveBack(false)
+	h.dropped(0, icmpError(backend, "198.51.100.7", 3, packettest.UDP("198.51.100.7:4001", "10.0.0.11:53", "direct")), packet.DropICMP)
+}
+
+func bytesOf(f packettest.Frame) []byte { return f.Bytes() }

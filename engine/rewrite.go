@@ -10,12 +10,16 @@ import (
 // go on, and says what became of it. One that is dropped is as it came.
 
 // barred says why the packet i of a new flow could not leave for b, so that no flow needs
-// to be remembered for it; Pending if it can.
+// to be remembered for it; Pending if it can. It is DropLoop if another backend may do:
+// no backend can be its own client, and on the link nothing goes back to where it came from.
 func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
+	p, frame, mode := &w.packets[i], w.frames[i], b.Mode.Traits()
 	switch {
 	case b.Flags&balancer.HasMAC == 0:
 		return packet.DropNoNeighbour
-	case b.Mode.Traits().Translates && w.packets[i].Hops(w.frames[i]) <= 1:
+	case mode.Translates && p.Key.Src == b.Address, mode.NeedsLink && packet.SourceWord(frame) == b.MAC.Word():
+		return packet.DropLoop
+	case p.Hops(frame) <= 1:
 		return packet.DropTTL
 	}
 	return packet.Pending
@@ -40,18 +44,25 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 	}
 	request := uint64(d) - 1 // a mask: all ones for a request
 	if (from^client)&request != 0 {
-		f.LearnClientMAC(from)
+		w.moved(i, f, from)
 	}
 	packet.SetMACs(frame, b.MAC.Word()&request|client&^request, w.source)
 	return packet.Forwarded
 }
 
-// direct hands packet i, a client's, over on the link, as it is: the backend holds
-// the service's address itself and answers the client without the balancer.
+// direct hands packet i, a client's, over on the link, as it is but for the hop that it
+// costs: the backend holds the service's address itself and answers the client without the
+// balancer.
 func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
-	if b.Flags&balancer.HasMAC == 0 {
+	frame, to := w.frames[i], b.MAC.Word()
+	switch {
+	case b.Flags&balancer.HasMAC == 0:
 		return packet.DropNoNeighbour
+	case packet.SourceWord(frame) == to:
+		return packet.DropLoop
+	case !packet.DecrementTTL(frame, &w.packets[i]):
+		return packet.DropTTL
 	}
-	packet.SetMACs(w.frames[i], b.MAC.Word(), w.source)
+	packet.SetMACs(frame, to, w.source)
 	return packet.Forwarded
 }

@@ -23,7 +23,7 @@ func (w *worker) warm(from, to int) {
 		if f := w.flows.Flow(r); w.verdicts[i] != packet.Pending || p.Echo || f.Live() && w.flows.Matches(r, f, &p.Key) {
 			continue
 		}
-		if !syn(p) && w.table.Lookup(&p.Key) == nil {
+		if !p.Opens() && w.table.Lookup(&p.Key) == nil {
 			d = conntrack.Reply
 		}
 		clients[n] = w.flows.HashClient(&p.Key, d)
@@ -73,33 +73,6 @@ func (w *worker) known(p *packet.Packet, s *balancer.Service) (conntrack.Ref, bo
 	return r, ok
 }
 
-// syn reports whether p asks for a new TCP connection.
-func syn(p *packet.Packet) bool {
-	return p.Key.Proto == packet.ProtoTCP && p.TCPFlags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn
-}
-
-// unusable handles a request whose flow can't keep its backend: the backend is
-// down or removed, or the client opens a new connection on the tuple of one that
-// is over.
-func (w *worker) unusable(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
-	s := w.table.Lookup(&w.packets[i].Key)
-	if s != nil && !f.Reopens(w.packets[i].TCPFlags) {
-		// With no backend in rotation, or if all of them seemed dead at one moment, the
-		// flow stays where it is: it is more likely the balancer's own link that was.
-		alone := len(s.Eligible()) == 0 || b.Flags&balancer.Suspect != 0
-		keep := s.OnDown == balancer.Keep || s.OnDown == balancer.Reassign && alone
-		switch {
-		case keep && b.Flags&balancer.Present != 0:
-			return w.deliver(i, r, f, b)
-		case s.OnDown == balancer.Reset:
-			w.flows.Remove(r)
-			return w.reset(i, packet.DropBackendDown)
-		}
-	}
-	w.flows.Remove(r)
-	return w.assign(i, s)
-}
-
 // assign picks a backend of s, if there is one, for packet i and remembers the choice, if
 // the packet can leave.
 func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
@@ -107,42 +80,60 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	if s == nil {
 		return w.stray(i)
 	}
-	opens := p.Key.Proto != packet.ProtoTCP || syn(p)
+	opens := p.Key.Proto != packet.ProtoTCP || p.Opens()
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {
 		return packet.DropNoFlow // a RST or SYN-ACK of nothing we know has no use for a backend
+	}
+	if w.table.FromBackend(s, packet.SourceWord(w.frames[i])) {
+		return packet.DropLoop
 	}
 	first, ok := w.choose(s, &p.Key, opens)
 	switch {
 	case !ok && s.Warming:
 		return packet.DropWarming
 	case !ok:
-		return w.refuse(i, s)
+		return w.refuse(i, s, packet.DropNoBackend)
 	}
 	// A taken reply tuple is rare: one client port used for two services that
-	// share a backend. Another backend settles it. In mid-stream the first choice may
-	// be none of those in rotation.
-	id := first
+	// share a backend. Another backend settles it, as it does when the first one would have
+	// its own packet back. In mid-stream the first choice may be none of those in rotation.
+	id, why := first, packet.DropLoop
 	for range maxTries {
-		if v := w.barred(i, &w.table.Backends[id]); v != packet.Pending {
-			return v
-		}
-		r, outcome := w.remember(i, s, id)
-		switch outcome {
-		case conntrack.Inserted:
-			w.count.Backends[id].Flows++
-			fallthrough
-		case conntrack.Exists:
-			w.learn(i, r)
-			f := w.flows.Flow(r)
-			return w.deliver(i, r, f, w.backend(f.BackendID))
-		case conntrack.Full:
-			return packet.DropTableFull
+		switch v := w.barred(i, &w.table.Backends[id]); v {
+		case packet.Pending:
+			r, outcome := w.remember(i, s, id)
+			switch outcome {
+			case conntrack.Inserted:
+				w.count.Backends[id].Flows++
+				w.learn(i, r)
+				return w.deliver(i, r, w.flows.Flow(r), &w.table.Backends[id])
+			case conntrack.Exists:
+				return w.join(i, r)
+			case conntrack.Full:
+				return packet.DropTableFull
+			}
+			why = packet.DropTupleClash
+		case packet.DropLoop:
+		default:
+			return w.undelivered(i, v)
 		}
 		if id = after(s.Eligible(), id); id == first {
 			break
 		}
 	}
-	return packet.DropTupleClash
+	if why == packet.DropTupleClash {
+		return w.refuse(i, s, why)
+	}
+	return why
+}
+
+// join handles packet i of a flow that another worker has made in the same moment, perhaps
+// by a newer table than this batch's.
+func (w *worker) join(i int, r conntrack.Ref) packet.Verdict {
+	w.learn(i, r)
+	w.adopt(w.tables.Load())
+	f := w.flows.Flow(r)
+	return w.deliver(i, r, f, w.backend(f.BackendID))
 }
 
 // maxTries bounds how many backends are tried for one flow.

@@ -55,7 +55,10 @@ func TestDropReasons(t *testing.T) {
 	for _, ttl := range []uint8{0, 1} {
 		expired := syn
 		expired.TTL = ttl
-		h.dropped(0, expired, packet.DropTTL)
+		h.exceeded(expired)
+		damaged := expired.Bytes()
+		damaged[50] ^= 1 // the TCP checksum: nobody would take the answer to that
+		h.droppedRaw(0, damaged, packet.DropTTL)
 	}
 	if s := h.engine.flows.Stats(); s.Inserted != 0 {
 		t.Errorf("packets that did not leave made %d flows", s.Inserted)
@@ -189,6 +192,26 @@ func TestTupleClash(t *testing.T) {
 	})
 	t.Run("refused without another", func(t *testing.T) {
 		h := newHarness(t, 1, service("a", vip4, balancer.NAT, 1), service("b", other, balancer.NAT, 1))
+		h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn))
+		h.refused(packettest.TCP(client4, other, packet.TCPSyn))
+		h.refused(packettest.TCP(client4, other, packet.TCPAck))
+		if n := h.engine.flows.Stats().Clashes; n != 2 {
+			t.Errorf("%d clashes are counted", n)
+		}
+	})
+	t.Run("UDP", func(t *testing.T) {
+		a, b := service("a", vip4, balancer.NAT, 1), service("b", other, balancer.NAT, 1)
+		a.Protocol, b.Protocol = balancer.UDP, balancer.UDP
+		h := newHarness(t, 1, a, b)
+		h.one(0, packettest.UDP(client4, vip4, "x"))
+		if out := h.one(0, packettest.UDP(client4, other, "x")); out.Proto != packet.ProtoICMP || out.Type != 3 || out.Code != 3 {
+			t.Errorf("the client got %+v", out)
+		}
+	})
+	t.Run("in silence, if the service says so", func(t *testing.T) {
+		b := service("b", other, balancer.NAT, 1)
+		b.OnNoBackend = balancer.DropSilently
+		h := newHarness(t, 1, service("a", vip4, balancer.NAT, 1), b)
 		h.one(0, packettest.TCP(client4, vip4, packet.TCPSyn))
 		h.dropped(0, packettest.TCP(client4, other, packet.TCPSyn), packet.DropTupleClash)
 	})

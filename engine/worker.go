@@ -156,8 +156,8 @@ func (w *worker) handle(from, to int) {
 	prepared := from // for the slow path, up to here
 	for i := from; i < to; i++ {
 		if v := w.verdicts[i]; v != packet.Pending {
-			if v == packet.DropFragment {
-				w.verdicts[i] = w.fragment(i)
+			if v == packet.DropFragment || v == packet.DropICMP {
+				w.verdicts[i] = w.related(i, v)
 			}
 			continue
 		}
@@ -178,8 +178,8 @@ func (w *worker) handle(from, to int) {
 // backend: nobody loses it because of what is not known.
 func (w *worker) forward(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
 	b := w.backend(f.BackendID)
-	if (b.Flags&balancer.Usable == 0 || f.Reopens(w.packets[i].TCPFlags)) && r.Direction() == conntrack.Request {
-		return w.unusable(i, r, f, b)
+	if (b.Flags&(balancer.Usable|balancer.Drained) != balancer.Usable || w.packets[i].Opens()) && r.Direction() == conntrack.Request {
+		return w.reconsider(i, r, f)
 	}
 	return w.deliver(i, r, f, b)
 }
@@ -196,6 +196,11 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 // deliver rewrites packet i and, if it is to leave, takes it into account: in its flow's
 // state and counters and in its backend's.
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
+	p, frame, d := &w.packets[i], w.frames[i], r.Direction()&1
+	settled := f.Settled(p.TCPFlags)
+	if !settled && w.complete(i) {
+		f.MarkUnfinished()
+	}
 	var v packet.Verdict
 	if f.Paired() {
 		v = w.nat(i, r, f, b)
@@ -203,11 +208,10 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 		v = w.direct(i, b)
 	}
 	if v != packet.Forwarded {
-		return v
+		return w.undelivered(i, v)
 	}
-	p, frame, d := &w.packets[i], w.frames[i], r.Direction()&1
 	switch {
-	case !f.Settled(p.TCPFlags):
+	case !settled:
 		w.flows.Advance(r, f, p.Segment(frame), w.now)
 	case p.TCPFlags&packet.TCPAck != 0:
 		f.Follow(d, p.Segment(frame))

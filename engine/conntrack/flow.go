@@ -115,7 +115,8 @@ func (f *Flow) Port(d Direction) uint16 { return f.port[d.becomes()] }
 func (t *Table) Matches(r Ref, f *Flow, k *packet.Key) bool {
 	d := r.Direction()
 	differ := (k.Src.Low() ^ f.low[d.source()]) | (k.Dst.Low() ^ f.low[d.destination()]) |
-		uint32(k.SrcPort^f.port[d.source()]) | uint32(k.DstPort^f.port[d.destination()]) | (k.Proto ^ uint32(f.proto))
+		uint32(k.SrcPort^f.port[d.source()]) | uint32(k.DstPort^f.port[d.destination()]) | (k.Proto ^ uint32(f.proto)) |
+		uint32(uint8(d)&^f.flags&paired) // a reply, of a flow that has none
 	if differ != 0 {
 		return false
 	}

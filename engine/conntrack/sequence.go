@@ -34,6 +34,11 @@ const (
 	tight = 1 << 17
 )
 
+// Proven reports whether what [Flow.Expected] says is known for sure.
+func (f *Flow) Proven() bool {
+	return f.state.Load()&(live|unproven) == live && f.proto == packet.ProtoTCP
+}
+
 // Expected returns the next sequence number that is expected from side d. It means
 // nothing before the flow is established.
 func (f *Flow) Expected(d Direction) uint32 { return atomic.LoadUint32(&f.ack[d&1]) }
@@ -43,8 +48,7 @@ func (f *Flow) Expected(d Direction) uint32 { return atomic.LoadUint32(&f.ack[d&
 // known, and for what is no TCP.
 func (f *Flow) Proves(d Direction, seq, ack uint32) bool {
 	const small = 1 << 19
-	return f.state.Load()&(live|unproven) == live && f.proto == packet.ProtoTCP &&
-		seq-f.Expected(d)+small < 2*small && ack-f.Expected(d^1)+small < 2*small
+	return f.Proven() && seq-f.Expected(d)+small < 2*small && ack-f.Expected(d^1)+small < 2*small
 }
 
 // near reports whether a segment from side d is within a window of what is known.

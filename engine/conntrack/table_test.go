@@ -93,6 +93,23 @@ func TestUnpairedFlowHasNoreplyKey(t *testing.T) {
 	tab.Remove(r)
 }
 
+// A worker may remember a record's reply direction from when it was another flow's: a flow
+// without replies has no such packets.
+func TestUnpairedFlowMatchesNoReply(t *testing.T) {
+	tab := newTable(100, 1)
+	for n := range 4 { // both families
+		f := newFlow(n, packet.ProtoTCP)
+		f.Paired = n < 2
+		r, k := mustInsert(t, tab, f, 0), f.replyKey()
+		if got := tab.Matches(r^1, tab.Flow(r), &k); got != f.Paired {
+			t.Errorf("flow %d, replies %v: its reply's key matches: %v", n, f.Paired, got)
+		}
+		if !tab.Matches(r, tab.Flow(r), f.Key) {
+			t.Errorf("flow %d: its own key does not match", n)
+		}
+	}
+}
+
 func TestInsertTwice(t *testing.T) {
 	tab := newTable(100, 1)
 	flow := newFlow(1, packet.ProtoTCP)

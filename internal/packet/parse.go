@@ -54,6 +54,9 @@ func (p *Packet) Hops(frame []byte) uint8 {
 	return (*[ipv4Len]byte)(frame[p.L3:])[8]
 }
 
+// Opens reports whether the packet asks for a new TCP connection.
+func (p *Packet) Opens() bool { return p.TCPFlags&(TCPSyn|TCPAck|TCPRst) == TCPSyn }
+
 // Tagged reports whether there are VLAN tags in front of the IP header.
 func (p *Packet) Tagged() bool { return p.L3 != ethernetLen }
 

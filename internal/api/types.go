@@ -137,7 +137,7 @@ type FlowFilter struct {
 
 // Counter is one counter with its meaning.
 type Counter struct {
-	Group string `json:"group"` // packets | steering | kernel | flows
+	Group string `json:"group"` // packets | checksums | steering | kernel | flows
 	Name  string `json:"name"`
 	Value uint64 `json:"value"`
 	Help  string `json:"help"`

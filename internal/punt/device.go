@@ -123,7 +123,8 @@ func (d *Device) Forwards(ipv6 bool) bool {
 // Write has the kernel receive an Ethernet frame without VLAN tags, and reports whether
 // it took it. The frame's destination becomes the device, or the kernel would take it for
 // somebody else's. The kernel is done with the frame when Write returns: as far as it
-// forwards it, in the calling thread. Each queue is for one thread at a time.
+// forwards it, in the calling thread. Threads with queues of their own do not meet there;
+// a queue beyond those that there are is another one's, too.
 func (d *Device) Write(queue int, frame []byte) bool {
 	if len(d.queues) == 0 || len(frame) < len(d.mac) {
 		return false

@@ -24,6 +24,7 @@ func counters(in *engine.Info) []api.Counter {
 	for v := packet.Forwarded; v < packet.NumVerdicts; v++ {
 		add("packets", v.String(), in.Total.Verdicts[v], v.Help())
 	}
+	add("checksums", "completed", in.Total.Completed, "came with an unfinished checksum, as neighbours on the same machine send them, and had it finished here")
 	for r := range bpf.NumReasons {
 		add("steering", r.String(), in.Steering[r], r.Help())
 	}

@@ -119,6 +119,10 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%v: that there is no way back to the kernel is told: %v", mode, told)
 		}
 	}
+	unfinished := engine.Info{Total: engine.Counters{Completed: 7}}
+	if list := warnings(&unfinished, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "checksums" || !strings.Contains(list[0].Text, "7 packets") {
+		t.Errorf("unfinished checksums: %+v", list)
+	}
 	generic := warnings(&engine.Info{Attached: bpf.Generic}, &control.View{Link: linked}, &About{Mode: "auto"})
 	if !slices.ContainsFunc(generic, func(w api.Warning) bool { return w.Code == "generic" }) {
 		t.Error("generic mode is not told")

@@ -44,6 +44,9 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		add("generic", time.Time{}, "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
 	}
 	puntable(in, v, add)
+	if n := in.Total.Completed; n > 0 {
+		add("checksums", time.Time{}, "%d packets came with unfinished checksums, which are finished here at some cost: switch TX checksum offload off where they are sent, as by ethtool -K on the other end of a veth", n)
+	}
 	return list
 }
 

@@ -22,13 +22,14 @@ var rules = []rule{
 	{"internal/arch", nil},
 	{"internal/lab", nil},
 	{"internal/neighbour", nil},
+	{"internal/nic", nil},
 	{"internal/api", nil},
 	{"internal/punt", nil},
 
 	{"xsk", nil},
 	{"bpf", nil},
 	{"balancer", []string{"internal/packet"}},
-	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/punt"}},
+	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/punt", "internal/nic"}},
 
 	{"internal/config", []string{"balancer"}},
 	{"internal/health", []string{"balancer"}},
@@ -36,7 +37,7 @@ var rules = []rule{
 	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/neighbour"}},
 	{"internal/report", []string{"engine/...", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
-		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/neighbour", "internal/report"}},
+		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/neighbour", "internal/report", "internal/nic"}},
 	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 	{"cmd/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 
@@ -62,10 +63,10 @@ var third = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/..."}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic"}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
-	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "bench/..."}, true},
+	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/nic", "bench/..."}, true},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

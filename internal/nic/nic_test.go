@@ -1,0 +1,235 @@
+package nic
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/internal/lab"
+	"github.com/afxlb/afxlb/internal/testutil"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newLab(t *testing.T, queues int) *lab.Lab {
+	t.Helper()
+	testutil.RequireRoot(t)
+	l, err := lab.New(lab.Options{Queues: queues})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLook(t *testing.T) {
+	l := newLab(t, 4)
+	look := func(name string) (s State, err error) {
+		err = l.Balancer.Do(func() error {
+			s, err = Look(name)
+			return err
+		})
+		return s, err
+	}
+	for _, c := range []struct{ rx, tx int }{{4, 4}, {2, 1}, {3, 2}, {1, 1}} {
+		must(t, l.SetQueues(c.rx, c.tx))
+		s, err := look(lab.Interface)
+		if err != nil || s.RX != c.rx || s.TX != c.tx || s.MTU != 1500 || s.Index == 0 || s.Name != lab.Interface {
+			t.Errorf("%d RX and %d TX queues: %+v, %v", c.rx, c.tx, s, err)
+		}
+	}
+	must(t, l.Balancer.SetMTU(lab.Interface, 9000))
+	must(t, l.Balancer.SetFeature(lab.Interface, "rx-gro", true))
+	must(t, l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", false))
+	if s, err := look(lab.Interface); err != nil || s.MTU != 9000 || s.Offloads != (Offloads{GRO: true}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := look("lo"); err != nil || s.RX != 1 || s.TX != 1 {
+		t.Errorf("lo, whose driver tells nothing: %+v, %v", s, err)
+	}
+	if _, err := look("nosuch0"); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("nosuch0: %v", err)
+	}
+}
+
+// Whatever is changed, and however, is told.
+func TestWatch(t *testing.T) {
+	l := newLab(t, 4)
+	states := make(chan State, 100)
+	var w *Watcher
+	must(t, l.Balancer.Do(func() (err error) {
+		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) { states <- s })
+		return err
+	}))
+	defer w.Close()
+	if s := <-states; s.RX != 4 {
+		t.Errorf("at first %+v", s)
+	}
+	await := func(what string, ok func(State) bool) {
+		t.Helper()
+		for deadline := time.After(20 * time.Second); ; {
+			select {
+			case s := <-states:
+				if ok(s) {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("%s is not told", what)
+			}
+		}
+	}
+	for i, n := range []int{2, 3, 1} {
+		gro := i%2 == 0
+		must(t, l.SetQueues(n, n))
+		await("the number of queues", func(s State) bool { return s.RX == n && s.TX == n })
+		must(t, l.Balancer.SetMTU(lab.Interface, 1500-n))
+		await("the MTU", func(s State) bool { return s.MTU == 1500-n })
+		must(t, l.Balancer.SetFeature(lab.Interface, "rx-gro", gro))
+		await("an offload", func(s State) bool { return s.Offloads.GRO == gro })
+	}
+}
+
+// An interface that goes is not the end of the watcher, and it is taken up again.
+func TestWatchOfAnInterfaceThatGoes(t *testing.T) {
+	l := newLab(t, 2)
+	states := make(chan State, 100)
+	var w *Watcher
+	must(t, l.Balancer.Do(func() (err error) {
+		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) { states <- s })
+		return err
+	}))
+	defer w.Close()
+	was := <-states
+	link, err := l.Balancer.Netlink().LinkByName(lab.Interface)
+	must(t, err)
+	must(t, l.Balancer.Netlink().LinkDel(link))
+	must(t, l.PlugBalancer(3))
+	for deadline := time.After(20 * time.Second); ; {
+		select {
+		case s := <-states:
+			if s.RX == 3 && s.Index != was.Index {
+				return
+			}
+		case <-deadline:
+			t.Fatal("the new interface is not told")
+		}
+	}
+}
+
+func TestWatchNoInterface(t *testing.T) {
+	newLab(t, 1)
+	if _, err := Watch("nosuch0", zap.NewNop(), func(State) { t.Error("told") }); !errors.Is(err, ErrNoInterface) {
+		t.Errorf("nosuch0: %v", err)
+	}
+}
+
+func TestUnserved(t *testing.T) {
+	for name, c := range map[string]struct {
+		s      State
+		served []int
+		queues []int
+		share  float64
+	}{
+		"all":                            {State{RX: 2}, []int{1, 0}, nil, 0},
+		"one of two":                     {State{RX: 2}, []int{0}, []int{1}, 0.5},
+		"more than there are":            {State{RX: 1}, []int{0, 1}, nil, 0},
+		"one of four, by the table":      {State{RX: 4, Hash: []uint32{0, 1, 2, 3}}, []int{2}, []int{0, 1, 3}, 0.75},
+		"RSS leaves out what is not":     {State{RX: 4, Hash: []uint32{0, 1, 0, 1}}, []int{0, 1}, []int{2, 3}, 0},
+		"weights":                        {State{RX: 2, Hash: []uint32{0, 1, 1, 1}}, []int{0}, []int{1}, 0.75},
+		"RSS goes to a queue of no list": {State{RX: 1, Hash: []uint32{0, 5}}, []int{0}, nil, 0.5},
+	} {
+		queues, share := c.s.Unserved(c.served)
+		if !slices.Equal(queues, c.queues) || share != c.share {
+			t.Errorf("%s: queues %v, share %v; want %v, %v", name, queues, share, c.queues, c.share)
+		}
+	}
+}
+
+// A folder of sysfs counts only if it is of this very interface: in another namespace
+// there may be one of the same name.
+func TestSysfsQueues(t *testing.T) {
+	folder := t.TempDir()
+	write := func(name, text string) {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(folder, name)), 0o755))
+		must(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644))
+	}
+	write("ifindex", "7\n")
+	write("address", "02:00:00:00:00:01\n")
+	for _, q := range []string{"rx-0", "rx-1", "rx-2", "rx-3", "tx-0", "tx-1"} {
+		write("queues/"+q+"/x", "")
+	}
+	own := netlink.LinkAttrs{Index: 7, HardwareAddr: []byte{2, 0, 0, 0, 0, 1}}
+	if rx, tx, ok := sysfsQueues(folder, &own); rx != 4 || tx != 2 || !ok {
+		t.Errorf("%d RX and %d TX queues, %v", rx, tx, ok)
+	}
+	for _, other := range []netlink.LinkAttrs{{Index: 8, HardwareAddr: own.HardwareAddr}, {Index: 7, HardwareAddr: []byte{2, 0, 0, 0, 0, 2}}} {
+		if _, _, ok := sysfsQueues(folder, &other); ok {
+			t.Errorf("taken for %+v", other)
+		}
+	}
+	if _, _, ok := sysfsQueues(filepath.Join(folder, "nowhere"), &own); ok {
+		t.Error("taken from nowhere")
+	}
+}
+
+// The library's own reader of the table has room for 256 entries, whatever there are.
+func TestIndirectionOfWhoHasNone(t *testing.T) {
+	l := newLab(t, 2)
+	must(t, l.Balancer.Do(func() error {
+		r, err := openReader(lab.Interface)
+		if err != nil {
+			return err
+		}
+		defer r.close()
+		if table, err := indirection(r.fd, lab.Interface); err == nil {
+			return fmt.Errorf("a veth has the table %v", table)
+		}
+		return nil
+	}))
+}
+
+// Both ways to change an interface are announced.
+func TestSubscription(t *testing.T) {
+	l := newLab(t, 3)
+	var s *subscription
+	must(t, l.Balancer.Do(func() (err error) {
+		s, err = subscribe()
+		return err
+	}))
+	defer s.close()
+	for name, change := range map[string]func() error{
+		"ethtool": func() error { return l.Balancer.SetFeature(lab.Interface, "rx-gro", true) },
+		"link":    func() error { return l.Balancer.SetMTU(lab.Interface, 1400) },
+		"queues":  func() error { return l.SetQueues(2, 2) },
+	} {
+		select { // what there was before
+		case <-s.kick:
+		default:
+		}
+		must(t, change())
+		select {
+		case <-s.kick:
+		case <-time.After(20 * time.Second):
+			t.Errorf("%s: nothing is announced", name)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package nic
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoInterface: there is no such interface in this network namespace.
+var ErrNoInterface = errors.New("no such interface")
+
+// State is an interface at one moment. It is never changed once made.
+type State struct {
+	Name   string
+	Index  int
+	RX, TX int // queues in use, numbered from 0; at least one
+	// Hash is RSS's indirection table: the RX queues that packets are spread over, each
+	// as often as it has a part; nil if the driver does not tell.
+	Hash     []uint32
+	MTU      int
+	Offloads Offloads
+	VLANs    bool // it carries VLAN devices
+}
+
+// Offloads are those switched on of which an XDP program must know: what is left of a
+// packet when it comes there.
+type Offloads struct {
+	VLAN        bool // rx-vlan-offload: the NIC takes the tag off
+	LRO         bool // the NIC or its driver merges packets
+	GROHardware bool // rx-gro-hw: as LRO
+	GRO         bool // the kernel merges packets, before a program in generic mode
+}
+
+// features are the kernel's names of the offloads (net/ethtool/common.c).
+func offloads(on map[string]bool) Offloads {
+	return Offloads{VLAN: on["rx-vlan-hw-parse"], LRO: on["rx-lro"], GROHardware: on["rx-gro-hw"], GRO: on["rx-gro"]}
+}
+
+// equal reports whether nothing differs.
+func (s *State) equal(o *State) bool {
+	return s.Name == o.Name && s.Index == o.Index && s.RX == o.RX && s.TX == o.TX && slices.Equal(s.Hash, o.Hash) &&
+		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs
+}
+
+// Unserved returns the RX queues that are not among those served, and the part of the
+// packets that comes to them: as RSS's table says, and else as if it were even.
+func (s *State) Unserved(served []int) (queues []int, share float64) {
+	for q := range s.RX {
+		if !slices.Contains(served, q) {
+			queues = append(queues, q)
+		}
+	}
+	if len(s.Hash) == 0 {
+		return queues, float64(len(queues)) / float64(s.RX)
+	}
+	lost := 0
+	for _, q := range s.Hash {
+		if !slices.Contains(served, int(q)) {
+			lost++
+		}
+	}
+	return queues, float64(lost) / float64(len(s.Hash))
+}
+
+// Look asks for an interface's state, in the calling thread's network namespace. The
+// error wraps [ErrNoInterface] if there is none.
+func Look(name string) (State, error) {
+	r, err := openReader(name)
+	if err != nil {
+		return State{}, err
+	}
+	defer r.close()
+	return r.read()
+}
+
+// reader asks the kernel, in the network namespace that it was opened in.
+type reader struct {
+	name string
+	tool *ethtool.Ethtool
+	link *netlink.Handle
+	fd   int // any socket, for ioctls that the library does not have
+}
+
+func openReader(name string) (r *reader, err error) {
+	r = &reader{name: name}
+	if r.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
+	}
+	if r.tool, err = ethtool.NewEthtool(); err == nil {
+		if r.link, err = netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
+			return r, nil
+		}
+		r.tool.Close()
+	}
+	unix.Close(r.fd)
+	return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
+}
+
+func (r *reader) close() {
+	r.link.Close()
+	r.tool.Close()
+	unix.Close(r.fd)
+}
+
+// read asks for everything. What a driver does not tell is zero.
+func (r *reader) read() (State, error) {
+	link, err := r.link.LinkByName(r.name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return State{}, fmt.Errorf("find %s: %w", r.name, ErrNoInterface)
+	}
+	if err != nil {
+		return State{}, fmt.Errorf("ask for the state of %s: %w", r.name, err)
+	}
+	a := link.Attrs()
+	s := State{Name: r.name, Index: a.Index, MTU: a.MTU}
+	s.RX, s.TX = r.queues(a)
+	s.Hash, _ = indirection(r.fd, r.name)
+	if on, err := r.tool.Features(r.name); err == nil {
+		s.Offloads = offloads(on)
+	}
+	if s.Offloads.VLAN { // else it does not matter
+		s.VLANs = r.vlans(a.Index)
+	}
+	return s, nil
+}
+
+// vlans reports whether VLAN devices are above the interface.
+func (r *reader) vlans(index int) bool {
+	links, err := r.link.LinkList()
+	return err == nil && slices.ContainsFunc(links, func(l netlink.Link) bool {
+		return l.Type() == "vlan" && l.Attrs().ParentIndex == index && l.Attrs().NetNsID < 0
+	})
+}

@@ -1,0 +1,101 @@
+package nic
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// tickInterval is how often the interface is looked at without an event: some drivers
+	// change their queues by themselves, in a reset for instance.
+	tickInterval = 2 * time.Second
+	// settleTime collects a burst of events into one look.
+	settleTime = 10 * time.Millisecond
+	// restFactor bounds the looks, however many events there are, to a 20th of a core.
+	restFactor = 20
+)
+
+// Watcher follows an interface.
+type Watcher struct {
+	reader  *reader
+	log     *zap.Logger
+	changed func(State)
+	events  *subscription
+	stop    chan struct{}
+	ended   chan struct{}
+
+	last     State // the goroutine's own
+	troubled bool
+}
+
+// Watch follows an interface, in the calling thread's network namespace. It calls changed
+// with its state before it returns, and from then on from one goroutine whenever the
+// state is another. It tells nothing of an interface that goes: see package neighbour.
+func Watch(name string, log *zap.Logger, changed func(State)) (*Watcher, error) {
+	events, err := subscribe() // first, so that nothing is missed
+	if err != nil {
+		return nil, err
+	}
+	r, err := openReader(name)
+	if err != nil {
+		events.close()
+		return nil, err
+	}
+	w := &Watcher{reader: r, log: log, changed: changed, events: events, stop: make(chan struct{}), ended: make(chan struct{})}
+	if w.last, err = r.read(); err != nil {
+		events.close()
+		r.close()
+		return nil, err
+	}
+	changed(w.last)
+	go w.watch()
+	return w, nil
+}
+
+// Close ends the watcher. changed is not called any more when it returns; it must not be
+// called from changed.
+func (w *Watcher) Close() {
+	close(w.stop)
+	<-w.ended
+	w.events.close()
+	w.reader.close()
+}
+
+func (w *Watcher) watch() {
+	defer close(w.ended)
+	due := time.NewTimer(tickInterval)
+	defer due.Stop()
+	rested := time.Now()
+	for {
+		select {
+		case <-w.stop:
+			return
+		case <-w.events.kick:
+			due.Reset(max(settleTime, time.Until(rested)))
+		case <-due.C:
+			start := time.Now()
+			w.look()
+			took := time.Since(start)
+			rested = start.Add(restFactor * took)
+			due.Reset(tickInterval)
+		}
+	}
+}
+
+// look asks for the state anew. An interface that can't be asked is as it was.
+func (w *Watcher) look() {
+	s, err := w.reader.read()
+	if err != nil {
+		if !w.troubled {
+			w.log.Debug("the interface can't be looked at; going on with what is known", zap.Error(err))
+		}
+		w.troubled = true
+		return
+	}
+	w.troubled = false
+	if !s.equal(&w.last) {
+		w.last = s
+		w.changed(s)
+	}
+}

@@ -73,6 +73,29 @@ func (p *Program) Attach(ifindex int, prefer ...AttachMode) (AttachMode, error) 
 	return "", fmt.Errorf("attach to %s: %w", name, refused)
 }
 
+// Renew attaches the program once more where it is, without a moment in which there is
+// none: for a driver that has got queues since. On those veth runs no program until it is
+// given one (veth_enable_range_safe and veth_xdp_set of drivers/net/veth.c), and what
+// comes there is the kernel's. The program is loaded again for this, with the same
+// maps, because a link takes its own program as no change (bpf_xdp_link_update of
+// net/core/dev.c).
+func (p *Program) Renew() error {
+	if p.link == nil {
+		return errors.New("renew the steering program: it is not attached")
+	}
+	again, err := p.reload()
+	if err != nil {
+		return fmt.Errorf("renew the steering program: %w", err)
+	}
+	if err := p.link.Update(again); err != nil {
+		again.Close()
+		return fmt.Errorf("renew the steering program: %w", err)
+	}
+	err = p.objects.Steer.Close()
+	p.objects.Steer = again
+	return err
+}
+
 // Detach takes the program off its interface, at once: from then on the kernel
 // has every packet. It is no error if it is not attached, or the interface gone.
 func (p *Program) Detach() error {

@@ -3,6 +3,7 @@ package bpf
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -20,6 +21,7 @@ type Config struct {
 // called from any goroutine, all else from one at a time; nothing after Close.
 type Program struct {
 	objects  steerObjects
+	config   Config
 	steering steering
 	queues   int
 	link     link.Link // nil: not attached
@@ -50,17 +52,11 @@ func Load(c Config) (*Program, error) {
 		}
 		return nil, fmt.Errorf("raise the limit on locked memory (needs CAP_SYS_RESOURCE before Linux 5.11): %w", err)
 	}
-	spec, err := loadSteer()
+	spec, err := c.spec()
 	if err != nil {
-		return nil, fmt.Errorf("read the steering program's object: %w", err)
+		return nil, err
 	}
-	spec.Maps[steerMapSockets].MaxEntries = uint32(c.Queues)
-	spec.Maps[steerMapAddresses].MaxEntries = room(c.Limits.Addresses)
-	spec.Maps[steerMapServices].MaxEntries = room(c.Limits.Ports)
-	spec.Maps[steerMapReplies].MaxEntries = room(c.Limits.Ports)
-	spec.Maps[steerMapMacs].MaxEntries = room(maxMACs)
-
-	p := &Program{queues: c.Queues}
+	p := &Program{queues: c.Queues, config: c}
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
 		return nil, fmt.Errorf("load the steering program: %w", explainLoad(err))
 	}
@@ -73,6 +69,42 @@ func Load(c Config) (*Program, error) {
 		have:      newState(),
 	}
 	return p, nil
+}
+
+// spec returns the program's object with maps of the config's sizes.
+func (c *Config) spec() (*ebpf.CollectionSpec, error) {
+	spec, err := loadSteer()
+	if err != nil {
+		return nil, fmt.Errorf("read the steering program's object: %w", err)
+	}
+	spec.Maps[steerMapSockets].MaxEntries = uint32(c.Queues)
+	spec.Maps[steerMapAddresses].MaxEntries = room(c.Limits.Addresses)
+	spec.Maps[steerMapServices].MaxEntries = room(c.Limits.Ports)
+	spec.Maps[steerMapReplies].MaxEntries = room(c.Limits.Ports)
+	spec.Maps[steerMapMacs].MaxEntries = room(maxMACs)
+	return spec, nil
+}
+
+// reload loads the program once more, with the maps that there are.
+func (p *Program) reload() (*ebpf.Program, error) {
+	spec, err := p.config.spec()
+	if err != nil {
+		return nil, err
+	}
+	maps, have := map[string]*ebpf.Map{}, reflect.ValueOf(p.objects.steerMaps)
+	for i := range have.NumField() {
+		maps[have.Type().Field(i).Tag.Get("ebpf")] = have.Field(i).Interface().(*ebpf.Map)
+	}
+	for name := range spec.Maps {
+		if maps[name] == nil {
+			return nil, fmt.Errorf("load the steering program again: its map %s would be another one", name)
+		}
+	}
+	var programs steerPrograms
+	if err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{MapReplacements: maps}); err != nil {
+		return nil, fmt.Errorf("load the steering program again: %w", explainLoad(err))
+	}
+	return programs.Steer, nil
 }
 
 // SetSocket makes the AF_XDP socket fd the one that the queue's packets are

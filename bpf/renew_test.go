@@ -1,0 +1,56 @@
+package bpf
+
+import "testing"
+
+// A program that is renewed is another one to the kernel, attached in the same mode, and
+// has what the old one had.
+func TestRenew(t *testing.T) {
+	newNamespace(t)
+	v0, _ := newVeth(t)
+	p := load(t, Config{}, testSteering())
+	if err := p.Renew(); err == nil {
+		t.Error("a program that is nowhere can be renewed")
+	}
+	if err := p.SetSocket(0, bindSocket(t, v0, 0).fd); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []AttachMode{Native, Generic} {
+		if _, err := p.Attach(v0.Attrs().Index, mode); err != nil {
+			t.Fatal(err)
+		}
+		service := frame(tcp(client4, vip4, 40000, 80))
+		for range 3 {
+			was := programID(t, p)
+			before, err := p.Counters()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Renew(); err != nil {
+				t.Fatal(err)
+			}
+			id, now := attached(t, "v0")
+			if id != programID(t, p) || id == was || now != mode {
+				t.Errorf("%s: program %d in %s mode is there, %d was", mode, id, now, was)
+			}
+			if action, _ := run(t, p, service); action != xdpRedirect {
+				t.Errorf("%s: a service's packet: action %d", mode, action)
+			}
+			after, err := p.Counters()
+			if err != nil || after[SteeredService] != before[SteeredService]+1 {
+				t.Errorf("%s: the counters began anew: %v, then %v, %v", mode, before, after, err)
+			}
+		}
+		if err := p.Apply(plan(t, Steering{})); err != nil {
+			t.Fatal(err)
+		}
+		if action, _ := run(t, p, service); action != xdpPass {
+			t.Errorf("%s: without services: action %d", mode, action)
+		}
+		if err := p.Apply(plan(t, testSteering())); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Detach(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -68,16 +68,20 @@ func allowedCPUs() ([]int, error) {
 
 // pin locks the calling goroutine to its thread, and the thread to cpu. The
 // goroutine never unlocks, so the thread ends with it and nobody inherits the
-// affinity.
-func pin(cpu int) error {
+// affinity. With a negative cpu it may run on all that are allowed: the thread that it
+// comes from may have been moved off the workers' CPUs.
+func pin(cpu int, allowed []int) error {
 	runtime.LockOSThread()
-	if cpu < 0 {
-		return nil
+	cpus := allowed
+	if cpu >= 0 {
+		cpus = []int{cpu}
 	}
 	var set unix.CPUSet
-	set.Set(cpu)
+	for _, c := range cpus {
+		set.Set(c)
+	}
 	if err := unix.SchedSetaffinity(0, &set); err != nil {
-		return fmt.Errorf("pin thread to CPU %d: %w", cpu, err)
+		return fmt.Errorf("pin thread to CPUs %v: %w", cpus, err)
 	}
 	return nil
 }
@@ -88,15 +92,20 @@ func pin(cpu int) error {
 // of the echo requests was answered 2.2 ms late, with seven 0.25 ms.
 const spareProcessors = 7
 
+// makeRoom gives the scheduler enough processors for so many workers, also where it has
+// them already: else the runtime, which follows the affinity of its threads, would soon
+// count only the CPUs that are left to them.
+func makeRoom(workers int) {
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), workers+spareProcessors))
+}
+
 // reserve makes room for workers on their CPUs: the scheduler gets more processors
 // than there are workers, because even a locked thread is preempted every 10 ms when
 // another goroutine wants its place, and loses it while it sleeps in a system call
 // (runtime/proc.go, retake and exitsyscall); and all present threads move off the
 // workers' CPUs where others are left, so that these do not run more at a time.
 func reserve(cpus []int) error {
-	// Also where there are enough already: else the runtime, which follows the
-	// affinity of its threads, would soon count only the CPUs that are left to them.
-	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), len(cpus)+spareProcessors))
+	makeRoom(len(cpus))
 	allowed, err := allowedCPUs()
 	if err != nil {
 		return err

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"sync"
 
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/punt"
+	"github.com/afxlb/afxlb/xsk"
 )
 
 // Counters are what one worker counted since its start. All are plain words of
@@ -66,6 +69,7 @@ const publishInterval, restInterval = 50, 5 // ms
 type published struct {
 	mu     sync.Mutex
 	count  Counters
+	frames xsk.Account
 	at     uint32 // worker's own
 	copied uint64 // Received at the last copy; worker's own
 }
@@ -80,19 +84,35 @@ func (w *worker) publish() {
 	backends := append(p.count.Backends[:0], w.count.Backends...)
 	p.count = w.count
 	p.count.Backends = backends
+	p.frames = w.account()
 	p.mu.Unlock()
 	p.at, p.copied = w.now, w.count.Received
 }
 
-// counters adds the published counters, but for the backends', to sum, and returns them
-// alone.
-func (w *worker) counters(sum *Counters) Counters {
+// equip gives the worker, which does not run, a socket and the way back to the kernel; nil
+// takes them away.
+func (w *worker) equip(s *xsk.Socket, d *punt.Device) {
+	w.socket, w.device = s, cmp.Or(d, &nowhere)
 	w.published.mu.Lock()
 	defer w.published.mu.Unlock()
-	own := w.published.count
-	own.Backends = nil
-	sum.add(&own)
-	return own
+	w.published.frames = w.account()
+}
+
+// account returns whose the socket's frames are; zero without one.
+func (w *worker) account() xsk.Account {
+	if w.socket == nil {
+		return xsk.Account{}
+	}
+	return w.socket.Account()
+}
+
+// tell writes what was published, but for the backends, into in, and adds it to sum.
+func (w *worker) tell(in *WorkerInfo, sum *Counters) {
+	w.published.mu.Lock()
+	defer w.published.mu.Unlock()
+	in.Counters, in.Frames = w.published.count, w.published.frames
+	in.Counters.Backends = nil
+	sum.add(&in.Counters)
 }
 
 // traffic adds the published counters of backends to sums, by their IDs.

@@ -17,7 +17,7 @@ import (
 // Config says what an engine serves and with what.
 type Config struct {
 	Interface string
-	Queues    []int // RX queues, one worker each; at least one
+	Queues    []int // RX queues, one worker each; empty: all that the interface has, at any time
 	CPUs      []int // worker i runs on CPUs[i]; empty: chosen here
 	Driver    xsk.Driver
 	Mode      xsk.Mode
@@ -36,48 +36,41 @@ type Engine struct {
 	config  Config
 	clock   Clock
 	flows   *conntrack.Table
-	workers []*worker
+	allowed []int // CPUs that the process had before its workers took theirs
 	table   atomic.Pointer[balancer.Table]
+	joined  chan struct{} // holds a token when there are workers for Run to start
 
-	changing sync.Mutex // held by Apply, Acquire and Release, for as long as the kernel takes
+	changing sync.Mutex // held by Apply, Acquire, Extend and Release, for as long as the kernel takes
 	plan     *bpf.Plan  // what the kernel steers by, or will
 
-	mu    sync.RWMutex // held for moments, so that Info waits for nothing that takes long
-	lease *lease       // written with both held; nil: none
+	// Both are written with both locks held.
+	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long
+	workers []*worker    // of all queues that were ever served; those of today are the first
+	lease   *lease       // nil: none
 }
 
 // New returns an engine that has not touched the kernel yet. It steers nothing
 // until the first [Engine.Apply]. The error is [ErrPlacement] if the workers can't
 // have the CPUs that the config names.
 func New(c Config) (*Engine, error) {
-	if len(c.Queues) == 0 {
-		return nil, fmt.Errorf("serve %s: no queues are given", c.Interface)
+	if _, err := placement(len(c.Queues), c.CPUs); err != nil && len(c.Queues) > 0 {
+		return nil, err
 	}
-	cpus, err := placement(len(c.Queues), c.CPUs)
+	allowed, err := allowedCPUs()
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
-		config: c,
-		clock:  NewClock(),
-		flows:  conntrack.New(conntrack.Config{MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads}),
-		plan:   new(bpf.Plan),
+		config:  c,
+		clock:   NewClock(),
+		flows:   conntrack.New(conntrack.Config{MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads}),
+		allowed: allowed,
+		joined:  make(chan struct{}, 1),
+		plan:    new(bpf.Plan),
 	}
 	e.table.Store(&balancer.Table{})
-	for i, q := range c.Queues {
-		e.workers = append(e.workers, newWorker(e, i, q, cpus[i]))
-	}
+	e.recruit(c.Queues)
 	return e, nil
-}
-
-func newWorker(e *Engine, id, queue, cpu int) *worker {
-	return &worker{
-		id: id, queue: queue, cpu: cpu, busy: e.config.Busy,
-		tables: &e.table, flows: e.flows, clock: e.clock,
-		cache:   conntrack.NewCache(2 * e.config.MaxFlows / len(e.config.Queues)),
-		picker:  balancer.NewPicker(id, e.config.Loads),
-		budgets: newBudgets(),
-	}
 }
 
 // Apply makes t the table of every worker from its next batch on, and plan, made with
@@ -90,6 +83,10 @@ func (e *Engine) Apply(t *balancer.Table, plan *bpf.Plan) error {
 	defer e.changing.Unlock()
 	e.table.Store(t) // before the kernel steers what only t knows
 	e.plan = plan
+	for _, w := range e.resting() { // so that a backend's ID that changes hands counts from zero there too
+		w.adopt(t)
+		w.publish()
+	}
 	if e.lease == nil || e.lease.program == nil {
 		return nil
 	}
@@ -111,8 +108,8 @@ func (e *Engine) MoveMACs(to func(client packet.Addr, mac uint64) uint64) int {
 // Oldest returns the oldest generation that a worker may still read: the first, as
 // long as one of them has read none.
 func (e *Engine) Oldest() uint64 {
-	oldest := e.workers[0].generation.Load()
-	for _, w := range e.workers[1:] {
+	oldest := e.table.Load().Generation
+	for _, w := range e.serving() {
 		oldest = min(oldest, w.generation.Load())
 	}
 	return max(oldest, 1)
@@ -125,31 +122,20 @@ const (
 
 // Run works until ctx ends, and then returns nil, or until the interface is gone.
 func (e *Engine) Run(ctx context.Context) error {
-	cpus := make([]int, len(e.workers))
-	for i, w := range e.workers {
-		cpus[i] = w.cpu
-	}
-	if err := reserve(cpus); err != nil {
+	serving := e.serving()
+	if err := reserve(cpusOf(serving)); err != nil {
 		return err
 	}
 	var stop atomic.Bool
-	ended := make(chan error, len(e.workers))
-	for _, w := range e.workers {
-		go func() {
-			err := pin(w.cpu)
-			if err == nil {
-				err = w.run(&stop)
-			}
-			if err != nil {
-				err = fmt.Errorf("worker of queue %d: %w", w.queue, err)
-			}
-			ended <- err
-		}()
+	ended := make(chan error)
+	for _, w := range serving {
+		go e.work(w, &stop, ended)
 	}
+	started, running := len(serving), len(serving)
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
 	var first error
-	for running := len(e.workers); running > 0; {
+	for running > 0 {
 		select {
 		case <-ctx.Done():
 			stop.Store(true)
@@ -160,9 +146,30 @@ func (e *Engine) Run(ctx context.Context) error {
 			if first == nil {
 				first = err
 			}
+		case <-e.joined:
+			if stop.Load() {
+				continue
+			}
+			makeRoom(len(e.serving()))
+			for _, w := range e.serving()[started:] {
+				go e.work(w, &stop, ended)
+				started, running = started+1, running+1
+			}
 		case <-tick.C:
 			e.flows.Expire(e.clock.Now(), expireLimit)
 		}
 	}
 	return first
+}
+
+// work is a worker's thread.
+func (e *Engine) work(w *worker, stop *atomic.Bool, ended chan<- error) {
+	err := pin(w.cpu, e.allowed)
+	if err == nil {
+		err = w.run(stop)
+	}
+	if err != nil {
+		err = fmt.Errorf("worker of queue %d: %w", w.queue, err)
+	}
+	ended <- err
 }

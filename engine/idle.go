@@ -58,8 +58,8 @@ func (w *worker) run(stop *atomic.Bool) error {
 }
 
 // rest is what a worker does when its queue has been empty for a while: it takes the
-// newest table, publishes its counters, pushes what the kernel has not taken yet, gives
-// it the frames that have come back and, unless it is to stay hot, sleeps until a packet
+// newest table, pushes what the kernel has not taken yet, gives it the frames that have
+// come back, publishes its counters and, unless it is to stay hot, sleeps until a packet
 // comes.
 func (w *worker) rest() error {
 	if t := w.tables.Load(); t != w.table {
@@ -67,20 +67,24 @@ func (w *worker) rest() error {
 		w.published.copied = ^w.count.Received // what counts for whom may have changed
 	}
 	sleep := sleepTime
-	if w.published.copied != w.count.Received {
+	pending := w.socket.Pending() > 0
+	if pending {
+		if err := w.socket.Flush(); errors.Is(err, xsk.ErrGone) {
+			return err
+		}
+	}
+	w.socket.Recycle()
+	// The published frames are the worker's to compare: nobody else writes them.
+	if w.published.copied != w.count.Received || w.published.frames != w.socket.Account() {
 		if w.now = w.clock.Now(); w.now-w.published.at >= restInterval {
 			w.publish()
 		} else {
 			sleep = restInterval * time.Millisecond
 		}
 	}
-	if w.socket.Pending() > 0 {
-		sleep = retryTime
-		if err := w.socket.Flush(); errors.Is(err, xsk.ErrGone) {
-			return err
-		}
+	if pending {
+		sleep = min(sleep, retryTime)
 	}
-	w.socket.Recycle()
 	if w.busy {
 		w.flows.Grace.Quiescent(w.id)
 		return nil

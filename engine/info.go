@@ -13,8 +13,8 @@ type Info struct {
 	Attached bpf.AttachMode // empty: not attached now
 	Steering bpf.Counters
 	Punt     PuntInfo
-	Workers  []WorkerInfo
-	Total    Counters // of all workers, without the backends
+	Workers  []WorkerInfo // of the queues that are served, or were last
+	Total    Counters     // of all workers that there ever were, without the backends
 	Flows    conntrack.Stats
 }
 
@@ -23,7 +23,8 @@ type WorkerInfo struct {
 	Queue, CPU int
 	Socket     xsk.Info // zero while there is none
 	Kernel     xsk.Statistics
-	Counters   Counters // without the backends
+	Counters   Counters    // without the backends
+	Frames     xsk.Account // as of the same moment as the counters
 }
 
 // PuntInfo is the way back to the kernel.
@@ -37,12 +38,18 @@ type PuntInfo struct {
 // Acquire or Release that is under way.
 func (e *Engine) Info() Info {
 	in := Info{Table: e.table.Load(), Flows: e.flows.Stats()}
-	for _, w := range e.workers {
-		in.Workers = append(in.Workers, WorkerInfo{Queue: w.queue, CPU: w.cpu, Counters: w.counters(&in.Total)})
-	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if l := e.lease; l != nil {
+	for _, w := range e.workers {
+		in.Workers = append(in.Workers, WorkerInfo{Queue: w.queue, CPU: w.cpu})
+		w.tell(&in.Workers[w.id], &in.Total)
+	}
+	if l := e.lease; l == nil {
+		for i := range in.Workers {
+			in.Workers[i].Frames = xsk.Account{} // of a socket that is given or taken just now
+		}
+	} else {
+		in.Workers = in.Workers[:len(l.sockets)]
 		l.tell(&in)
 	}
 	return in
@@ -51,7 +58,7 @@ func (e *Engine) Info() Info {
 // Traffic returns the counters of backends over all workers, in the order of their IDs.
 func (e *Engine) Traffic(ids []uint32) []BackendCounters {
 	sums := make([]BackendCounters, len(ids))
-	for _, w := range e.workers {
+	for _, w := range e.all() {
 		w.traffic(ids, sums)
 	}
 	return sums

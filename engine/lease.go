@@ -1,19 +1,23 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// lease is what the engine has of the kernel while it serves an interface.
+// lease is what the engine has of the kernel while it serves an interface. It is not
+// changed once the workers have it.
 type lease struct {
 	program  *bpf.Program // nil: offline
 	attached bpf.AttachMode
+	rx       int           // RX queues that the interface had when it was last asked
 	sockets  []*xsk.Socket // by worker
 	device   *punt.Device  // the way back to the kernel; nil: none
 }
@@ -25,7 +29,9 @@ type lease struct {
 // the next one.
 //
 // The program goes first: if another instance serves the interface, the kernel
-// refuses here, before anything of the other's was touched.
+// refuses here, before anything of the other's was touched. Only then the interface is
+// asked for its queues: a driver may get some by the attachment (virtnet_xdp_set of
+// drivers/net/virtio_net.c makes its spare pairs receive).
 func (e *Engine) Acquire(ifindex int) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -50,17 +56,66 @@ func (l *lease) acquire(e *Engine, ifindex int) (err error) {
 	if l.attached, err = l.program.Attach(ifindex, attachModes(e.config.Mode)...); err != nil {
 		return err
 	}
-	for _, w := range e.workers {
-		s, err := xsk.Open(xsk.Config{Interface: e.config.Interface, Queue: w.queue, Driver: e.config.Driver, Mode: e.config.Mode})
+	if err := l.open(e); err != nil {
+		return err
+	}
+	l.device = punt.Open(e.config.Interface, len(l.sockets))
+	return nil
+}
+
+// open opens sockets on those queues that should have one and have none. On an error
+// some of them may have.
+func (l *lease) open(e *Engine) error {
+	now, err := nic.Look(e.config.Interface)
+	if err != nil {
+		return err
+	}
+	queues, err := Queues(e.config.Queues, now.RX)
+	if err != nil {
+		return fmt.Errorf("%s: %w", e.config.Interface, err)
+	}
+	if len(queues) > conntrack.MaxWorkers {
+		return fmt.Errorf("%s has %d queues, of which %d can be served: name them: %w", e.config.Interface, len(queues), conntrack.MaxWorkers, xsk.ErrNotSupported)
+	}
+	e.recruit(queues)
+	if l.rx != 0 && l.rx != now.RX {
+		if err := l.program.Renew(); err != nil {
+			return err
+		}
+	}
+	l.rx = now.RX
+	for i := len(l.sockets); i < len(queues); i++ {
+		s, err := xsk.Open(xsk.Config{
+			Interface: e.config.Interface, Queue: queues[i], TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode,
+		})
 		if err != nil {
 			return err
 		}
-		l.sockets = append(l.sockets, s)
-		if err := l.program.SetSocket(w.queue, s.FD()); err != nil {
-			return fmt.Errorf("steer queue %d of %s: %w", w.queue, e.config.Interface, err)
+		if err := l.program.SetSocket(queues[i], s.FD()); err != nil {
+			return errors.Join(fmt.Errorf("steer queue %d of %s: %w", queues[i], e.config.Interface, err), s.Close())
 		}
+		l.sockets = append(l.sockets, s)
 	}
-	l.device = punt.Open(e.config.Interface, len(e.workers))
+	return nil
+}
+
+// Extend serves the queues that the interface has got since Acquire, if they are to be
+// served, and sees to it that the program runs on all of them: what comes by one that is
+// not served must be counted. Nothing that is served is disturbed, and Run may run. An
+// error is about the new queues, of which some may be served all the same.
+func (e *Engine) Extend() error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	if e.lease == nil || e.lease.program == nil {
+		return nil
+	}
+	next := *e.lease
+	next.sockets = slices.Clone(next.sockets)
+	err := next.open(e)
+	e.join(&next)
+	if err != nil {
+		return fmt.Errorf("serve more queues of %s: %w", e.config.Interface, err)
+	}
 	return nil
 }
 
@@ -81,11 +136,29 @@ func attachModes(m xsk.Mode) []bpf.AttachMode {
 // takes away what they have.
 func (e *Engine) hand(l *lease) {
 	for i, w := range e.workers {
-		w.socket, w.device = nil, &nowhere
-		if l != nil {
-			w.socket, w.device = l.sockets[i], cmp.Or(l.device, &nowhere)
+		if l != nil && i < len(l.sockets) {
+			w.equip(l.sockets[i], l.device)
+		} else {
+			w.equip(nil, nil)
 		}
 	}
+	e.show(l)
+}
+
+// join gives l, which has more sockets than the lease before, to the workers that had none,
+// and has Run start them.
+func (e *Engine) join(l *lease) {
+	for i := len(e.lease.sockets); i < len(l.sockets); i++ {
+		e.workers[i].equip(l.sockets[i], l.device)
+	}
+	e.show(l)
+	select {
+	case e.joined <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) show(l *lease) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.lease = l
@@ -127,16 +200,17 @@ const (
 	// the attempts that tell what the kernel can do.
 	programDescriptors = 16
 	// queueDescriptors are the AF_XDP socket's, that of the memory which it has its frames
-	// in, and the way back to the kernel.
-	queueDescriptors = 3
+	// in, that of the socket which it sends by where there is no TX queue, and the way back
+	// to the kernel.
+	queueDescriptors = 4
 	// puntDescriptors are for the settings that the way back follows, and for a look at
 	// the interfaces.
 	puntDescriptors = 3
 )
 
-// Descriptors returns how many file descriptors [Engine.Acquire] needs at most,
-// including those that it has given back when it returns. A process that has not got as
-// many to spare should say so before it tries.
-func (e *Engine) Descriptors() int {
-	return programDescriptors + puntDescriptors + queueDescriptors*len(e.workers)
+// Descriptors returns how many file descriptors [Engine.Acquire] needs at most for so
+// many queues, including those that it has given back when it returns. A process that has
+// not got as many to spare should say so before it tries.
+func Descriptors(queues int) int {
+	return programDescriptors + puntDescriptors + queueDescriptors*queues
 }

@@ -2,31 +2,26 @@ package engine
 
 import (
 	"fmt"
-	"net"
-
-	"github.com/safchain/ethtool"
-	"github.com/vishvananda/netlink"
+	"slices"
 
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// RxQueues returns how many RX queues the interface uses now (ethtool -l), or,
-// where its driver does not tell, how many it was made with.
-func RxQueues(name string) (int, error) {
-	if _, err := net.InterfaceByName(name); err != nil {
-		return 0, fmt.Errorf("find %s: %w", name, xsk.ErrNoInterface)
+// Queues returns the queues to serve of an interface that receives by rx of them: those
+// wanted, in this order, or all if none is named. The error is [xsk.ErrNoQueue] and names
+// the first that there is not.
+func Queues(want []int, rx int) ([]int, error) {
+	if len(want) == 0 {
+		all := make([]int, rx)
+		for i := range all {
+			all[i] = i
+		}
+		return all, nil
 	}
-	tool, err := ethtool.NewEthtool()
-	if err != nil {
-		return 0, fmt.Errorf("ask for the queues of %s: %w", name, err)
+	for _, q := range want {
+		if q >= rx {
+			return nil, fmt.Errorf("no queue %d: the interface has %d RX queues (0-%d): %w", q, rx, rx-1, xsk.ErrNoQueue)
+		}
 	}
-	defer tool.Close()
-	if ch, err := tool.GetChannels(name); err == nil && ch.RxCount+ch.CombinedCount > 0 {
-		return int(ch.RxCount + ch.CombinedCount), nil
-	}
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the queues of %s: %w", name, err)
-	}
-	return max(link.Attrs().NumRxQueues, 1), nil
+	return slices.Clone(want), nil
 }

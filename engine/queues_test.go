@@ -2,34 +2,28 @@ package engine
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
-	"github.com/afxlb/afxlb/internal/lab"
-	"github.com/afxlb/afxlb/internal/testutil"
 	"github.com/afxlb/afxlb/xsk"
 )
 
-func TestRxQueues(t *testing.T) {
-	testutil.RequireRoot(t)
-	for _, queues := range []int{1, 3} {
-		l, err := lab.New(lab.Options{Queues: queues})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = l.Balancer.Do(func() error {
-			if n, err := RxQueues(lab.Interface); err != nil || n != queues {
-				t.Errorf("%s: %d queues, %v; want %d", lab.Interface, n, err, queues)
-			}
-			if n, err := RxQueues("lo"); err != nil || n != 1 {
-				t.Errorf("lo: %d queues, %v; its driver does not tell, so it has one", n, err)
-			}
-			if _, err := RxQueues("nosuch0"); !errors.Is(err, xsk.ErrNoInterface) {
-				t.Errorf("nosuch0: %v, want ErrNoInterface", err)
-			}
-			return nil
-		})
-		if err := errors.Join(err, l.Close()); err != nil {
-			t.Error(err)
+func TestQueues(t *testing.T) {
+	for _, c := range []struct {
+		want []int
+		rx   int
+		got  []int
+		text string // of the error
+	}{
+		{nil, 3, []int{0, 1, 2}, ""},
+		{[]int{2, 0}, 3, []int{2, 0}, ""}, // the order is the workers'
+		{[]int{0, 5, 3}, 4, nil, "no queue 5: the interface has 4 RX queues (0-3)"},
+		{[]int{1}, 1, nil, "no queue 1"},
+	} {
+		got, err := Queues(c.want, c.rx)
+		if !slices.Equal(got, c.got) || (err == nil) != (c.text == "") || err != nil && !(strings.Contains(err.Error(), c.text) && errors.Is(err, xsk.ErrNoQueue)) {
+			t.Errorf("%v of %d: %v, %v", c.want, c.rx, got, err)
 		}
 	}
 }

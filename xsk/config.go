@@ -30,8 +30,13 @@ const (
 type Config struct {
 	Interface string // in the calling thread's network namespace
 	Queue     int    // receive and transmit queue, from 0
-	Driver    Driver // default DriverNative
-	Mode      Mode   // default ModeAuto
+	// TxQueues is how many TX queues the interface sends by. In copy mode the kernel takes
+	// nothing from the TX ring of a queue beyond, and says that it has
+	// (__xsk_generic_xmit of net/xdp/xsk.c): such a socket sends by a packet socket. The
+	// default is that there is a TX queue for each.
+	TxQueues int
+	Driver   Driver // default DriverNative
+	Mode     Mode   // default ModeAuto
 
 	// Frames is the number of packet buffers. The default, four times RingSize, keeps
 	// all four rings full at once.
@@ -57,6 +62,20 @@ var frameSizes = [...]uint32{2048, 4096}
 // MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags, in copy
 // mode. Interfaces with a larger one than 3050 are not opened in zero-copy.
 func MaxMTU() int { return maxMTU(4096, ModeCopy) }
+
+// FrameMemory is how many bytes the frames of a socket with the default sizes take on an
+// interface of the MTU, which must fit: locked memory, unless the process has
+// CAP_IPC_LOCK. ModeAuto begins with the attempt at zero-copy.
+func FrameMemory(mtu int, mode Mode) uint64 {
+	if mode == ModeAuto {
+		mode = ModeZeroCopy
+	}
+	size, err := frameSizeFor(mtu, mode)
+	if err != nil {
+		size, _ = frameSizeFor(mtu, ModeCopy) // what auto comes to
+	}
+	return 4 * defaultRingSize * uint64(size)
+}
 
 // withDefaults fills in what was left out, but the frame size, which depends on how the
 // socket is bound.

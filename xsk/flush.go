@@ -43,6 +43,9 @@ func (s *Socket) Flush() error {
 	if s.gone {
 		return s.errs.gone
 	}
+	if s.detour != nil {
+		return s.detour.take()
+	}
 	before := s.tx.pending()
 	if before == 0 {
 		return nil

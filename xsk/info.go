@@ -22,10 +22,17 @@ type Info struct {
 	// each driver can receive.
 	MaxPacket int
 
+	// Detour: the interface has no TX queue of this number, and packets leave by whichever
+	// it has, through a packet socket.
+	Detour bool
+
 	NeedWakeup bool // the kernel says when it wants a system call
 	TxBudget   int  // packets a sendto sends at most in copy mode
 	SendBuffer int  // bytes that may be under way in copy mode (SO_SNDBUF)
 }
+
+// MaxMTU is the largest MTU of which all packets can be received, with two VLAN tags.
+func (i *Info) MaxMTU() int { return i.MaxPacket - linkHeader }
 
 // txLimit returns how many descriptors to show the kernel at a time; see txRing. A
 // driver in zero-copy does not lag.
@@ -67,13 +74,18 @@ func (i *Info) tune(fd int) error {
 
 	// Copies count against the send buffer until the receiver has consumed them; the
 	// default holds under a hundred. All frames can be under way, but no more.
-	want := int(i.Frames) * int(i.FrameSize)
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, want) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, want) // up to net.core.wmem_max
-	}
+	setSendBuffer(fd, int(i.Frames)*int(i.FrameSize))
 	i.SendBuffer, err = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF)
 	if err != nil {
 		return fmt.Errorf("read SO_SNDBUF: %w", err)
 	}
 	return nil
+}
+
+// setSendBuffer asks for room for so many bytes that are under way; without the privilege
+// it is up to net.core.wmem_max.
+func setSendBuffer(fd, bytes int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, bytes) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, bytes)
+	}
 }

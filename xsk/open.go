@@ -77,6 +77,11 @@ func Open(c Config) (*Socket, error) {
 	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize, b.spread)
 	umem.fd = b.memfd
 	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
+	if info.Mode == ModeCopy && c.TxQueues > 0 && c.Queue >= c.TxQueues {
+		if err := s.openDetour(); err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), s.Close())
+		}
+	}
 	s.Recycle()
 	return s, nil
 }
@@ -141,6 +146,8 @@ func (s *Socket) Close() error {
 	s.rx = newRXRing(NewRing[Desc](0))
 	s.tx = newTXRing(NewRing[Desc](0), 0)
 	s.completion = newCompletionRing(NewRing[uint64](0))
+	s.detour.close()
+	s.detour = nil
 	s.umem.memory = nil
 	s.umem.ledger = ledger{ledgerHead: new(ledgerHead)}
 	if err := s.release(); err != nil {

@@ -25,8 +25,9 @@ type Socket struct {
 	tx         txRing
 	completion completionRing
 	pollFD     [1]unix.PollFd
-	gone       bool // the interface was removed: ErrGone from now on
-	continued  bool // the next descriptor of the RX ring continues a packet
+	detour     *detour // nil: packets leave by the TX ring
+	gone       bool    // the interface was removed: ErrGone from now on
+	continued  bool    // the next descriptor of the RX ring continues a packet
 
 	// Any goroutine's.
 	counters counters
@@ -132,6 +133,9 @@ func (s *Socket) dropPieces(descs []Desc) int {
 // options set) is refused and counted: it is among the n, its frame goes to the free
 // list. One whose frame is not held is refused, and changes nothing.
 func (s *Socket) Transmit(descs []Desc) int {
+	if s.detour != nil {
+		return s.sendByDetour(descs)
+	}
 	n := s.tx.room(uint32(len(descs)))
 	if n == 0 {
 		return 0

@@ -129,6 +129,14 @@ func (u *UMEM) view() view { return view{u.hands, u.shift & 63} }
 // frame returns the number of the frame at addr.
 func (v view) frame(addr uint64) uint32 { return uint32(addr >> v.shift) }
 
+// of says in whose hand the frame at addr is; free if there is none.
+func (v view) of(addr uint64) hand {
+	if i := addr >> v.shift; i < uint64(len(v.hands)) {
+		return v.hands[i]
+	}
+	return free
+}
+
 // move passes the frame at addr from one hand to another. It reports whether the frame
 // exists and was in that hand; if not, nothing changes. The caller keeps the counts,
 // once a batch.

@@ -240,7 +240,7 @@ func TestInterfaceRemoved(t *testing.T) {
 // and again of backends that nobody can reach.
 func TestInterfaceBackWithFewerQueues(t *testing.T) {
 	w := newWorld(t)
-	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)))
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--queues", "0-1")
 	nl := w.lab.Balancer.Netlink()
 	for _, queues := range []int{1, queues} {
 		link, err := nl.LinkByName(lab.Interface)
@@ -259,6 +259,7 @@ func TestInterfaceBackWithFewerQueues(t *testing.T) {
 		}
 		p.awaitLines(1, "waiting for the interface")
 		p.awaitLines(1, "the link is down")
+		p.awaitLines(1, "the interface can't be served.*no queue 1: the interface has 1 RX queues")
 		told := p.lines("WARN|backend is up")
 		p.stays(3*retries, "waiting", func(s api.Status) bool { return s.State == "waiting" && s.Backends.Up == 0 })
 		if n := p.lines("WARN|backend is up"); n > told+1 {

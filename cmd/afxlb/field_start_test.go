@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -121,14 +120,14 @@ func TestFieldStartWithoutALink(t *testing.T) {
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", quickHealth)))
 	p.await("tell of the link", func(s api.Status) bool {
-		return s.State == "serving" && slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return w.Code == "link" })
+		return s.State == "degraded" && s.Reason == "no carrier" && warned(s, "link") != ""
 	})
 	k := w.knock(natVIP4, streamPort)
 	p.stays(2*time.Second, "with no backend judged", func(api.Status) bool { return p.lines("backend is (up|down)") == 0 })
 	if err := b.SetLink(lab.Interface, true); err != nil {
 		t.Fatal(err)
 	}
-	p.await("have all", func(s api.Status) bool { return s.Backends.Up == 3 })
+	p.await("have all", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
 	k.mustTake(w, "after the link came")
 	p.stop()
 }

@@ -44,15 +44,20 @@ func printStatus(w io.Writer, s api.Status) {
 	}
 	tw.Flush()
 	fmt.Fprintln(w)
-	table(w, "QUEUE CPU RECEIVED FORWARDED REPLIED PUNTED DROPPED SLOW-PATH BATCHES", func(row func(...any)) {
+	table(w, "QUEUE CPU RECEIVED FORWARDED REPLIED PUNTED DROPPED SLOW-PATH BATCHES FRAMES", func(row func(...any)) {
 		for _, k := range s.Workers {
 			cpu := "any"
 			if k.CPU >= 0 {
 				cpu = fmt.Sprint(k.CPU)
 			}
-			row(k.Queue, cpu, k.Received, k.Forwarded, k.Replied, k.Punted, k.Dropped, k.Misses, k.Batches)
+			row(k.Queue, cpu, k.Received, k.Forwarded, k.Replied, k.Punted, k.Dropped, k.Misses, k.Batches, frames(&k.Frames))
 		}
 	})
+}
+
+// frames says whose a queue's frames are.
+func frames(f *api.Frames) string {
+	return fmt.Sprintf("%d free, %d to receive, %d to send of %d", f.Free, f.Filled, f.Held+f.Transmit, f.Total)
 }
 
 func classes(by map[string]int) string {

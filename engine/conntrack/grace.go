@@ -9,8 +9,12 @@ import "sync/atomic"
 type Grace struct {
 	epoch   atomic.Uint64
 	_       [56]byte
-	readers []reader
+	readers []reader     // of all workers that there may ever be
+	workers atomic.Int32 // that may be online
 }
+
+// MaxWorkers is how many there can be: more than NICs have queues.
+const MaxWorkers = 1024
 
 // reader is one worker's announcement: the epoch at its last batch boundary, or
 // zero while it sleeps and holds no reference. Alone on two cache lines, since
@@ -21,10 +25,15 @@ type reader struct {
 }
 
 func newGrace(workers int) *Grace {
-	g := &Grace{readers: make([]reader, workers)}
+	g := &Grace{readers: make([]reader, MaxWorkers)}
 	g.epoch.Store(1)
+	g.Admit(workers)
 	return g
 }
+
+// Admit says that workers 0 to n-1 may come online from now on, beside those of before.
+// There are [MaxWorkers] at most.
+func (g *Grace) Admit(n int) { g.workers.Store(max(int32(n), g.workers.Load())) }
 
 // Quiescent announces a batch boundary of worker w: it holds no reference to
 // any record now.
@@ -43,7 +52,7 @@ func (g *Grace) tag() uint64 { return g.epoch.Load() + 1 }
 // boundary moves the epoch; with all of them asleep, nobody holds anything.
 func (g *Grace) passed() uint64 {
 	oldest := g.epoch.Add(1)
-	for i := range g.readers {
+	for i := range g.readers[:g.workers.Load()] { // after the epoch was moved: who comes online later is past it
 		if at := g.readers[i].at.Load(); at != 0 && at < oldest {
 			oldest = at
 		}

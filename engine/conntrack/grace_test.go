@@ -7,7 +7,8 @@ import (
 )
 
 // A record may be used again when all workers that were online at its removal have
-// announced a boundary, or gone offline, since: not before, and at once then.
+// announced a boundary, or gone offline, since: not before, and at once then. Workers may
+// come at any time.
 func TestGrace(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		workers := rapid.IntRange(1, 4).Draw(rt, "workers")
@@ -23,8 +24,15 @@ func TestGrace(t *testing.T) {
 				delete(r.waiting, w)
 			}
 		}
-		worker := rapid.IntRange(0, workers-1)
+		worker := rapid.Custom(func(rt *rapid.T) int { return rapid.IntRange(0, workers-1).Draw(rt, "of these") })
 		rt.Repeat(map[string]func(*rapid.T){
+			"admit": func(rt *rapid.T) {
+				n := rapid.IntRange(1, 6).Draw(rt, "workers")
+				g.Admit(n)
+				for workers < n { // nobody goes
+					workers, online = workers+1, append(online, false)
+				}
+			},
 			"boundary": func(rt *rapid.T) {
 				w := worker.Draw(rt, "worker")
 				g.Quiescent(w)

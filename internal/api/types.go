@@ -2,13 +2,19 @@ package api
 
 import "time"
 
-// Status is the balancer at a glance.
+// Status is the balancer at a glance. Its states:
+//
+//	starting  not served yet
+//	serving   all that comes for the services is served
+//	degraded  a part of it is lost, or all while there is no link; Reason says why
+//	waiting   nothing is served: the interface is away, or can't be served now
+//	stopping  nothing is served any more
 type Status struct {
 	Version      string    `json:"version"`
 	PID          int       `json:"pid"`
 	Started      time.Time `json:"started"`
-	State        string    `json:"state"`         // starting | serving | waiting (the interface is gone) | stopping
-	Reason       string    `json:"reason"`        // why it is waiting
+	State        string    `json:"state"`         // see below
+	Reason       string    `json:"reason"`        // why it is degraded or waiting
 	Warnings     []Warning `json:"warnings"`      // what is not as it should be now, the worst first
 	Generation   uint64    `json:"generation"`    // of the balancing table
 	Config       string    `json:"config"`        // the file it was loaded from
@@ -65,6 +71,20 @@ type Worker struct {
 	Batches   uint64 `json:"batches"`
 	Sleeps    uint64 `json:"sleeps"`
 	Bind      string `json:"bind"`
+	Frames    Frames `json:"frames"`
+	// Detour: the queue has no TX queue, and what it receives is sent by others in a slower way.
+	Detour bool `json:"detour"`
+}
+
+// Frames is the ledger of a queue's frames, as of the same moment as its counters. The
+// first four add up to Total at any time.
+type Frames struct {
+	Free     uint32 `json:"free"`
+	Filled   uint32 `json:"filled"`   // with the kernel, to receive into
+	Held     uint32 `json:"held"`     // being worked on; 0 between batches
+	Transmit uint32 `json:"transmit"` // on their way out
+	Total    uint32 `json:"total"`
+	Size     uint32 `json:"size"` // bytes of each
 }
 
 // Service is one service with its sums.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -26,24 +25,6 @@ func ParseQueues(s string) (QueueList, error) {
 		return nil, fmt.Errorf("%w; want queues as in 0-3, 0,2,5-7 or all", err)
 	}
 	return list, nil
-}
-
-// Resolve returns the queues to serve on an interface with n RX queues, and an
-// error that names the first queue which the interface does not have.
-func (q QueueList) Resolve(n int) ([]int, error) {
-	if len(q) == 0 {
-		all := make([]int, n)
-		for i := range all {
-			all[i] = i
-		}
-		return all, nil
-	}
-	for _, queue := range q {
-		if queue >= n {
-			return nil, fmt.Errorf("no queue %d: the interface has %d RX queues (0-%d)", queue, n, n-1)
-		}
-	}
-	return slices.Clone(q), nil
 }
 
 // String returns the form that [ParseQueues] reads.

@@ -86,28 +86,8 @@ func TestQueuesAndCPUsStayPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	queues, err := c.Queues.Resolve(4)
-	if err != nil || !slices.Equal(queues, []int{3, 1}) || !slices.Equal(c.CPUs, []int{5, 7}) {
-		t.Errorf("queues %v on CPUs %v, %v; want queue 3 on CPU 5 and queue 1 on CPU 7", queues, c.CPUs, err)
-	}
-}
-
-func TestResolveQueues(t *testing.T) {
-	for _, test := range []struct {
-		list QueueList
-		n    int
-		want []int
-		err  string
-	}{
-		{nil, 3, []int{0, 1, 2}, ""},
-		{QueueList{0, 2}, 3, []int{0, 2}, ""},
-		{QueueList{2, 0}, 3, []int{2, 0}, ""},
-		{QueueList{0, 3}, 3, nil, "no queue 3: the interface has 3 RX queues (0-2)"},
-	} {
-		got, err := test.list.Resolve(test.n)
-		if !slices.Equal(got, test.want) || err != nil && err.Error() != test.err || err == nil && test.err != "" {
-			t.Errorf("%v of %d: %v, %v; want %v, %s", test.list, test.n, got, err, test.want, test.err)
-		}
+	if !slices.Equal(c.Queues, []int{3, 1}) || !slices.Equal(c.CPUs, []int{5, 7}) {
+		t.Errorf("queues %v on CPUs %v; want queue 3 on CPU 5 and queue 1 on CPU 7", c.Queues, c.CPUs)
 	}
 }
 

@@ -11,6 +11,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -27,6 +28,7 @@ import (
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/report"
+	"github.com/afxlb/afxlb/xsk"
 )
 
 // Options say what to run.
@@ -76,12 +78,19 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := control.Check(&d.config.Spec); err != nil {
 		return err
 	}
-	settings, err := engineConfig(d.config)
+	where, err := survey(d.config)
+	if err == nil {
+		err = where.refuse()
+	}
+	if err == nil {
+		err = Cannot(xsk.Probe())
+	}
 	if err != nil {
 		return err
 	}
-	need := memoryNeed(&settings, &d.config.Spec)
-	if err := enoughMemory(need, &settings); err != nil {
+	settings := engineConfig(d.config)
+	takes := needOf(&settings, &d.config.Spec, &where.nic, len(where.queues))
+	if err := errors.Join(takes.withinGroup(), takes.withinLock()); err != nil {
 		return err
 	}
 	l, err := api.Listen(d.Socket) // before what is large: another instance may be there
@@ -93,7 +102,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.engine, err = engine.New(settings)
 	var files shares
 	if err == nil {
-		files, err = share(d.engine.Descriptors(), len(settings.Queues))
+		files, err = share(engine.Descriptors(len(where.queues)), len(where.queues))
 	}
 	if err != nil {
 		l.Close()
@@ -103,8 +112,8 @@ func (d *daemon) run(ctx context.Context) error {
 		Engine: d.engine, Loads: loads, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(files.probes)},
 	})
 	d.log.Info("starting", zap.String("version", d.Version), zap.String("interface", d.config.Interface),
-		zap.Ints("queues", settings.Queues), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
-		zap.Uint64("memory_mb", need/1e6), zap.Int("probes_in_flight", files.probes))
+		zap.Ints("queues", where.queues), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
+		zap.Uint64("memory_mb", takes.resident/1e6), zap.Uint64("locked_mb", takes.locked/1e6), zap.Int("probes_in_flight", files.probes))
 
 	// What serves the serving ends after it: a question that was asked gets its answer.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))

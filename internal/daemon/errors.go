@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -21,7 +22,7 @@ func (e MachineError) Unwrap() error { return e.Err }
 // answers means this only where it is asked to attach and to open sockets: a file
 // that may not be read has the same number.
 var missing = []error{
-	xsk.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNotSupported, bpf.ErrNotSupported,
+	nic.ErrNoInterface, xsk.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNotSupported, bpf.ErrNotSupported,
 	syscall.EPERM, syscall.EACCES,
 	syscall.ENOBUFS, // the limit on locked memory
 	syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE,

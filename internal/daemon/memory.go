@@ -8,14 +8,18 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/xsk"
 )
 
-// What the balancer's memory goes to, measured at its start: frames and rings of each
-// queue, the flow table with its index and caches, and all else.
+// What the balancer's memory goes to beside the frames, measured at its start: the rings
+// and ledger of each queue, the flow table with its index and caches, and all else.
 const (
-	bytesPerQueue = 17 << 20
+	bytesPerQueue = 1 << 20
 	bytesPerFlow  = 170
 	// bytesPerBackend are those of 20,000 backends in 1,000 services, with what a reload
 	// takes for a moment.
@@ -23,26 +27,63 @@ const (
 	bytesBesides    = 20 << 20
 )
 
-// memoryNeed returns how much memory is resident from the start. It hardly grows later:
-// by a quarter of the flow table in a flood of half-open flows, and by 64 bytes for
-// each flow of IPv6.
-func memoryNeed(c *engine.Config, spec *balancer.Spec) uint64 {
+// need is how much memory serving takes.
+type need struct {
+	queues, flows int
+	// resident is from the start. It hardly grows later: by a quarter of the flow table in a
+	// flood of half-open flows, and by 64 bytes for each flow of IPv6.
+	resident uint64
+	locked   uint64 // of these, in frames
+}
+
+func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) need {
 	backends := 0
 	for i := range spec.Services {
 		backends += len(spec.Services[i].Backends)
 	}
-	return uint64(len(c.Queues))*bytesPerQueue + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides
+	mode := c.Mode
+	if mode == xsk.ModeAuto && now.NoZeroCopy {
+		mode = xsk.ModeCopy
+	}
+	frames := xsk.FrameMemory(now.MTU, mode)
+	n := need{queues: queues, flows: c.MaxFlows, locked: uint64(queues) * frames}
+	if c.Mode == xsk.ModeAuto { // the attempt at zero-copy, a queue at a time
+		n.locked += xsk.FrameMemory(now.MTU, xsk.ModeAuto) - frames
+	}
+	n.resident = n.locked + uint64(queues)*bytesPerQueue + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides
+	return n
 }
 
-// enoughMemory holds the need against the limits of the control groups that the process
+// withinGroup holds the need against the limits of the control groups that the process
 // is in: who goes over one is killed by the kernel without a word.
-func enoughMemory(need uint64, c *engine.Config) error {
+func (n *need) withinGroup() error {
 	limit, group, ok := memoryLimit(os.DirFS("/"))
-	if !ok || need <= limit {
+	if !ok || n.resident <= limit {
 		return nil
 	}
 	return MachineError{Err: fmt.Errorf("the memory limit of %s is too low: it is %d MB, and %d queues and %d flows take %d MB: raise it, or lower conntrack.max-flows",
-		group, limit/1e6, len(c.Queues), c.MaxFlows, need/1e6)}
+		group, limit/1e6, n.queues, n.flows, n.resident/1e6)}
+}
+
+// withinLock holds the need against the limit on locked memory, in which the kernel counts
+// frames (xdp_umem_account_pages of net/xdp/xdp_umem.c).
+func (n *need) withinLock() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		return fmt.Errorf("read the limit on locked memory: %w", err)
+	}
+	if n.locked <= limit.Cur || mayLock() {
+		return nil
+	}
+	return MachineError{Err: fmt.Errorf("the locked-memory limit is too low: RLIMIT_MEMLOCK is %d MB, and the frames of %d queues take %d MB: raise it (ulimit -l, LimitMEMLOCK=) or give CAP_IPC_LOCK",
+		limit.Cur/1e6, n.queues, n.locked/1e6)}
+}
+
+// mayLock reports whether the process has CAP_IPC_LOCK, and so no such limit.
+func mayLock() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_IPC_LOCK) != 0
 }
 
 // memoryLimit returns the lowest memory limit of the process's control groups, of

@@ -1,11 +1,16 @@
 package daemon
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/xsk"
 )
 
 func TestMemoryLimit(t *testing.T) {
@@ -45,15 +50,41 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+// Frames of zero-copy are larger, and auto may come to it unless the driver says that it
+// does not.
 func TestMemoryNeed(t *testing.T) {
-	// As measured: 218 MB for two queues and a million flows, 48 MB for one and 100,000.
-	for _, c := range []struct {
-		queues, flows int
-		low, high     uint64
-	}{{2, 1_000_000, 210e6, 240e6}, {1, 100_000, 48e6, 60e6}} {
-		got := memoryNeed(&engine.Config{Queues: make([]int, c.queues), MaxFlows: c.flows}, &balancer.Spec{})
-		if got < c.low || got > c.high {
-			t.Errorf("%d queues, %d flows: %d MB", c.queues, c.flows, got/1e6)
+	for name, c := range map[string]struct {
+		mode      xsk.Mode
+		nic       nic.State
+		queues    int
+		flows     int
+		low, high uint64
+	}{
+		// As measured: 218 MB and 48 MB, and 17 MB for a moment.
+		"two queues, a million flows": {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 2, 1_000_000, 230e6, 250e6},
+		"one queue":                   {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 1, 100_000, 65e6, 80e6},
+		"copy is asked for":           {xsk.ModeCopy, nic.State{MTU: 1500}, 1, 100_000, 48e6, 60e6},
+		"maybe zero-copy":             {xsk.ModeAuto, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
+		"zero-copy":                   {xsk.ModeZeroCopy, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
+		"copy with a large MTU":       {xsk.ModeCopy, nic.State{MTU: 3000}, 4, 100_000, 170e6, 190e6},
+		"too large for zero-copy":     {xsk.ModeAuto, nic.State{MTU: 3500}, 4, 100_000, 170e6, 190e6},
+	} {
+		n := needOf(&engine.Config{Mode: c.mode, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
+		if n.resident < c.low || n.resident > c.high || n.locked >= n.resident {
+			t.Errorf("%s: %d MB, %d MB of them locked; want %d to %d", name, n.resident/1e6, n.locked/1e6, c.low/1e6, c.high/1e6)
 		}
+	}
+}
+
+// The limit on locked memory is named before anything is touched.
+func TestLockedMemory(t *testing.T) {
+	n := need{queues: 2, locked: 1 << 60}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		t.Fatal(err)
+	}
+	err := n.withinLock()
+	if free := mayLock() || limit.Cur == unix.RLIM_INFINITY; free != (err == nil) || err != nil && !strings.Contains(err.Error(), "RLIMIT_MEMLOCK") {
+		t.Errorf("with a limit of %d, unlimited %v: %v", limit.Cur, free, err)
 	}
 }

@@ -9,8 +9,11 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/neighbour"
-	"github.com/afxlb/afxlb/xsk"
+	"github.com/afxlb/afxlb/internal/nic"
 )
 
 // errInterfaceGone ends the serving of an interface that disappears.
@@ -25,21 +28,24 @@ const firstAnswers = 500 * time.Millisecond
 
 // serveUntil serves the interface whenever it is there, until ctx ends.
 func (d *daemon) serveUntil(ctx context.Context) error {
-	for {
+	for ever := false; ; {
 		served, err := d.serve(ctx)
+		ever = ever || served
 		if ctx.Err() != nil {
 			if errors.Is(err, context.Canceled) { // what was under way ended as it should
 				err = nil
 			}
 			return err
 		}
-		if !served && !d.in(stateWaiting) {
+		if !ever {
 			return err
 		}
-		if !d.in(stateWaiting) {
-			d.log.Warn("waiting for the interface", zap.String("interface", d.config.Interface), zap.Error(err))
+		if errors.Is(err, errAnew) {
+			d.log.Warn("serving anew", zap.String("interface", d.config.Interface), zap.Error(err))
+			continue
 		}
-		if served { // else nobody has taken up the interface since
+		d.tellWaiting(err)
+		if !d.in(stateWaiting) { // else nobody has taken up the interface since
 			if err := d.control.Attach(ctx, nil); err != nil {
 				d.log.Error("let go of the interface", zap.Error(err))
 			}
@@ -53,18 +59,30 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 	}
 }
 
+// tellWaiting says why nothing is served, unless it was said already.
+func (d *daemon) tellWaiting(why error) {
+	if d.in(stateWaiting) && d.about().Reason == why.Error() {
+		return
+	}
+	text := "waiting for the interface"
+	if !gone(why) {
+		text = "the interface can't be served; trying again"
+	}
+	d.log.Warn(text, zap.String("interface", d.config.Interface), zap.Error(why))
+}
+
 // serve works on the interface as long as it is there. served tells whether it ever
 // came to work.
 func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	name := d.config.Interface
 	iface, err := net.InterfaceByName(name)
 	if err != nil {
-		return false, MachineError{Err: fmt.Errorf("find %s: %w", name, xsk.ErrNoInterface)}
+		return false, MachineError{Err: fmt.Errorf("find %s: %w", name, nic.ErrNoInterface)}
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer func() {
-		if cause := context.Cause(ctx); errors.Is(cause, errInterfaceGone) {
+		if cause := context.Cause(ctx); errors.Is(cause, errInterfaceGone) || errors.Is(cause, errAnew) {
 			err = cause
 		}
 	}()
@@ -99,9 +117,14 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d.enter(stateServing, nil)
 	d.logServing()
 	d.tellMeetings()
+	follower, err := d.watchNIC(iface.Index, stop)
+	if err != nil {
+		return false, Cannot(err)
+	}
+	defer follower.Close()
+	d.enter(stateServing, nil)
 	d.tell("READY=1")
 	return true, d.engine.Run(ctx)
 }
@@ -135,15 +158,20 @@ func (d *daemon) learn(ctx context.Context) error {
 // logServing says what was taken.
 func (d *daemon) logServing() {
 	in := d.engine.Info()
-	for _, w := range in.Workers {
-		d.log.Info("serving", zap.String("interface", d.config.Interface), zap.Int("queue", w.Queue), zap.Int("cpu", w.CPU),
-			zap.String("driver", string(w.Socket.Driver)), zap.String("xdp", string(in.Attached)), zap.String("bind", string(w.Socket.Mode)),
-			zap.Int("tx_budget", w.Socket.TxBudget))
-	}
+	d.logWorkers(&in, in.Workers)
 	for _, why := range in.Punt.Obstacles {
 		d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
 	}
-	if in.Attached == "generic" && d.config.XDPMode != "generic" {
+	if in.Attached == bpf.Generic && d.config.XDPMode != config.XDPGeneric {
 		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program")
+	}
+}
+
+// logWorkers says how the queues of some of the workers are served.
+func (d *daemon) logWorkers(in *engine.Info, workers []engine.WorkerInfo) {
+	for _, w := range workers {
+		d.log.Info("serving", zap.String("interface", d.config.Interface), zap.Int("queue", w.Queue), zap.Int("cpu", w.CPU),
+			zap.String("driver", string(w.Socket.Driver)), zap.String("xdp", string(in.Attached)), zap.String("bind", string(w.Socket.Mode)),
+			zap.Uint32("frame", w.Socket.FrameSize), zap.Int("tx_budget", w.Socket.TxBudget))
 	}
 }

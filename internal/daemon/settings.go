@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"fmt"
 	"io"
 
 	"go.uber.org/zap"
@@ -13,21 +12,13 @@ import (
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// engineConfig returns what the config asks of the engine, on this machine.
-func engineConfig(c *config.Config) (engine.Config, error) {
-	n, err := engine.RxQueues(c.Interface)
-	if err != nil {
-		return engine.Config{}, Cannot(err)
-	}
-	queues, err := c.Queues.Resolve(n)
-	if err != nil {
-		return engine.Config{}, MachineError{Err: fmt.Errorf("%s: %w: %w", c.Interface, xsk.ErrNoQueue, err)}
-	}
+// engineConfig returns what the config asks of the engine.
+func engineConfig(c *config.Config) engine.Config {
 	return engine.Config{
-		Interface: c.Interface, Queues: queues, CPUs: c.CPUs,
+		Interface: c.Interface, Queues: c.Queues, CPUs: c.CPUs,
 		Driver: xsk.Driver(c.Driver), Mode: xsk.Mode(c.XDPMode), Busy: c.Poll == config.PollBusy,
 		MaxFlows: c.Conntrack.MaxFlows, Timeouts: timeouts(&c.Conntrack),
-	}, nil
+	}
 }
 
 func timeouts(c *config.Conntrack) conntrack.Timeouts {

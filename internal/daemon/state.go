@@ -17,8 +17,9 @@ const (
 
 // state is what the daemon knows of itself.
 type state struct {
-	name, reason string // as of api.Status
-	reload       string // outcome of the last one
+	name, reason string           // as of api.Status
+	findings     []report.Finding // of the interface; never changed once noted
+	reload       string           // outcome of the last one
 	needsRestart []string
 }
 
@@ -27,6 +28,9 @@ func (d *daemon) enter(name string, why error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state.name, d.state.reason = name, ""
+	if name != stateServing {
+		d.state.findings = nil // they are of an interface that is served
+	}
 	if why != nil {
 		d.state.reason = why.Error()
 	}
@@ -57,6 +61,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Interface: c.Interface, Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners,
+		Findings: s.findings, Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners,
 	}
 }

@@ -58,9 +58,11 @@ func TestLook(t *testing.T) {
 		}
 	}
 	must(t, l.Balancer.SetMTU(lab.Interface, 9000))
-	must(t, l.Balancer.SetFeature(lab.Interface, "rx-gro", true))
+	if s, err := look(lab.Interface); err != nil || s.MTU != 9000 || s.Offloads != (Offloads{VLAN: true}) {
+		t.Errorf("%+v, %v", s, err)
+	}
 	must(t, l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", false))
-	if s, err := look(lab.Interface); err != nil || s.MTU != 9000 || s.Offloads != (Offloads{GRO: true}) {
+	if s, err := look(lab.Interface); err != nil || s.Offloads != (Offloads{}) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	if s, err := look("lo"); err != nil || s.RX != 1 || s.TX != 1 {
@@ -69,6 +71,18 @@ func TestLook(t *testing.T) {
 	if _, err := look("nosuch0"); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("nosuch0: %v", err)
 	}
+}
+
+func TestNoZeroCopy(t *testing.T) {
+	l := newLab(t, 1)
+	testutil.RequireLinux(t, 6, 3, "drivers that tell what they have for XDP")
+	must(t, l.Balancer.Do(func() error {
+		s, err := Look(lab.Interface)
+		if !s.NoZeroCopy {
+			t.Error("a veth does not say that it has no zero-copy")
+		}
+		return err
+	}))
 }
 
 // Whatever is changed, and however, is told.
@@ -98,13 +112,13 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	for i, n := range []int{2, 3, 1} {
-		gro := i%2 == 0
+		on := i%2 != 0 // it is at first
 		must(t, l.SetQueues(n, n))
 		await("the number of queues", func(s State) bool { return s.RX == n && s.TX == n })
 		must(t, l.Balancer.SetMTU(lab.Interface, 1500-n))
 		await("the MTU", func(s State) bool { return s.MTU == 1500-n })
-		must(t, l.Balancer.SetFeature(lab.Interface, "rx-gro", gro))
-		await("an offload", func(s State) bool { return s.Offloads.GRO == gro })
+		must(t, l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", on))
+		await("an offload", func(s State) bool { return s.Offloads.VLAN == on })
 	}
 }
 
@@ -217,7 +231,7 @@ func TestSubscription(t *testing.T) {
 	}))
 	defer s.close()
 	for name, change := range map[string]func() error{
-		"ethtool": func() error { return l.Balancer.SetFeature(lab.Interface, "rx-gro", true) },
+		"ethtool": func() error { return l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", false) },
 		"link":    func() error { return l.Balancer.SetMTU(lab.Interface, 1400) },
 		"queues":  func() error { return l.SetQueues(2, 2) },
 	} {
@@ -230,6 +244,27 @@ func TestSubscription(t *testing.T) {
 		case <-s.kick:
 		case <-time.After(20 * time.Second):
 			t.Errorf("%s: nothing is announced", name)
+		}
+	}
+}
+
+// Only who says so has no zero-copy.
+func TestLacksZeroCopy(t *testing.T) {
+	answer := func(attrs ...byte) []byte { return append([]byte{1, 1, 0, 0}, attrs...) }
+	features := func(b byte) []byte { return []byte{12, 0, 3, 0, b, 0, 0, 0, 0, 0, 0, 0} }
+	for name, c := range map[string]struct {
+		reply []byte
+		want  bool
+	}{
+		"none":           {answer(features(7)...), true},
+		"zero-copy":      {answer(features(15)...), false},
+		"nothing":        {answer(), false},
+		"another":        {answer(8, 0, 1, 0, 5, 0, 0, 0), false},
+		"cut short":      {answer(features(7)[:6]...), false},
+		"hardly a reply": {[]byte{1}, false},
+	} {
+		if got := lacksZeroCopy(c.reply); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -24,26 +24,28 @@ type State struct {
 	MTU      int
 	Offloads Offloads
 	VLANs    bool // it carries VLAN devices
+	// NoZeroCopy: the driver says that AF_XDP has none on it. Before Linux 6.3 none says so.
+	NoZeroCopy bool
 }
 
-// Offloads are those switched on of which an XDP program must know: what is left of a
-// packet when it comes there.
+// Offloads are those switched on by which a packet is another one when it comes to an XDP
+// program. The kernel's own merging (GRO) comes after a native program, and makes way for
+// a generic one (netif_elide_gro of include/linux/netdevice.h).
 type Offloads struct {
 	VLAN        bool // rx-vlan-offload: the NIC takes the tag off
 	LRO         bool // the NIC or its driver merges packets
 	GROHardware bool // rx-gro-hw: as LRO
-	GRO         bool // the kernel merges packets, before a program in generic mode
 }
 
-// features are the kernel's names of the offloads (net/ethtool/common.c).
+// offloads reads them off a list by the kernel's names (net/ethtool/common.c).
 func offloads(on map[string]bool) Offloads {
-	return Offloads{VLAN: on["rx-vlan-hw-parse"], LRO: on["rx-lro"], GROHardware: on["rx-gro-hw"], GRO: on["rx-gro"]}
+	return Offloads{VLAN: on["rx-vlan-hw-parse"], LRO: on["rx-lro"], GROHardware: on["rx-gro-hw"]}
 }
 
 // equal reports whether nothing differs.
 func (s *State) equal(o *State) bool {
 	return s.Name == o.Name && s.Index == o.Index && s.RX == o.RX && s.TX == o.TX && slices.Equal(s.Hash, o.Hash) &&
-		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs
+		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs && s.NoZeroCopy == o.NoZeroCopy
 }
 
 // Unserved returns the RX queues that are not among those served, and the part of the
@@ -83,15 +85,20 @@ type reader struct {
 	tool *ethtool.Ethtool
 	link *netlink.Handle
 	fd   int // any socket, for ioctls that the library does not have
+
+	noZeroCopy map[int]bool // by index, since it does not change
 }
 
 func openReader(name string) (r *reader, err error) {
-	r = &reader{name: name}
+	r = &reader{name: name, noZeroCopy: map[int]bool{}}
 	if r.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
 	}
 	if r.tool, err = ethtool.NewEthtool(); err == nil {
 		if r.link, err = netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
+			if l, err := r.link.LinkByName(name); err == nil {
+				r.noZeroCopy[l.Attrs().Index] = noZeroCopy(l.Attrs().Index)
+			}
 			return r, nil
 		}
 		r.tool.Close()
@@ -116,7 +123,7 @@ func (r *reader) read() (State, error) {
 		return State{}, fmt.Errorf("ask for the state of %s: %w", r.name, err)
 	}
 	a := link.Attrs()
-	s := State{Name: r.name, Index: a.Index, MTU: a.MTU}
+	s := State{Name: r.name, Index: a.Index, MTU: a.MTU, NoZeroCopy: r.noZeroCopy[a.Index]}
 	s.RX, s.TX = r.queues(a)
 	s.Hash, _ = indirection(r.fd, r.name)
 	if on, err := r.tool.Features(r.name); err == nil {

@@ -10,8 +10,9 @@ const (
 	// tickInterval is how often the interface is looked at without an event: some drivers
 	// change their queues by themselves, in a reset for instance.
 	tickInterval = 2 * time.Second
-	// settleTime collects a burst of events into one look.
-	settleTime = 10 * time.Millisecond
+	// settleTime collects a burst of events into one look. It is short because of what comes
+	// by a new queue meanwhile: a veth runs no program there.
+	settleTime = time.Millisecond
 	// restFactor bounds the looks, however many events there are, to a 20th of a core.
 	restFactor = 20
 )

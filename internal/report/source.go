@@ -34,9 +34,17 @@ type About struct {
 	Interface       string
 	Driver, Mode    string // as asked for
 	Poll            string
-	Reload          string   // outcome of the last reload: empty, ok or what was wrong
-	NeedsRestart    []string // keys that a reload found changed and can't apply
-	Listeners       []string // what is to be said of this machine's own servers
+	Findings        []Finding // what is wrong with the interface, the worst first
+	Reload          string    // outcome of the last reload: empty, ok or what was wrong
+	NeedsRestart    []string  // keys that a reload found changed and can't apply
+	Listeners       []string  // what is to be said of this machine's own servers
+}
+
+// Finding is something about the served interface that is not as it should be.
+type Finding struct {
+	Code, Text string // as of api.Warning; one of a code at a time
+	Since      time.Time
+	Loss       bool // packets are lost by it
 }
 
 // Status returns the balancer at a glance.
@@ -47,6 +55,9 @@ func (s *Source) Status() api.Status {
 		Interface: a.Interface, Driver: a.Driver, Poll: a.Poll, XDPMode: string(in.Attached),
 		Generation: v.Generation(), Reload: a.Reload, NeedsRestart: a.NeedsRestart,
 		Flows: flowTable(&in.Flows), Drops: drops(&in), Warnings: warnings(&in, v, &a),
+	}
+	if out.State == stateServing {
+		out.State, out.Reason = condition(v, &a)
 	}
 	for i := range in.Workers {
 		out.Workers = append(out.Workers, worker(&in.Workers[i]))
@@ -64,6 +75,25 @@ func (s *Source) Status() api.Status {
 	return out
 }
 
+// The states of who serves.
+const (
+	stateServing  = "serving"
+	stateDegraded = "degraded"
+)
+
+// condition tells whether all that comes is served, and if not why.
+func condition(v *control.View, a *About) (state, reason string) {
+	if !v.Link.Up && v.Table != nil {
+		return stateDegraded, v.Link.Why
+	}
+	for i := range a.Findings {
+		if a.Findings[i].Loss {
+			return stateDegraded, a.Findings[i].Text
+		}
+	}
+	return stateServing, ""
+}
+
 // upTotal counts a service's backends; without a link none can be reached.
 func upTotal(v *control.View, s *control.ServiceView) api.UpTotal {
 	n := api.UpTotal{Total: len(s.Backends)}
@@ -76,6 +106,8 @@ func upTotal(v *control.View, s *control.ServiceView) api.UpTotal {
 func worker(w *engine.WorkerInfo) api.Worker {
 	out := api.Worker{
 		Queue: w.Queue, CPU: w.CPU, Bind: string(w.Socket.Mode),
+		Frames:   api.Frames{Free: w.Frames.Free, Filled: w.Frames.Filled, Held: w.Frames.Held, Transmit: w.Frames.Transmit, Total: w.Socket.Frames, Size: w.Socket.FrameSize},
+		Detour:   w.Socket.Detour,
 		Received: w.Counters.Received, Misses: w.Counters.Misses, Batches: w.Counters.Batches, Sleeps: w.Counters.Sleeps,
 	}
 	for i, n := range w.Counters.Verdicts {

@@ -21,6 +21,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	if !v.Link.Up && v.Table != nil {
 		add("link", v.Link.Since, "%s: %s; nothing is served, and what is known of the backends stays as it was", a.Interface, v.Link.Why)
 	}
+	ofInterface(a, true, add)
 	if v.Failure != nil {
 		add("commit", time.Time{}, "what is desired is not in force, and is tried again: %v", v.Failure)
 	}
@@ -40,6 +41,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	for _, line := range a.Listeners {
 		add("listener", time.Time{}, "%s", line)
 	}
+	ofInterface(a, false, add)
 	if in.Attached == "generic" && a.Mode != "generic" {
 		add("generic", time.Time{}, "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
 	}
@@ -48,6 +50,16 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		add("checksums", time.Time{}, "%d packets came with unfinished checksums, which are finished here at some cost: switch TX checksum offload off where they are sent, as by ethtool -K on the other end of a veth", n)
 	}
 	return list
+}
+
+// ofInterface warns of what was found of the interface: that by which packets are lost, or
+// the rest.
+func ofInterface(a *About, loss bool, add adder) {
+	for i := range a.Findings {
+		if f := &a.Findings[i]; f.Loss == loss {
+			add(f.Code, f.Since, "%s", f.Text)
+		}
+	}
 }
 
 type adder = func(code string, since time.Time, format string, args ...any)

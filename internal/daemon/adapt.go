@@ -1,0 +1,91 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// errAnew ends the serving of an interface that is to be served anew, since its sockets
+// are not right for it any more.
+var errAnew = errors.New("the interface has changed")
+
+// watchNIC follows what the interface is, while it is served. The watcher is the caller's
+// to close; it calls stop when the interface goes, or has to be served anew.
+func (d *daemon) watchNIC(ifindex int, stop context.CancelCauseFunc) (*nic.Watcher, error) {
+	return nic.Watch(d.config.Interface, d.log.Named("nic"), func(now nic.State) {
+		if now.Index != ifindex { // another one of its name, which was not served yet
+			stop(errInterfaceGone)
+			return
+		}
+		in := d.engine.Info()
+		if why := d.outgrown(&now, &in); why != nil {
+			stop(fmt.Errorf("%w: %w", errAnew, why))
+			return
+		}
+		trouble := d.extend(&now, &in)
+		in = d.engine.Info()
+		s := servedBy(&in)
+		s.trouble = trouble
+		d.find(findings(&now, &s, d.engine.CPUs()))
+	})
+}
+
+// outgrown returns why the sockets that there are can't be kept: frames of a larger size
+// would take what the MTU allows, or a queue is gone.
+func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
+	for i := range in.Workers {
+		w := &in.Workers[i]
+		if w.Queue >= now.RX {
+			return fmt.Errorf("queue %d of %s is gone, %d are left", w.Queue, now.Name, now.RX)
+		}
+		most := w.Socket.MaxMTU()
+		if now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy {
+			return fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
+		}
+	}
+	return nil
+}
+
+// extend serves queues that have come, as far as they are to be served. The error is why
+// some are not.
+func (d *daemon) extend(now *nic.State, in *engine.Info) error {
+	queues, err := engine.Queues(d.config.Queues, now.RX)
+	if err != nil {
+		return err
+	}
+	if len(queues) > len(in.Workers) {
+		if err := d.room(now, len(queues)); err != nil {
+			return err
+		}
+	}
+	if err := d.engine.Extend(); err != nil {
+		return err
+	}
+	served := d.engine.Info()
+	if more := served.Workers[len(in.Workers):]; len(more) > 0 {
+		d.log.Info("the interface has got queues", zap.String("interface", now.Name), zap.Int("rx", now.RX), zap.Int("tx", now.TX))
+		d.logWorkers(&served, more)
+	}
+	return nil
+}
+
+// room says whether there is memory for so many queues.
+func (d *daemon) room(now *nic.State, queues int) error {
+	settings := engineConfig(d.config)
+	n := needOf(&settings, &d.config.Spec, now, queues)
+	return errors.Join(n.withinGroup(), n.withinLock())
+}
+
+// gone reports whether an error says that there is no interface.
+func gone(err error) bool {
+	return slices.ContainsFunc([]error{errInterfaceGone, nic.ErrNoInterface, xsk.ErrNoInterface, xsk.ErrGone}, func(is error) bool { return errors.Is(err, is) })
+}

@@ -1,0 +1,123 @@
+package daemon
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/internal/report"
+)
+
+// served is what is made of an interface.
+type served struct {
+	queues  []int
+	detours []int          // of the queues, those that have no TX queue
+	maxMTU  int            // of which all packets fit into a frame
+	mode    bpf.AttachMode // of the program
+	shared  bool           // workers share CPUs
+	trouble error          // why there are not more queues
+}
+
+func servedBy(in *engine.Info) served {
+	s := served{mode: in.Attached}
+	for _, w := range in.Workers {
+		s.queues = append(s.queues, w.Queue)
+		if w.Socket.Detour {
+			s.detours = append(s.detours, w.Queue)
+		}
+		s.maxMTU = w.Socket.MaxMTU() // all have the same
+		s.shared = s.shared || w.CPU < 0
+	}
+	return s
+}
+
+// findings returns what about an interface that is served is not as it should be, the
+// worst first.
+func findings(now *nic.State, s *served, cpus int) []report.Finding {
+	var list []report.Finding
+	add := func(code string, loss bool, format string, args ...any) {
+		list = append(list, report.Finding{Code: code, Loss: loss, Text: now.Name + ": " + fmt.Sprintf(format, args...)})
+	}
+	if queues, share := now.Unserved(s.queues); share > 0 {
+		why := "serve all queues, or have RSS leave them out (ethtool -X)"
+		if s.trouble != nil {
+			why = s.trouble.Error()
+		}
+		add("queues", true, "%d of %d RX queues are not served (%s), and about %.0f%% of the services' packets, which come there, are dropped: %s",
+			len(queues), now.RX, numbers(queues), 100*share, why)
+	}
+	if s.maxMTU > 0 && now.MTU > s.maxMTU {
+		add("mtu", true, "the MTU is %d, and frames take packets of %d: larger ones are lost; set it to %[2]d at most", now.MTU, s.maxMTU)
+	}
+	if s.mode == bpf.Native { // the kernel switches them off for a generic one (generic_xdp_install of net/core/dev.c)
+		if now.Offloads.LRO {
+			add("lro", true, "LRO is on: packets that it merges are lost; switch it off (ethtool -K %s lro off)", now.Name)
+		}
+		if now.Offloads.GROHardware {
+			add("lro", true, "rx-gro-hw is on: packets that it merges are lost; switch it off (ethtool -K %s rx-gro-hw off)", now.Name)
+		}
+	}
+	if now.Offloads.VLAN && now.VLANs {
+		add("vlan", false, "rx-vlan-offload is on, and there are VLANs: the NIC takes tags off, so that a VLAN's packets are taken for untagged ones; switch it off (ethtool -K %s rxvlan off)", now.Name)
+	}
+	if len(s.detours) > 0 {
+		add("tx-queues", false, "there are %d RX and %d TX queues: what comes by queue %s is sent by the others' in a slower way; make them as many (ethtool -L)",
+			now.RX, now.TX, numbers(s.detours))
+	}
+	if s.shared {
+		add("cpus", false, "%d queues are served on %d CPUs, so that workers share CPUs: have as many queues as CPUs at most (ethtool -L)", len(s.queues), cpus)
+	}
+	return list
+}
+
+// numbers lists a few of them.
+func numbers(list []int) string {
+	const few = 8
+	var parts []string
+	for i, n := range list {
+		if i == few {
+			parts = append(parts, "...")
+			break
+		}
+		parts = append(parts, strconv.Itoa(n))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// find notes what was found of the interface, and tells what has begun and what is over.
+func (d *daemon) find(now []report.Finding) {
+	d.mu.Lock()
+	before := d.state.findings
+	for i := range now {
+		now[i].Since = time.Now()
+		if old := finding(before, now[i].Code); old != nil {
+			now[i].Since = old.Since
+		}
+	}
+	d.state.findings = now
+	d.mu.Unlock()
+	for i := range now {
+		if old := finding(before, now[i].Code); old == nil || old.Text != now[i].Text {
+			d.log.Warn(now[i].Text)
+		}
+	}
+	for i := range before {
+		if finding(now, before[i].Code) == nil {
+			d.log.Warn("over: " + before[i].Text)
+		}
+	}
+}
+
+// finding returns the one with the code, nil if there is none.
+func finding(list []report.Finding, code string) *report.Finding {
+	for i := range list {
+		if list[i].Code == code {
+			return &list[i]
+		}
+	}
+	return nil
+}

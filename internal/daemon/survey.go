@@ -1,0 +1,38 @@
+package daemon
+
+import (
+	"fmt"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// site is where a config is to be served: its interface as it is, and what of it.
+type site struct {
+	nic    nic.State
+	queues []int
+}
+
+// survey looks at the config's interface, in the calling thread's network namespace. The
+// error is a [MachineError] if there is no such interface or queue, and
+// [engine.ErrPlacement] if the workers can't have their CPUs.
+func survey(c *config.Config) (s site, err error) {
+	if s.nic, err = nic.Look(c.Interface); err != nil {
+		return s, Cannot(err)
+	}
+	if s.queues, err = engine.Queues(c.Queues, s.nic.RX); err != nil {
+		return s, MachineError{Err: fmt.Errorf("%s: %w", c.Interface, err)}
+	}
+	return s, engine.Placeable(len(s.queues), c.CPUs)
+}
+
+// refuse returns why the site can't be served at all.
+func (s *site) refuse() error {
+	if most := xsk.MaxMTU(); s.nic.MTU > most {
+		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and a frame takes packets of %d: larger ones would be lost; set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)",
+			s.nic.Name, s.nic.MTU, most)}
+	}
+	return nil
+}

@@ -3,6 +3,8 @@ package engine
 import (
 	"errors"
 	"net"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -175,4 +177,60 @@ func TestInfoDuringChanges(t *testing.T) {
 		close(done)
 		reader.Wait()
 	})
+}
+
+// What the interface has got since Acquire is served when it is asked for, without a
+// change for what is served already; a list stays a list.
+func TestExtend(t *testing.T) {
+	testutil.RequireRoot(t)
+	for name, c := range map[string]struct {
+		list []int
+		want []int // queues after the extension from 2 to 4
+	}{"all": {nil, []int{0, 1, 2, 3}}, "a list": {[]int{1, 0}, []int{1, 0}}} {
+		l, err := lab.New(lab.Options{Queues: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, l.SetQueues(2, 2))
+		config := Config{Interface: lab.Interface, Queues: c.list, Mode: xsk.ModeAuto, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()}
+		e, err := New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = l.Balancer.Do(func() error {
+			device, err := net.InterfaceByName(lab.Interface)
+			if err != nil {
+				return err
+			}
+			must(t, e.Extend()) // nothing is served yet
+			if err := e.Acquire(device.Index); err != nil {
+				return err
+			}
+			before := e.Info()
+			sockets, program := slices.Clone(e.lease.sockets), *e.lease.program
+			for range 2 { // the second has nothing to do
+				must(t, l.SetQueues(4, 4))
+				if err := e.Extend(); err != nil {
+					return err
+				}
+			}
+			if !slices.Equal(sockets, e.lease.sockets[:2]) || reflect.DeepEqual(program, *e.lease.program) {
+				t.Errorf("%s: sockets %v became %v; program %+v is %+v", name, sockets, e.lease.sockets, program, *e.lease.program)
+			}
+			var queues []int
+			for _, w := range e.Info().Workers {
+				queues = append(queues, w.Queue)
+				if w.Frames.Total() != w.Socket.Frames || w.Socket.Frames == 0 {
+					t.Errorf("%s: queue %d: frames %+v of %d", name, w.Queue, w.Frames, w.Socket.Frames)
+				}
+			}
+			if len(before.Workers) != 2 || !slices.Equal(queues, c.want) {
+				t.Errorf("%s: %d queues were served, %v are", name, len(before.Workers), queues)
+			}
+			return e.Release()
+		})
+		if err := errors.Join(err, l.Close()); err != nil {
+			t.Error(err)
+		}
+	}
 }

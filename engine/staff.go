@@ -78,5 +78,10 @@ func (e *Engine) serving() []*worker {
 // resting returns the workers that have none.
 func (e *Engine) resting() []*worker { return e.all()[len(e.serving()):] }
 
-// CPUs returns on how many CPUs the process may run.
-func (e *Engine) CPUs() int { return len(e.allowed) }
+// CPUs returns on how many CPUs workers may run.
+func (e *Engine) CPUs() int {
+	if n := len(e.config.CPUs); n > 0 {
+		return n
+	}
+	return len(e.allowed)
+}

@@ -64,15 +64,12 @@ var frameSizes = [...]uint32{2048, 4096}
 func MaxMTU() int { return maxMTU(4096, ModeCopy) }
 
 // FrameMemory is how many bytes the frames of a socket with the default sizes take on an
-// interface of the MTU, which must fit: locked memory, unless the process has
-// CAP_IPC_LOCK. ModeAuto begins with the attempt at zero-copy.
+// interface of the MTU, in ModeCopy or ModeZeroCopy: locked memory, unless the process has
+// CAP_IPC_LOCK.
 func FrameMemory(mtu int, mode Mode) uint64 {
-	if mode == ModeAuto {
-		mode = ModeZeroCopy
-	}
 	size, err := frameSizeFor(mtu, mode)
 	if err != nil {
-		size, _ = frameSizeFor(mtu, ModeCopy) // what auto comes to
+		size = frameSizes[len(frameSizes)-1]
 	}
 	return 4 * defaultRingSize * uint64(size)
 }

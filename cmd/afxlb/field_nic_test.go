@@ -3,7 +3,11 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -76,6 +80,9 @@ func TestFieldQueuesChange(t *testing.T) {
 			p.queuesServed(n)
 			p.awaitLines(1, fmt.Sprintf("the interface has got queues.*rx\": %d", n))
 			s.mustLive(fmt.Sprint(mode, ": with ", n, " queues"))
+			if text := warned(p.status(), "cpus"); (text != "") != (n > runtime.NumCPU()) {
+				t.Errorf("%d queues on %d CPUs: %q", n, runtime.NumCPU(), text)
+			}
 			w.mustAnswer(30, own)
 			w.mustAnswer(30, natVIP4)
 		}
@@ -136,6 +143,41 @@ func TestFieldQueuesOfAList(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// C10: where new queues can't be served, since there is no memory for them, that is said
+// and tried again; those of before go on.
+func TestFieldQueuesWithoutMemory(t *testing.T) {
+	w := newWorld(t)
+	w.plug(8, 1, 1)
+	group := newMemoryGroup(t, 90<<20)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), "conntrack: {max-flows: 100000}\n")
+	p := w.startBy("echo $$ > "+filepath.Join(group, "cgroup.procs"), "--config", config)
+	p.queuesServed(1)
+	w.setQueues(8, 8)
+	s := p.await("tell of the loss", func(s api.Status) bool { return s.State == "degraded" })
+	if text := warned(s, "queues"); !strings.Contains(text, "7 of 8 RX queues are not served") || !strings.Contains(text, "the memory limit of") {
+		t.Errorf("the status says %q", text)
+	}
+	p.awaitLines(1, "WARN.*7 of 8 RX queues are not served.*the memory limit of")
+	raiseMemoryLimit(t, group, 400<<20)
+	p.queuesServed(8)
+	p.usesQueues(w, natVIP4, 8)
+	p.stop()
+}
+
+// raiseMemoryLimit sets another limit on a group of newMemoryGroup.
+func raiseMemoryLimit(t *testing.T, group string, limit int) {
+	t.Helper()
+	for _, file := range []string{"memory.limit_in_bytes", "memory.max"} {
+		path := filepath.Join(group, file)
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(strconv.Itoa(limit)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // C10, third part: the interface is made again with more queues, and with fewer. Flows

@@ -35,7 +35,7 @@ var rules = []rule{
 	{"internal/health", []string{"balancer"}},
 	{"internal/listener", []string{"balancer"}},
 	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/neighbour"}},
-	{"internal/report", []string{"engine/...", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
+	{"internal/report", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
 		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/neighbour", "internal/report", "internal/nic"}},
 	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},

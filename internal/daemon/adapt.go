@@ -21,21 +21,22 @@ var errAnew = errors.New("the interface has changed")
 // watchNIC follows what the interface is, while it is served. The watcher is the caller's
 // to close; it calls stop when the interface goes, or has to be served anew.
 func (d *daemon) watchNIC(ifindex int, stop context.CancelCauseFunc) (*nic.Watcher, error) {
-	return nic.Watch(d.config.Interface, d.log.Named("nic"), func(now nic.State) {
+	return nic.Watch(d.config.Interface, d.log.Named("nic"), func(now nic.State) error {
 		if now.Index != ifindex { // another one of its name, which was not served yet
 			stop(errInterfaceGone)
-			return
+			return nil
 		}
 		in := d.engine.Info()
 		if why := d.outgrown(&now, &in); why != nil {
 			stop(fmt.Errorf("%w: %w", errAnew, why))
-			return
+			return nil
 		}
 		trouble := d.extend(&now, &in)
 		in = d.engine.Info()
 		s := servedBy(&in)
 		s.trouble = trouble
 		d.find(findings(&now, &s, d.engine.CPUs()))
+		return trouble
 	})
 }
 

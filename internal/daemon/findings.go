@@ -14,12 +14,12 @@ import (
 
 // served is what is made of an interface.
 type served struct {
-	queues  []int
-	detours []int          // of the queues, those that have no TX queue
-	maxMTU  int            // of which all packets fit into a frame
-	mode    bpf.AttachMode // of the program
-	shared  bool           // workers share CPUs
-	trouble error          // why there are not more queues
+	queues   []int
+	detours  []int          // of the queues, those that have no TX queue
+	unpinned []int          // of the queues, those whose workers have no CPU of their own
+	maxMTU   int            // of which all packets fit into a frame
+	mode     bpf.AttachMode // of the program
+	trouble  error          // why there are not more queues
 }
 
 func servedBy(in *engine.Info) served {
@@ -30,7 +30,9 @@ func servedBy(in *engine.Info) served {
 			s.detours = append(s.detours, w.Queue)
 		}
 		s.maxMTU = w.Socket.MaxMTU() // all have the same
-		s.shared = s.shared || w.CPU < 0
+		if w.CPU < 0 {
+			s.unpinned = append(s.unpinned, w.Queue)
+		}
 	}
 	return s
 }
@@ -68,8 +70,9 @@ func findings(now *nic.State, s *served, cpus int) []report.Finding {
 		add("tx-queues", false, "there are %d RX and %d TX queues: what comes by queue %s is sent by the others' in a slower way; make them as many (ethtool -L)",
 			now.RX, now.TX, numbers(s.detours))
 	}
-	if s.shared {
-		add("cpus", false, "%d queues are served on %d CPUs, so that workers share CPUs: have as many queues as CPUs at most (ethtool -L)", len(s.queues), cpus)
+	if len(s.unpinned) > 0 {
+		add("cpus", false, "the workers of %d queues (%s) have no CPU of their own: there are %d queues, and %d CPUs that workers may have; have as many queues as CPUs at most (ethtool -L)",
+			len(s.unpinned), numbers(s.unpinned), len(s.queues), cpus)
 	}
 	return list
 }

@@ -33,7 +33,7 @@ type need struct {
 	// resident is from the start. It hardly grows later: by a quarter of the flow table in a
 	// flood of half-open flows, and by 64 bytes for each flow of IPv6.
 	resident uint64
-	locked   uint64 // of these, in frames
+	locked   uint64 // of these, in frames, at least
 }
 
 func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) need {
@@ -41,17 +41,21 @@ func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) n
 	for i := range spec.Services {
 		backends += len(spec.Services[i].Backends)
 	}
-	mode := c.Mode
-	if mode == xsk.ModeAuto && now.NoZeroCopy {
-		mode = xsk.ModeCopy
+	copied, zeroCopy := xsk.FrameMemory(now.MTU, xsk.ModeCopy), xsk.FrameMemory(now.MTU, xsk.ModeZeroCopy)
+	frames, least, attempt := copied, copied, uint64(0)
+	switch {
+	case c.Mode == xsk.ModeZeroCopy:
+		frames, least = zeroCopy, zeroCopy
+	case c.Mode == xsk.ModeAuto && now.NoZeroCopy:
+		attempt = zeroCopy - copied // one queue after the other tries it all the same
+	case c.Mode == xsk.ModeAuto:
+		frames = zeroCopy
 	}
-	frames := xsk.FrameMemory(now.MTU, mode)
-	n := need{queues: queues, flows: c.MaxFlows, locked: uint64(queues) * frames}
-	if c.Mode == xsk.ModeAuto { // the attempt at zero-copy, a queue at a time
-		n.locked += xsk.FrameMemory(now.MTU, xsk.ModeAuto) - frames
+	n := uint64(queues)
+	return need{
+		queues: queues, flows: c.MaxFlows, locked: n * least,
+		resident: n*(frames+bytesPerQueue) + attempt + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides,
 	}
-	n.resident = n.locked + uint64(queues)*bytesPerQueue + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides
-	return n
 }
 
 // withinGroup holds the need against the limits of the control groups that the process

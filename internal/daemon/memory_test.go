@@ -70,6 +70,9 @@ func TestMemoryNeed(t *testing.T) {
 		"too large for zero-copy":     {xsk.ModeAuto, nic.State{MTU: 3500}, 4, 100_000, 170e6, 190e6},
 	} {
 		n := needOf(&engine.Config{Mode: c.mode, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
+		if c.mode == xsk.ModeAuto && n.locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy) {
+			t.Errorf("%s: %d MB are locked at least", name, n.locked/1e6)
+		}
 		if n.resident < c.low || n.resident > c.high || n.locked >= n.resident {
 			t.Errorf("%s: %d MB, %d MB of them locked; want %d to %d", name, n.resident/1e6, n.locked/1e6, c.low/1e6, c.high/1e6)
 		}

@@ -91,7 +91,7 @@ func TestWatch(t *testing.T) {
 	states := make(chan State, 100)
 	var w *Watcher
 	must(t, l.Balancer.Do(func() (err error) {
-		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) { states <- s })
+		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) error { states <- s; return nil })
 		return err
 	}))
 	defer w.Close()
@@ -128,7 +128,7 @@ func TestWatchOfAnInterfaceThatGoes(t *testing.T) {
 	states := make(chan State, 100)
 	var w *Watcher
 	must(t, l.Balancer.Do(func() (err error) {
-		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) { states <- s })
+		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) error { states <- s; return nil })
 		return err
 	}))
 	defer w.Close()
@@ -149,9 +149,35 @@ func TestWatchOfAnInterfaceThatGoes(t *testing.T) {
 	}
 }
 
+// Who could not make of a state what is to be made of it is asked again, until it can.
+func TestWatchAgain(t *testing.T) {
+	l := newLab(t, 1)
+	calls := make(chan State, 100)
+	left := 3
+	var w *Watcher
+	must(t, l.Balancer.Do(func() (err error) {
+		w, err = Watch(lab.Interface, zap.NewNop(), func(s State) error {
+			calls <- s
+			if left--; left > 0 {
+				return errors.New("not yet")
+			}
+			return nil
+		})
+		return err
+	}))
+	defer w.Close()
+	for range 3 {
+		select {
+		case <-calls:
+		case <-time.After(20 * time.Second):
+			t.Fatal("it is not asked again")
+		}
+	}
+}
+
 func TestWatchNoInterface(t *testing.T) {
 	newLab(t, 1)
-	if _, err := Watch("nosuch0", zap.NewNop(), func(State) { t.Error("told") }); !errors.Is(err, ErrNoInterface) {
+	if _, err := Watch("nosuch0", zap.NewNop(), func(State) error { t.Error("told"); return nil }); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("nosuch0: %v", err)
 	}
 }

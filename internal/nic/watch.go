@@ -19,21 +19,25 @@ const (
 
 // Watcher follows an interface.
 type Watcher struct {
-	reader  *reader
-	log     *zap.Logger
-	changed func(State)
-	events  *subscription
-	stop    chan struct{}
-	ended   chan struct{}
+	reader *reader
+	log    *zap.Logger
+	adapt  func(State) error
+	events *subscription
+	stop   chan struct{}
+	ended  chan struct{}
 
-	last     State // the goroutine's own
+	// The goroutine's own.
+
+	last     State
+	again    bool // adapt wants to be called with it again
 	troubled bool
 }
 
-// Watch follows an interface, in the calling thread's network namespace. It calls changed
+// Watch follows an interface, in the calling thread's network namespace. It calls adapt
 // with its state before it returns, and from then on from one goroutine whenever the
-// state is another. It tells nothing of an interface that goes: see package neighbour.
-func Watch(name string, log *zap.Logger, changed func(State)) (*Watcher, error) {
+// state is another, and after some time again if adapt returns an error, which is
+// adapt's to tell. It tells nothing of an interface that goes: see package neighbour.
+func Watch(name string, log *zap.Logger, adapt func(State) error) (*Watcher, error) {
 	events, err := subscribe() // first, so that nothing is missed
 	if err != nil {
 		return nil, err
@@ -43,19 +47,19 @@ func Watch(name string, log *zap.Logger, changed func(State)) (*Watcher, error) 
 		events.close()
 		return nil, err
 	}
-	w := &Watcher{reader: r, log: log, changed: changed, events: events, stop: make(chan struct{}), ended: make(chan struct{})}
+	w := &Watcher{reader: r, log: log, adapt: adapt, events: events, stop: make(chan struct{}), ended: make(chan struct{})}
 	if w.last, err = r.read(); err != nil {
 		events.close()
 		r.close()
 		return nil, err
 	}
-	changed(w.last)
+	w.again = adapt(w.last) != nil
 	go w.watch()
 	return w, nil
 }
 
-// Close ends the watcher. changed is not called any more when it returns; it must not be
-// called from changed.
+// Close ends the watcher. adapt is not called any more when it returns; it must not be
+// called from adapt.
 func (w *Watcher) Close() {
 	close(w.stop)
 	<-w.ended
@@ -95,8 +99,8 @@ func (w *Watcher) look() {
 		return
 	}
 	w.troubled = false
-	if !s.equal(&w.last) {
+	if w.again || !s.equal(&w.last) {
 		w.last = s
-		w.changed(s)
+		w.again = w.adapt(s) != nil
 	}
 }

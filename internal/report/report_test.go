@@ -13,6 +13,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/xsk"
 )
 
 func TestCountersNameEveryVerdictOnce(t *testing.T) {
@@ -126,6 +127,45 @@ func TestWarnings(t *testing.T) {
 	generic := warnings(&engine.Info{Attached: bpf.Generic}, &control.View{Link: linked}, &About{Mode: "auto"})
 	if !slices.ContainsFunc(generic, func(w api.Warning) bool { return w.Code == "generic" }) {
 		t.Error("generic mode is not told")
+	}
+}
+
+// Who loses packets does not just serve, and says why; what is only slow is a warning.
+func TestCondition(t *testing.T) {
+	loss, slow := Finding{Code: "queues", Text: "eth0: lost", Loss: true}, Finding{Code: "cpus", Text: "eth0: slow"}
+	up := control.View{Link: control.LinkView{Up: true}, Table: &balancer.Table{}}
+	down := control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}}
+	for name, c := range map[string]struct {
+		view          *control.View
+		findings      []Finding
+		state, reason string
+	}{
+		"well":             {&up, nil, "serving", ""},
+		"slow":             {&up, []Finding{slow}, "serving", ""},
+		"loss":             {&up, []Finding{slow, loss}, "degraded", "eth0: lost"},
+		"no link":          {&down, []Finding{loss}, "degraded", "no carrier"},
+		"nothing is known": {&control.View{}, nil, "serving", ""},
+	} {
+		state, reason := condition(c.view, &About{Findings: c.findings})
+		if state != c.state || reason != c.reason {
+			t.Errorf("%s: %s (%s), want %s (%s)", name, state, reason, c.state, c.reason)
+		}
+	}
+	list := warnings(&engine.Info{}, &up, &About{Findings: []Finding{slow, loss}, NeedsRestart: []string{"x"}})
+	var codes []string
+	for _, w := range list {
+		codes = append(codes, w.Code)
+	}
+	if want := []string{"queues", "restart", "cpus"}; !slices.Equal(codes, want) {
+		t.Errorf("warnings %q, want %q", codes, want)
+	}
+}
+
+// A worker's frames are as its socket has them.
+func TestWorkerFrames(t *testing.T) {
+	w := engine.WorkerInfo{Frames: xsk.Account{Free: 1, Filled: 2, Held: 3, Transmit: 4}, Socket: xsk.Info{Frames: 10, FrameSize: 2048, Detour: true}}
+	if got := worker(&w); got.Frames != (api.Frames{Free: 1, Filled: 2, Held: 3, Transmit: 4, Total: 10, Size: 2048}) || !got.Detour {
+		t.Errorf("%+v", got)
 	}
 }
 

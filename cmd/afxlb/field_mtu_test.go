@@ -132,6 +132,29 @@ func TestFieldMTUChanges(t *testing.T) {
 	p.stop()
 }
 
+// On a bridge, packets have been merged by its ports before; what is merged fits no frame.
+// It is said, and over when that is switched off.
+func TestFieldMergedPackets(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	h := w.lab.Balancer
+	if err := errors.Join(h.AddBridge("br0"), h.SetFeature(lab.Interface, "rx-gro", true)); err != nil {
+		t.Fatal(err)
+	}
+	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", streamService("streams", natVIP4, "nat", quickHealth)), "--interface", "br0")
+	s := p.await("tell of the loss", func(s api.Status) bool { return s.State == "degraded" && s.Backends.Up == 3 })
+	if text := warned(s, "gro"); s.Reason != text || !strings.Contains(text, "ethtool -K eth0 gro off") {
+		t.Errorf("%q because of %q", text, s.Reason)
+	}
+	p.awaitLines(1, "WARN.*GRO is on for eth0")
+	if err := h.SetFeature(lab.Interface, "rx-gro", false); err != nil {
+		t.Fatal(err)
+	}
+	p.await("see the end of it", func(s api.Status) bool { return s.State == "serving" && warned(s, "gro") == "" })
+	w.mustTransfer("on a bridge")
+	p.stop()
+}
+
 // While there is no carrier nothing is served, and the state says so.
 func TestFieldLinkDownIsNotServing(t *testing.T) {
 	w := newWorld(t)

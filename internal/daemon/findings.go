@@ -63,6 +63,10 @@ func findings(now *nic.State, s *served, cpus int) []report.Finding {
 			add("lro", true, "rx-gro-hw is on: packets that it merges are lost; switch it off (ethtool -K %s rx-gro-hw off)", now.Name)
 		}
 	}
+	if s.mode == bpf.Generic && len(now.Merging) > 0 {
+		add("gro", true, "GRO is on for %s, whose packets it gets: those that are merged fit no frame, and are lost; switch it off (ethtool -K %s gro off)",
+			strings.Join(now.Merging, ", "), now.Merging[0])
+	}
 	if now.Offloads.VLAN && now.VLANs {
 		add("vlan", false, "rx-vlan-offload is on, and there are VLANs: the NIC takes tags off, so that a VLAN's packets are taken for untagged ones; switch it off (ethtool -K %s rxvlan off)", now.Name)
 	}

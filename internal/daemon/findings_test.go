@@ -40,6 +40,8 @@ func TestFindings(t *testing.T) {
 		"LRO":                {with(func(s *nic.State) { s.Offloads.LRO = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 lro off"},
 		"LRO in hardware":    {with(func(s *nic.State) { s.Offloads.GROHardware = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 rx-gro-hw off"},
 		"LRO, generic":       {with(func(s *nic.State) { s.Offloads = nic.Offloads{LRO: true, GROHardware: true} }), served{queues: all, mode: bpf.Generic}, "", false, ""},
+		"merged below":       {with(func(s *nic.State) { s.Merging = []string{"eth1"} }), served{queues: all, mode: bpf.Generic}, "gro", true, "ethtool -K eth1 gro off"},
+		"merged below later": {with(func(s *nic.State) { s.Merging = []string{"eth1"} }), served{queues: all, mode: bpf.Native}, "", false, ""},
 		"tags off":           {with(func(s *nic.State) { s.Offloads.VLAN, s.VLANs = true, true }), served{queues: all}, "vlan", false, "rxvlan off"},
 		"tags off, no VLANs": {with(func(s *nic.State) { s.Offloads.VLAN = true }), served{queues: all}, "", false, ""},
 		"fewer TX queues":    {with(func(s *nic.State) { s.TX = 1 }), served{queues: all, detours: []int{1}}, "tx-queues", false, "2 RX and 1 TX queues: what comes by queue 1"},

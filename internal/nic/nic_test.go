@@ -73,6 +73,27 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// What GRO merges below a device comes to it merged.
+func TestMerging(t *testing.T) {
+	for name, make := range map[string]func(*lab.Host, string) error{"bridge": (*lab.Host).AddBridge, "macvlan": (*lab.Host).AddMacvlan} {
+		l := newLab(t, 1)
+		must(t, make(l.Balancer, "up0"))
+		for _, on := range []bool{false, true, false} {
+			must(t, l.Balancer.SetFeature(lab.Interface, "rx-gro", on))
+			must(t, l.Balancer.Do(func() error {
+				upper, err := Look("up0")
+				if want := map[bool][]string{true: {lab.Interface}}[on]; !slices.Equal(upper.Merging, want) {
+					t.Errorf("%s, GRO %v: merging are %q", name, on, upper.Merging)
+				}
+				if lower, _ := Look(lab.Interface); lower.Merging != nil {
+					t.Errorf("%s: below the port %q are merging", name, lower.Merging)
+				}
+				return err
+			}))
+		}
+	}
+}
+
 func TestNoZeroCopy(t *testing.T) {
 	l := newLab(t, 1)
 	testutil.RequireLinux(t, 6, 3, "drivers that tell what they have for XDP")

@@ -24,13 +24,16 @@ type State struct {
 	MTU      int
 	Offloads Offloads
 	VLANs    bool // it carries VLAN devices
+	// Merging are the devices that hand their packets on to it, as a bridge's ports do, and
+	// for which GRO is on.
+	Merging []string
 	// NoZeroCopy: the driver says that AF_XDP has none on it. Before Linux 6.3 none says so.
 	NoZeroCopy bool
 }
 
 // Offloads are those switched on by which a packet is another one when it comes to an XDP
 // program. The kernel's own merging (GRO) comes after a native program, and makes way for
-// a generic one (netif_elide_gro of include/linux/netdevice.h).
+// a generic one on the same device (netif_elide_gro of include/linux/netdevice.h).
 type Offloads struct {
 	VLAN        bool // rx-vlan-offload: the NIC takes the tag off
 	LRO         bool // the NIC or its driver merges packets
@@ -45,7 +48,7 @@ func offloads(on map[string]bool) Offloads {
 // equal reports whether nothing differs.
 func (s *State) equal(o *State) bool {
 	return s.Name == o.Name && s.Index == o.Index && s.RX == o.RX && s.TX == o.TX && slices.Equal(s.Hash, o.Hash) &&
-		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs && s.NoZeroCopy == o.NoZeroCopy
+		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs && slices.Equal(s.Merging, o.Merging) && s.NoZeroCopy == o.NoZeroCopy
 }
 
 // Unserved returns the RX queues that are not among those served, and the part of the
@@ -130,15 +133,44 @@ func (r *reader) read() (State, error) {
 		s.Offloads = offloads(on)
 	}
 	if s.Offloads.VLAN { // else it does not matter
-		s.VLANs = r.vlans(a.Index)
+		s.VLANs = len(r.links(func(l netlink.Link) bool { return l.Type() == "vlan" && above(l, a.Index) })) > 0
+	}
+	for _, name := range r.below(link) {
+		if on, err := r.tool.Features(name); err == nil && on["rx-gro"] {
+			s.Merging = append(s.Merging, name)
+		}
 	}
 	return s, nil
 }
 
-// vlans reports whether VLAN devices are above the interface.
-func (r *reader) vlans(index int) bool {
-	links, err := r.link.LinkList()
-	return err == nil && slices.ContainsFunc(links, func(l netlink.Link) bool {
-		return l.Type() == "vlan" && l.Attrs().ParentIndex == index && l.Attrs().NetNsID < 0
-	})
+// below returns the devices that hand their packets on to a link.
+func (r *reader) below(link netlink.Link) []string {
+	index := link.Attrs().Index
+	switch link.Type() {
+	case "bridge", "bond", "team":
+		return r.links(func(l netlink.Link) bool { return l.Attrs().MasterIndex == index })
+	case "vlan", "macvlan", "ipvlan":
+		return r.links(func(l netlink.Link) bool { return above(link, l.Attrs().Index) })
+	}
+	return nil
+}
+
+// above reports whether a link is one of those with a parent, and it is that one: of this
+// network namespace.
+func above(l netlink.Link, index int) bool {
+	return l.Attrs().ParentIndex == index && l.Attrs().NetNsID < 0
+}
+
+// links returns the names of those that are wanted.
+func (r *reader) links(want func(netlink.Link) bool) (names []string) {
+	list, err := r.link.LinkList()
+	if err != nil {
+		return nil
+	}
+	for _, l := range list {
+		if want(l) {
+			names = append(names, l.Attrs().Name)
+		}
+	}
+	return names
 }

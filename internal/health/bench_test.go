@@ -67,8 +67,10 @@ func BenchmarkProbe(b *testing.B) {
 	target := loopback(1, port, balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: time.Second})[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := p.probe(b.Context(), target); r.Err != nil {
+		r, c := p.probe(b.Context(), target)
+		if r.Err != nil {
 			b.Fatal(r.Err)
 		}
+		c.hangUp()
 	}
 }

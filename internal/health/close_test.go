@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +29,7 @@ func TestServerSeesAnOrderlyClose(t *testing.T) {
 	tcp := balancer.HealthSpec{Type: balancer.HealthTCP}
 	http := balancer.HealthSpec{Type: balancer.HealthHTTP}
 	word := balancer.HealthSpec{Type: balancer.HealthHTTP, Body: "xxx"}
+	absent := balancer.HealthSpec{Type: balancer.HealthHTTP, Body: "yyy"}
 	for _, test := range []struct {
 		name   string
 		spec   balancer.HealthSpec
@@ -44,8 +47,14 @@ func TestServerSeesAnOrderlyClose(t *testing.T) {
 		{"http, word found early", word, page(100 << 10), true},
 		{"http, page without end mark", word, ok + "\r\n" + strings.Repeat("x", 100<<10), false},
 		{"http, chunks", word, ok + "Transfer-Encoding: chunked\r\n\r\n" + strings.Repeat("3\r\nxxx\r\n", 10000) + "0\r\n\r\n", true},
-		{"http, page that is cut", word, strings.TrimSuffix(page(100<<10), "x"), true},
+		{"http, page that is cut", word, strings.TrimSuffix(page(100<<10), "x"), false},
 		{"http, data after the end", http, page(10) + strings.Repeat("y", 20<<10), true},
+		{"http, long page", http, page(5 << 20), true},
+		{"http, long page without end mark", http, ok + "\r\n" + strings.Repeat("x", 5<<20), false},
+		{"http, word in a long page", word, page(5 << 20), true},
+		{"http, long page without the word", absent, page(5 << 20), false},
+		{"http, long page that is an error", http, strings.Replace(page(5<<20), "200 OK", "503 Busy", 1), true},
+		{"http, no HTTP", http, "220 ready\r\n" + strings.Repeat("x", 200<<10), true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ended := make(chan error, 1)
@@ -61,7 +70,8 @@ func TestServerSeesAnOrderlyClose(t *testing.T) {
 				ended <- errors.Join(err, rerr, socketError(conn))
 			})
 			test.spec.Timeout = patient
-			check(t, probeOnce(t, address, test.spec), "")
+			_, results := running(t, address, test.spec)
+			<-results // what the verdict is, is other tests' matter
 			if err := <-ended; err != nil {
 				t.Errorf("the server saw %v", err)
 			}
@@ -111,15 +121,15 @@ func TestAnswerIsHeardBeforeTheFIN(t *testing.T) {
 	}
 	server := <-accepted
 	heard := false
-	hangUp(t.Context(), conn, readerFunc(func([]byte) (int, error) {
+	newCall(conn, readerFunc(func([]byte) (int, error) {
 		heard = true
 		server.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
 		if _, err := server.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the server saw %v while it answered", err)
 		}
+		close(over)
 		return 0, io.EOF
-	}))
-	close(over)
+	})).hangUp()
 	if !heard {
 		t.Error("the rest of the answer was not read")
 	}
@@ -132,31 +142,148 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // TestEndlessServer sends for ever: it is cut off in the end, and costs no more than
 // that.
 func TestEndlessServer(t *testing.T) {
+	cut := make(chan struct{})
 	address := listen(t, func(conn net.Conn) {
 		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
 		for chunk := make([]byte, 64<<10); ; {
 			if _, err := conn.Write(chunk); err != nil {
+				close(cut)
 				return
 			}
 		}
 	})
-	check(t, probeOnce(t, address, balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient}), "")
+	_, results := running(t, address, balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient})
+	check(t, <-results, "")
+	<-cut
+}
+
+// running returns a prober at work on one target, and its results.
+func running(t *testing.T, address string, spec balancer.HealthSpec, options ...Option) (*Prober, <-chan Result) {
+	results := make(chan Result, 100)
+	p := New(zap.NewNop(), func(r Result) { results <- r }, options...)
+	t.Cleanup(p.Close)
+	spec.Interval = time.Hour
+	p.Set([]Target{TargetOf(netip.MustParseAddrPort(address), &spec)})
+	return p, results
 }
 
 // TestVerdictDoesNotWait: what a server does after its answer is not the backend's
-// time.
+// time. It goes on when the verdict is known.
 func TestVerdictDoesNotWait(t *testing.T) {
+	known, ended := make(chan struct{}), make(chan error, 1)
 	address := listen(t, func(conn net.Conn) {
-		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\n")
-		io.Copy(io.Discard, conn)
-		time.Sleep(linger) // the FIN is not answered at once
+		readRequest(conn)
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+		<-known
+		_, err := io.WriteString(conn, strings.Repeat("x", 100000))
+		_, rerr := io.Copy(io.Discard, conn)
+		ended <- errors.Join(err, rerr, socketError(conn))
 	})
-	began := time.Now()
-	r := probeOnce(t, address, balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient})
-	check(t, r, "")
-	if all := time.Since(began); r.Took > all-2*linger {
-		t.Errorf("the probe took %v of %v; want it without the two waits", r.Took, all)
+	_, results := running(t, address, balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient})
+	check(t, <-results, "")
+	close(known)
+	if err := <-ended; err != nil {
+		t.Errorf("the server saw %v", err)
 	}
+}
+
+// TestServerIsTooLate answers when the verdict is out, or greets when the probe has hung
+// up: that is no reason to be cut off.
+func TestServerIsTooLate(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		spec balancer.HealthSpec
+		want string
+	}{
+		{"answer", balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: hasty}, "no answer within"},
+		{"greeting", balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: patient}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			known, ended := make(chan struct{}), make(chan error, 1)
+			address := listen(t, func(conn net.Conn) {
+				_, err := io.Copy(io.Discard, conn) // up to the FIN
+				<-known
+				time.Sleep(3 * linger) // in which it is easy to lose patience
+				_, werr := io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n"+strings.Repeat("x", 100000))
+				ended <- errors.Join(err, werr, conn.(*net.TCPConn).CloseWrite(), socketError(conn))
+			})
+			_, results := running(t, address, test.spec)
+			check(t, <-results, test.want)
+			close(known)
+			if err := <-ended; err != nil {
+				t.Errorf("the server saw %v", err)
+			}
+		})
+	}
+}
+
+// TestRemovedWhileItAnswers: a reload is no reason either.
+func TestRemovedWhileItAnswers(t *testing.T) {
+	asked, removed, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	address := listen(t, func(conn net.Conn) {
+		readRequest(conn)
+		close(asked)
+		<-removed
+		_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n"+strings.Repeat("x", 100000))
+		_, rerr := io.Copy(io.Discard, conn)
+		ended <- errors.Join(err, rerr, socketError(conn))
+	})
+	p, _ := running(t, address, balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient})
+	<-asked
+	p.Set(nil)
+	close(removed)
+	if err := <-ended; err != nil {
+		t.Errorf("the server saw %v", err)
+	}
+}
+
+// TestPlaceIsNeeded: servers that take their time for the end give way to other probes,
+// and to the end of the prober.
+func TestPlaceIsNeeded(t *testing.T) {
+	ended := make(chan struct{})
+	defer close(ended)
+	stays := func() string {
+		return listenMany(t, func(net.Conn) { <-ended })
+	}
+	p, results := running(t, stays(), balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: patient}, WithInFlight(1))
+	check(t, <-results, "")
+	for range 3 {
+		p.Set([]Target{TargetOf(netip.MustParseAddrPort(stays()), &balancer.HealthSpec{Type: balancer.HealthTCP, Interval: time.Hour, Timeout: patient})})
+		began := time.Now()
+		check(t, <-results, "")
+		if took := time.Since(began); took > parting/2 {
+			t.Errorf("the next probe waited for %v", took)
+		}
+	}
+	began := time.Now()
+	p.Close()
+	if took := time.Since(began); took > parting/2 {
+		t.Errorf("Close waited for %v", took)
+	}
+}
+
+// listenMany is listen for servers that do not end by themselves.
+func listenMany(t *testing.T, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { l.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer conn.Close()
+				serve(conn)
+			})
+		}
+	})
+	return l.Addr().String()
 }
 
 // TestSameCauseSameText probes each kind of trouble a few times: what users see must
@@ -205,7 +332,9 @@ func TestAnswerBeforeAReset(t *testing.T) {
 				}()
 				return &mute{here, errno}, nil
 			}))
-			check(t, p.probe(t.Context(), TargetOf(anAddress, &balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient})), want)
+			r, c := p.probe(t.Context(), TargetOf(anAddress, &balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient}))
+			c.hangUp()
+			check(t, r, want)
 		}
 	}
 }

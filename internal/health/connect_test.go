@@ -130,7 +130,7 @@ func TestNoRouteHereAndThere(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := netip.AddrPortFrom(netip.MustParseAddr(test.address), 80)
-			r := p.probe(t.Context(), TargetOf(a, &balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: patient}))
+			r, _ := p.probe(t.Context(), TargetOf(a, &balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: patient}))
 			if !errors.Is(r.Err, test.want) || r.Local != test.local {
 				t.Errorf("%v, local %v; want %v, local %v", r.Err, r.Local, test.want, test.local)
 			}
@@ -147,7 +147,7 @@ func TestNoSocket(t *testing.T) {
 	p := New(zap.NewNop(), nil, WithDial(func(ctx context.Context, _, address string) (net.Conn, error) {
 		return connect(ctx, "udp6", address) // to an IPv4 address
 	}))
-	r := p.probe(t.Context(), TargetOf(anAddress, &balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: time.Second}))
+	r, _ := p.probe(t.Context(), TargetOf(anAddress, &balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: time.Second}))
 	if r.Err == nil || !r.Local {
 		t.Errorf("result %+v, want a local error", r)
 	}

@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-// maxAnswer bounds what is read of an answer, headers and body together.
+// maxAnswer bounds what is looked at of an answer, headers and body together.
 const maxAnswer = 256 << 10
 
 // errMalformed stands for all that can be wrong with an answer's headers. It does not
@@ -20,12 +20,12 @@ const maxAnswer = 256 << 10
 // day in it.
 var errMalformed = errors.New("malformed HTTP response")
 
-// askHTTP sends one GET over conn, judges the answer and returns what is left of it.
-// It speaks HTTP/1.1 on the bare connection rather than through http.Client, and so
-// has by nature what a probe wants: no proxy, no redirect followed, no connection
-// kept, no retry, and the path sent as it stands in the config. Neither path nor host
-// can break out of its line: balancer.Spec.Validate refuses blanks and control
-// characters.
+// askHTTP sends one GET over conn, judges the answer and returns what is left of it; nil
+// if there is nothing to wait for. It speaks HTTP/1.1 on the bare connection rather than
+// through http.Client, and so has by nature what a probe wants: no proxy, no redirect
+// followed, no connection kept, no retry, and the path sent as it stands in the config.
+// Neither path nor host can break out of its line: balancer.Spec.Validate refuses blanks
+// and control characters.
 func askHTTP(conn net.Conn, t Target) (rest io.Reader, err error) {
 	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: afxlb-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 		t.Path, cmp.Or(t.Host, t.Address.String()))
@@ -36,12 +36,12 @@ func askHTTP(conn net.Conn, t Target) (rest io.Reader, err error) {
 	rest, err = judge(a, t)
 	switch {
 	case err == nil:
-		return rest, nil
 	case a.left == 0:
-		return nil, fmt.Errorf("%w (only the first %d KiB of the answer are read)", err, maxAnswer>>10)
+		return conn, fmt.Errorf("%w (only the first %d KiB of the answer are read)", err, maxAnswer>>10)
 	case a.end != nil && a.end != io.EOF:
 		return nil, fmt.Errorf("read answer: %w", a.end) // what it did to the parser says less
 	}
+	a.left = maxRest // which is not looked at
 	return rest, err
 }
 

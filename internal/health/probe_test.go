@@ -34,7 +34,11 @@ func probeOnce(t *testing.T, address string, spec balancer.HealthSpec) Result {
 	p := New(zap.NewNop(), nil)
 	defer p.Close()
 	for {
-		r := p.probe(t.Context(), TargetOf(netip.MustParseAddrPort(address), &spec))
+		r, c := p.probe(t.Context(), TargetOf(netip.MustParseAddrPort(address), &spec))
+		if c != nil {
+			c.hasten(linger)
+			c.hangUp()
+		}
 		if r.Err == nil || !busy(r.Took, spec.Timeout) {
 			return r
 		}
@@ -286,5 +290,6 @@ func TestDialIsUsed(t *testing.T) {
 		}
 		return here, nil
 	}))
-	check(t, p.probe(t.Context(), TargetOf(netip.MustParseAddrPort("[2001:db8::1]:80"), &balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient})), "")
+	r, _ := p.probe(t.Context(), TargetOf(netip.MustParseAddrPort("[2001:db8::1]:80"), &balancer.HealthSpec{Type: balancer.HealthHTTP, Timeout: patient}))
+	check(t, r, "")
 }

@@ -34,8 +34,9 @@ func WithDial(dial Dial) Option {
 	return func(p *Prober) { p.dial = dial }
 }
 
-// WithInFlight bounds how many probes are under way at a time, and with it how many
-// descriptors they need: one each. It is [DefaultInFlight] otherwise.
+// WithInFlight bounds how many probes are under way at a time, hanging up included, and
+// with it how many descriptors they need: one each. It is [DefaultInFlight]
+// otherwise.
 func WithInFlight(n int) Option {
 	return func(p *Prober) { p.free = max(n, 1) }
 }
@@ -57,6 +58,7 @@ type Prober struct {
 	mu      sync.Mutex
 	targets map[Target]*probing // also removed ones that are not sleeping yet
 	queue   []*probing          // who waits for a turn, the longest waiting first
+	calls   []*call             // that are being hung up, the longest first
 	free    int                 // how many more probes may be in flight
 	closed  bool
 }
@@ -131,12 +133,15 @@ func (p *Prober) Kick() {
 }
 
 // Close stops all probes and returns when the last goroutine has ended: no result
-// is reported after it.
+// is reported after it. Servers that have not come to an end have a moment for it.
 func (p *Prober) Close() {
 	p.mu.Lock()
 	p.closed = true
 	for _, t := range p.targets {
 		t.remove()
+	}
+	for _, c := range p.calls {
+		c.hasten(linger)
 	}
 	p.mu.Unlock()
 	p.running.Wait()

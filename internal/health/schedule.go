@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -106,7 +107,8 @@ func (p *Prober) await(t *probing) {
 	p.admit()
 }
 
-// admit starts the probes whose turn it is.
+// admit starts the probes whose turn it is. For those that have none, servers that are
+// taking their time have to come to an end.
 func (p *Prober) admit() {
 	for p.free > 0 && len(p.queue) > 0 {
 		t := p.queue[0]
@@ -120,15 +122,39 @@ func (p *Prober) admit() {
 		t.place, t.stop, t.void, t.again = inFlight, stop, false, false
 		p.running.Go(func() { p.run(ctx, t) })
 	}
+	for _, c := range p.calls[:min(len(p.calls), len(p.queue))] {
+		c.hasten(0)
+	}
+}
+
+// part hangs a call up, which may take time; its place is free when that is done.
+func (p *Prober) part(c *call) {
+	p.calls = append(p.calls, c)
+	if p.closed {
+		c.hasten(linger)
+	}
+	p.running.Go(func() {
+		c.hangUp()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.calls = slices.DeleteFunc(p.calls, func(o *call) bool { return o == c })
+		p.free++
+		p.admit()
+	})
+	p.admit()
 }
 
 // run makes one probe and sees to the next. The lock is not held.
 func (p *Prober) run(ctx context.Context, t *probing) {
-	result := p.probe(ctx, t.target)
+	result, c := p.probe(ctx, t.target)
 	p.mu.Lock()
 	t.stop()
-	p.free++
-	p.admit()
+	if c != nil {
+		p.part(c)
+	} else {
+		p.free++
+		p.admit()
+	}
 	void := t.void
 	p.mu.Unlock()
 	if !void {

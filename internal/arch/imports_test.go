@@ -63,7 +63,7 @@ var third = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic"}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic", "internal/health"}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
 	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/nic", "bench/..."}, true},

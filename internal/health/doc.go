@@ -6,6 +6,11 @@
 // Prober reports every answer and judges none: how many answers it takes to
 // believe a change is [balancer.Health]'s business.
 //
+// There are two kinds of questions: a connection to a backend's own address, with or
+// without a request ([TargetOf]), and a half-open one to a service's address that goes
+// to a backend's MAC address ([HolderOf]; see halfopen.go). A check harms nobody: no
+// server sees a connection of either kind aborted (hangup.go).
+//
 //	Set, Kick ─► timer ─► queue ─► probe ─► report ─► timer …
 //	             (due)    (turn)   (in flight)
 //

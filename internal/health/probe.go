@@ -18,7 +18,13 @@ func (p *Prober) probe(parent context.Context, t Target) (Result, *call) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(parent, t.Timeout)
 	defer cancel()
-	c, err := p.ask(ctx, t)
+	var c *call
+	var err error
+	if t.Holder.IsValid() {
+		err = p.open(ctx, t)
+	} else {
+		c, err = p.ask(ctx, t)
+	}
 	return verdict(Result{Target: t, Start: start, Took: time.Since(start), Err: err}), c
 }
 

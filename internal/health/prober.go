@@ -34,9 +34,24 @@ func WithDial(dial Dial) Option {
 	return func(p *Prober) { p.dial = dial }
 }
 
+// WithLink tells the Prober what half-open probes have to know. Without it there is
+// nothing that they could ask.
+func WithLink(l Link) Option {
+	return func(p *Prober) { p.link = l }
+}
+
+// HalfOpen asks whether a target's Holder holds its Address. It must give up when its
+// context ends.
+type HalfOpen func(ctx context.Context, t Target) error
+
+// WithHalfOpen makes the Prober ask by ask where it would send half-open probes.
+func WithHalfOpen(ask HalfOpen) Option {
+	return func(p *Prober) { p.open = ask }
+}
+
 // WithInFlight bounds how many probes are under way at a time, hanging up included, and
-// with it how many descriptors they need: one each. It is [DefaultInFlight]
-// otherwise.
+// with it how many descriptors they need: one each, and two for all half-open ones. It
+// is [DefaultInFlight] otherwise.
 func WithInFlight(n int) Option {
 	return func(p *Prober) { p.free = max(n, 1) }
 }
@@ -52,7 +67,10 @@ type Prober struct {
 	log    *zap.Logger
 	report func(Result)
 	dial   Dial
+	open   HalfOpen
+	link   Link // nil: unknown
 
+	wires   wires
 	running sync.WaitGroup // goroutines that probe or report
 
 	mu      sync.Mutex
@@ -74,6 +92,7 @@ func New(log *zap.Logger, report func(Result), options ...Option) *Prober {
 		targets: map[Target]*probing{},
 		free:    DefaultInFlight,
 	}
+	p.open = p.halfOpen
 	for _, o := range options {
 		o(p)
 	}
@@ -145,4 +164,5 @@ func (p *Prober) Close() {
 	}
 	p.mu.Unlock()
 	p.running.Wait()
+	p.wires.close()
 }

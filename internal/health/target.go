@@ -14,7 +14,7 @@ import (
 // Target is one question to one address. Targets that are equal are the same
 // question, whoever wants the answer.
 type Target struct {
-	Address  netip.AddrPort // where the probe goes; see balancer.ServiceSpec.Probe
+	Address  netip.AddrPort // where the probe goes; see balancer.ServiceSpec.Probe and HolderOf
 	Type     balancer.HealthType
 	Interval time.Duration // from the start of a probe to that of the next, or a little less
 	Timeout  time.Duration // at most Interval
@@ -25,6 +25,11 @@ type Target struct {
 	Host   string // the Host header; empty: Address
 	Expect string // status codes that are good, as in "200-299,404"; in order, merged, never empty
 	Body   string // what the answer's body must contain; empty: anything
+
+	// Half-open probes only.
+
+	Holder netip.Addr // the backend of which it is asked whether it holds Address; else invalid
+	Closed bool       // Address has a port that no client uses: it may be closed
 }
 
 // TargetOf returns what a probe of a is to ask by s. Specs that mean the same give
@@ -36,6 +41,25 @@ func TargetOf(a netip.AddrPort, s *balancer.HealthSpec) Target {
 		t.Path, t.Host, t.Expect, t.Body = cmp.Or(s.Path, "/"), s.Host, canonical(s.Expect), s.Body
 	}
 	return t
+}
+
+// HolderOf returns the question whether b takes in what is for the address of s, as a
+// mode needs it that delivers packets there. It is asked by TCP, on the port that clients
+// use or, where there are several or these use UDP, on the one that the check is of. ok
+// is false if there is no such question.
+func HolderOf(s *balancer.ServiceSpec, b *balancer.BackendSpec) (t Target, ok bool) {
+	if !s.Mode.Traits().NeedsLink || s.Health.Type == balancer.HealthNone {
+		return Target{}, false
+	}
+	port := s.Probe(b).Port()
+	if s.Protocol == balancer.TCP && s.First == s.Last {
+		port = s.First
+	}
+	served := s.Protocol == balancer.TCP && s.First <= port && port <= s.Last
+	return Target{
+		Address: netip.AddrPortFrom(s.Address, port), Type: balancer.HealthTCP, Interval: s.Health.Interval, Timeout: s.Health.Timeout,
+		Holder: b.Address, Closed: !served,
+	}, true
 }
 
 // successful is what a status is held against if the config does not say.

@@ -202,13 +202,13 @@ type rig struct {
 }
 
 // start starts a reconciler in a bubble of synctest, as the daemon does.
-func start(t *testing.T, w *wire, spec balancer.Spec) *rig {
+func start(t *testing.T, w *wire, spec balancer.Spec, options ...health.Option) *rig {
 	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	r := &rig{t: t, kernel: &kernel{}, wire: w, log: logs}
 	r.Reconciler = New(Options{
 		Engine: r.kernel, Loads: balancer.NewLoads(), Spec: spec, Log: zap.New(core),
-		Health: []health.Option{health.WithDial(w.dial)},
+		Health: append(options, health.WithDial(w.dial)),
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})

@@ -30,21 +30,52 @@ func (r *Reconciler) note(result health.Result) (changed bool) {
 	case result.Err != nil && !o.link.back.IsZero() && result.Start.Sub(o.link.back) < reachGrace:
 		return false // neighbours have to be found again first: till then only a good one is an answer
 	case result.Local:
-		return o.troubles.note(result.Err, now)
-	}
-	text := wellChecked
-	if result.Err != nil {
-		text = result.Err.Error()
+		changed = o.troubles.note(result.Err, now)
 	}
 	for _, k := range o.askers[result.Target] {
-		if result.Start.Before(k.asked) {
-			continue
+		if !result.Start.Before(k.asked) {
+			changed = k.hear(&result) || changed
 		}
-		changed = changed || k.text != text
-		k.text = text
-		changed = k.answer(result.Start, result.Err == nil) || changed
 	}
 	return changed
+}
+
+// hear takes the answer to a probe of one backend, and reports whether it has changed
+// anything.
+func (k *check) hear(result *health.Result) (changed bool) {
+	q, text, good := asWell, wellChecked, result.Err == nil
+	if result.Target.Holder.IsValid() {
+		q = asHeld
+	}
+	if !good {
+		text = result.Err.Error()
+	}
+	was, counts := k.text, false
+	switch {
+	case q == asHeld && k.moot(result):
+		good, counts = true, k.said.excuse(q)
+	case result.Local:
+		return false
+	default:
+		counts = k.said.take(q, text, good)
+		k.group.held = k.group.held || q == asHeld && good && k.holder.Closed
+	}
+	k.text = k.said.outcome()
+	if counts {
+		changed = k.answer(result.Start, good)
+	}
+	return changed || k.text != was
+}
+
+// moot reports whether an answer says nothing of whether the backend holds the service's
+// address. That is so if the balancer can't ask, but for want of a way, which holds up
+// everything else too; and if a port that no client needs is silent, as it may be closed
+// by a packet filter, unless another backend of the service did answer there.
+func (k *check) moot(result *health.Result) bool {
+	if result.Local {
+		return !noWay(result.Err)
+	}
+	return result.Err != nil && k.holder.Closed && !k.group.held
 }
 
 // answer takes the answer to a probe that began at start, and reports whether it has
@@ -111,12 +142,11 @@ const troubleEnds = 10 * time.Second
 // note takes a failure, and reports whether it is the first by its cause. A way that is
 // missing is none: it is told with the backend, as unreachable.
 func (t *troubles) note(err error, now time.Time) (first bool) {
+	if noWay(err) {
+		return false
+	}
 	cause := err.Error()
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		if errno == syscall.ENETUNREACH || errno == syscall.EHOSTUNREACH {
-			return false
-		}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		cause = errno.Error()
 	}
 	if known := (*t)[cause]; known != nil {
@@ -128,6 +158,11 @@ func (t *troubles) note(err error, now time.Time) (first bool) {
 	}
 	(*t)[cause] = &trouble{err.Error(), now}
 	return true
+}
+
+// noWay reports whether an error says that there is no way to a backend.
+func noWay(err error) bool {
+	return errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)
 }
 
 // wait ends those that are over, and returns when to look again; 0: never.

@@ -38,6 +38,7 @@ type group struct {
 	good   time.Time // start of the latest probe that a backend which can be reached answered well
 	// suspects: some may be under suspicion; see [check.answer].
 	suspects bool
+	held     bool // some have answered, on a port that need not, for the service's address
 	serving  bool // somebody was up when it was judged last
 	lost     bool // as in its ServiceView
 	shown    []BackendView
@@ -47,14 +48,16 @@ type group struct {
 type check struct {
 	group   *group
 	key     balancer.BackendKey
-	target  health.Target
+	target  health.Target // the configured check
+	holder  health.Target // whether it holds the service's address; zero: that is not asked
 	spec    *balancer.HealthSpec
+	said    verdicts // to both
 	health  balancer.Health
 	began   time.Time // since when it is to be found out how the backend is
-	asked   time.Time // since when by this question; older answers were to another
+	asked   time.Time // since when by these questions; older answers were to others
 	failing time.Time // start of the first of the bad answers in a row; zero: the last was good
 	risen   time.Time // start of the probe that brought it up
-	text    string    // outcome of the latest probe, for people
+	text    string    // outcome of the latest probes, for people
 	// poor: it has never answered well, but badly, and another one is up or the warm-up
 	// over. It counts as down then; its first good answer brings it up.
 	poor  bool
@@ -87,14 +90,15 @@ func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
 func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
 	g := &group{spec: s, checks: make([]*check, len(s.Backends))}
 	if was != nil {
-		g.good, g.suspects, g.serving, g.lost, g.shown = was.good, was.suspects, was.serving, was.lost, was.shown
+		g.good, g.suspects, g.held, g.serving, g.lost, g.shown = was.good, was.suspects, was.held, was.serving, was.lost, was.shown
 	}
 	list := make([]check, len(s.Backends))
 	for j := range s.Backends {
 		b, k := &s.Backends[j], &list[j]
+		holder, twofold := health.HolderOf(s, b)
 		*k = check{
-			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), spec: &s.Health,
-			began: now, asked: now, text: noAnswer,
+			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), holder: holder, spec: &s.Health,
+			said: newVerdicts(twofold), began: now, asked: now, text: noAnswer,
 		}
 		if s.Health.Type == balancer.HealthNone {
 			k.text = notChecked
@@ -133,11 +137,11 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 // place of the old one; until its own answers say otherwise, the state stays.
 func (k *check) inherit(old *check) {
 	k.health, k.began, k.risen, k.last, k.doubt, k.shown, k.draining = old.health, old.began, old.risen, old.last, old.doubt, old.shown, old.draining
-	if k.target == old.target {
+	if k.target == old.target && k.holder == old.holder {
 		k.asked = old.asked
 	}
-	if sameQuestion(k.target, old.target) {
-		k.failing, k.text = old.failing, old.text
+	if sameQuestion(k.target, old.target) && sameQuestion(k.holder, old.holder) {
+		k.failing, k.text, k.said = old.failing, old.text, old.said
 		k.health.Retune(k.spec)
 		return
 	}
@@ -150,14 +154,23 @@ func sameQuestion(a, b health.Target) bool {
 	return a == b
 }
 
-// overhear takes over the latest answer to the same question, asked on behalf of another
+// overhear takes over the latest answer to the same check, asked on behalf of another
 // service: the next one may be an interval away.
 func (k *check) overhear(other *check) {
-	if other.text == noAnswer {
+	text := other.said.text[asWell]
+	if text == noAnswer {
 		return
 	}
-	k.text, k.failing = other.text, other.failing
-	if k.health.Observe(other.failing.IsZero()) {
+	good := text == wellChecked
+	counts := k.said.take(asWell, text, good)
+	k.text = k.said.outcome()
+	if !counts {
+		return
+	}
+	if !good {
+		k.failing = other.failing
+	}
+	if k.health.Observe(good) {
 		k.risen = k.began
 	}
 }
@@ -171,6 +184,9 @@ func (o *observed) install(groups []*group) {
 				continue
 			}
 			o.askers[k.target] = append(o.askers[k.target], k)
+			if k.said.twofold {
+				o.askers[k.holder] = append(o.askers[k.holder], k)
+			}
 		}
 	}
 }

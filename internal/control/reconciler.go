@@ -88,7 +88,7 @@ func New(o Options) *Reconciler {
 	now := time.Now()
 	r.observed = observed{link: link{since: now}}
 	r.observed.install(r.observed.regroup(r.spec, now))
-	r.prober = health.New(o.Log.Named("health"), r.observe, o.Health...)
+	r.prober = health.New(o.Log.Named("health"), r.observe, append([]health.Option{health.WithLink(served{r})}, o.Health...)...)
 	r.follower = newFollower(o.Engine, o.Log)
 	r.view.Store(r.first(now))
 	return r

@@ -15,9 +15,10 @@ const (
 	maxProbes = 256
 	// minClients and maxClients have a connection to the control socket at a time.
 	minClients, maxClients = 8, 80
-	// spare descriptors are for the neighbour watcher, the control socket itself, and
-	// what the Go runtime and libraries open for a moment.
-	spare = 10
+	// spare descriptors are for the neighbour watcher, the control socket itself, the
+	// two packet sockets of half-open probes, and what the Go runtime and libraries open
+	// for a moment.
+	spare = 12
 )
 
 // shares are how many descriptors may be used for what, so that what is many never

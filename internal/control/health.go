@@ -53,7 +53,7 @@ func (k *check) hear(result *health.Result) (changed bool) {
 	was, counts := k.text, false
 	switch {
 	case q == asHeld && k.moot(result):
-		good, counts = true, k.said.excuse(q)
+		good, counts = true, k.said.excuse(text)
 	case result.Local:
 		return false
 	default:

@@ -172,7 +172,11 @@ func TestSilenceOfAPortThatNobodyNeeds(t *testing.T) {
 	for _, c := range []struct {
 		holding []string
 		want    string
-	}{{nil, "up"}, {[]string{"10.0.0.11"}, "down"}} {
+		check   string
+	}{
+		{nil, "up", "ok, but no answer within 1s: silent: i/o timeout"},
+		{[]string{"10.0.0.11"}, "down", "no answer within 1s: silent: i/o timeout"},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWire("10.0.0.11", "10.0.0.12")
 			spec := directSpec()
@@ -180,6 +184,9 @@ func TestSilenceOfAPortThatNobodyNeeds(t *testing.T) {
 			r := startDirect(t, newHolders(w, c.holding...), spec)
 			after(balancer.WarmUp + time.Minute)
 			r.expect(fmt.Sprint(c.holding, " hold it"), map[string]string{"web/a": "up", "web/b": c.want})
+			if got := r.View().Services[0].Backends[1].Check; got != c.check {
+				t.Errorf("%v hold it: the check says %q, want %q", c.holding, got, c.check)
+			}
 		})
 	}
 }

@@ -1,7 +1,5 @@
 package control
 
-import "slices"
-
 // inquiry is one of those that a backend has to answer.
 type inquiry uint8
 
@@ -17,13 +15,14 @@ type verdicts struct {
 	twofold bool      // both questions are asked
 	good    [2]bool   // was answered well in this round
 	blame   [2]bool   // the one whose bad answers count, if any; the other's do not meanwhile
-	text    [2]string // the latest answers, for people; empty: nothing to tell
+	text    [2]string // the latest answers, for people
+	excused bool      // whether it holds the address can't be known: why not is that answer
 }
 
 func newVerdicts(twofold bool) verdicts {
-	v := verdicts{twofold: twofold, text: [2]string{asWell: noAnswer}}
-	if twofold {
-		v.text[asHeld] = noAnswer
+	v := verdicts{twofold: twofold, text: [2]string{noAnswer, noAnswer}}
+	if !twofold {
+		v.text[asHeld] = wellChecked
 	}
 	return v
 }
@@ -33,6 +32,7 @@ func newVerdicts(twofold bool) verdicts {
 func (v *verdicts) take(q inquiry, text string, good bool) (counts bool) {
 	other := 1 - q
 	v.text[q], v.good[q] = text, good
+	v.excused = v.excused && q != asHeld
 	switch {
 	case !v.twofold:
 		return true
@@ -49,21 +49,30 @@ func (v *verdicts) take(q inquiry, text string, good bool) (counts bool) {
 	return true
 }
 
-// excuse says that a question can't be asked, which stands in nobody's way unless it was
-// answered before. It reports whether the backend has answered well by that.
-func (v *verdicts) excuse(q inquiry) (counts bool) {
-	return (v.text[q] == noAnswer || v.text[q] == "") && v.take(q, "", true)
+// excuse says why it can't be known whether the backend holds the address, which stands
+// in nobody's way unless it was known before. It reports whether the backend has
+// answered well by that.
+func (v *verdicts) excuse(why string) (counts bool) {
+	if !v.excused && v.text[asHeld] != noAnswer {
+		return false
+	}
+	counts = v.take(asHeld, why, true)
+	v.excused = true
+	return counts
 }
 
 // outcome is the answers in one, for people: a bad one, if there is any.
 func (v *verdicts) outcome() string {
-	for _, t := range v.text {
-		if t != "" && t != noAnswer && t != wellChecked {
-			return t
-		}
+	well, held := v.text[asWell], v.text[asHeld]
+	switch {
+	case well != noAnswer && well != wellChecked:
+		return well
+	case v.excused && well == wellChecked:
+		return well + ", but " + held
+	case held != noAnswer && held != wellChecked && !v.excused:
+		return held
+	case held == noAnswer:
+		return held
 	}
-	if slices.Contains(v.text[:], noAnswer) {
-		return noAnswer
-	}
-	return v.text[asWell]
+	return well
 }

@@ -14,7 +14,6 @@ func TestOutcome(t *testing.T) {
 		{wellChecked, noAnswer, noAnswer},
 		{noAnswer, wellChecked, noAnswer},
 		{wellChecked, wellChecked, wellChecked},
-		{wellChecked, "", wellChecked},
 		{"refused", noAnswer, "refused"},
 		{noAnswer, "silent", "silent"},
 		{"refused", "silent", "refused"},
@@ -76,18 +75,26 @@ func TestRounds(t *testing.T) {
 	})
 }
 
-// TestExcuse: what can't be asked stands in nobody's way, unless there was an answer.
+// TestExcuse: what can't be known stands in nobody's way, unless it was known before. It
+// is told all the same.
 func TestExcuse(t *testing.T) {
 	v := newVerdicts(true)
 	if v.take(asWell, wellChecked, true) {
 		t.Error("up by half of the answers")
 	}
-	if !v.excuse(asHeld) || v.outcome() != wellChecked {
-		t.Errorf("an excuse stands in the way: %+v", v)
+	if !v.excuse("no descriptor") || v.outcome() != "ok, but no descriptor" {
+		t.Errorf("an excuse stands in the way, or is not told: %q of %+v", v.outcome(), v)
 	}
-	v.take(asHeld, "silent", false)
+	if v.excuse("no memory"); v.outcome() != "ok, but no memory" {
+		t.Errorf("the next excuse is not told: %q", v.outcome())
+	}
+	v.take(asWell, "refused", false)
+	if v.outcome() != "refused" {
+		t.Errorf("with a bad check: %q", v.outcome())
+	}
 	v.take(asWell, wellChecked, true)
-	if v.excuse(asHeld) || v.outcome() != "silent" {
-		t.Errorf("an excuse takes an answer back: %+v", v)
+	v.take(asHeld, "silent", false)
+	if v.excuse("no descriptor") || v.outcome() != "silent" {
+		t.Errorf("an excuse takes an answer back: %q of %+v", v.outcome(), v)
 	}
 }

@@ -42,7 +42,7 @@ func TestSegmentIsRead(t *testing.T) {
 		if got, ok := parseSegment(b); !ok || got != s {
 			t.Fatalf("%+v, %v; want %+v", got, ok, s)
 		}
-		first, tcpAt := gopacket.LayerType(layers.LayerTypeIPv6), ipv6Len
+		first, tcpAt := layers.LayerTypeIPv6, ipv6Len
 		if s.to.Addr().Is4() {
 			first, tcpAt = layers.LayerTypeIPv4, ipv4Len
 		}

@@ -44,6 +44,7 @@ var rules = []rule{
 	// For tests and benchmarks: nothing above may import these.
 	{"internal/packet/packettest", []string{"internal/packet"}},
 	{"xsk/xsktest", []string{"xsk"}},
+	{"internal/vmlab/...", []string{"internal/vmlab/...", "internal/lab", "internal/api"}},
 	{"bench/...", []string{"bench/...", "engine/...", "xsk/...", "bpf", "balancer", "internal/..."}},
 }
 
@@ -63,9 +64,9 @@ var third = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic", "internal/health"}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic", "internal/health", "internal/vmlab/..."}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
-	{"os/exec", []string{"internal/lab", "internal/demo/...", "bench/..."}, true},
+	{"os/exec", []string{"internal/lab", "internal/demo/...", "internal/vmlab/...", "bench/..."}, true},
 	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/nic", "bench/..."}, true},
 }
 

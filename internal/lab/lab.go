@@ -16,11 +16,12 @@ type Options struct {
 	Backends int
 	Queues   int          // RX and TX queues of the balancer's interface
 	VIPs     []netip.Addr // that the backends hold on their loopback, for dsr
+	External bool         // the balancer is no host of the lab's: it comes by AddTap
 }
 
 // Lab is the standard topology. See the package comment.
 type Lab struct {
-	Switch, Balancer  *Host
+	Switch, Balancer  *Host // no Balancer with Options.External
 	Clients, Backends []*Host
 	Far               *Host // nil without AddFar
 	Second            *Host // nil without AddSecond
@@ -101,8 +102,10 @@ func New(o Options) (l *Lab, err error) {
 		return l, err
 	}
 	l.fabric = bridge
-	if err := l.addBalancer(max(o.Queues, 1)); err != nil {
-		return l, err
+	if !o.External {
+		if err := l.addBalancer(max(o.Queues, 1)); err != nil {
+			return l, err
+		}
 	}
 	for i := range max(o.Clients, 1) {
 		if err := l.addClient(i); err != nil {
@@ -143,11 +146,7 @@ func (l *Lab) PlugBalancer(queues int) error {
 	if err := l.plug(l.Balancer, queues); err != nil {
 		return err
 	}
-	var own []netip.Prefix
-	for _, net := range []netip.Prefix{clients4, clients6, backends4, backends6} {
-		own = append(own, in(net, gateway))
-	}
-	if err := l.Balancer.AddAddrs(Interface, own...); err != nil {
+	if err := l.Balancer.AddAddrs(Interface, BalancerPrefixes()...); err != nil {
 		return err
 	}
 	return l.Switch.Do(func() error { return noOffload(port(l.Balancer)) })

@@ -1,0 +1,125 @@
+//go:build vm
+
+package vmlab
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// nic is a network card, and how afxlb should come to serve it.
+type nic struct {
+	name     string
+	device   string // QEMU's
+	driver   string // module
+	queues   int    // of the TAP
+	channels int    // that the guest is set to use; 0: as the driver has it
+	mode     string // native | generic
+	zeroCopy string // first kernel that has it; empty: none
+}
+
+// nics are the cards that QEMU has and Linux has an XDP driver for, one that has none
+// (e1000e), and the ways that virtio-net comes in. All are served by a guest of two CPUs.
+var nics = []nic{
+	{name: "virtio-net", device: "virtio-net-pci,mq=on,vectors=6,iommu_platform=on", driver: "virtio_net", queues: 2, mode: "native", zeroCopy: "6.13"},
+	// Twice the queue pairs that are in use: the driver takes spare ones for what XDP sends.
+	{name: "virtio-net-spare", device: "virtio-net-pci,mq=on,vectors=10,iommu_platform=on", driver: "virtio_net", queues: 4, channels: 2, mode: "native", zeroCopy: "6.13"},
+	// Without DMA addresses of its own the device has no zero-copy.
+	{name: "virtio-net-plain", device: "virtio-net-pci,mq=on,vectors=6", driver: "virtio_net", queues: 2, mode: "native"},
+	{name: "igb", device: "igb", driver: "igb", queues: 1, mode: "native", zeroCopy: "6.14"},
+	{name: "e1000e", device: "e1000e", driver: "e1000e", queues: 1, mode: "generic"},
+	{name: "vmxnet3", device: "vmxnet3", driver: "vmxnet3", queues: 1, mode: "native"},
+}
+
+// bind is how the sockets should be bound on a kernel.
+func (n nic) bind(k *Kernel) string {
+	if n.zeroCopy == "" || olderThan(k.Release, n.zeroCopy) {
+		return "copy"
+	}
+	return "zero-copy"
+}
+
+// olderThan compares the first two numbers of two versions.
+func olderThan(release, version string) bool {
+	var a, b [2]int
+	for n, text := range map[*[2]int]string{&a: release, &b: version} {
+		for i, part := range strings.SplitN(text, ".", 3)[:2] {
+			n[i], _ = strconv.Atoi(part) // releases of kernels have two numbers at least
+		}
+	}
+	return a[0] < b[0] || a[0] == b[0] && a[1] < b[1]
+}
+
+// TestNIC serves real traffic by each driver on each kernel: TCP and UDP, IPv4 and IPv6,
+// nat and dsr, whatever happens to the NIC meanwhile. One guest a driver; the parts
+// follow each other on it.
+func TestNIC(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k *Kernel) {
+		for _, n := range nics {
+			t.Run(n.name, func(t *testing.T) {
+				w := newWorld(t, k, n)
+				b := w.serve(w.config())
+				t.Run("mode", func(t *testing.T) {
+					s := b.status(t)
+					t.Logf("XDP %s, %s", s.XDPMode, s.Bind)
+					if s.XDPMode != n.mode || s.Bind != n.bind(k) {
+						t.Errorf("XDP %s, sockets in %s; want %s, %s", s.XDPMode, s.Bind, n.mode, n.bind(k))
+					}
+				})
+				t.Run("traffic", func(t *testing.T) { w.traffic(t, 100) })
+				t.Run("bulk", w.bulk)
+				t.Run("ledger", b.ledger)
+				t.Run("cable", func(t *testing.T) { w.pullCable(t, b) })
+				t.Run("down", func(t *testing.T) { w.setDown(t, b) })
+				t.Run("mtu", func(t *testing.T) { w.changeMTU(t, b) })
+				t.Run("ledger-after", b.ledger)
+				t.Run("again", func(t *testing.T) {
+					b.stop(t)
+					b = w.serve(w.config())
+					w.traffic(t, 20)
+					b.kill(t)
+					b = w.serve(w.config())
+					w.traffic(t, 20)
+					b.ledger(t)
+				})
+				b.stop(t)
+			})
+		}
+	})
+}
+
+// pullCable: after the link is back, everything is.
+func (w *world) pullCable(t *testing.T, b *balancer) {
+	if err := w.guest.SetCable(0, false); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitCarrier(t, false)
+	if err := w.guest.SetCable(0, true); err != nil {
+		t.Fatal(err)
+	}
+	b.awaitCarrier(t, true)
+	b.awaitServing(t)
+	w.traffic(t, 20)
+}
+
+// setDown: an interface that was set down has its rings and sockets made anew by the
+// driver.
+func (w *world) setDown(t *testing.T, b *balancer) {
+	for range 3 {
+		in(t, w.guest, "guest", "down", nicName)
+		in(t, w.guest, "guest", "up", nicName)
+	}
+	b.awaitServing(t)
+	w.traffic(t, 20)
+}
+
+// changeMTU: a driver may make its rings anew for it. What it refuses leaves all as it was.
+func (w *world) changeMTU(t *testing.T, b *balancer) {
+	for _, mtu := range []int{1400, 1500} {
+		in(t, w.guest, "guest", "mtu", nicName, fmt.Sprint(mtu))
+		b.awaitServing(t)
+		w.traffic(t, 20)
+	}
+}

@@ -1,0 +1,158 @@
+//go:build vm
+
+package vmlab
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+const (
+	nicName = "lb0"
+	mac     = "02:00:00:00:00:0a"
+	tapName = "tap0"
+
+	backends = 2
+	webPort  = 8080 // TCP: HTTP; UDP: echo
+	sinkPort = 9001 // TCP: takes what comes and answers with its hash
+)
+
+// vip is an address of the tests' services.
+type vip struct {
+	name, mode string
+	addr       netip.Addr
+}
+
+var vips = []vip{
+	{"nat4", "nat", netip.MustParseAddr("192.0.2.10")},
+	{"nat6", "nat", netip.MustParseAddr("2001:db8:2::10")},
+	{"dsr4", "dsr", netip.MustParseAddr("192.0.2.20")},
+	{"dsr6", "dsr", netip.MustParseAddr("2001:db8:2::20")},
+}
+
+// world is a lab whose balancer is a guest.
+type world struct {
+	t     *testing.T
+	lab   *lab.Lab
+	guest *Guest
+}
+
+// newWorld builds a lab and boots the guest, whose NIC is set up and has the balancer's
+// addresses.
+func newWorld(t *testing.T, k *Kernel, n nic) *world {
+	t.Helper()
+	l := newLab(t, tapName)
+	g := boot(t, l.Switch, Options{
+		Kernel: k, Memory: 1024,
+		Image: balancerImage(t, n.driver),
+		NICs:  []NIC{{Device: n.device, Tap: tapName, Queues: n.queues, MAC: mac}},
+	})
+	w := &world{t: t, lab: l, guest: g}
+	in(t, g, "guest", "name", mac, nicName)
+	if n.channels > 0 {
+		in(t, g, "guest", "channels", nicName, fmt.Sprint(n.channels))
+	}
+	w.setUp(nicName)
+	return w
+}
+
+// newLab builds a lab with servers, whose balancer comes by these TAPs.
+func newLab(t *testing.T, taps ...string) *lab.Lab {
+	t.Helper()
+	var held []netip.Addr
+	for _, v := range vips {
+		if v.mode == "dsr" {
+			held = append(held, v.addr)
+		}
+	}
+	l, err := lab.New(lab.Options{Backends: backends, VIPs: held, External: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Errorf("close the lab: %v", err)
+		}
+	})
+	for _, name := range taps {
+		if err := l.AddTap(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, h := range l.Backends {
+		name := fmt.Sprint("b", i)
+		if _, err := h.HTTPServer(fmt.Sprint(":", webPort), name); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range append(held, lab.BackendAddr(i), lab.BackendAddr6(i)) {
+			if err := h.UDPEcho(netip.AddrPortFrom(a, webPort).String(), name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		listenSink(t, h)
+	}
+	return l
+}
+
+// balancerImage has afxlb and the drivers.
+func balancerImage(t *testing.T, modules ...string) Image {
+	dir, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Image{
+		Modules: append(modules, "veth", "tun"), // veth and tun: the balancer's road back to the kernel
+		Files:   map[string]string{"bin/afxlb": filepath.Join(dir, "afxlb")},
+	}
+}
+
+// setUp gives the guest's interface the balancer's addresses.
+func (w *world) setUp(name string) {
+	w.t.Helper()
+	for _, s := range [][2]string{
+		{"net.ipv6.conf.all.accept_dad", "0"}, {"net.ipv6.conf." + name + ".accept_dad", "0"},
+		{"net.ipv6.conf.all.keep_addr_on_down", "1"}, // for who sets the interface down and up
+		{"net.ipv4.conf.all.rp_filter", "0"},
+	} {
+		in(w.t, w.guest, "guest", "sysctl", s[0], s[1])
+	}
+	in(w.t, w.guest, "guest", "up", name)
+	args := []string{"guest", "addr", name}
+	for _, p := range lab.BalancerPrefixes() {
+		args = append(args, p.String())
+	}
+	in(w.t, w.guest, args...)
+}
+
+// config is a config file with all services on one interface.
+func (w *world) config() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "interface: %s\nconntrack: {max-flows: 20000}\nservices:\n", nicName)
+	for _, v := range vips {
+		service(&b, v, "web", "tcp", webPort)
+		service(&b, v, "sink", "tcp", sinkPort)
+		service(&b, v, "echo", "udp", webPort)
+	}
+	return b.String()
+}
+
+func service(b *strings.Builder, v vip, kind, protocol string, port int) {
+	health := "{type: tcp, interval: 2s, timeout: 2s}"
+	if protocol == "udp" {
+		health = "{type: none}"
+	}
+	fmt.Fprintf(b, "  - {name: %s-%s, address: %q, port: %d, protocol: %s, mode: %s, health: %s, backends: [", v.name, kind, v.addr, port, protocol, v.mode, health)
+	for i := range backends {
+		a := lab.BackendAddr(i)
+		if v.addr.Is6() {
+			a = lab.BackendAddr6(i)
+		}
+		fmt.Fprintf(b, "{name: b%d, address: %q}, ", i, a)
+	}
+	b.WriteString("]}\n")
+}

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// addTap makes a TAP on a host: the machine's end of an emulator's network card, with as
-// many queues as the emulator opens. It stays until the host is closed.
-func (h *Host) addTap(name string) error {
+// addTap makes a TAP on a host: the machine's end of an emulator's network card. One of
+// several queues has as many as the emulator opens. It stays until the host is closed.
+func (h *Host) addTap(name string, queues int) error {
 	return h.Do(func() error {
 		fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -21,7 +21,11 @@ func (h *Host) addTap(name string) error {
 		if err != nil {
 			return fmt.Errorf("make TAP %s on %s: %w", name, h.Name, err)
 		}
-		request.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR | unix.IFF_MULTI_QUEUE)
+		flags := uint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+		if queues > 1 { // who opens it must want several, or one, as it was made
+			flags |= unix.IFF_MULTI_QUEUE
+		}
+		request.SetUint16(flags)
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
 			return fmt.Errorf("make TAP %s on %s: %w", name, h.Name, err)
 		}
@@ -32,12 +36,13 @@ func (h *Host) addTap(name string) error {
 	})
 }
 
-// AddTap gives the switch a port that is a TAP, for the network card of a virtual machine
-// that is started on [Lab.Switch]. With [Options].External that is the balancer's.
+// AddTap gives the switch a port that is a TAP, for a network card, with so many queues,
+// of a virtual machine that is started on [Lab.Switch]: the balancer, with
+// [Options].External.
 //
 // Packets get there as a NIC would see them: senders finish them first.
-func (l *Lab) AddTap(name string) error {
-	if err := l.Switch.addTap(name); err != nil {
+func (l *Lab) AddTap(name string, queues int) error {
+	if err := l.Switch.addTap(name, queues); err != nil {
 		return err
 	}
 	tap, err := l.Switch.link.LinkByName(name)

@@ -46,7 +46,7 @@ type world struct {
 // addresses.
 func newWorld(t *testing.T, k *Kernel, n nic) *world {
 	t.Helper()
-	l := newLab(t, tapName)
+	l := newLab(t, NIC{Tap: tapName, Queues: n.queues})
 	g := boot(t, l.Switch, Options{
 		Kernel: k, Memory: 1024,
 		Image: balancerImage(t, n.driver),
@@ -61,8 +61,8 @@ func newWorld(t *testing.T, k *Kernel, n nic) *world {
 	return w
 }
 
-// newLab builds a lab with servers, whose balancer comes by these TAPs.
-func newLab(t *testing.T, taps ...string) *lab.Lab {
+// newLab builds a lab with servers, whose balancer comes by these NICs.
+func newLab(t *testing.T, nics ...NIC) *lab.Lab {
 	t.Helper()
 	var held []netip.Addr
 	for _, v := range vips {
@@ -79,8 +79,8 @@ func newLab(t *testing.T, taps ...string) *lab.Lab {
 			t.Errorf("close the lab: %v", err)
 		}
 	})
-	for _, name := range taps {
-		if err := l.AddTap(name); err != nil {
+	for _, n := range nics {
+		if err := l.AddTap(n.Tap, n.Queues); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,6 +30,9 @@ func verb(args []string) error {
 		return fmt.Errorf("want a verb and what it is for, got %q", args)
 	}
 	name, rest := args[1], args[2:]
+	if n := arguments[args[0]]; len(rest) < n {
+		return fmt.Errorf("%s %s: want %d more arguments, got %q", args[0], name, n, rest)
+	}
 	switch args[0] {
 	case "name":
 		return nameLink(name, rest[0])
@@ -60,6 +63,9 @@ func verb(args []string) error {
 	}
 	return fmt.Errorf("verb %q: there is none", args[0])
 }
+
+// arguments says how many each verb needs besides the name.
+var arguments = map[string]int{"name": 1, "addr": 1, "mtu": 1, "vlan": 2, "bond": 1, "sysctl": 1}
 
 func withLink(name string, do func(netlink.Link) error) error {
 	l, err := netlink.LinkByName(name)
@@ -162,14 +168,18 @@ func askDriver(what, name string, args []string) error {
 		return fmt.Errorf("%s: ask for the queues: %w", name, err)
 	}
 	if len(args) == 0 {
-		fmt.Println(c.CombinedCount)
+		fmt.Println(c.CombinedCount + c.RxCount)
 		return nil
 	}
 	n, err := strconv.ParseUint(args[0], 10, 32)
 	if err != nil {
 		return err
 	}
-	c.CombinedCount = uint32(n)
+	if c.MaxCombined > 0 {
+		c.CombinedCount = uint32(n)
+	} else {
+		c.RxCount, c.TxCount = uint32(n), uint32(n)
+	}
 	_, err = tool.SetChannels(name, c)
 	return err
 }

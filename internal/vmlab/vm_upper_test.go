@@ -27,7 +27,7 @@ func TestUpper(t *testing.T) {
 			reason string
 		}{
 			{"vlan", nicName, "vlan5", [][]string{{"up", nicName}, {"vlan", "vlan5", nicName, "5"}}, "vlan5"},
-			{"bond", nicName, "bond0", [][]string{{"bond", "bond0", nicName, "lb1"}}, "bond0"},
+			{"bond", nicName, "bond1", [][]string{{"bond", "bond1", nicName, "lb1"}}, "bond1"},
 			{"two-nics", nicName, "lb1", [][]string{{"up", nicName}, {"up", "lb1"}}, "lb1"},
 		} {
 			t.Run(test.name, func(t *testing.T) {

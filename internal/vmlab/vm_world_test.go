@@ -3,6 +3,7 @@
 package vmlab
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -53,12 +54,25 @@ func newWorld(t *testing.T, k *Kernel, n nic) *world {
 		NICs:  []NIC{{Device: n.device, Tap: tapName, Queues: n.queues, MAC: mac}},
 	})
 	w := &world{t: t, lab: l, guest: g}
+	t.Cleanup(func() {
+		if t.Failed() {
+			w.tellNIC()
+		}
+	})
 	in(t, g, "guest", "name", mac, nicName)
 	if n.channels > 0 {
 		in(t, g, "guest", "channels", nicName, fmt.Sprint(n.channels))
 	}
 	w.setUp(nicName)
 	return w
+}
+
+// tellNIC logs what the guest's kernel and driver count.
+func (w *world) tellNIC() {
+	for _, args := range [][]string{{"stats", nicName}, {"cat", "/proc/net/dev"}, {"cat", "/proc/interrupts"}} {
+		text, err := w.guest.Run(context.Background(), append([]string{"guest"}, args...)...)
+		w.t.Logf("%q: %v\n%s", args, err, text)
+	}
 }
 
 // newLab builds a lab with servers, whose balancer comes by these NICs.

@@ -61,33 +61,50 @@ func TestNIC(t *testing.T) {
 			t.Run(n.name, func(t *testing.T) {
 				w := newWorld(t, k, n)
 				b := w.serve(w.config())
-				t.Run("mode", func(t *testing.T) {
-					s := b.status(t)
-					t.Logf("XDP %s, %s", s.XDPMode, s.Bind)
-					if s.XDPMode != n.mode || s.Bind != n.bind(k) {
-						t.Errorf("XDP %s, sockets in %s; want %s, %s", s.XDPMode, s.Bind, n.mode, n.bind(k))
+				for _, part := range []struct {
+					name string
+					test func(*testing.T)
+				}{
+					{"mode", func(t *testing.T) { b.mustBe(t, n.mode, n.bind(k)) }},
+					{"traffic", func(t *testing.T) { w.traffic(t, 100) }},
+					{"bulk", w.bulk},
+					{"ledger", func(t *testing.T) { b.ledger(t) }},
+					{"cable", func(t *testing.T) { w.pullCable(t, b) }},
+					{"down", func(t *testing.T) { w.setDown(t, b) }},
+					{"mtu", func(t *testing.T) { w.changeMTU(t, b) }},
+					{"ledger-after", func(t *testing.T) { b.ledger(t) }},
+					{"again", func(t *testing.T) { b = w.serveAgain(t, b) }},
+				} {
+					if !t.Run(part.name, part.test) {
+						return // what follows would only fail too, and slowly
 					}
-				})
-				t.Run("traffic", func(t *testing.T) { w.traffic(t, 100) })
-				t.Run("bulk", w.bulk)
-				t.Run("ledger", b.ledger)
-				t.Run("cable", func(t *testing.T) { w.pullCable(t, b) })
-				t.Run("down", func(t *testing.T) { w.setDown(t, b) })
-				t.Run("mtu", func(t *testing.T) { w.changeMTU(t, b) })
-				t.Run("ledger-after", b.ledger)
-				t.Run("again", func(t *testing.T) {
-					b.stop(t)
-					b = w.serve(w.config())
-					w.traffic(t, 20)
-					b.kill(t)
-					b = w.serve(w.config())
-					w.traffic(t, 20)
-					b.ledger(t)
-				})
+				}
 				b.stop(t)
 			})
 		}
 	})
+}
+
+// mustBe holds the ways against each other that the program is attached and the sockets
+// are bound, and should be.
+func (b *balancer) mustBe(t *testing.T, mode, bind string) {
+	s := b.status(t)
+	t.Logf("XDP %s, %s, %d queues", s.XDPMode, s.Bind, len(s.Workers))
+	if s.XDPMode != mode || s.Bind != bind {
+		t.Errorf("XDP %s, sockets in %s; want %s, %s", s.XDPMode, s.Bind, mode, bind)
+	}
+}
+
+// serveAgain: after an orderly end and after a crash the next one finds all as it should be.
+func (w *world) serveAgain(t *testing.T, b *balancer) *balancer {
+	b.stop(t)
+	b = w.serve(w.config())
+	w.traffic(t, 20)
+	b.kill(t)
+	b = w.serve(w.config())
+	w.traffic(t, 20)
+	b.ledger(t)
+	return b
 }
 
 // pullCable: after the link is back, everything is.

@@ -315,3 +315,14 @@ func TestLacksZeroCopy(t *testing.T) {
 		}
 	}
 }
+
+// TestVirtioNetMergesNothing: what it shows as on is off while a program is attached.
+func TestVirtioNetMergesNothing(t *testing.T) {
+	on := map[string]bool{"rx-gro-hw": true, "rx-lro": true, "rx-vlan-hw-parse": true, "rx-gro": true}
+	if got := offloads("virtio_net", on); got != (Offloads{VLAN: true}) {
+		t.Errorf("virtio_net: %+v", got)
+	}
+	if got := offloads("mlx5_core", on); got != (Offloads{VLAN: true, LRO: true, GROHardware: true}) {
+		t.Errorf("mlx5_core: %+v", got)
+	}
+}

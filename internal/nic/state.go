@@ -41,8 +41,13 @@ type Offloads struct {
 }
 
 // offloads reads them off a list by the kernel's names (net/ethtool/common.c).
-func offloads(on map[string]bool) Offloads {
-	return Offloads{VLAN: on["rx-vlan-hw-parse"], LRO: on["rx-lro"], GROHardware: on["rx-gro-hw"]}
+//
+// virtio-net has its host merge nothing while a program is attached, and goes on to show
+// the feature as on (virtnet_xdp_set and virtnet_clear_guest_offloads of
+// drivers/net/virtio_net.c; up to Linux 5.14 that was LRO).
+func offloads(driver string, on map[string]bool) Offloads {
+	merges := driver != "virtio_net"
+	return Offloads{VLAN: on["rx-vlan-hw-parse"], LRO: on["rx-lro"] && merges, GROHardware: on["rx-gro-hw"] && merges}
 }
 
 // equal reports whether nothing differs.
@@ -130,7 +135,8 @@ func (r *reader) read() (State, error) {
 	s.RX, s.TX = r.queues(a)
 	s.Hash, _ = indirection(r.fd, r.name)
 	if on, err := r.tool.Features(r.name); err == nil {
-		s.Offloads = offloads(on)
+		driver, _ := r.tool.DriverName(r.name)
+		s.Offloads = offloads(driver, on)
 	}
 	if s.Offloads.VLAN { // else it does not matter
 		s.VLANs = len(r.links(func(l netlink.Link) bool { return l.Type() == "vlan" && above(l, a.Index) })) > 0

@@ -148,6 +148,10 @@ func TestFieldBackendWithoutTheVIPFromTheStart(t *testing.T) {
 	if err := w.lab.Backends[1].DelAddrs("lo", netip.PrefixFrom(dsrVIP4, 32)); err != nil {
 		t.Fatal(err)
 	}
+	// The balancer holds the address, too, as one that answers ARP for it does.
+	if err := w.lab.Balancer.AddAddrs(lab.Interface, netip.PrefixFrom(dsrVIP4, 32)); err != nil {
+		t.Fatal(err)
+	}
 	const closed = 9 // on which nobody listens, and no client needs it
 	check := func(port int) string {
 		return fmt.Sprintf("health: {type: http, port: %d, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},", port)

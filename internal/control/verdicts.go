@@ -1,6 +1,6 @@
 package control
 
-// inquiry is one of those that a backend has to answer.
+// inquiry is a question that a backend has to answer.
 type inquiry uint8
 
 const (

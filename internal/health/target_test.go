@@ -122,3 +122,46 @@ func TestCanonicalKeepsTheMeaning(t *testing.T) {
 		}
 	})
 }
+
+// TestHolderOf: what is asked at a service's address, and what is good there.
+func TestHolderOf(t *testing.T) {
+	dsr := func(protocol balancer.Protocol, first, last uint16, h balancer.HealthSpec) *balancer.ServiceSpec {
+		h.Interval, h.Timeout = 5*time.Second, 2*time.Second
+		return &balancer.ServiceSpec{
+			Address: netip.MustParseAddr("192.0.2.10"), First: first, Last: last, Protocol: protocol, Mode: balancer.DSR, Health: h,
+		}
+	}
+	tcp, http, none := balancer.HealthSpec{Type: balancer.HealthTCP}, balancer.HealthSpec{Type: balancer.HealthHTTP, Path: "/x", Port: 8081}, balancer.HealthSpec{}
+	none.Type = balancer.HealthNone
+	nat := dsr(balancer.TCP, 80, 80, tcp)
+	nat.Mode = balancer.NAT
+	for name, c := range map[string]struct {
+		service *balancer.ServiceSpec
+		port    uint16 // 0: nothing is asked
+		closed  bool
+	}{
+		"one port":                {dsr(balancer.TCP, 80, 80, tcp), 80, false},
+		"one port, another check": {dsr(balancer.TCP, 80, 80, http), 80, false},
+		"range":                   {dsr(balancer.TCP, 8000, 8099, http), 8081, false},
+		"any":                     {dsr(balancer.TCP, 0, balancer.MaxPort, http), 8081, false},
+		"check beside the range":  {dsr(balancer.TCP, 9000, 9099, http), 8081, true},
+		"UDP":                     {dsr(balancer.UDP, 53, 53, tcp), 53, true},
+		"UDP, another check":      {dsr(balancer.UDP, 53, 53, http), 8081, true},
+		"UDP, a range":            {dsr(balancer.UDP, 8000, 8099, http), 8081, true},
+		"no check":                {dsr(balancer.TCP, 80, 80, none), 0, false},
+		"nat":                     {nat, 0, false},
+	} {
+		b := balancer.BackendSpec{Address: netip.MustParseAddr("10.0.0.11")}
+		got, ok := HolderOf(c.service, &b)
+		want := Target{}
+		if c.port != 0 {
+			want = Target{
+				Address: netip.AddrPortFrom(c.service.Address, c.port), Type: balancer.HealthTCP, Interval: 5 * time.Second, Timeout: 2 * time.Second,
+				Holder: b.Address, Closed: c.closed,
+			}
+		}
+		if got != want || ok != (c.port != 0) {
+			t.Errorf("%s: %+v, %v; want %+v", name, got, ok, want)
+		}
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
 )
@@ -171,5 +173,40 @@ func TestFieldBackendWithoutTheVIPFromTheStart(t *testing.T) {
 	if got := p.backendOf("unserved", "b0").Check; !strings.Contains(got, fmt.Sprintf("does the server of %v listen on %v:%d?", lab.BackendAddr(0), dsrVIP4, closed)) {
 		t.Errorf("the check says %q", got)
 	}
+	p.stop()
+}
+
+// A backend that lost the address may forward what is for it: by its router, back to the
+// balancer, which must not have another backend answer in its stead.
+func TestFieldBackendForwardsForTheVIP(t *testing.T) {
+	w := newWorld(t)
+	b1 := w.lab.Backends[1]
+	for _, s := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
+		if err := b1.Sysctl(s, "1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	balancers := map[netip.Addr]string{dsrVIP4: "10.0.0.1", dsrVIP6: "2001:db8:10::1"}
+	for vip, balancer := range balancers {
+		if err := b1.DelAddrs("lo", netip.PrefixFrom(vip, vip.BitLen())); err != nil {
+			t.Fatal(err)
+		}
+		to := &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(vip.BitLen(), vip.BitLen())}
+		if err := b1.Netlink().RouteAdd(&netlink.Route{Dst: to, Gw: net.ParseIP(balancer)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml",
+		service("web", dsrVIP4, "dsr", "tcp", quickHealth), service("web6", dsrVIP6, "dsr", "tcp", quickHealth)))
+	for name, vip := range map[string]netip.Addr{"web": dsrVIP4, "web6": dsrVIP6} {
+		p.awaitHeld(name, "b1", vip, false)
+		p.awaitHeld(name, "b0", vip, true)
+		if by := w.mustAnswer(9, vip); by["b1"] != 0 {
+			t.Errorf("%s: answered by %v", name, by)
+		}
+	}
+	p.stays(2e9, "down", func(api.Status) bool {
+		return p.backendOf("web", "b1").State == "down" && p.backendOf("web6", "b1").State == "down"
+	})
 	p.stop()
 }

@@ -25,8 +25,8 @@ import (
 // of no such connection, goes by its routes, where to ever. A RST ends a probe without an
 // answer, too: that one may have been lost, or come too late.
 //
-// The kernel does not care that the answer comes from what may be an address of this
-// machine, as a packet socket has it before the routes are looked at.
+// The service's address may be one of this machine's, too: the kernel drops the answer as
+// a martian then, but a packet socket has it before the routes are looked at.
 
 // Hop is where frames for a backend go.
 type Hop struct {

@@ -61,7 +61,7 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 
 // tellWaiting says why nothing is served, unless it was said already.
 func (d *daemon) tellWaiting(why error) {
-	if d.in(stateWaiting) && d.about().Reason == why.Error() {
+	if d.because(stateWaiting, why) {
 		return
 	}
 	text := "waiting for the interface"

@@ -42,6 +42,13 @@ func (d *daemon) in(name string) bool {
 	return d.state.name == name
 }
 
+// because reports whether that state was entered for this very reason.
+func (d *daemon) because(name string, why error) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.name == name && d.state.reason == why.Error()
+}
+
 // reloaded notes the outcome of a reload.
 func (d *daemon) reloaded(outcome string, needsRestart []string) {
 	d.mu.Lock()

@@ -68,7 +68,7 @@ static struct bpf_sock *(*const skc_lookup_tcp)(void *ctx, void *ends, __u32 siz
 // The headers. All their fields are naturally aligned within them.
 
 struct ethernet {
-	__u16 dst[3], src[3];
+	__u8 dst[6], src[6];
 	__u16 type;
 };
 

@@ -316,8 +316,11 @@ __attribute__((noinline)) int read_ip(struct xdp_md *ctx, struct packet *p, __u3
 // show us frames of others, and the kernel takes none of them.
 INLINE bool is_for_us(const struct ethernet *e)
 {
-	__u64 own = own_mac, dst = e->dst[0] | (__u64)e->dst[1] << 16 | (__u64)e->dst[2] << 32;
+	__u64 own = own_mac, dst;
+	__u16 word[3];
 
+	__builtin_memcpy(word, e->dst, sizeof(word));
+	dst = word[0] | (__u64)word[1] << 16 | (__u64)word[2] << 32;
 	if (dst == own)
 		return true;
 	if (dst & 1) // to a group

@@ -176,6 +176,24 @@ func TestFieldTwoBalancersOnAHub(t *testing.T) {
 	second.stop()
 }
 
+// knowRouterBy has clients and backends know their router, the balancer, by that MAC
+// address.
+func (w *world) knowRouterBy(mac net.HardwareAddr) {
+	w.t.Helper()
+	for _, h := range append(w.lab.Clients[:1:1], w.lab.Backends...) {
+		routers := []string{"10.0.0.1", "2001:db8:10::1"}
+		if h == w.lab.Clients[0] {
+			routers = []string{"198.51.100.1", "2001:db8:100::1"}
+		}
+		for _, a := range routers {
+			n := &netlink.Neigh{LinkIndex: w.interfaceOf(h).Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(a), HardwareAddr: mac}
+			if err := h.Netlink().NeighSet(n); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+	}
+}
+
 // C18, third part: clients and backends know the balancer by the MAC address of a VRRP
 // device that it has above the served interface, from the start or later.
 func TestFieldVirtualRouterMAC(t *testing.T) {
@@ -185,17 +203,7 @@ func TestFieldVirtualRouterMAC(t *testing.T) {
 	if err := w.lab.Balancer.AddVRRP("vrrp.10", vrrpMAC); err != nil {
 		t.Fatal(err)
 	}
-	for h, gateways := range map[*lab.Host][]string{
-		w.lab.Clients[0]:  {"198.51.100.1", "2001:db8:100::1"},
-		w.lab.Backends[0]: {"10.0.0.1", "2001:db8:10::1"}, w.lab.Backends[1]: {"10.0.0.1", "2001:db8:10::1"}, w.lab.Backends[2]: {"10.0.0.1", "2001:db8:10::1"},
-	} {
-		for _, a := range gateways {
-			n := &netlink.Neigh{LinkIndex: w.interfaceOf(h).Index, State: netlink.NUD_PERMANENT, IP: net.ParseIP(a), HardwareAddr: vrrpMAC}
-			if err := h.Netlink().NeighSet(n); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	w.knowRouterBy(vrrpMAC)
 	before := p.counter("steering", "steered-service")
 	for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4} {
 		if by := w.mustAnswer(12, vip); len(by) != 3 {
@@ -209,6 +217,33 @@ func TestFieldVirtualRouterMAC(t *testing.T) {
 	p = w.serve(w.writeConfig("again.yaml", service("nat4", natVIP4, "nat", "tcp", quickHealth)))
 	w.mustAnswer(12, natVIP4)
 	p.stop()
+}
+
+// C18, fourth part: the served interface is a bridge or a macvlan, whose MAC address is not
+// that of the device below.
+func TestFieldUpperDeviceIsServed(t *testing.T) {
+	for name, move := range map[string]func(*lab.Host) error{
+		"br0": func(h *lab.Host) error { return h.AddBridge("br0") },
+		"mv0": func(h *lab.Host) error { return h.AddMacvlan("mv0") },
+	} {
+		w := newWorld(t)
+		if err := move(w.lab.Balancer); err != nil {
+			t.Fatal(err)
+		}
+		upper, err := w.lab.Balancer.Netlink().LinkByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.knowRouterBy(upper.Attrs().HardwareAddr)
+		p := w.serve(w.writeConfig("afxlb.yaml", service("nat4", natVIP4, "nat", "tcp", quickHealth), service("nat6", natVIP6, "nat", "tcp", quickHealth)),
+			"--interface", name, "--queues", "0")
+		for _, vip := range []netip.Addr{natVIP4, natVIP6} {
+			if by := w.mustAnswer(6, vip); len(by) != 3 {
+				t.Errorf("%s: %s is answered by %v", name, vip, by)
+			}
+		}
+		p.stop()
+	}
 }
 
 // C06: a service of a range of ports leaves alone what its backends do beside it, as
@@ -243,8 +278,8 @@ func TestFieldRangeLeavesItsBackendsAlone(t *testing.T) {
 	if err := client.UDPEcho(":53", "dns"); err != nil {
 		t.Fatal(err)
 	}
-	ranges := func(name string, vip netip.Addr, protocol, health string) string {
-		text := fmt.Sprintf("  - {name: %s, address: %q, port: 30000-30100, protocol: %s, %s backends: [", name, vip, protocol, health)
+	ranges := func(name string, vip netip.Addr, protocol, ports, health string) string {
+		text := fmt.Sprintf("  - {name: %s, address: %q, port: %q, protocol: %s, %s backends: [", name, vip, ports, protocol, health)
 		for i := range 3 {
 			a := lab.BackendAddr(i)
 			if vip.Is6() {
@@ -255,32 +290,37 @@ func TestFieldRangeLeavesItsBackendsAlone(t *testing.T) {
 		return text + "]}\n"
 	}
 	const check, none = "health: {type: tcp, port: 22, interval: 200ms, timeout: 200ms},", "health: {type: none},"
-	p := w.serve(w.writeConfig("afxlb.yaml", ranges("tcp4", natVIP4, "tcp", check), ranges("tcp6", natVIP6, "tcp", check),
-		ranges("udp4", natVIP4, "udp", none), ranges("udp6", natVIP6, "udp", none)))
-	for _, c := range []struct {
-		from    *lab.Host
-		network string
-		to      netip.AddrPort
-		name    string // of who answers; any if empty
-	}{
-		{w.lab.Backends[0], "tcp", netip.AddrPortFrom(lab.ClientAddr(0), 443), "outside"},
-		{w.lab.Backends[0], "tcp", netip.AddrPortFrom(lab.ClientAddr6(0), 443), "outside"},
-		{w.lab.Backends[0], "udp", netip.AddrPortFrom(lab.ClientAddr(0), 53), "dns"},
-		{w.lab.Backends[0], "udp", netip.AddrPortFrom(lab.ClientAddr6(0), 53), "dns"},
-		{client, "tcp", netip.AddrPortFrom(lab.BackendAddr(0), 22), "b0"},
-		{client, "tcp", netip.AddrPortFrom(lab.BackendAddr6(0), 22), "b0"},
-		{client, "tcp", netip.AddrPortFrom(natVIP4, 30050), ""},
-		{client, "tcp", netip.AddrPortFrom(natVIP6, 30050), ""},
-		{client, "udp", netip.AddrPortFrom(natVIP4, 30050), ""},
-		{client, "udp", netip.AddrPortFrom(natVIP6, 30050), ""},
-	} {
-		for range 3 {
-			if name, err := w.ask(c.from, c.network, c.to); err != nil || c.name != "" && name != c.name {
-				t.Errorf("%s asks %s by %s: %q, %v; want %s", c.from.Name, c.to, c.network, name, err, c.name)
+	for _, ports := range []string{"30000-30100", "any"} {
+		p := w.serve(w.writeConfig("afxlb.yaml", ranges("tcp4", natVIP4, "tcp", ports, check), ranges("tcp6", natVIP6, "tcp", ports, check),
+			ranges("udp4", natVIP4, "udp", ports, none), ranges("udp6", natVIP6, "udp", ports, none)))
+		for _, c := range []struct {
+			from    *lab.Host
+			network string
+			to      netip.AddrPort
+			name    string // of who answers; any if empty
+		}{
+			{w.lab.Backends[0], "tcp", netip.AddrPortFrom(lab.ClientAddr(0), 443), "outside"},
+			{w.lab.Backends[0], "tcp", netip.AddrPortFrom(lab.ClientAddr6(0), 443), "outside"},
+			{w.lab.Backends[0], "udp", netip.AddrPortFrom(lab.ClientAddr(0), 53), "dns"},
+			{w.lab.Backends[0], "udp", netip.AddrPortFrom(lab.ClientAddr6(0), 53), "dns"},
+			{client, "tcp", netip.AddrPortFrom(lab.BackendAddr(0), 22), "b0"},
+			{client, "tcp", netip.AddrPortFrom(lab.BackendAddr6(0), 22), "b0"},
+			{client, "tcp", netip.AddrPortFrom(natVIP4, 30050), ""},
+			{client, "tcp", netip.AddrPortFrom(natVIP6, 30050), ""},
+			{client, "udp", netip.AddrPortFrom(natVIP4, 30050), ""},
+			{client, "udp", netip.AddrPortFrom(natVIP6, 30050), ""},
+		} {
+			for range 3 {
+				if name, err := w.ask(c.from, c.network, c.to); err != nil || c.name != "" && name != c.name {
+					t.Errorf("%s: %s asks %s by %s: %q, %v; want %s", ports, c.from.Name, c.to, c.network, name, err, c.name)
+				}
 			}
 		}
+		if n := p.counter("packets", "punted"); ports != "any" && n != 0 {
+			t.Errorf("%s: %d packets were taken and given back", ports, n)
+		}
+		p.stop()
 	}
-	p.stop()
 }
 
 // ask asks a web server or a UDP echo for its name, once and on a connection of its own.

@@ -1,6 +1,7 @@
 package neighbour
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -18,9 +19,9 @@ func readMACs(k kernel, r *reading) ([]netlink.Link, error) {
 			r.MACs = [][6]byte{r.MAC}
 		}
 	}
-	links, err := k.LinkList()
+	links, err := listLinks(k)
 	if err != nil {
-		return nil, fmt.Errorf("read interfaces: %w", err)
+		return nil, err
 	}
 	if r.MAC == [6]byte{} { // no Ethernet
 		return links, nil
@@ -38,6 +39,20 @@ func readMACs(k kernel, r *reading) ([]netlink.Link, error) {
 	}
 	slices.SortFunc(others, func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) })
 	r.MACs = append([][6]byte{r.MAC}, slices.Compact(others)...)
+	return links, nil
+}
+
+// listLinks returns all interfaces. A list in the midst of which something has changed is
+// made anew: where containers come and go that is nothing to tell of.
+func listLinks(k kernel) (links []netlink.Link, err error) {
+	for range 3 {
+		if links, err = k.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read interfaces: %w", err)
+	}
 	return links, nil
 }
 

@@ -73,6 +73,29 @@ type links struct {
 
 func (l links) LinkList() ([]netlink.Link, error) { return l.list, l.err }
 
+// busy is a kernel in which so many lists of interfaces meet a change.
+type busy struct {
+	links
+	changes int
+}
+
+func (b *busy) LinkList() ([]netlink.Link, error) {
+	if b.changes--; b.changes >= 0 {
+		return b.list[:1], netlink.ErrDumpInterrupted
+	}
+	return b.list, nil
+}
+
+func TestListLinksAnew(t *testing.T) {
+	two := links{list: []netlink.Link{device(2, "", 0, 0), device(3, "", 0, 0)}}
+	for changes, ok := range map[int]bool{0: true, 1: true, 2: true, 3: false} {
+		got, err := listLinks(&busy{two, changes})
+		if (err == nil) != ok || ok && len(got) != 2 {
+			t.Errorf("%d changes: %v, %v", changes, got, err)
+		}
+	}
+}
+
 func TestReadMACs(t *testing.T) {
 	own := [6]byte{2, 0, 0, 0, 0, 2}
 	twice := device(4, "macvlan", 2, 0)

@@ -90,11 +90,9 @@ func nextHop(r *netlink.Route) netip.Addr {
 // elsewhere names the interface that a route is by instead.
 func (r *router) elsewhere(by int) (why string, err error) {
 	if r.links == nil {
-		links, err := r.LinkList()
-		if err != nil {
-			return "", fmt.Errorf("read interfaces: %w", err)
+		if r.links, err = listLinks(r.kernel); err != nil {
+			return "", err
 		}
-		r.links = links
 	}
 	if r.upper == nil {
 		r.upper = above(r.links, r.ifindex)

@@ -29,6 +29,8 @@ const (
 	// window is how far ahead of what is acknowledged a segment may be, bytes: what Linux
 	// lets a socket have under way by default (tcp_wmem in Documentation/networking/ip-sysctl.rst).
 	window = 1 << 22
+	// wide is the same on a long fat pipe: ten gigabits a second and a tenth of a second.
+	wide = 1 << 27
 	// tight is how far a side's acknowledgements may be ahead of the last one that was
 	// seen: two segments as large as GRO makes them.
 	tight = 1 << 17
@@ -48,13 +50,19 @@ func (f *Flow) Expected(d Direction) uint32 { return atomic.LoadUint32(&f.ack[d&
 // known, and for what is no TCP.
 func (f *Flow) Proves(d Direction, seq, ack uint32) bool {
 	const small = 1 << 19
-	return f.Proven() && seq-f.Expected(d)+small < 2*small && ack-f.Expected(d^1)+small < 2*small
+	return f.Proven() && within(seq-f.Expected(d), small) && within(ack-f.Expected(d^1), small)
 }
 
-// near reports whether a segment from side d is within a window of what is known.
+// near reports whether a segment from side d is within a window of what is known on both
+// counts, or nearer on one of them and farther on the other: of some 2^16 guesses one is.
 func (f *Flow) near(d Direction, s packet.Segment) bool {
-	return s.Flags&packet.TCPAck != 0 && s.Seq-f.Expected(d)+window < 2*window && s.Ack-f.Expected(d^1)+window < 2*window
+	seq, ack := s.Seq-f.Expected(d), s.Ack-f.Expected(d^1)
+	return s.Flags&packet.TCPAck != 0 && (within(seq, window) && within(ack, window) ||
+		within(seq, wide) && within(ack, tight) || within(seq, tight) && within(ack, wide))
 }
+
+// within reports whether a difference of sequence numbers is small.
+func within(difference, limit uint32) bool { return difference+limit < 2*limit }
 
 // Follow takes the numbers of a segment with ACK from side d of a settled flow into account.
 func (f *Flow) Follow(d Direction, s packet.Segment) {
@@ -65,21 +73,26 @@ func (f *Flow) Follow(d Direction, s packet.Segment) {
 		return
 	}
 	set32(&f.ack[d^1], s.Ack)
-	if !f.Paired() && int32(s.Next-known) > 0 {
-		set32(&f.ack[d], s.Next)
+	if !f.Paired() {
+		f.forward(d, s.Next)
 	}
 }
 
-// stray is Follow for a segment that is not near on both counts: an old one, or one after
-// many that went another way. One of its numbers being exactly the one expected, as it is
-// in long transfers in one direction, the other one is believed.
+// stray is Follow for the few that are not as near, or not in order.
 func (f *Flow) stray(d Direction, s packet.Segment) {
-	known, other := f.Expected(d), f.Expected(d^1)
-	switch {
-	case s.Seq == known && int32(s.Ack-other) > 0:
-		set32(&f.ack[d^1], s.Ack)
-	case !f.Paired() && s.Ack == other && int32(s.Next-known) > 0:
-		set32(&f.ack[d], s.Next)
+	if !f.near(d, s) {
+		return
+	}
+	f.forward(d^1, s.Ack)
+	if !f.Paired() {
+		f.forward(d, s.Next)
+	}
+}
+
+// forward moves what is expected of side d on to a number, unless it is an old one.
+func (f *Flow) forward(d Direction, to uint32) {
+	if int32(to-f.Expected(d)) > 0 {
+		set32(&f.ack[d], to)
 	}
 }
 

@@ -17,11 +17,16 @@ type talk struct {
 	now  uint32
 }
 
-// newTalk begins with numbers that run over soon.
+// newTalk begins, in a table of its own, with numbers that run over soon.
 func newTalk(t *testing.T, replies bool) *talk {
+	t.Helper()
+	return newTalkIn(t, newTable(16, 1), replies)
+}
+
+func newTalkIn(t *testing.T, tab *Table, replies bool) *talk {
+	t.Helper()
 	n := newFlow(1, packet.ProtoTCP)
 	n.Paired = replies
-	tab := newTable(16, 1)
 	return &talk{tab: tab, ref: mustInsert(t, tab, n, 0), next: [numDirections]uint32{^uint32(0) - 20, ^uint32(0) - 5}}
 }
 

@@ -63,10 +63,9 @@ type Flow struct {
 	flags     uint8            //
 	low       [numRoles]uint32 // last four bytes of the addresses, as packet.Addr.Low reads them
 
-	mac     atomic.Uint64         // where replies go, as packet.MAC.Word has it; 16 bits are free
-	ack     [numDirections]uint32 // see sequence.go
-	bytes   [numDirections]uint32 // the lower part; see tally.go
-	packets [numDirections]uint32 // the lower part; see tally.go
+	mac   atomic.Uint64         // where replies go, as packet.MAC.Word has it; 16 bits are free
+	ack   [numDirections]uint32 // see sequence.go
+	count [numDirections]uint64 // bytes << packetBits | packets; see count.go
 }
 
 const numDirections = 2
@@ -92,9 +91,10 @@ type detail struct {
 	created    uint32 // coarse clock at the insert
 	link       uint32 // the next record in the index
 
-	// The upper parts of Flow.bytes and, 16 bits for each direction, of Flow.packets.
-	bytes   [numDirections]atomic.Uint32
-	packets atomic.Uint32
+	// What does not fit into Flow.count.
+
+	bytes   [numDirections]atomic.Uint32 // of 4 GB
+	packets atomic.Uint32                // of 1 << packetBits, 16 bits for each direction
 }
 
 // Live reports whether the record stands for a flow right now. A worker must
@@ -151,55 +151,6 @@ func (t *Table) key(r Ref) packet.Key {
 		SrcPort: f.port[d.source()], DstPort: f.port[d.destination()],
 		Proto: uint32(f.proto),
 	}
-}
-
-// Touch counts a packet of n bytes of what r stands for, which f is, and keeps the flow
-// from expiring. The packet is on its way: [Table.Untouch] takes it back if not.
-func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
-	d := r.Direction() & 1
-	set32(&f.seen, now)
-	bytes, packets := add32(&f.bytes[d], uint32(n)), add32(&f.packets[d], 1)
-	if bytes < uint32(n) || packets == 0 {
-		t.details[r.index()].carry(d, bytes < uint32(n), packets == 0, 1)
-	}
-}
-
-// Untouch takes one that [Table.Touch] counted back out of the count, for a packet that
-// did not leave after all. The flow stays as fresh as the packet made it: somebody is at
-// its other end.
-func (t *Table) Untouch(r Ref, f *Flow, n int) {
-	d := r.Direction() & 1
-	bytes, packets := add32(&f.bytes[d], -uint32(n)), add32(&f.packets[d], ^uint32(0))
-	t.details[r.index()].carry(d, bytes+uint32(n) < uint32(n), packets == ^uint32(0), ^uint32(0))
-}
-
-// carry adds n, which is 1 or -1, to the upper parts of those counts that ran over.
-func (d *detail) carry(dir Direction, bytes, packets bool, n uint32) {
-	if bytes {
-		d.bytes[dir].Add(n)
-	}
-	if packets {
-		d.packets.Add(n << (16 * dir))
-	}
-}
-
-// counted returns the packets and bytes that record i has seen in a direction. It is for
-// people: in the moment when a lower part runs over, it is short by it.
-func (t *Table) counted(i uint32, dir int) (packets, bytes uint64) {
-	f, d := &t.flows[i], &t.details[i]
-	packets = uint64(uint16(d.packets.Load()>>(16*dir)))<<32 | uint64(atomic.LoadUint32(&f.packets[dir]))
-	return packets, uint64(d.bytes[dir].Load())<<32 | uint64(atomic.LoadUint32(&f.bytes[dir]))
-}
-
-// zero forgets what was counted.
-func (t *Table) zero(i uint32) {
-	f, d := &t.flows[i], &t.details[i]
-	for dir := range numDirections {
-		set32(&f.packets[dir], 0)
-		set32(&f.bytes[dir], 0)
-		d.bytes[dir].Store(0)
-	}
-	d.packets.Store(0)
 }
 
 func (f *Flow) lastSeen() uint32 { return atomic.LoadUint32(&f.seen) }

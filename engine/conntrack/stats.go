@@ -104,7 +104,7 @@ func (t *Table) info(i, now uint32) Info {
 		Idle: time.Duration(idle(now, f.lastSeen())) * time.Millisecond,
 	}
 	for dir := range in.Packets {
-		in.Packets[dir], in.Bytes[dir] = t.counted(i, dir)
+		in.Packets[dir], in.Bytes[dir] = t.counted(i, Direction(dir))
 	}
 	return in
 }

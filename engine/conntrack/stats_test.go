@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/packet"
@@ -60,55 +61,65 @@ func TestUntouch(t *testing.T) {
 	if in := info(); in.Packets != [2]uint64{2, 1} || in.Bytes != [2]uint64{200, 60} || in.Idle.Milliseconds() != 200 {
 		t.Errorf("after one of three was taken back: %+v", in)
 	}
-	const before = 1<<32 - 1
-	f.packets[Request] = before
-	for range 2 {
-		tab.Touch(r, f, 100, 500)
-	}
-	if n := info().Packets[Request]; n != before+2 {
-		t.Errorf("%d packets, want %d", n, uint64(before+2))
-	}
-	for range 3 {
-		tab.Untouch(r, f, 100)
-	}
-	if n := info().Packets[Request]; n != before-1 {
-		t.Errorf("%d packets after three were taken back, want %d", n, uint64(before-1))
+}
+
+// The counters go on where a word is full, both ways, and in each direction by itself.
+func TestCountersRunOver(t *testing.T) {
+	for _, size := range []int{0, 60, 1514, 65535} {
+		tab := newTable(100, 1)
+		r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
+		f := tab.Flow(r)
+		var want Info
+		hold := func(when string) {
+			t.Helper()
+			if in := tab.info(r.index(), 0); in.Packets != want.Packets || in.Bytes != want.Bytes {
+				t.Fatalf("%s packets of %d bytes: %d, %d bytes; want %d, %d", when, size, in.Packets, in.Bytes, want.Packets, want.Bytes)
+			}
+		}
+		for round := range 4 {
+			for d := range numDirections { // as if all but two packets of a word had come
+				n := uint64(1<<packetBits - 2)
+				f.count[d] += n + n*uint64(size)<<packetBits
+				want.Packets[d] += n
+				want.Bytes[d] += n * uint64(size)
+			}
+			hold(fmt.Sprint("round ", round, ", nearly full,"))
+			for range 5 {
+				for d := range numDirections {
+					tab.Touch(r|Ref(d), f, size, 0)
+					want.Packets[d]++
+					want.Bytes[d] += uint64(size)
+					hold(fmt.Sprint("round ", round, ", full,"))
+				}
+			}
+			for range 5 {
+				for d := range numDirections {
+					tab.Untouch(r|Ref(d), f, size)
+					want.Packets[d]--
+					want.Bytes[d] -= uint64(size)
+					hold(fmt.Sprint("round ", round, ", taken back,"))
+				}
+			}
+			for d := range numDirections { // to the start of the next word
+				for range 2 {
+					tab.Touch(r|Ref(d), f, size, 0)
+					want.Packets[d]++
+					want.Bytes[d] += uint64(size)
+				}
+			}
+		}
 	}
 }
 
-// The counters go on where their lower parts run over, in both directions and both ways.
-func TestCountersRunOver(t *testing.T) {
+// A record that was used begins from zero.
+func TestANewFlowHasCountedNothing(t *testing.T) {
 	tab := newTable(100, 1)
-	r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
-	f := tab.Flow(r)
-	for d := range numDirections {
-		f.bytes[d], f.packets[d] = ^uint32(0)-150, ^uint32(0)-1
-	}
-	for range 3 {
-		for d := range numDirections {
-			tab.Touch(r|Ref(d), f, 100, 0)
-		}
-	}
-	want := uint64(1<<32 + 1)
-	if in := tab.info(r.index(), 0); in.Packets != [2]uint64{want, want} || in.Bytes != [2]uint64{1<<32 + 149, 1<<32 + 149} {
-		t.Errorf("%+v", in)
-	}
-	for range 3 {
-		for d := range numDirections {
-			tab.Untouch(r|Ref(d), f, 100)
-		}
-	}
-	want = 1<<32 - 2
-	if in := tab.info(r.index(), 0); in.Packets != [2]uint64{want, want} || in.Bytes != [2]uint64{1<<32 - 151, 1<<32 - 151} {
-		t.Errorf("taken back: %+v", in)
-	}
-	tab.Remove(r)
 	next := tab.shards[0].fresh
-	tab.flows[next].packets, tab.flows[next].bytes = [2]uint32{1, 2}, [2]uint32{3, 4}
-	tab.details[next].packets.Store(^uint32(0))
-	tab.details[next].bytes[Request].Store(7)
-	r = mustInsert(t, tab, newFlow(2, packet.ProtoTCP), 0)
-	if in := tab.info(r.index(), 0); in.Packets != [2]uint64{} || in.Bytes != [2]uint64{} {
+	tab.flows[next].count = [2]uint64{7, 8}
+	tab.details[next].packets.Store(9)
+	tab.details[next].bytes[Reply].Store(10)
+	r := mustInsert(t, tab, newFlow(2, packet.ProtoTCP), 0)
+	if in := tab.info(r.index(), 0); r.index() != next || in.Packets != [2]uint64{} || in.Bytes != [2]uint64{} {
 		t.Errorf("a new flow begins with %+v", in)
 	}
 }

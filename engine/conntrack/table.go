@@ -264,7 +264,7 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	}
 	f.mac.Store(0)
 	set32(&f.seen, now)
-	t.zero(i)
+	t.uncount(i)
 	d.created, d.stamp = now, now
 	state := live | uint32(class)<<classShift
 	if n.Key.Proto == packet.ProtoTCP {

@@ -17,4 +17,6 @@ package conntrack
 
 func set32(p *uint32, v uint32) { *p = v }
 
-func add32(p *uint32, n uint32) uint32 { *p += n; return *p }
+func set64(p *uint64, v uint64) { *p = v }
+
+func add64(p *uint64, n uint64) uint64 { *p += n; return *p }

@@ -8,4 +8,6 @@ import "sync/atomic"
 
 func set32(p *uint32, v uint32) { atomic.StoreUint32(p, v) }
 
-func add32(p *uint32, n uint32) uint32 { return atomic.AddUint32(p, n) }
+func set64(p *uint64, v uint64) { atomic.StoreUint64(p, v) }
+
+func add64(p *uint64, n uint64) uint64 { return atomic.AddUint64(p, n) }

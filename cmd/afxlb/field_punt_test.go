@@ -28,22 +28,25 @@ func (w *world) forward(settings ...string) {
 	}
 }
 
-// routeBackends has client 0 reach the backends by the balancer.
-func (w *world) routeBackends() {
+// routeTo has a host reach an address by a gateway.
+func (w *world) routeTo(h *lab.Host, to netip.Addr, gateway string) {
 	w.t.Helper()
-	h := w.lab.Clients[0]
 	link, err := h.Netlink().LinkByName(lab.Interface)
+	if err == nil {
+		err = h.Netlink().RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.ParseIP(gateway),
+			Dst: &net.IPNet{IP: to.AsSlice(), Mask: net.CIDRMask(to.BitLen(), to.BitLen())}})
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// routeBackends has client 0 reach the backends by the balancer.
+func (w *world) routeBackends() {
+	w.t.Helper()
 	for i := range w.lab.Backends {
-		for to, gateway := range map[netip.Addr]string{lab.BackendAddr(i): "198.51.100.1", lab.BackendAddr6(i): "2001:db8:100::1"} {
-			r := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.ParseIP(gateway),
-				Dst: &net.IPNet{IP: to.AsSlice(), Mask: net.CIDRMask(to.BitLen(), to.BitLen())}}
-			if err := h.Netlink().RouteAdd(r); err != nil {
-				w.t.Fatal(err)
-			}
-		}
+		w.routeTo(w.lab.Clients[0], lab.BackendAddr(i), "198.51.100.1")
+		w.routeTo(w.lab.Clients[0], lab.BackendAddr6(i), "2001:db8:100::1")
 	}
 }
 
@@ -98,6 +101,8 @@ func TestFieldBackendsOwnAddressFromTheSamePort(t *testing.T) {
 	c, err := w.dialFrom(s.list[0].local, netip.AddrPortFrom(lab.BackendAddr(0), streamPort), time.Second)
 	if err == nil {
 		c.Close()
+	} else if errors.Is(err, syscall.EADDRINUSE) {
+		t.Fatal(err)
 	}
 	s.mustLive("after a connection from the same port")
 	if f := p.first(t); f.PacketsIn <= in {

@@ -51,7 +51,8 @@ func (w *world) listenStreams() {
 	}
 }
 
-// dialFrom opens a connection from an address and port of client 0 that may be in use.
+// dialFrom opens a connection from an address and port of client 0, if they are given, that
+// may be in use by another one of dialFrom.
 func (w *world) dialFrom(local net.Addr, to netip.AddrPort, patience time.Duration) (c net.Conn, err error) {
 	err = w.lab.Clients[0].Do(func() error {
 		d := net.Dialer{LocalAddr: local, Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) (err error) {
@@ -88,9 +89,7 @@ func (w *world) openStreams(n int, vip netip.Addr) *streams {
 	ctx, stop := context.WithCancel(w.t.Context())
 	s := &streams{t: w.t, stop: stop}
 	for range n {
-		dial, cancel := context.WithTimeout(ctx, patience)
-		c, err := w.lab.Clients[0].Dial(dial, "tcp", netip.AddrPortFrom(vip, streamPort).String())
-		cancel()
+		c, err := w.dialFrom(nil, netip.AddrPortFrom(vip, streamPort), patience)
 		if err != nil {
 			w.t.Fatalf("open a stream: %v", err)
 		}

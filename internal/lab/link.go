@@ -139,6 +139,22 @@ func noOffload(name string) error {
 // onLink is the gateway of a network that needs none.
 var onLink netip.Addr
 
+// SetOffload has the switch finish the checksums of what it sends to a host, as is its way
+// here, or not, as is the way of a veth: then who takes packets by XDP sees them unfinished.
+func (l *Lab) SetOffload(h *Host, on bool) error {
+	return l.Switch.Do(func() error {
+		tool, err := ethtool.NewEthtool()
+		if err == nil {
+			defer tool.Close()
+			err = tool.Change(port(h), map[string]bool{"tx-checksum-ip-generic": on})
+		}
+		if err != nil {
+			return fmt.Errorf("switch checksum offload to %s: %w", h.Name, err)
+		}
+		return nil
+	})
+}
+
 // addRoute routes a network by way of a gateway.
 func (h *Host) addRoute(to netip.Prefix, by netip.Addr) error {
 	return h.addRouteTo(to, by, unix.RT_TABLE_MAIN)

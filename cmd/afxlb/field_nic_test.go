@@ -149,20 +149,31 @@ func TestFieldQueuesOfAList(t *testing.T) {
 // and tried again; those of before go on.
 func TestFieldQueuesWithoutMemory(t *testing.T) {
 	w := newWorld(t)
-	w.plug(8, 1, 1)
-	group := newMemoryGroup(t, 90<<20)
+	w.plug(12, 1, 1)
+	group := newMemoryGroup(t, 200<<20)
 	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), "conntrack: {max-flows: 100000}\n")
 	p := w.startBy("echo $$ > "+filepath.Join(group, "cgroup.procs"), "--config", config)
 	p.queuesServed(1)
-	w.setQueues(8, 8)
+	w.setQueues(12, 12)
 	s := p.await("tell of the loss", func(s api.Status) bool { return s.State == "degraded" })
-	if text := warned(s, "queues"); !strings.Contains(text, "7 of 8 RX queues are not served") || !strings.Contains(text, "the memory limit of") {
+	if text := warned(s, "queues"); !strings.Contains(text, "11 of 12 RX queues are not served") || !strings.Contains(text, "the memory limit of") {
 		t.Errorf("the status says %q", text)
 	}
-	p.awaitLines(1, "WARN.*7 of 8 RX queues are not served.*the memory limit of")
-	raiseMemoryLimit(t, group, 400<<20)
-	p.queuesServed(8)
-	p.usesQueues(w, natVIP4, 8)
+	p.awaitLines(1, "WARN.*11 of 12 RX queues are not served.*the memory limit of")
+	raiseMemoryLimit(t, group, 600<<20)
+	p.queuesServed(12)
+	p.usesQueues(w, natVIP4, 12)
+
+	// The interface is made again with more than there is memory for: it is not served, and
+	// the kernel kills nobody.
+	w.plug(40, 40, 40)
+	s = p.await("say why it waits", func(s api.Status) bool { return strings.Contains(s.Reason, "the memory limit of") })
+	if s.State != "waiting" {
+		t.Errorf("state %s (%s)", s.State, s.Reason)
+	}
+	p.awaitLines(1, "WARN.*the interface can't be served; trying again.*the memory limit of")
+	w.plug(2, 2, 2)
+	p.queuesServed(2)
 	p.stop()
 }
 
@@ -203,6 +214,26 @@ func TestFieldInterfaceAgainWithOtherQueues(t *testing.T) {
 	if flows := p.status().Flows.ByClass["tcp-established"]; flows < 10 {
 		t.Errorf("%d flows are established", flows)
 	}
+	s.close()
+	p.checkSums()
+	p.stop()
+}
+
+// C11, at run time: TX queues that come are sent by.
+func TestFieldTXQueuesCome(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	w.plug(3, 3, 1)
+	p := w.serve(w.writeConfig("afxlb.yaml", streamService("streams", natVIP4, "nat", quickHealth), service("web", natVIP4, "nat", "tcp", quickHealth)))
+	s := w.openStreams(10, natVIP4)
+	w.setQueues(3, 3)
+	p.await("send by all queues", func(s api.Status) bool {
+		return s.State == "serving" && warned(s, "tx-queues") == "" && len(s.Workers) == 3 && !s.Workers[1].Detour && !s.Workers[2].Detour
+	})
+	p.awaitLines(1, "WARN.*serving anew.*eth0 sends by 3 queues now")
+	p.awaitLines(1, "WARN.*over: eth0: there are 3 RX and 1 TX queues")
+	s.mustLive("with as many TX queues")
+	p.usesQueues(w, natVIP4, 3)
 	s.close()
 	p.checkSums()
 	p.stop()

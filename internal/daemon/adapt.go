@@ -40,13 +40,16 @@ func (d *daemon) watchNIC(ifindex int, stop context.CancelCauseFunc) (*nic.Watch
 	})
 }
 
-// outgrown returns why the sockets that there are can't be kept: frames of a larger size
-// would take what the MTU allows, or a queue is gone.
+// outgrown returns why the sockets that there are can't be kept: a queue is gone, its TX
+// queue has gone or come, or frames of a larger size would take what the MTU allows.
 func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
 	for i := range in.Workers {
 		w := &in.Workers[i]
 		if w.Queue >= now.RX {
 			return fmt.Errorf("queue %d of %s is gone, %d are left", w.Queue, now.Name, now.RX)
+		}
+		if lacks := w.Queue >= now.TX; w.Socket.Mode == xsk.ModeCopy && w.Socket.Detour != lacks {
+			return fmt.Errorf("%s sends by %d queues now, and queue %d is not set up for that", now.Name, now.TX, w.Queue)
 		}
 		most := w.Socket.MaxMTU()
 		if now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy {
@@ -59,14 +62,8 @@ func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
 // extend serves queues that have come, as far as they are to be served. The error is why
 // some are not.
 func (d *daemon) extend(now *nic.State, in *engine.Info) error {
-	queues, err := engine.Queues(d.config.Queues, now.RX)
-	if err != nil {
+	if err := d.fits(now); err != nil {
 		return err
-	}
-	if len(queues) > len(in.Workers) {
-		if err := d.room(now, len(queues)); err != nil {
-			return err
-		}
 	}
 	if err := d.engine.Extend(); err != nil {
 		return err
@@ -79,10 +76,14 @@ func (d *daemon) extend(now *nic.State, in *engine.Info) error {
 	return nil
 }
 
-// room says whether there is memory for so many queues.
-func (d *daemon) room(now *nic.State, queues int) error {
+// fits says whether there is memory for the queues that are to be served.
+func (d *daemon) fits(now *nic.State) error {
+	queues, err := engine.Queues(d.config.Queues, now.RX)
+	if err != nil {
+		return fmt.Errorf("%s: %w", now.Name, err)
+	}
 	settings := engineConfig(d.config)
-	n := needOf(&settings, &d.config.Spec, now, queues)
+	n := needOf(&settings, &d.config.Spec, now, len(queues))
 	return errors.Join(n.withinGroup(), n.withinLock())
 }
 

@@ -97,6 +97,9 @@ func TestOutgrown(t *testing.T) {
 		}
 		return in
 	}
+	sends := func(detour bool, mode xsk.Mode) *engine.Info {
+		return &engine.Info{Workers: []engine.WorkerInfo{{Queue: 1, Socket: xsk.Info{MaxPacket: 1600, Detour: detour, Mode: mode}}}}
+	}
 	for name, c := range map[string]struct {
 		now  nic.State
 		in   *engine.Info
@@ -107,6 +110,10 @@ func TestOutgrown(t *testing.T) {
 		"more queues":          {nic.State{RX: 4, MTU: 1500}, served(1578, 0, 1), config.XDPAuto, ""},
 		"a queue is gone":      {nic.State{RX: 2, MTU: 1500}, served(1578, 0, 2), config.XDPAuto, "queue 2"},
 		"another is":           {nic.State{RX: 2, MTU: 1500}, served(1578, 1), config.XDPAuto, ""},
+		"a TX queue has come":  {nic.State{RX: 2, TX: 2, MTU: 1500}, sends(true, xsk.ModeCopy), config.XDPAuto, "sends by 2 queues"},
+		"a TX queue is gone":   {nic.State{RX: 2, TX: 1, MTU: 1500}, sends(false, xsk.ModeCopy), config.XDPAuto, "sends by 1 queues"},
+		"it has none still":    {nic.State{RX: 2, TX: 1, MTU: 1500}, sends(true, xsk.ModeCopy), config.XDPAuto, ""},
+		"zero-copy needs none": {nic.State{RX: 2, TX: 1, MTU: 1500}, sends(false, xsk.ModeZeroCopy), config.XDPAuto, ""},
 		"larger packets":       {nic.State{RX: 1, MTU: 1579}, served(1578, 0), config.XDPAuto, "MTU of 1579"},
 		"more than zero-copy":  {nic.State{RX: 1, MTU: 3100}, served(3050, 0), config.XDPAuto, "MTU of 3100"},
 		"zero-copy is a must":  {nic.State{RX: 1, MTU: 3100}, served(3050, 0), config.XDPZeroCopy, ""},

@@ -3,8 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,10 +72,12 @@ func (d *daemon) tellWaiting(why error) {
 // serve works on the interface as long as it is there. served tells whether it ever
 // came to work.
 func (d *daemon) serve(ctx context.Context) (served bool, err error) {
-	name := d.config.Interface
-	iface, err := net.InterfaceByName(name)
+	now, err := nic.Look(d.config.Interface)
+	if err == nil {
+		err = d.fits(&now) // it may be another one than at the start
+	}
 	if err != nil {
-		return false, MachineError{Err: fmt.Errorf("find %s: %w", name, nic.ErrNoInterface)}
+		return false, Cannot(err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -86,7 +86,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 			err = cause
 		}
 	}()
-	watcher, err := d.follow(iface, stop)
+	watcher, err := d.follow(now.Index, stop)
 	if err != nil {
 		return false, err
 	}
@@ -98,7 +98,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 		err = d.control.Attach(ctx, watcher)
 	}
 	if err == nil {
-		err = Cannot(d.engine.Acquire(iface.Index))
+		err = Cannot(d.engine.Acquire(now.Index))
 	}
 	if err != nil {
 		return false, err
@@ -119,7 +119,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	}
 	d.logServing()
 	d.tellMeetings()
-	follower, err := d.watchNIC(iface.Index, stop)
+	follower, err := d.watchNIC(now.Index, stop)
 	if err != nil {
 		return false, Cannot(err)
 	}
@@ -132,12 +132,12 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 // follow watches what the kernel knows of the interface, and tells the control plane
 // when that changes. The watcher is the caller's to close. It calls stop when the
 // interface goes.
-func (d *daemon) follow(iface *net.Interface, stop context.CancelCauseFunc) (w *neighbour.Watcher, err error) {
+func (d *daemon) follow(ifindex int, stop context.CancelCauseFunc) (w *neighbour.Watcher, err error) {
 	made := make(chan struct{})
 	defer close(made)
-	return neighbour.New(iface.Name, d.log.Named("neighbour"), func() {
+	return neighbour.New(d.config.Interface, d.log.Named("neighbour"), func() {
 		<-made
-		if s := w.Snapshot(); s.Gone || s.Ifindex != iface.Index {
+		if s := w.Snapshot(); s.Gone || s.Ifindex != ifindex {
 			stop(errInterfaceGone)
 		}
 		d.control.Notify()

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoInterface: there is no such interface in this network namespace.
+// ErrNoInterface says that there is no such interface in this network namespace.
 var ErrNoInterface = errors.New("no such interface")
 
 // State is an interface at one moment. It is never changed once made.

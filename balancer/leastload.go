@@ -12,20 +12,23 @@ type burden struct {
 // a weight.
 const resting = 1 << 46
 
-// burden returns what backend i of the selection is busy with. One that has come back, or
-// refuses, rests after each pick: until it is over it counts as busier than all others.
-func (p *Picker) burden(t *turn, s *selection, i int) burden {
+// burden returns what backend i of the selection is busy with.
+func (p *Picker) burden(s *selection, i int) burden {
+	return burden{live: p.loads.Live(s.ids[i]), weight: int64(s.weights[i])}
+}
+
+// restraint returns how many connections more backend i counts for if it has come back, or
+// refuses. It rests after each pick: until that is over it counts as busier than all others.
+func (p *Picker) restraint(t *turn, s *selection, i int) int64 {
 	id := s.ids[i]
-	b := burden{live: p.loads.Live(id), weight: int64(s.weights[i])}
-	handicap, refused := p.loads.Handicap(id), p.loads.Refused(id)
-	if handicap == 0 && refused == 0 {
-		return b
+	more, refused := p.loads.Handicap(id), p.loads.Refused(id)
+	if more == 0 && refused == 0 {
+		return 0
 	}
-	b.live += handicap
 	if since := t.picks - p.picked[id]; int64(since)+1 < s.interval(i)*min(1+refused, mostPatience) {
-		b.live += resting
+		more += resting
 	}
-	return b
+	return more
 }
 
 // mostPatience bounds the rest of one that refuses: 1 in 32 clients of three equal backends
@@ -53,12 +56,19 @@ func (a burden) less(b burden) bool { return a.live*b.weight < b.live*a.weight }
 func (p *Picker) leastConn(s *Service) uint32 {
 	t, ids := p.turn(s), s.selection.ids
 	best := int(t.next)
-	least := p.burden(t, s.selection, best)
+	least, restrained := p.burden(s.selection, best), p.loads.restrained.Load() > 0
+	if restrained {
+		least.live += p.restraint(t, s.selection, best)
+	}
 	for i, left := best, len(ids)-1; left > 0 && least.live > 0; left-- { // nothing is less than none
 		if i++; i == len(ids) {
 			i = 0
 		}
-		if b := p.burden(t, s.selection, i); b.less(least) {
+		b := p.burden(s.selection, i)
+		if restrained {
+			b.live += p.restraint(t, s.selection, i)
+		}
+		if b.less(least) {
 			best, least = i, b
 		}
 	}
@@ -90,7 +100,12 @@ func (p *Picker) twoChoices(service *Service) uint32 {
 	if r >= s.sums[i]-s.weights[i] {
 		r += s.weights[i]
 	}
-	if j := s.at(r); p.burden(t, s, j).less(p.burden(t, s, i)) {
+	j := s.at(r)
+	one, other := p.burden(s, i), p.burden(s, j)
+	if p.loads.restrained.Load() > 0 {
+		one.live, other.live = one.live+p.restraint(t, s, i), other.live+p.restraint(t, s, j)
+	}
+	if other.less(one) {
 		i = j
 	}
 	return p.note(t, s.ids[i])

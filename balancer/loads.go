@@ -28,6 +28,9 @@ const MaxBackends = 1 << 16
 // the pages of IDs in use become resident.
 type Loads struct {
 	backends [MaxBackends]load // by ID
+	// restrained counts the handicaps and those who have refused somebody: most of the
+	// time there are none, and nobody need look for them.
+	restrained atomic.Int64
 }
 
 // load has a cache line of its own, so that workers which count for different
@@ -49,18 +52,29 @@ func (l *Loads) AddLive(id uint32, delta int) { l.backends[id].live.Add(int64(de
 func (l *Loads) Live(id uint32) int64 { return l.backends[id].live.Load() }
 
 // SetHandicap has the backend count for so many connections more than it has; 0 ends that.
-func (l *Loads) SetHandicap(id uint32, n int64) { l.backends[id].handicap.Store(n) }
+func (l *Loads) SetHandicap(id uint32, n int64) {
+	switch was := l.backends[id].handicap.Swap(n); {
+	case was == 0 && n != 0:
+		l.restrained.Add(1)
+	case was != 0 && n == 0:
+		l.restrained.Add(-1)
+	}
+}
 
 // Handicap returns how many connections more than it has the backend counts for.
 func (l *Loads) Handicap(id uint32) int64 { return l.backends[id].handicap.Load() }
 
 // Refuse notes that the backend has refused a connection.
-func (l *Loads) Refuse(id uint32) { l.backends[id].refused.Add(1) }
+func (l *Loads) Refuse(id uint32) {
+	if l.backends[id].refused.Add(1) == 1 {
+		l.restrained.Add(1)
+	}
+}
 
 // Accept notes that the backend has accepted a connection: it refuses no more.
 func (l *Loads) Accept(id uint32) {
-	if r := &l.backends[id].refused; r.Load() != 0 { // else a write that all workers share
-		r.Store(0)
+	if r := &l.backends[id].refused; r.Load() != 0 && r.Swap(0) != 0 { // mostly nothing is written
+		l.restrained.Add(-1)
 	}
 }
 

@@ -68,6 +68,7 @@ func (e *easing) adopt(t *balancer.Table, conditions [][]condition, now time.Tim
 			switch {
 			case b.Flags&balancer.Up != 0 && b.Weight > 0:
 				if is = present; was == absent {
+					e.loads.Accept(id) // its check says so, or the ID was another's
 					back = append(back, id)
 				} else if e.returning[id] == nil {
 					others.add(e.loads.Live(id), b.Weight)

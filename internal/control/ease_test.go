@@ -65,11 +65,15 @@ func TestReturnIsSlow(t *testing.T) {
 				after(5 * time.Second)
 				r.expect("dead", map[string]string{"web/" + c.backend: "down"})
 				r.connect(c.backend, 0)
+				r.easing.loads.Refuse(r.id(c.backend))
 				r.wire.answer(nil, c.address)
 				for r.flags("web", c.backend)&balancer.Up == 0 {
 					after(10 * time.Millisecond)
 				}
 				last := r.handicap(c.backend)
+				if n := r.easing.loads.Refused(r.id(c.backend)); n != 0 {
+					t.Errorf("it is back, and has refused %d", n)
+				}
 				if last < c.want*98/100 || last > c.want {
 					t.Fatalf("it is back with a handicap of %d, want %d", last, c.want)
 				}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -158,6 +159,30 @@ func TestEventsOfOthers(t *testing.T) {
 		w.hop(againTime, a)
 		if moves := w.Moves(); len(moves) != 0 {
 			t.Errorf("a stale event made a move: %v", moves)
+		}
+	})
+}
+
+// However fast neighbours change their addresses, forged or not, looks take a small part of
+// the time, what waits is bounded, and who comes to rest is known where it is.
+func TestFloodOfMoves(t *testing.T) {
+	a := netip.MustParseAddr("10.0.0.7")
+	run(t, &fake{macs: map[netip.Addr]byte{a: 2}, took: time.Millisecond}, nil, func(t *testing.T, w *faked) {
+		before, _ := w.fake.counts()
+		for i := range 5000 { // in ten seconds
+			mac := byte(4 + i%200)
+			w.fake.with(func(f *fake) { f.macs = map[netip.Addr]byte{a: mac} })
+			w.batches <- []event{{subject: aboutNeighbour, ifindex: served, addr: a, mac: [6]byte{mac}}}
+			time.Sleep(2 * time.Millisecond)
+		}
+		now, _ := w.fake.counts()
+		if got := float64(now-before) * time.Millisecond.Seconds() / 10; got > 0.03 {
+			t.Errorf("it takes %.1f%% of the time", 100*got)
+		}
+		w.hop(maxRest, a)
+		moves, s := w.Moves(), w.Snapshot()
+		if len(moves) > 201 || len(moves) < 50 || s.Neighbours[a] != [6]byte{4 + 4999%200} {
+			t.Errorf("%d moves, and it is at %v", len(moves), s.Neighbours[a])
 		}
 	})
 }

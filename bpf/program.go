@@ -17,10 +17,18 @@ type Config struct {
 	Limits Limits // of the plans; the zero value means DefaultLimits
 }
 
+// objects are the program's, and the map that the kernel has its variables in.
+type objects struct {
+	steerObjects
+	Variables *ebpf.Map `ebpf:".bss"`
+}
+
+func (o *objects) Close() error { return errors.Join(o.steerObjects.Close(), o.Variables.Close()) }
+
 // Program is the steering program and its maps in the kernel. Counters may be
 // called from any goroutine, all else from one at a time; nothing after Close.
 type Program struct {
-	objects  steerObjects
+	objects  objects
 	config   Config
 	steering steering
 	queues   int
@@ -91,7 +99,7 @@ func (p *Program) reload() (*ebpf.Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	maps, have := map[string]*ebpf.Map{}, reflect.ValueOf(p.objects.steerMaps)
+	maps, have := map[string]*ebpf.Map{".bss": p.objects.Variables}, reflect.ValueOf(p.objects.steerMaps)
 	for i := range have.NumField() {
 		maps[have.Type().Field(i).Tag.Get("ebpf")] = have.Field(i).Interface().(*ebpf.Map)
 	}

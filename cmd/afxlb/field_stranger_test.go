@@ -14,8 +14,8 @@ import (
 	"github.com/afxlb/afxlb/internal/packet/packettest"
 )
 
-// forge sends frames from a host to the balancer, whatever their source says.
-func (w *world) forge(h *lab.Host, frames ...packettest.Frame) {
+// send sends frames from a host to the balancer, whatever their source says.
+func (w *world) send(h *lab.Host, frames ...packettest.Frame) {
 	w.t.Helper()
 	to, err := w.lab.Balancer.Netlink().LinkByName(lab.Interface)
 	if err != nil {
@@ -40,7 +40,7 @@ func (w *world) forge(h *lab.Host, frames ...packettest.Frame) {
 		return nil
 	})
 	if err != nil {
-		w.t.Fatalf("forge frames on %s: %v", h.Name, err)
+		w.t.Fatalf("send frames on %s: %v", h.Name, err)
 	}
 }
 
@@ -96,7 +96,7 @@ func (c ticker) mustTick(when string) {
 
 // C26b: a stranger on the link, who knows a connection's addresses and ports, diverts and
 // ends nothing. The client that moves to another MAC address takes the replies along.
-func TestFieldForgedSegments(t *testing.T) {
+func TestFieldForgedMAC(t *testing.T) {
 	w := newWorld(t)
 	stranger := w.lab.Backends[2]
 	p := w.serve(w.writeConfig("afxlb.yaml",
@@ -110,7 +110,7 @@ func TestFieldForgedSegments(t *testing.T) {
 			for seq := range uint32(3) {
 				f := packettest.TCP(c.LocalAddr().String(), c.RemoteAddr().String(), flags)
 				f.Seq, f.Ack = seq<<30+12345, seq<<29+54321
-				w.forge(stranger, f)
+				w.send(stranger, f)
 			}
 			c.mustTick(fmt.Sprintf("after forged segments with flags %#x to %v", flags, vip))
 		}
@@ -147,7 +147,7 @@ func TestFieldForgedDatagrams(t *testing.T) {
 		}
 		defer c.Close()
 		name := ask(t, c)
-		w.forge(stranger, packettest.UDP(c.LocalAddr().String(), c.RemoteAddr().String(), "forged"))
+		w.send(stranger, packettest.UDP(c.LocalAddr().String(), c.RemoteAddr().String(), "forged"))
 		if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}

@@ -3,8 +3,10 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -81,13 +83,21 @@ func (w *Wire) Start(l Load) error {
 	return nil
 }
 
+// client is the MAC address that clients' frames come from: not that of the backends, or a
+// balancer would take them for its own, come back.
+func (w *Wire) client() net.HardwareAddr {
+	mac := slices.Clone(w.far.mac)
+	mac[5] ^= 0x80
+	return mac
+}
+
 // set tells the programs what to generate, and returns the frames' length.
 func (w *Wire) set(l Load) (int, error) {
 	load := wireLoad{Ifindex: uint32(w.far.index), Flows: uint32(l.First + l.Flows), Window: uint32(l.Window)}
 	frame := load.Frame[:]
 	length := traffic.NewRequest(l.Family, packet.TCPAck, traffic.Smallest).Write(frame, 0)
 	copy(frame, w.near.mac)
-	copy(frame[6:], w.far.mac)
+	copy(frame[6:], w.client())
 
 	if l.Family == traffic.IPv6 {
 		load.Ipv6 = 1

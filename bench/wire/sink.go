@@ -49,6 +49,7 @@ func (w *Wire) expect(answer bool) error {
 		Net6: [2]uint32{binary.NativeEndian.Uint32(net6[:]), binary.NativeEndian.Uint32(net6[4:])},
 	}
 	copy(want.Mac[:], w.far.mac)
+	copy(want.Client[:], w.client())
 	if answer {
 		want.Answer = 1
 	}

@@ -61,20 +61,22 @@ struct {
 
 // expected is what sink compares with.
 struct expected {
-	__u8 mac[6];   // its own
-	__u16 port;    // of the backends, network order
-	__u32 net4;    // of the backends, /24, network order
-	__u32 net6[2]; // the same, /64
-	__u32 pass;    // every so manieth goes to the kernel; 0: none
-	__u8 answer;   // as the backends would
-	__u8 unused[3];
+	__u8 mac[6];    // its own, and the backends'
+	__u16 port;     // of the backends, network order
+	__u8 client[6]; // the clients'
+	__u16 unused;
+	__u32 net4;     // of the backends, /24, network order
+	__u32 net6[2];  // the same, /64
+	__u32 pass;     // every so manieth goes to the kernel; 0: none
+	__u8 answer;    // as the backends would
+	__u8 padding[3];
 };
 
 // seen is what sink has counted on one CPU. Only TCP counts.
 struct seen {
 	__u64 packets, bytes;
-	__u64 returned;  // for this MAC address
-	__u64 rewritten; // for this MAC address and a backend
+	__u64 returned;  // for the backends' or the clients' MAC address
+	__u64 rewritten; // for the backends' MAC address and a backend
 };
 
 struct {
@@ -262,7 +264,7 @@ SEC("xdp") int sink(struct xdp_md *ctx)
 	}
 	s->packets++;
 	s->bytes += end - data;
-	s->returned += same_mac(e->dst, want->mac);
+	s->returned += same_mac(e->dst, want->mac) || same_mac(e->dst, want->client);
 	if (want->pass && s->packets % want->pass == 0)
 		return XDP_PASS;
 	return XDP_DROP;

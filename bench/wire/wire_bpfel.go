@@ -14,14 +14,16 @@ import (
 )
 
 type wireExpected struct {
-	_      structs.HostLayout
-	Mac    [6]uint8
-	Port   uint16
-	Net4   uint32
-	Net6   [2]uint32
-	Pass   uint32
-	Answer uint8
-	Unused [3]uint8
+	_       structs.HostLayout
+	Mac     [6]uint8
+	Port    uint16
+	Client  [6]uint8
+	Unused  uint16
+	Net4    uint32
+	Net6    [2]uint32
+	Pass    uint32
+	Answer  uint8
+	Padding [3]uint8
 }
 
 type wireGenerator struct {

@@ -81,7 +81,7 @@ func wants(w *Wire, f traffic.Family, flows int) map[string]int {
 		b := make([]byte, 128)
 		b = b[:template.Write(b, uint32(n))]
 		copy(b, w.near.mac)
-		copy(b[6:], w.far.mac)
+		copy(b[6:], w.client())
 		all[string(b)] = n
 	}
 	return all

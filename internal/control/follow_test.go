@@ -59,6 +59,15 @@ func TestRepliesFollow(t *testing.T) {
 		if table := r.kernel.table(); !table.IsGateway(word(macOf(2))) || table.IsGateway(word(macOf(1))) {
 			t.Error("the table's router is not the one that there is")
 		}
+		sweeps := r.kernel.sweeps
+		w.move("10.0.0.7", 0, 7)
+		w.move("10.0.0.7", 7, 8)
+		w.move("10.0.0.7", 8, 7)
+		w.change(func(*neighbour.Snapshot) { w.moves = []neighbour.Move{{Addr: addr("10.0.0.7"), From: macOf(7)}} })
+		after(time.Second)
+		if n := r.kernel.sweeps - sweeps; n != 0 {
+			t.Errorf("%d sweeps for one who is back", n)
+		}
 		if n := r.logged("replies follow who has moved on the link"); n != 1 {
 			t.Errorf("told %d times", n)
 		}

@@ -67,6 +67,7 @@ func TestTransfers(t *testing.T) {
 		{"a client's network card", new(street).at(host, 1, 2), host, 1, 2},
 		{"somebody else's", new(street).at(host, 1, 2).at(other, 3), other, 3, 3},
 		{"of one that shares the address", new(street).at(host, 1, 2).at(other, 1), other, 1, 1},
+		{"of one that shares a router's", new(street).router("10.0.0.1", 1, 2).at(host, 1), host, 1, 1},
 		{"a router that is a client too", new(street).router("10.0.0.1", 1, 2), "10.0.0.1", 1, 2},
 		{"a client behind it that is on the link", new(street).router("10.0.0.1", 1, 2).at(host, 5), host, 1, 2},
 		{"no route leads by it", new(street).at("10.0.0.1", 1, 2), far4, 1, 2},

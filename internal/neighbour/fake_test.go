@@ -31,11 +31,16 @@ type fake struct {
 
 	gateways []netlink.Route // all routes that there are, of IPv4
 	dumpOf   error           // of each RouteListFilteredIter
+	dumpTook time.Duration   // by each
 
 	looks, lookups, questions, dumps int
 }
 
 func (f *fake) RouteListFilteredIter(family int, _ *netlink.Route, _ uint64, visit func(netlink.Route) bool) error {
+	f.mu.Lock()
+	took := f.dumpTook
+	f.mu.Unlock()
+	time.Sleep(took)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dumps++

@@ -139,6 +139,14 @@ func TestRoutesAreReadRarely(t *testing.T) {
 		if g := w.Snapshot().Gateways; len(g) != 0 {
 			t.Errorf("gateways %v, and there are none", g)
 		}
+		before = dumps()
+		w.fake.with(func(f *fake) { f.dumpTook = 500 * time.Millisecond }) // for each family
+		for range 600 {
+			pass(500*time.Millisecond, event{subject: aboutRoute})
+		}
+		if n := dumps() - before; n < 3 || n > 4 {
+			t.Errorf("read %d times in five minutes, want every 100 seconds", n)
+		}
 	})
 }
 

@@ -195,11 +195,11 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 
 // deliver rewrites packet i and, if it is to leave, takes it into account: in its flow's
 // state and counters and in its backend's. Whether packets come with unfinished checksums is
-// looked for while a flow's state changes, and then in the first packet of each batch.
+// looked for in the first one of each side of a flow, and in the first one of each batch.
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	p, frame, d := &w.packets[i], w.frames[i], r.Direction()&1
 	settled := i > 0 && f.Settled(p.TCPFlags)
-	if !settled && w.complete(i) {
+	if !settled && (i == 0 || !f.Heard(d) || f.Unfinished()) && w.complete(i) {
 		f.MarkUnfinished()
 	}
 	var v packet.Verdict

@@ -20,7 +20,8 @@ import (
 type Host struct {
 	Name string
 
-	link *netlink.Handle // netlink inside of the namespace
+	link *netlink.Handle  // netlink inside of the namespace
+	mac  net.HardwareAddr // of its Interface, once it was plugged in; one goroutine's at a time
 
 	mu      sync.Mutex
 	ns      netns.NsHandle // open until Close

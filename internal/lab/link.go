@@ -71,24 +71,34 @@ func (l *Lab) SetForwarding(h *Host, on bool) error {
 // port is the name of the switch's end of a host's cable.
 func port(h *Host) string { return "to-" + h.Name }
 
-// plug connects a host to the switch.
+// plug connects a host to the switch. One that was connected before has the same MAC
+// address as then, as a card that is plugged in again: the others know it by that.
 func (l *Lab) plug(h *Host, queues int) error {
-	return connect(l.Switch, port(h), h, Interface, queues, l.fabric.Attrs().Index)
+	if err := connect(l.Switch, port(h), h, Interface, h.mac, queues, l.fabric.Attrs().Index); err != nil {
+		return err
+	}
+	link, err := h.link.LinkByName(Interface)
+	if err != nil {
+		return fmt.Errorf("find %s of %s: %w", Interface, h.Name, err)
+	}
+	h.mac = link.Attrs().HardwareAddr
+	return nil
 }
 
 // Connect connects two hosts by a cable: a veth whose ends have these names and so
 // many queues in each direction. It is up when Connect returns.
 func Connect(a *Host, nameA string, b *Host, nameB string, queues int) error {
-	return connect(a, nameA, b, nameB, queues, 0)
+	return connect(a, nameA, b, nameB, nil, queues, 0)
 }
 
-// connect makes a veth, whose end at a is a port of the master unless that is 0. Both
+// connect makes a veth, whose end at a is a port of the master unless that is 0, and the
+// other one has the MAC address, or any if that is nil. Both
 // ends have as many queues as each other, as native XDP on veth wants it (veth_xdp_set
 // in drivers/net/veth.c).
-func connect(a *Host, nameA string, b *Host, nameB string, queues, master int) error {
+func connect(a *Host, nameA string, b *Host, nameB string, mac net.HardwareAddr, queues, master int) error {
 	cable := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: nameA, NumTxQueues: queues, NumRxQueues: queues, MasterIndex: master},
-		PeerName:  nameB, PeerNamespace: netlink.NsFd(b.ns),
+		PeerName:  nameB, PeerNamespace: netlink.NsFd(b.ns), PeerHardwareAddr: mac,
 		PeerNumTxQueues: uint32(queues), PeerNumRxQueues: uint32(queues),
 	}
 	if err := a.link.LinkAdd(cable); err != nil {

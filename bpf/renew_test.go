@@ -40,6 +40,15 @@ func TestRenew(t *testing.T) {
 				t.Errorf("%s: the counters began anew: %v, then %v, %v", mode, before, after, err)
 			}
 		}
+		// Its variables are those of before, too: frames are for another machine now.
+		foreign := testSteering()
+		foreign.MACs = [][6]byte{{2, 0, 0, 0, 0, 0x99}}
+		if err := p.Apply(plan(t, foreign)); err != nil {
+			t.Fatal(err)
+		}
+		if action, _ := run(t, p, service); action != xdpPass {
+			t.Errorf("%s: a frame for another machine: action %d", mode, action)
+		}
 		if err := p.Apply(plan(t, Steering{})); err != nil {
 			t.Fatal(err)
 		}

@@ -35,6 +35,9 @@ func TestRenew(t *testing.T) {
 			if action, _ := run(t, p, service); action != xdpRedirect {
 				t.Errorf("%s: a service's packet: action %d", mode, action)
 			}
+			if action, _ := run(t, p, sendTo(otherMAC, service)); action != xdpPass {
+				t.Errorf("%s: a frame for another machine: action %d", mode, action)
+			}
 			after, err := p.Counters()
 			if err != nil || after[SteeredService] != before[SteeredService]+1 {
 				t.Errorf("%s: the counters began anew: %v, then %v, %v", mode, before, after, err)
@@ -57,6 +60,11 @@ func TestRenew(t *testing.T) {
 		}
 		if err := p.Apply(plan(t, testSteering())); err != nil {
 			t.Fatal(err)
+		}
+		for to, want := range map[[6]byte]uint32{ownMAC: xdpRedirect, otherMAC: xdpPass} {
+			if action, _ := run(t, p, sendTo(to, service)); action != want {
+				t.Errorf("%s: with services again, to %x: action %d, want %d", mode, to, action, want)
+			}
 		}
 		if err := p.Detach(); err != nil {
 			t.Fatal(err)

@@ -195,11 +195,10 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 
 // deliver rewrites packet i and, if it is to leave, takes it into account: in its flow's
 // state and counters and in its backend's. Whether packets come with unfinished checksums is
-// looked for in the first one of each side of a flow, and in the first one of each batch.
+// looked for while a flow's state changes, and then in the first packet of each batch.
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
-	p, frame, d := &w.packets[i], w.frames[i], r.Direction()&1
-	settled := i > 0 && f.Settled(p.TCPFlags)
-	if !settled && (i == 0 || !f.Heard(d) || f.Unfinished()) && w.complete(i) {
+	settled := i > 0 && f.Settled(r.Direction(), w.packets[i].TCPFlags)
+	if !settled && w.complete(i) {
 		f.MarkUnfinished()
 	}
 	var v packet.Verdict
@@ -211,6 +210,7 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	if v != packet.Forwarded {
 		return w.undelivered(i, v)
 	}
+	p, frame, d := &w.packets[i], w.frames[i], r.Direction()&1 // not before the calls, or they would be kept in memory
 	switch {
 	case !settled:
 		w.flows.Advance(r, f, p.Segment(frame), w.now)

@@ -10,8 +10,8 @@ type Class uint8
 // real.
 const (
 	TCPSyn         Class = iota // handshake under way, or picked up in mid-stream
-	UDPNew                      // one packet, or one-way
 	ICMP                        // echo
+	UDPNew                      // one packet, or one-way
 	TCPEstablished              // also when one side has sent its FIN
 	UDPEstablished              //
 	TCPOneSided                 // established, as far as the client's side tells: nobody else was seen
@@ -23,7 +23,7 @@ const (
 )
 
 var classNames = [numClasses]string{
-	TCPSyn: "tcp-syn", UDPNew: "udp-new", ICMP: "icmp",
+	TCPSyn: "tcp-syn", ICMP: "icmp", UDPNew: "udp-new",
 	TCPEstablished: "tcp-established", UDPEstablished: "udp-established",
 	TCPOneSided: "tcp-one-sided", UDPOneSided: "udp-one-sided",
 	TCPFinWait: "tcp-fin-wait", TCPClosing: "tcp-closing", TCPRefused: "tcp-refused",

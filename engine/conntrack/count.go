@@ -21,9 +21,6 @@ func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
 	}
 }
 
-// Heard reports whether packets from side d were counted.
-func (f *Flow) Heard(d Direction) bool { return atomic.LoadUint64(&f.count[d&1]) != 0 }
-
 // carry moves what has filled a word to the detail. The packets have run over by one.
 func (t *Table) carry(i uint32, d Direction) {
 	f, more := &t.flows[i], &t.details[i]

@@ -52,7 +52,7 @@ func TestWorkersShareATable(t *testing.T) {
 					}
 					tab.Touch(r, f, 60, now.Load())
 					s := packet.Segment{Flags: []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]}
-					if f.Settled(s.Flags) {
+					if f.Settled(d, s.Flags) {
 						f.Follow(d, s)
 					} else {
 						tab.Advance(r|Ref(d), f, s, now.Load())

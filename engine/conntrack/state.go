@@ -19,7 +19,7 @@ const (
 
 	classShift        = 24
 	classMask  uint32 = 0x1f
-	unproven   uint32 = 1 << 29 // TCP: nobody has confirmed the numbers; see sequence.go
+	unproven   uint32 = 1 << 29 // TCP: nobody has confirmed the numbers, see sequence.go; UDP: the first request, or without replies the second, is to come
 	unfinished uint32 = 1 << 30
 	live       uint32 = 1 << 31
 )
@@ -29,14 +29,18 @@ func (f *Flow) Class() Class { return class(f.state.Load()) }
 
 func class(state uint32) Class { return Class(state >> classShift & classMask) }
 
-// Settled reports whether the record is live and established, and a packet with these
-// TCP flags (0 if it is not TCP) changes nothing about that: what is true of nearly
-// every packet, by one load. If it is not, the packet is for [Table.Advance].
-func (f *Flow) Settled(tcpFlags uint8) bool {
+// Settled reports whether the record is live, and a packet of side d with these TCP flags
+// (0 if it is not TCP) changes nothing about its class: what is true of nearly every
+// packet, by one load. That is so of an established flow, and of the requests of a UDP flow
+// that nobody answers. If it is not, the packet is for [Table.Advance].
+func (f *Flow) Settled(d Direction, tcpFlags uint8) bool {
+	first := uint8(UDPNew) + uint8(d&1)
 	top := uint8(f.state.Load() >> classShift)
-	return top-uint8(live>>classShift)-uint8(TCPEstablished) <= uint8(UDPOneSided-TCPEstablished) &&
+	return top-uint8(live>>classShift)-first <= uint8(UDPOneSided)-first &&
 		tcpFlags&(packet.TCPFin|packet.TCPSyn|packet.TCPRst) == 0
 }
+
+var _ = [1]struct{}{}[TCPEstablished-UDPNew-1] // Settled relies on it
 
 // MarkUnfinished notes that packets of the flow come with unfinished checksums, so that
 // it is never [Flow.Settled] again and each packet can be completed.
@@ -125,14 +129,18 @@ func (t *Table) knocked(id uint32, to Class, s packet.Segment) {
 }
 
 func (f *Flow) advanceUDP(d Direction, state uint32) Class {
+	if d == Request && !f.Paired() && state&sawRequest == 0 {
+		f.saw(sawRequest)
+		return UDPNew
+	}
+	f.state.And(^unproven)
 	switch {
 	case d == Reply:
 		return UDPEstablished
-	case !f.Paired() && state&sawRequest != 0:
-		return UDPOneSided
+	case f.Paired():
+		return UDPNew
 	}
-	f.saw(sawRequest)
-	return UDPNew
+	return UDPOneSided
 }
 
 // refusedWithin is how soon after its start a connection must be reset by its backend to

@@ -116,6 +116,55 @@ func TestLifeOfAFlowWithoutConnections(t *testing.T) {
 	}
 }
 
+// A one-way UDP flow is settled after its first request, as long as nobody answers: each of
+// its packets would else take the long way. One without replies in sight has to prove
+// itself first.
+func TestSettled(t *testing.T) {
+	for _, paired := range []bool{true, false} {
+		tab := newTable(16, 1)
+		n := newFlow(1, packet.ProtoUDP)
+		n.Paired = paired
+		r := mustInsert(t, tab, n, 0)
+		f := tab.Flow(r)
+		if f.Settled(Request, 0) {
+			t.Errorf("replies %v: settled before the first request", paired)
+		}
+		tab.Advance(r, f, packet.Segment{}, 0)
+		if f.Settled(Request, 0) != paired || f.Settled(Reply, 0) {
+			t.Errorf("replies %v: settled for requests %v, for replies %v", paired, f.Settled(Request, 0), f.Settled(Reply, 0))
+		}
+		tab.Advance(r|Ref(n.direction()), f, packet.Segment{}, 0)
+		if !f.Settled(Request, 0) || !f.Settled(Reply, 0) {
+			t.Errorf("replies %v: a %v flow is not settled", paired, f.Class())
+		}
+		tab.Remove(r)
+		if f.Settled(Request, 0) {
+			t.Error("a flow that is gone is settled")
+		}
+	}
+	for class := range numClasses {
+		c := newTalk(t, true)
+		c.open(t)
+		c.tab.move(c.ref, class, 0)
+		f := c.tab.Flow(c.ref)
+		want := class >= TCPEstablished && class <= UDPOneSided
+		for flags := range uint8(0x20) {
+			changes := flags&(packet.TCPFin|packet.TCPSyn|packet.TCPRst) != 0
+			if got := f.Settled(Reply, flags); got != (want && !changes) {
+				t.Errorf("%v, flags %#x: settled %v", class, flags, got)
+			}
+		}
+	}
+}
+
+// direction is the side whose packet comes next: there may be one only.
+func (n *NewFlow) direction() Direction {
+	if n.Paired {
+		return Reply
+	}
+	return Request
+}
+
 // A flow with unfinished checksums is never settled, so that each packet can be completed;
 // its classes follow one another all the same.
 func TestUnfinished(t *testing.T) {
@@ -123,8 +172,8 @@ func TestUnfinished(t *testing.T) {
 	f := c.tab.Flow(c.ref)
 	f.MarkUnfinished()
 	c.open(t)
-	if !f.Unfinished() || f.Settled(ack) {
-		t.Errorf("unfinished %v, settled %v", f.Unfinished(), f.Settled(ack))
+	if !f.Unfinished() || f.Settled(Request, ack) {
+		t.Errorf("unfinished %v, settled %v", f.Unfinished(), f.Settled(Request, ack))
 	}
 	c.send(Request, fin, 0)
 	if got := c.send(Reply, fin, 0); got != TCPClosing {

@@ -266,11 +266,7 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	set32(&f.seen, now)
 	t.uncount(i)
 	d.created, d.stamp = now, now
-	state := live | uint32(class)<<classShift
-	if n.Key.Proto == packet.ProtoTCP {
-		state |= unproven
-	}
-	f.state.Store(state)
+	f.state.Store(live | unproven | uint32(class)<<classShift)
 }
 
 // Remove forgets the flow behind r. Of several callers at once one does it.

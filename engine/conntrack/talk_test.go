@@ -45,7 +45,7 @@ func (c *talk) send(d Direction, flags uint8, n uint32) Class {
 func (c *talk) forge(d Direction, s packet.Segment) Class {
 	f := c.tab.Flow(c.ref)
 	switch {
-	case !f.Settled(s.Flags):
+	case !f.Settled(d, s.Flags):
 		c.tab.Advance(ref(c.ref.index(), d), f, s, c.now)
 	case s.Flags&packet.TCPAck != 0:
 		f.Follow(d, s)

@@ -187,7 +187,7 @@ func TestFieldServerSpeaksOnAForgottenFlow(t *testing.T) {
 			config := w.writeConfig("afxlb.yaml",
 				streamService("web4", natVIP4, "nat", none, fmt.Sprintf("{name: b0, address: %s}", lab.BackendAddr(0))),
 				streamService("web6", natVIP6, "nat", none, fmt.Sprintf("{name: b0, address: %q}", lab.BackendAddr6(0))),
-				"conntrack: {timeouts: {tcp-established: 500ms}}\n")
+				"conntrack: {timeouts: {tcp-established: 500ms, tcp-syn: 500ms, tcp-closing: 500ms}}\n")
 			p := w.serve(config)
 			for _, vip := range []netip.Addr{natVIP4, natVIP6} {
 				w.mustEndSoon(p, l, vip)

@@ -58,14 +58,3 @@ func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *
 	w.descs[i].Len = uint32(n)
 	return packet.Replied
 }
-
-// complete finishes the checksum of packet i if it came without, and reports whether it
-// did: so do those of neighbours on the same machine. It is only for packets that take a
-// long way anyhow, since it costs those that are whole some time.
-func (w *worker) complete(i int) bool {
-	if !packet.CompleteChecksum(w.frames[i], &w.packets[i]) {
-		return false
-	}
-	w.count.Completed++
-	return true
-}

@@ -52,9 +52,7 @@ func (e *Engine) Step(worker int) (int, error) {
 		}
 		return n, err
 	}
-	if t := w.tables.Load(); t != w.table {
-		w.adopt(t)
-	}
+	w.renew()
 	if w.published.copied != w.count.Received {
 		w.publish()
 	}

@@ -13,9 +13,7 @@ import (
 func (w *worker) reconsider(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
 	// A flow may be younger than the table of this batch, which knows nothing of its
 	// backend then.
-	if t := w.tables.Load(); t != w.table {
-		w.adopt(t)
-	}
+	w.renew()
 	p, b := &w.packets[i], w.backend(f.BackendID)
 	s := w.table.Lookup(&p.Key)
 	switch {

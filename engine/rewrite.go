@@ -43,26 +43,19 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 		return packet.DropTTL
 	}
 	request := uint64(d) - 1 // a mask: all ones for a request
-	if (from^client)&request != 0 {
+	packet.SetMACs(frame, b.MAC.Word()&request|client&^request, w.source)
+	if (from^client)&request != 0 { // last, so that nothing has to be kept across the call
 		w.moved(i, f, from)
 	}
-	packet.SetMACs(frame, b.MAC.Word()&request|client&^request, w.source)
 	return packet.Forwarded
 }
 
-// direct hands packet i, a client's, over on the link, as it is but for the hop that it
-// costs: the backend holds the service's address itself and answers the client without the
+// direct hands a client's packet over on the link, as it is but for the hop that it costs:
+// the backend holds the service's address itself and answers the client without the
 // balancer.
-func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
-	frame, to := w.frames[i], b.MAC.Word()
-	switch {
-	case b.Flags&balancer.HasMAC == 0:
+func (w *worker) direct(frame []byte, p *packet.Packet, b *balancer.Backend) packet.Verdict {
+	if b.Flags&balancer.HasMAC == 0 {
 		return packet.DropNoNeighbour
-	case packet.SourceWord(frame) == to:
-		return packet.DropLoop
-	case !packet.DecrementTTL(frame, &w.packets[i]):
-		return packet.DropTTL
 	}
-	packet.SetMACs(frame, to, w.source)
-	return packet.Forwarded
+	return packet.Relay(frame, p, &b.MAC, w.source)
 }

@@ -131,7 +131,7 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 // by a newer table than this batch's.
 func (w *worker) join(i int, r conntrack.Ref) packet.Verdict {
 	w.learn(i, r)
-	w.adopt(w.tables.Load())
+	w.renew()
 	f := w.flows.Flow(r)
 	return w.deliver(i, r, f, w.backend(f.BackendID))
 }

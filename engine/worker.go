@@ -76,9 +76,7 @@ func (w *worker) pass() (int, error) {
 	}
 	w.now = w.clock.Now()
 	w.count.Received += uint64(n)
-	if t := w.tables.Load(); t != w.table {
-		w.adopt(t)
-	}
+	w.renew()
 	for i := 0; i < n+2*group; i += group {
 		w.parse(span(i, n))
 		w.find(span(i-group, n))
@@ -102,6 +100,16 @@ func (w *worker) receive() int {
 		w.socket.Recycle()
 	}
 	return n
+}
+
+// renew takes the newest table, if there is a newer one. It is no part of whoever calls it,
+// so that backend can be one: that is a call less a packet.
+//
+//go:noinline
+func (w *worker) renew() {
+	if t := w.tables.Load(); t != w.table {
+		w.adopt(t)
+	}
 }
 
 // adopt makes t the worker's table. A backend that got the ID of one that is gone
@@ -188,24 +196,24 @@ func (w *worker) forward(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdi
 // of this batch, and have made a flow to a backend that is new.
 func (w *worker) backend(id uint32) *balancer.Backend {
 	if int(id) >= len(w.table.Backends) {
-		w.adopt(w.tables.Load())
+		w.renew()
 	}
 	return &w.table.Backends[id]
 }
 
 // deliver rewrites packet i and, if it is to leave, takes it into account: in its flow's
-// state and counters and in its backend's. Whether packets come with unfinished checksums is
-// looked for while a flow's state changes, and then in the first packet of each batch.
+// state and counters and in its backend's. The first of a batch is looked at as if its flow
+// were new: should flows change in what only the slow path sees, it will be seen.
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	settled := i > 0 && f.Settled(r.Direction(), w.packets[i].TCPFlags)
-	if !settled && w.complete(i) {
-		f.MarkUnfinished()
+	if !settled {
+		w.inspect(i, f, r.Direction()&1)
 	}
 	var v packet.Verdict
 	if f.Paired() {
 		v = w.nat(i, r, f, b)
 	} else {
-		v = w.direct(i, b)
+		v = w.direct(w.frames[i], &w.packets[i], b)
 	}
 	if v != packet.Forwarded {
 		return w.undelivered(i, v)

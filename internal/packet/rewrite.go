@@ -55,30 +55,36 @@ func Translate6(frame []byte, p *Packet, side Side, addr *Addr, port uint16) boo
 	return true
 }
 
-// DecrementTTL routes a packet on as it is: one hop less to live. It returns false, with
-// the frame untouched, if the packet must not go any further.
-func DecrementTTL(frame []byte, p *Packet) bool {
+// Relay hands a packet over on the link as it is, with one hop less to live: to the MAC to,
+// from the MAC from, as [MAC.Word] has it. It returns Forwarded or, with the frame
+// untouched, why the packet must not go any further. All of it is in one place for the
+// same reason as [Translate4].
+func Relay(frame []byte, p *Packet, to *MAC, from uint64) Verdict {
+	next := to.Word()
+	if SourceWord(frame) == next {
+		return DropLoop
+	}
 	if p.IPv6 {
-		return decrementHops((*[ipv6Len]byte)(frame[p.L3:]))
+		limit := &(*[ipv6Len]byte)(frame[p.L3:])[7]
+		if *limit <= 1 {
+			return DropTTL
+		}
+		*limit--
+	} else {
+		// TTL, protocol and checksum are one word. What the first two are as a 16-bit word
+		// becomes less by 1, so the checksum becomes more by that, as in ip_decrease_ttl of
+		// Linux (include/net/ip.h).
+		h := (*[4]byte)(frame[p.L3+8:])
+		w := binary.LittleEndian.Uint32(h[:])
+		if uint8(w) <= 1 {
+			return DropTTL
+		}
+		check := w>>16 + 1
+		check += (check + 1) >> 16 // the carry, and no 0xffff
+		binary.LittleEndian.PutUint32(h[:], w&0xffff-1|check<<16)
 	}
-	h := (*[ipv4Len]byte)(frame[p.L3:])
-	if h[8] <= 1 {
-		return false
-	}
-	h[8]--
-	// The same as update with the change in Translate4, in less time (ip_decrease_ttl in
-	// Linux include/net/ip.h).
-	check := uint32(binary.LittleEndian.Uint16(h[10:12])) + 1
-	binary.LittleEndian.PutUint16(h[10:12], uint16(check+check/0xffff))
-	return true
-}
-
-func decrementHops(h *[ipv6Len]byte) bool {
-	if h[7] <= 1 {
-		return false
-	}
-	h[7]--
-	return true
+	SetMACs(frame, next, from)
+	return Forwarded
 }
 
 // rewriteTransport writes the port, and applies that change and the address's to the

@@ -267,21 +267,29 @@ func TestTranslateDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// One hop less is all that changes, and the checksums are right.
-func TestDecrementTTL(t *testing.T) {
+// The MACs and one hop are all that changes, and the checksums are right.
+func TestRelay(t *testing.T) {
 	r := rand.New(rand.NewPCG(24, 24))
+	to, from := packet.MAC{2, 0, 0, 0, 0, 0x51}, packet.MAC{2, 0, 0, 0, 0, 0x52}
 	for range 3000 {
 		f := packettest.Random(r)
 		f.TTL = uint8(r.IntN(256) >> r.IntN(8))
+		want := packet.Forwarded
+		switch {
+		case r.IntN(10) == 0:
+			f.SrcMAC, want = to, packet.DropLoop
+		case f.TTL <= 1:
+			want = packet.DropTTL
+		}
 		b := f.Bytes()
 		p := mustParse(t, b)
 		g := guard(b, 0)
-		went := packet.DecrementTTL(g.frame(len(b)), &p)
-		g.check(t, len(b))
-		if went != (f.TTL > 1) {
-			t.Fatalf("ttl %d: %v", f.TTL, went)
+		if got := packet.Relay(g.frame(len(b)), &p, &to, from.Word()); got != want {
+			t.Fatalf("ttl %d from %v: %v, want %v", f.TTL, f.SrcMAC, got, want)
 		}
-		if went {
+		g.check(t, len(b))
+		if want == packet.Forwarded {
+			f.DstMAC, f.SrcMAC = to, from
 			f.TTL--
 		}
 		packettest.Equal(t, g.frame(len(b)), f)

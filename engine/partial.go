@@ -1,0 +1,28 @@
+package engine
+
+import (
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Neighbours on the same machine, over a veth or from a virtual machine, send checksums
+// unfinished, and leave it to hardware that never comes to finish them. To look for that
+// costs a packet some time, and to finish one much more. So it is looked for only where a
+// flow begins, in answers, and in one packet of each batch; and a flow in which it was found
+// takes the long way from then on.
+
+// inspect looks whether packet i of direction d of flow f has to be finished.
+func (w *worker) inspect(i int, f *conntrack.Flow, d conntrack.Direction) {
+	if (i == 0 || f.Unfinished() || !f.Heard(d)) && w.complete(i) {
+		f.MarkUnfinished()
+	}
+}
+
+// complete finishes the checksum of packet i if it came without, and reports whether it did.
+func (w *worker) complete(i int) bool {
+	if !packet.CompleteChecksum(w.frames[i], &w.packets[i]) {
+		return false
+	}
+	w.count.Completed++
+	return true
+}

@@ -40,6 +40,10 @@ func (w *world) start(config string, args ...string) *balancer {
 	w.t.Cleanup(func() {
 		if w.t.Failed() {
 			w.t.Logf("afxlb:\n%s", b.out.String())
+			for _, verb := range []string{"status", "counters"} {
+				text, err := w.guest.Run(context.Background(), "afxlb", verb, "--socket", socket)
+				w.t.Logf("%s: %v\n%s", verb, err, text)
+			}
 		}
 	})
 	return b
@@ -130,7 +134,7 @@ func (b *balancer) awaitCarrier(t testing.TB, in bool) {
 }
 
 // ledger waits until the counters stand still and holds them against each other: every
-// packet ended once, and nothing was lost or refused.
+// packet ended once, nothing was lost or refused, and every frame is where it should be.
 func (b *balancer) ledger(t *testing.T) {
 	var list []api.Counter
 	last := uint64(0)
@@ -163,6 +167,12 @@ func (b *balancer) ledger(t *testing.T) {
 	for _, must0 := range [][2]string{{"kernel", "tx-invalid"}, {"kernel", "rx-invalid"}, {"steering", "dropped-no-socket"}} {
 		if n := value(list, must0[0], must0[1]); n != 0 {
 			t.Errorf("%s is %d", must0[1], n)
+		}
+	}
+	for _, one := range b.status(t).Workers {
+		f := one.Frames
+		if f.Free+f.Filled+f.Held+f.Transmit != f.Total || f.Held != 0 || f.Total == 0 {
+			t.Errorf("queue %d: its frames do not add up, or are still held: %+v", one.Queue, f)
 		}
 	}
 }

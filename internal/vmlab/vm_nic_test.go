@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/afxlb/afxlb/internal/api"
 )
 
 // nic is a network card, and how afxlb should come to serve it.
@@ -79,6 +81,7 @@ func TestNIC(t *testing.T) {
 					{"mtu", func(t *testing.T) { w.changeMTU(t, b) }},
 					{"ledger-after", func(t *testing.T) { b.ledger(t) }},
 					{"again", func(t *testing.T) { b = w.serveAgain(t, b) }},
+					{"queues", func(t *testing.T) { b = w.addQueues(t, b) }},
 				} {
 					if !t.Run(part.name, part.test) {
 						return // what follows would only fail too, and slowly
@@ -143,4 +146,38 @@ func (w *world) changeMTU(t *testing.T, b *balancer) {
 		b.awaitServing(t)
 		w.traffic(t, 20)
 	}
+}
+
+// addQueues starts an afxlb on one queue and gives the NIC a second one, which must be
+// served. A driver that refuses that while a program is attached leaves all as it was.
+func (w *world) addQueues(t *testing.T, b *balancer) *balancer {
+	if text, err := w.guest.Run(t.Context(), "guest", "channels", nicName); err != nil {
+		t.Logf("the driver's queues can't be set: %v", err)
+		return b
+	} else if strings.TrimSpace(text) == "1" {
+		t.Log("the driver has one queue")
+		return b
+	}
+	b.stop(t)
+	in(t, w.guest, "guest", "channels", nicName, "1")
+	b = w.serve(w.config())
+	w.traffic(t, 20)
+	before := len(b.status(t).Workers)
+	if _, err := w.guest.Run(t.Context(), "guest", "channels", nicName, "2"); err != nil {
+		t.Logf("the driver refuses while %d queues are served: %v", before, err)
+	} else {
+		b.await(t, "serve the new queue", func() error {
+			var s api.Status
+			if err := b.ask(t, &s, "status"); err != nil {
+				return err
+			}
+			if s.State != "serving" || len(s.Workers) != 2 {
+				return fmt.Errorf("state %s, %d workers, warnings %v", s.State, len(s.Workers), s.Warnings)
+			}
+			return nil
+		})
+	}
+	w.traffic(t, 50)
+	b.ledger(t)
+	return b
 }

@@ -32,8 +32,8 @@ type Config struct {
 	Queue     int    // receive and transmit queue, from 0
 	// TxQueues is how many TX queues the interface sends by. In copy mode the kernel takes
 	// nothing from the TX ring of a queue beyond, and says that it has
-	// (__xsk_generic_xmit of net/xdp/xsk.c): such a socket sends by a packet socket. The
-	// default is that there is a TX queue for each.
+	// (__xsk_generic_xmit of net/xdp/xsk.c): such a socket sends by a packet socket. It has
+	// no zero-copy. The default is that there is a TX queue for each.
 	TxQueues int
 	Driver   Driver // default DriverNative
 	Mode     Mode   // default ModeAuto

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -133,5 +134,25 @@ func TestNoDetour(t *testing.T) {
 			t.Errorf("queue %d of %d: a detour", c.queue, c.tx)
 		}
 		must(t, s.Close())
+	}
+}
+
+// TestNoZeroCopyWithoutATxQueue: it is not tried, and who insists on it is refused; the
+// reason is told, not that of veth, which has no zero-copy anyway.
+func TestNoZeroCopyWithoutATxQueue(t *testing.T) {
+	_, _ = addReceiver(t)
+	const want = "zero-copy on a queue that has no TX queue"
+	s := open(t, xsk.Config{Interface: "v0", Queue: 1, TxQueues: 1, RingSize: 64})
+	if i := s.Info(); i.Mode != xsk.ModeCopy || !strings.Contains(i.WhyCopy, want) {
+		t.Errorf("%s, for %q", i.Mode, i.WhyCopy)
+	}
+	must(t, s.Close())
+	_, err := xsk.Open(xsk.Config{Interface: "v0", Queue: 1, TxQueues: 1, RingSize: 64, Mode: xsk.ModeZeroCopy})
+	if !errors.Is(err, xsk.ErrNotSupported) || !strings.Contains(err.Error(), want) {
+		t.Errorf("insisting: %v", err)
+	}
+	_, err = xsk.Open(xsk.Config{Interface: "v0", Queue: 0, TxQueues: 1, RingSize: 64, Mode: xsk.ModeZeroCopy})
+	if err == nil || strings.Contains(err.Error(), want) {
+		t.Errorf("a queue that has a TX queue: %v", err)
 	}
 }

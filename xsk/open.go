@@ -77,7 +77,7 @@ func Open(c Config) (*Socket, error) {
 	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize, b.spread)
 	umem.fd = b.memfd
 	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
-	if info.Mode == ModeCopy && c.TxQueues > 0 && c.Queue >= c.TxQueues {
+	if c.receiveOnly() {
 		if err := s.openDetour(); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), s.Close())
 		}
@@ -100,9 +100,24 @@ func bindPatiently(c Config, ifindex, mtu int) (b bound, why string, err error) 
 	return b, why, err
 }
 
+// receiveOnly reports whether the interface has no TX queue of the socket's number.
+//
+// Zero-copy is not even tried there. virtio-net adds RX queues while an XDP program is
+// attached, if it has some to spare. It binds sockets to them in zero-copy, never looks at
+// their TX rings (virtnet_poll_tx of drivers/net/virtio_net.c), and does not let go of their
+// memory once the program is gone (virtnet_xsk_pool_disable refuses a queue that is not in
+// use any more): the next program's queues are filled from memory that has been freed, and
+// the kernel crashes (seen with Linux 7.3).
+func (c *Config) receiveOnly() bool { return c.TxQueues > 0 && c.Queue >= c.TxQueues }
+
 func bindOnce(c Config, ifindex, mtu int) (b bound, why string, err error) {
 	for _, flags := range attempts[c.Mode] {
-		b, err = bindWith(flags, c, ifindex, mtu)
+		if flags&unix.XDP_ZEROCOPY != 0 && c.receiveOnly() {
+			err = fmt.Errorf("%w: zero-copy on a queue that has no TX queue (mode auto would take copy)", ErrNotSupported)
+			b = bound{config: c}
+		} else {
+			b, err = bindWith(flags, c, ifindex, mtu)
+		}
 		if err == nil || errors.Is(err, unix.EBUSY) {
 			break
 		}

@@ -7,13 +7,13 @@ import (
 
 // Neighbours on the same machine, over a veth or from a virtual machine, send checksums
 // unfinished, and leave it to hardware that never comes to finish them. To look for that
-// costs a packet some time, and to finish one much more. So it is looked for only where a
-// flow begins, in answers, and in one packet of each batch; and a flow in which it was found
+// costs a packet some time, and to finish one much more. So it is looked for only while a
+// flow's state changes, and in one packet of each batch; and a flow in which it was found
 // takes the long way from then on.
 
-// inspect looks whether packet i of direction d of flow f has to be finished.
-func (w *worker) inspect(i int, f *conntrack.Flow, d conntrack.Direction) {
-	if (i == 0 || f.Unfinished() || !f.Heard(d)) && w.complete(i) {
+// inspect looks whether packet i, of flow f, has to be finished.
+func (w *worker) inspect(i int, f *conntrack.Flow) {
+	if w.complete(i) {
 		f.MarkUnfinished()
 	}
 }

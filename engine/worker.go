@@ -207,7 +207,7 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	settled := i > 0 && f.Settled(r.Direction(), w.packets[i].TCPFlags)
 	if !settled {
-		w.inspect(i, f, r.Direction()&1)
+		w.inspect(i, f)
 	}
 	var v packet.Verdict
 	if f.Paired() {

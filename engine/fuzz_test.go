@@ -35,15 +35,26 @@ func seeds() (list [][]byte) {
 	return list
 }
 
+// related are frames that go back to the kernel for what they are about.
+func related() [][]byte {
+	fragment := packettest.UDP("10.0.0.11:53", client4, "of an answer").Bytes()
+	fragment[20] |= 0x20
+	fragment6 := packettest.UDP("[2001:db8:10::11]:8080", client6, "of an answer")
+	fragment6.Extensions = []packettest.Extension{{Type: 44, Data: []byte{0, 1, 0, 0, 0, 9}}}
+	return [][]byte{fragment, fragment6.Bytes(),
+		bytesOf(icmpError("10.0.0.11", "198.51.100.7", 3, packettest.UDP("198.51.100.7:4001", "10.0.0.11:53", "direct"))),
+		bytesOf(icmpError("2001:db8:10::11", "2001:db8:100::7", 1, packettest.TCP(client6, "[2001:db8:10::11]:8080", packet.TCPAck)))}
+}
+
 // FuzzWorker hands any frame to a worker with known flows. It must end in one
 // verdict, lose no frame and write to no other one.
 func FuzzWorker(f *testing.F) {
-	for _, s := range seeds() {
+	for _, s := range append(seeds(), related()...) {
 		f.Add(s)
 		f.Add(s[:len(s)-1])
 	}
 	h := everything(f)
-	k, w := h.kernels[0], h.engine.workers[0]
+	k, w, back := h.kernels[0], h.engine.workers[0], h.giveBack(true)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		h.t = t
 		if len(frame) > 1700 || len(frame) == 0 {
@@ -66,6 +77,8 @@ func FuzzWorker(f *testing.F) {
 			t.Fatal(err)
 		}
 		h.check(0)
+		for back.t = t; back.next() != nil; {
+		}
 		for i := range umem.Frames() {
 			if int(i) != at && !bytes.Equal(whole(umem, i), canary) {
 				t.Fatalf("a packet in frame %d changed frame %d", at, i)

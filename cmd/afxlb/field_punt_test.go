@@ -146,11 +146,36 @@ func TestFieldBackendIsAClient(t *testing.T) {
 		// Larger than the link's MTU: the fragments go their way, too.
 		mustAsk(t, c, netip.AddrPortFrom(to, 123), strings.Repeat("x", 4000), "upstream")
 	}
+	// Nobody listens on another one: who asks it directly is told so, by an ICMP error that
+	// is about no flow.
+	w.routeBackends()
+	for _, a := range []netip.Addr{lab.BackendAddr(1), lab.BackendAddr6(1)} {
+		w.mustBeUnreachable(netip.AddrPortFrom(a, port))
+	}
 	p.checkSums()
 	if n := p.counter("packets", "punted"); n < 10 {
 		t.Errorf("%d packets went back to the kernel", n)
 	}
 	p.stop()
+}
+
+// mustBeUnreachable holds that a client's datagram is refused.
+func (w *world) mustBeUnreachable(to netip.AddrPort) {
+	w.t.Helper()
+	c, err := w.lab.Clients[0].Dial(w.t.Context(), "udp", to.String())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("x")); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		w.t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
+		w.t.Errorf("a datagram to %v: %v, want that it is refused", to, err)
+	}
 }
 
 // mustAsk sends a datagram to an echo server, and awaits its answer.

@@ -22,7 +22,13 @@ import (
 // startBy starts afxlb by way of a shell, which runs a command first.
 func (w *world) startBy(first string, args ...string) *process {
 	w.t.Helper()
-	p := w.newProcess(nil)
+	return w.startApart(nil, first, args...)
+}
+
+// startApart is startBy with a process that is set apart from others.
+func (w *world) startApart(attr *syscall.SysProcAttr, first string, args ...string) *process {
+	w.t.Helper()
+	p := w.newProcess(attr)
 	p.Cmd.Path = "/bin/sh"
 	p.Cmd.Args = append([]string{"sh", "-c", first + ` && exec "$AFXLB_TEST_EXE" "$@"`, "sh", "--socket", p.socket}, args...)
 	exe, err := os.Executable()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -191,6 +192,28 @@ func mustAsk(t *testing.T, c net.PacketConn, to netip.AddrPort, what, who string
 	n, _, err := c.ReadFrom(b)
 	if err != nil || string(b[:n]) != who+" "+what {
 		t.Fatalf("%v answered %.20q to %.20q: %v", to, b[:n], what, err)
+	}
+}
+
+// Without a way back to the kernel, as in a container that has no /dev/net/tun, services
+// are served all the same, and it is told where nat services need it.
+func TestFieldNoWayBack(t *testing.T) {
+	w := newWorld(t)
+	w.forward()
+	for mode, told := range map[string]bool{"nat": true, "dsr": false} {
+		vip := map[string]netip.Addr{"nat": natVIP4, "dsr": dsrVIP4}[mode]
+		p := w.startApart(&syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}, "mount -t tmpfs none /dev/net",
+			"--config", w.writeConfig(mode+".yaml", service("web", vip, mode, "tcp", quickHealth)))
+		s := p.await("serve", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 3 })
+		if got := slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return w.Code == "punt" && strings.Contains(w.Text, "/dev/net/tun") }); got != told {
+			t.Errorf("%s: told %v, want %v: %+v", mode, got, told, s.Warnings)
+		}
+		w.mustAnswer(6, vip)
+		p.checkSums()
+		p.stop()
+		if n := p.lines("WARN.*given back to the kernel.*/dev/net/tun"); (n == 1) != told {
+			t.Errorf("%s: %d lines in the log", mode, n)
+		}
 	}
 }
 

@@ -3,10 +3,12 @@ package daemon
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
@@ -159,11 +161,20 @@ func (d *daemon) learn(ctx context.Context) error {
 func (d *daemon) logServing() {
 	in := d.engine.Info()
 	d.logWorkers(&in, in.Workers)
-	for _, why := range in.Punt.Obstacles {
-		d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
-	}
+	d.logObstacles(&in)
 	if in.Attached == bpf.Generic && d.config.XDPMode != config.XDPGeneric {
 		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program")
+	}
+}
+
+// logObstacles says what stands in the way back to the kernel, if a service has something
+// to send there. Who adds such a service later finds it in the status.
+func (d *daemon) logObstacles(in *engine.Info) {
+	if !slices.ContainsFunc(d.config.Spec.Services, func(s balancer.ServiceSpec) bool { return s.Mode.Traits().RepliesReturn }) {
+		return
+	}
+	for _, why := range in.Punt.Obstacles {
+		d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
 	}
 }
 

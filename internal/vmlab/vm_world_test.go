@@ -156,7 +156,7 @@ func (w *world) config() string {
 }
 
 func service(b *strings.Builder, v vip, kind, protocol string, port int) {
-	health := "{type: tcp, interval: 2s, timeout: 2s}"
+	health := "{type: tcp, interval: 5s, timeout: 5s}"
 	if protocol == "udp" {
 		health = "{type: none}"
 	}

@@ -29,8 +29,9 @@ func (w *world) traffic(t *testing.T, n int) {
 		for protocol, ask := range map[string]func(vip) (string, error){"tcp": w.get, "udp": w.echo} {
 			by, failed := together(n, func() (string, error) { return ask(v) })
 			if len(failed) > 0 {
-				t.Errorf("%s %s: %d failed, answered by %v: %v", v.name, protocol, len(failed), by, failed[0])
-			} else if len(by) != backends {
+				t.Fatalf("%s %s: %d failed, answered by %v: %v", v.name, protocol, len(failed), by, failed[0])
+			}
+			if len(by) != backends {
 				t.Errorf("%s %s: answered by %v, want all %d backends", v.name, protocol, by, backends)
 			}
 		}

@@ -82,7 +82,7 @@ func TestExpireKeepsUp(t *testing.T) {
 		tab.move(refs[n], UDPEstablished, 0)
 	}
 	timeout := uint32(DefaultTimeouts()[UDPEstablished].Milliseconds())
-	silent := uint32(3 * timeout)
+	silent := 3 * timeout
 	deadline := silent + timeout + timeout/8 + timeout/16
 	for now := uint32(0); now < deadline; now += tick {
 		if now%5000 == 0 {

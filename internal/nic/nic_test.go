@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -141,6 +142,35 @@ func TestWatch(t *testing.T) {
 		must(t, l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", on))
 		await("an offload", func(s State) bool { return s.Offloads.VLAN == on })
 	}
+}
+
+// Where interfaces come and go without a pause, what becomes of this one is told all the
+// same.
+func TestWatchInAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, err := openReader("lo")
+		must(t, err)
+		defer r.close()
+		looks := 0
+		w := &Watcher{
+			reader: r, log: zap.NewNop(), events: &subscription{kick: make(chan struct{}, 1)},
+			stop: make(chan struct{}), ended: make(chan struct{}),
+			again: true, adapt: func(State) error { looks++; return errors.New("once more") },
+		}
+		go w.watch()
+		for range 1000 { // all of them before the next tick
+			select {
+			case w.events.kick <- struct{}{}:
+			default:
+			}
+			time.Sleep(settleTime / 2)
+		}
+		close(w.stop)
+		<-w.ended
+		if looks == 0 {
+			t.Error("the interface was not looked at")
+		}
+	})
 }
 
 // An interface that goes is not the end of the watcher, and it is taken up again.

@@ -71,15 +71,19 @@ func (w *Watcher) watch() {
 	defer close(w.ended)
 	due := time.NewTimer(tickInterval)
 	defer due.Stop()
-	rested := time.Now()
+	rested, soon := time.Now(), false
 	for {
 		select {
 		case <-w.stop:
 			return
 		case <-w.events.kick:
-			due.Reset(max(settleTime, time.Until(rested)))
+			if !soon { // or events without end would put the look off for ever
+				soon = true
+				due.Reset(max(settleTime, time.Until(rested)))
+			}
 		case <-due.C:
 			start := time.Now()
+			soon = false
 			w.look()
 			took := time.Since(start)
 			rested = start.Add(restFactor * took)

@@ -205,6 +205,32 @@ func TestFieldMemoryLimit(t *testing.T) {
 	p.stop()
 }
 
+// An MTU that wants larger frames than there is memory for, set at run time, is no reason
+// to serve nothing: what is lost is told, and it is over when there is memory.
+func TestFieldMTUBeyondTheMemoryLimit(t *testing.T) {
+	w := newWorld(t)
+	group := newMemoryGroup(t, 64<<20)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--xdp-mode", "generic")
+	move := func(group string) { // what the process has stays where it was counted
+		if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move(group)
+	w.setMTUs(3000)
+	s := p.await("tell of what is lost", func(s api.Status) bool { return s.State == "degraded" || s.State == "waiting" })
+	if text := warned(s, "mtu"); s.State != "degraded" || !strings.Contains(text, "there are no larger frames: the memory limit of") {
+		t.Errorf("%s (%s), %q", s.State, s.Reason, text)
+	}
+	w.mustAnswer(10, natVIP4)
+	move(filepath.Dir(group))
+	p.await("have larger frames", func(s api.Status) bool {
+		return s.State == "serving" && s.Backends.Up == 3 && s.Workers[0].Frames.Size == 4096 && warned(s, "mtu") == ""
+	})
+	w.mustAnswer(10, natVIP4)
+	p.stop()
+}
+
 // newMemoryGroup makes a control group with a memory limit below the test's own, of
 // whichever version the machine has.
 func newMemoryGroup(t *testing.T, limit int) string {

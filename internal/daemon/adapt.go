@@ -41,7 +41,8 @@ func (d *daemon) watchNIC(ifindex int, stop context.CancelCauseFunc) (*nic.Watch
 }
 
 // outgrown returns why the sockets that there are can't be kept: a queue is gone, its TX
-// queue has gone or come, or frames of a larger size would take what the MTU allows.
+// queue has gone or come, or frames of a larger size would take what the MTU allows, and
+// there is memory for them: to lose large packets is better than to serve nothing.
 func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
 	for i := range in.Workers {
 		w := &in.Workers[i]
@@ -52,7 +53,7 @@ func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
 			return fmt.Errorf("%s sends by %d queues now, and queue %d is not set up for that", now.Name, now.TX, w.Queue)
 		}
 		most := w.Socket.MaxMTU()
-		if now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy {
+		if now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy && d.fits(now) == nil {
 			return fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
 		}
 	}

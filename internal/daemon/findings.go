@@ -19,7 +19,7 @@ type served struct {
 	unpinned []int          // of the queues, those whose workers have no CPU of their own
 	maxMTU   int            // of which all packets fit into a frame
 	mode     bpf.AttachMode // of the program
-	trouble  error          // why there are not more queues
+	trouble  error          // why there are not more queues, or larger frames
 }
 
 func servedBy(in *engine.Info) served {
@@ -53,7 +53,11 @@ func findings(now *nic.State, s *served, cpus int) []report.Finding {
 			len(queues), now.RX, numbers(queues), 100*share, why)
 	}
 	if s.maxMTU > 0 && now.MTU > s.maxMTU {
-		add("mtu", true, "the MTU is %d, and frames take packets of %d: larger ones are lost; set it to %[2]d at most", now.MTU, s.maxMTU)
+		why := ""
+		if s.trouble != nil {
+			why = " (there are no larger frames: " + s.trouble.Error() + ")"
+		}
+		add("mtu", true, "the MTU is %d, and frames take packets of %d: larger ones are lost; set it to %[2]d at most%s", now.MTU, s.maxMTU, why)
 	}
 	if s.mode == bpf.Native { // the kernel switches them off for a generic one (generic_xdp_install of net/core/dev.c)
 		if now.Offloads.LRO {

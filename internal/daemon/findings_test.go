@@ -36,6 +36,7 @@ func TestFindings(t *testing.T) {
 		"RSS leaves it out":  {with(func(s *nic.State) { s.Hash = []uint32{1, 1} }), served{queues: []int{1}}, "", false, ""},
 		"no room for more":   {good, served{queues: []int{0}, trouble: errors.New("no memory")}, "queues", true, "dropped: no memory"},
 		"MTU":                {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all, maxMTU: 3626}, "mtu", true, "the MTU is 9000, and frames take packets of 3626"},
+		"no larger frames":   {with(func(s *nic.State) { s.MTU = 3000 }), served{queues: all, maxMTU: 1578, trouble: errors.New("no memory")}, "mtu", true, "set it to 1578 at most (there are no larger frames: no memory)"},
 		"MTU, not served":    {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all}, "", false, ""},
 		"LRO":                {with(func(s *nic.State) { s.Offloads.LRO = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 lro off"},
 		"LRO in hardware":    {with(func(s *nic.State) { s.Offloads.GROHardware = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 rx-gro-hw off"},

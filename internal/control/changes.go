@@ -1,6 +1,8 @@
 package control
 
 import (
+	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -23,6 +25,7 @@ type Change struct {
 // order of the new one's services.
 func Changes(old, v *View) (list []Change) {
 	list = append(list, linkChange(old, v)...)
+	list = append(list, macChange(old.Link.MAC, v.Link.MAC)...)
 	list = append(list, failureChange(old.Failure, v.Failure)...)
 	list = append(list, troubleChanges(old.Troubles, v.Troubles)...)
 	before := index(old, v)
@@ -87,6 +90,20 @@ func linkChange(old, v *View) []Change {
 		return []Change{{Level: zap.WarnLevel, Text: "the link is up; all backends are probed"}}
 	}
 	return nil
+}
+
+// macChange tells of another card, or of an interface that was made again: who is on the
+// link knows the old address, and the kernel announces another one only if it is told to
+// (inetdev_event in net/ipv4/devinet.c, ndisc_netdev_event in net/ipv6/ndisc.c).
+func macChange(was, is [6]byte) []Change {
+	if was == is || was == [6]byte{} {
+		return nil
+	}
+	return []Change{{
+		Level:  zap.WarnLevel,
+		Text:   "the interface has another MAC address, and its neighbours send to the old one until they ask again; the kernel can tell them (sysctls arp_notify and ndisc_notify)",
+		Reason: fmt.Sprintf("it was %v, and is %v", net.HardwareAddr(was[:]), net.HardwareAddr(is[:])),
+	}}
 }
 
 // backendChange says what a change of a backend's state means. What is only not known

@@ -123,3 +123,27 @@ func TestNeighboursOutliveTheInterface(t *testing.T) {
 		}
 	})
 }
+
+// An interface that is made again with another MAC address is told of as one that gets it.
+func TestOwnMACIsFollowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, webSpec())
+		become := func(mac byte) { w.change(func(s *neighbour.Snapshot) { s.MAC = macOf(mac) }) }
+		told := func(want int) {
+			t.Helper()
+			after(time.Second)
+			list := Changes(&View{Link: LinkView{MAC: macOf(1)}}, &View{Link: LinkView{MAC: macOf(2)}})
+			if n := r.logged(list[0].Text); n != want {
+				t.Errorf("told %d times, want %d", n, want)
+			}
+		}
+		told(0)
+		become(1)
+		told(1)
+		r.must(r.Attach(t.Context(), nil))
+		become(2)
+		r.must(r.Attach(t.Context(), w))
+		told(2)
+	})
+}

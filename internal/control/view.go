@@ -26,7 +26,8 @@ type Trouble struct{ Cause, Text string }
 type LinkView struct {
 	Up    bool
 	Since time.Time
-	Why   string // why not up
+	Why   string  // why not up
+	MAC   [6]byte // the interface's; zero: not known yet
 }
 
 // ServiceView is one service.
@@ -105,6 +106,7 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 	r.mu.Lock()
 	o := &r.observed
 	v.Link, v.Troubles = o.link.view(), o.troubles.view()
+	v.Link.MAC = o.snapshot.MAC
 	for i, g := range o.groups {
 		v.Services[i] = r.describe(g, a.conditions[i], now)
 	}

@@ -8,8 +8,9 @@ import "encoding/binary"
 // field has the sum of the pseudo-header and nothing else. It returns false, with the frame
 // untouched, if that is not so.
 //
-// A whole checksum is taken for an unfinished one with a chance of 1 in 65536, and then
-// becomes what it was, if it was right. To be called before the packet is rewritten.
+// Of right checksums one in 65536 is that sum too: it stays what it was, and that is
+// false as well, or on a busy link some packet would soon seem to come from a neighbour. To
+// be called before the packet is rewritten.
 func CompleteChecksum(frame []byte, p *Packet) bool {
 	l4 := frame[p.L4:p.End]
 	var field []byte
@@ -26,9 +27,10 @@ func CompleteChecksum(frame []byte, p *Packet) bool {
 	if binary.BigEndian.Uint16(field) != fold16(pseudo) {
 		return false
 	}
+	was := [2]byte(field)
 	setSum(field, l4, pseudo)
 	if p.Key.Proto == ProtoUDP && field[0]|field[1] == 0 { // which says that there is none
 		field[0], field[1] = 0xff, 0xff
 	}
-	return true
+	return [2]byte(field) != was
 }

@@ -78,3 +78,32 @@ func TestCompleteChecksumLeavesWrongOnes(t *testing.T) {
 		}
 	}
 }
+
+// A right checksum that is by chance what an unfinished one would be is none of these.
+func TestCompleteChecksumByChance(t *testing.T) {
+	for name, f := range map[string]packettest.Frame{
+		"TCP":       packettest.TCP(client4, service4, packet.TCPAck),
+		"UDP":       packettest.UDP(client4, service4, ""),
+		"TCP, IPv6": packettest.TCP(client6, service6, packet.TCPAck),
+		"UDP, IPv6": packettest.UDP(client6, service6, ""),
+	} {
+		found := false
+		for word := range 1 << 16 {
+			f.Payload = binary.BigEndian.AppendUint16(nil, uint16(word))
+			whole := f.Bytes()
+			p := mustParse(t, whole)
+			b := bytes.Clone(whole)
+			if unfinished(b, &p); !bytes.Equal(b, whole) {
+				continue
+			}
+			found = true
+			if packet.CompleteChecksum(b, &p) || !bytes.Equal(b, whole) {
+				t.Errorf("%s: %x was completed", name, whole)
+			}
+			break
+		}
+		if !found {
+			t.Errorf("%s: no payload has such a checksum", name)
+		}
+	}
+}

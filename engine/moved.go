@@ -22,3 +22,11 @@ func (w *worker) moved(i int, f *conntrack.Flow, from uint64) {
 	}
 	f.LearnClientMAC(from)
 }
+
+// locate notes where packet i, a request of f, comes from, if that is to be believed. It is
+// for flows whose replies go by, too: an answer of the balancer's own has to find the client.
+func (w *worker) locate(i int, f *conntrack.Flow) {
+	if from := packet.SourceWord(w.frames[i]); from != f.ClientMAC() {
+		w.moved(i, f, from)
+	}
+}

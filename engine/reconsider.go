@@ -61,15 +61,27 @@ func (w *worker) knock(i int, r conntrack.Ref, f *conntrack.Flow, s *balancer.Se
 		return w.deliver(i, r, f, b)
 	}
 	if f.Proven() {
-		// One below what the client expects: not for a moment does one that has the
-		// connection take it for news.
-		seq, ack := f.Expected(conntrack.Reply)-1, f.Expected(conntrack.Request)
-		return w.answer(i, packet.DropNoFlow, challenges, func(frame []byte, p *packet.Packet) int {
-			return packet.ChallengeACK(frame, p, seq, ack)
-		})
+		return w.challenge(i, f)
 	}
 	if w.packets[i].Segment(w.frames[i]).Next == f.Expected(conntrack.Request) {
 		return w.deliver(i, r, f, b) // the one that made the flow, once more
 	}
 	return w.again(i, r, s)
+}
+
+// challenge answers packet i, a SYN on a connection that lives as far as is known. The answer
+// goes where the connection's replies go, as a server's would: it has the numbers by which
+// a stranger who sent the SYN could end or divert the connection.
+func (w *worker) challenge(i int, f *conntrack.Flow) packet.Verdict {
+	w.locate(i, f)
+	// One below what the client expects: not for a moment does one that has the
+	// connection take it for news.
+	seq, ack := f.Expected(conntrack.Reply)-1, f.Expected(conntrack.Request)
+	return w.answer(i, packet.DropNoFlow, challenges, func(frame []byte, p *packet.Packet) int {
+		n := packet.ChallengeACK(frame, p, seq, ack)
+		if n > 0 {
+			packet.SetMACs(frame, f.ClientMAC(), w.source)
+		}
+		return n
+	})
 }

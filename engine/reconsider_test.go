@@ -96,6 +96,32 @@ func TestSYNForADrainedBackend(t *testing.T) {
 	}
 }
 
+// The challenge tells the connection's numbers. So it goes to the client, also if somebody
+// else has sent the SYN, or the client's first one, and follows routers.
+func TestChallengesGoToTheClient(t *testing.T) {
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+		c, _ := pinned(t, mode, balancer.Reassign)
+		c.weigh("a", 0)
+		mustGo := func(sender, want packet.MAC) {
+			t.Helper()
+			if out := c.one(0, from(sender, c.syn())); out.Flags != packet.TCPAck || out.DstMAC != want {
+				t.Errorf("%v: the challenge for a SYN from %v went to %v, want %v: %+v", mode, sender, out.DstMAC, want, out)
+			}
+		}
+		mustGo(strangerMAC, packettest.ClientMAC)
+		forged := from(strangerMAC, c.request(packet.TCPAck))
+		forged.Ack -= 1 << 30
+		c.one(0, forged)
+		mustGo(strangerMAC, packettest.ClientMAC)
+		c.one(0, from(router1, c.request(packet.TCPAck)))
+		mustGo(packettest.ClientMAC, router1)
+		c.facts.Gateways = []packet.MAC{router1, router2}
+		c.apply()
+		mustGo(strangerMAC, router1)
+		mustGo(router2, router2)
+	}
+}
+
 // So it is for one that is down, where on-down keeps the connections that it has.
 func TestSYNForADeadBackend(t *testing.T) {
 	for onDown, want := range map[balancer.OnDown]string{balancer.Keep: "a", balancer.Reassign: "b", balancer.Reset: ""} {

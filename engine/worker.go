@@ -213,6 +213,9 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	if f.Paired() {
 		v = w.nat(i, r, f, b)
 	} else {
+		if !settled {
+			w.locate(i, f)
+		}
 		v = w.direct(w.frames[i], &w.packets[i], b)
 	}
 	if v != packet.Forwarded {

@@ -65,6 +65,32 @@ func TestForgeriesChangeNothing(t *testing.T) {
 	}
 }
 
+// Nor does a half-closed one end, of which only the client's side is seen: a stranger can
+// have its numbers forgotten there, but a SYN goes to the same backend after all of it.
+func TestForgeriesChangeNothingOfAHalfClosedFlow(t *testing.T) {
+	for name, forged := range forgeries {
+		c := newTalk(t, false)
+		c.open(t)
+		c.send(Request, fin, 0)
+		f := c.tab.Flow(c.ref)
+		stranger := *c
+		stranger.next[Request], stranger.next[Reply] = c.next[Request]+far, c.next[Reply]+far
+		for range 2 {
+			for _, s := range forged {
+				if s.dir == Reply {
+					continue
+				}
+				if got := stranger.send(s.dir, s.flags, 0); got.over() || f.Reopens(syn) {
+					t.Errorf("%s: the class became %v", name, got)
+				}
+			}
+		}
+		if got := c.send(Request, ack, 0); got.over() {
+			t.Errorf("%s: %v when the client goes on", name, got)
+		}
+	}
+}
+
 // A stranger who can speak for both sides can have the numbers forgotten, by a handshake.
 // Then no RST or FIN counts any more, until the two who are really there have confirmed
 // theirs to each other.

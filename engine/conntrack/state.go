@@ -16,6 +16,7 @@ const (
 	reset                            // a RST has ended the connection
 	talkedRequest                    // a segment came since that proves itself
 	talkedReply                      //
+	renewed                          // a SYN has had the numbers forgotten, and no backend was seen to agree
 
 	classShift        = 24
 	classMask  uint32 = 0x1f
@@ -103,7 +104,7 @@ func (t *Table) Advance(r Ref, f *Flow, s packet.Segment, now uint32) {
 	case f.proto == packet.ProtoTCP && s.Flags&packet.TCPRst != 0:
 		if !from.over() && f.resets(d, s, state) {
 			f.change(talkedRequest|talkedReply, reset)
-			to = t.ended(r, now)
+			to = t.ended(r, state, now)
 		}
 	case f.proto == packet.ProtoTCP:
 		to = f.advanceTCP(d, s, state)
@@ -147,9 +148,14 @@ func (f *Flow) advanceUDP(d Direction, state uint32) Class {
 // count as refused, ms.
 const refusedWithin = 1000
 
-// ended returns the class of a flow that was ended by a RST of what r stands for.
-func (t *Table) ended(r Ref, now uint32) Class {
-	if r.Direction() == Reply && idle(now, t.details[r.index()].created) <= refusedWithin {
+// ended returns the class of a flow that was ended by a RST of what r stands for. One that is
+// renewed may have been ended by a stranger who has begun another connection on it: it is
+// where it was before that, and the next SYN goes to its backend.
+func (t *Table) ended(r Ref, state, now uint32) Class {
+	switch {
+	case state&renewed != 0:
+		return TCPFinWait
+	case r.Direction() == Reply && idle(now, t.details[r.index()].created) <= refusedWithin:
 		return TCPRefused
 	}
 	return TCPClosing
@@ -199,8 +205,10 @@ func (f *Flow) reopened(d Direction, s packet.Segment, state uint32) {
 	case state&unproven != 0 || class(state).over():
 	case asks && f.Paired():
 		f.saw(asked)
-	case agrees, asks && class(state) == TCPFinWait:
+	case agrees:
 		f.change(numbers, unproven)
+	case asks && class(state) == TCPFinWait:
+		f.change(numbers, unproven|renewed)
 	}
 }
 

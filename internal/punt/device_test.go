@@ -236,8 +236,15 @@ func TestPartialObstacles(t *testing.T) {
 	s := newStage(t, 1)
 	must(t, s.Balancer.AddBridge("br0"))
 	s.mustWarn("eth0 belongs to br0")
-	s.set("net/ipv6/conf/default/disable_ipv6=1")
+	s.set("net/ipv4/ip_forward=1", "net/ipv6/conf/all/forwarding=1", "net/ipv6/conf/default/disable_ipv6=1")
 	s.mustWarn("IPv6 is disabled")
+	must(t, s.Balancer.Do(func() error {
+		d := Open(lab.Interface, 1)
+		if !d.Forwards(false) || d.Forwards(true) {
+			t.Errorf("forwards IPv4 %v, and IPv6, which it would not see, %v", d.Forwards(false), d.Forwards(true))
+		}
+		return d.Close()
+	}))
 }
 
 // mustWarn holds that a device that is made now is there, and why it is not for all.

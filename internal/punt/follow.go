@@ -50,6 +50,10 @@ func (f *follower) adopt() error {
 	if err != nil {
 		return err
 	}
+	own, err := f.kernel.settings(f.punted)
+	if err != nil {
+		return err
+	}
 	values := map[int]uint32{ipv4RPFilter: looseRPFilter}
 	for _, number := range likeServed {
 		values[number] = of(s.ipv4, number)
@@ -58,7 +62,7 @@ func (f *follower) adopt() error {
 		return err
 	}
 	f.device.forwards[0].Store(values[ipv4Forwarding] != 0)
-	f.device.forwards[1].Store(forwards)
+	f.device.forwards[1].Store(forwards && of(own.ipv6, ipv6Disabled) == 0) // else nothing would tell of the loss
 	return nil
 }
 

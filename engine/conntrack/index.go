@@ -39,8 +39,8 @@ func (x *index) head(hash uint64) uint32 {
 // its client's end.
 func (x *index) find(t *Table, head uint32, k *packet.Key, d Direction) (Ref, bool) {
 	for i := head; i != none; i = t.details[i].link {
-		if t.stands(ref(i, d), k) {
-			return ref(i, d), true
+		if r := ref(i, d); t.Matches(r, &t.flows[i], k) {
+			return r, true
 		}
 	}
 	if len(x.spill[d]) == 0 { // nearly always, and it saves the hashing
@@ -48,12 +48,6 @@ func (x *index) find(t *Table, head uint32, k *packet.Key, d Direction) (Ref, bo
 	}
 	i, ok := x.spill[d][*k]
 	return ref(i, d), ok
-}
-
-// stands reports whether k is the key of what r stands for.
-func (t *Table) stands(r Ref, k *packet.Key) bool {
-	f := t.Flow(r)
-	return (f.Paired() || r.Direction() == Request) && t.Matches(r, f, k)
 }
 
 // crowded reports whether the chain that begins at head is as long as it may become.

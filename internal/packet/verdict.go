@@ -41,7 +41,7 @@ const (
 var verdicts = [NumVerdicts]struct{ name, help string }{
 	Pending:         {"pending", "not decided yet; never counted"},
 	Forwarded:       {"forwarded", "rewritten and put on the TX ring"},
-	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset, or ICMP unreachable or time exceeded"},
+	Replied:         {"replied", "answered by the balancer itself: echo reply, TCP reset or challenge ACK, or ICMP unreachable or time exceeded"},
 	Punted:          {"punted", "given back to the kernel, which has it as if it had come without the balancer"},
 	DropTruncated:   {"truncated", "the frame ends before the headers or the packet that it announces"},
 	DropMalformed:   {"malformed", "a header contradicts itself or another one: version, header length or packet length"},

@@ -36,7 +36,7 @@ func newBudgets() (b [numKinds]budget) {
 
 // budget is a token bucket over the worker's coarse clock. It holds a second's worth.
 type budget struct {
-	perSecond uint32 // below 4 million
+	perSecond uint32 // below 2 million, or the sum of two seconds' tokens would run over
 	tokens    uint32 // thousandths
 	at        uint32 // ms
 	primed    bool

@@ -24,7 +24,7 @@ func TestBudget(t *testing.T) {
 
 func TestEveryKindHasABudget(t *testing.T) {
 	for k, b := range newBudgets() {
-		if b.perSecond == 0 || b.perSecond > ^uint32(0)/1000 {
+		if b.perSecond == 0 || b.perSecond > ^uint32(0)/2000 {
 			t.Errorf("kind %d: %d a second", k, b.perSecond)
 		}
 	}

@@ -178,3 +178,17 @@ func TestWhatIsOverGoesFirst(t *testing.T) {
 		}
 	}
 }
+
+// Each kind of them does, also where there is no other.
+func TestOneKindOfWhatIsOverIsEnough(t *testing.T) {
+	const limit = 80
+	for _, over := range []Class{TCPClosing, TCPRefused} {
+		f := filler{tab: newTable(limit, 1)}
+		f.add(t, TCPEstablished, limit/2)
+		f.add(t, over, limit/2)
+		f.add(t, TCPEstablished, limit/2)
+		if got := f.left(TCPEstablished); got != limit {
+			t.Errorf("%d of %d established flows are left beside %v ones", got, limit, over)
+		}
+	}
+}

@@ -12,6 +12,7 @@
 //	answer.go      packets that the balancer answers itself
 //	punt.go        packets that go back to the kernel
 //	partial.go     checksums that neighbours leave unfinished
+//	youth.go       what a process after a restart does not know yet
 //	budget.go      how much of what strangers may ask for
 //	idle.go        spinning and sleeping
 //	counters.go    what is counted, and how it gets out of a worker without atomics

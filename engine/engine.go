@@ -38,6 +38,7 @@ type Engine struct {
 	flows   *conntrack.Table
 	allowed []int // CPUs that the process had before its workers took theirs
 	table   atomic.Pointer[balancer.Table]
+	young   atomic.Bool   // see youth
 	joined  chan struct{} // holds a token when there are workers for Run to start
 
 	changing sync.Mutex // held by Apply, Acquire, Extend and Release, for as long as the kernel takes
@@ -69,6 +70,7 @@ func New(c Config) (*Engine, error) {
 		plan:    new(bpf.Plan),
 	}
 	e.table.Store(&balancer.Table{})
+	e.young.Store(true)
 	e.recruit(c.Queues)
 	return e, nil
 }
@@ -157,6 +159,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		case <-tick.C:
 			e.flows.Expire(e.clock.Now(), expireLimit)
+			e.mature(time.Since(e.clock.start))
 		}
 	}
 	return first

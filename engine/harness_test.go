@@ -46,6 +46,7 @@ func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services 
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.young.Store(false)
 	h := &harness{t: t, engine: e, compiler: balancer.NewCompiler(loads), spec: balancer.Spec{Services: services}}
 	for range e.workers {
 		h.kernels = append(h.kernels, xsktest.New(4*ring, 2048, ring))

@@ -20,6 +20,8 @@ func (w *worker) stray(i int) packet.Verdict {
 		return packet.DropNoService
 	case !w.table.HasBackend(&p.Key.Src): // a client's, to a service that is gone
 		return packet.DropNoFlow
+	case w.young.Load() && w.youth.resumes(p, w.hashes[i]):
+		return packet.DropWarming // it will be sent again, and its client may have spoken by then
 	}
 	w.complete(i) // the kernel takes what comes this way for finished
 	v := w.punt(i)

@@ -40,6 +40,7 @@ type worker struct {
 	tables *atomic.Pointer[balancer.Table]
 	flows  *conntrack.Table
 	clock  Clock
+	young  *atomic.Bool // the engine's
 
 	// The worker's own.
 
@@ -53,6 +54,7 @@ type worker struct {
 	ipv6    bool            // some packet of the group that find was at last
 	now     uint32          // of this batch, ms
 	count   Counters
+	youth   youth
 
 	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
 	frames   [batchSize][]byte

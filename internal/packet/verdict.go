@@ -53,7 +53,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropNoService:   {"no-service", "no service has this address, protocol and port"},
 	DropNoFlow:      {"no-flow", "it belongs to no known flow, and is of no use to the kernel or another backend"},
 	DropNoBackend:   {"no-backend", "no backend of the service is in rotation, and on-no-backend is drop"},
-	DropWarming:     {"warming", "no backend of the service is known to be up yet; dropped without an answer, so that the client repeats"},
+	DropWarming:     {"warming", "no backend of the service is known to be up yet, or the balancer has just started and learns the connection from its client; dropped without an answer, so that the sender repeats"},
 	DropBackendDown: {"backend-down", "the flow's backend is gone, and on-down forbids to move the flow"},
 	DropNoNeighbour: {"no-neighbour", "the next hop's MAC address is not known (yet)"},
 	DropTTL:         {"ttl", "the TTL or hop limit ran out here"},

@@ -1,0 +1,38 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// youthTime is how long after its start an engine takes a backend's segment in mid-stream
+// for one of a connection of the process before: the client's next packet brings that back,
+// by the consistent hash. A RST, the balancer's own or that of a client which gets the
+// segment from the backend's address, would end it.
+const youthTime = 10 * time.Second
+
+// mature ends the engine's youth when it is over.
+func (e *Engine) mature(age time.Duration) {
+	if age >= youthTime && e.young.Load() {
+		e.young.Store(false)
+	}
+}
+
+// youth is what a worker remembers while the engine is young: the connections to backends'
+// own addresses that it has seen the answer to the SYN of, by hash. They are no service's.
+type youth [4096]uint64
+
+// resumes reports whether p, which is of no flow and comes from a backend, may be of a
+// connection of the process before. A RST may go anywhere: whoever has no such connection
+// ignores it (RFC 9293, 3.10.7.1).
+func (y *youth) resumes(p *packet.Packet, hash uint64) bool {
+	if p.Key.Proto != packet.ProtoTCP || p.TCPFlags&packet.TCPRst != 0 {
+		return false
+	}
+	known := &y[hash%uint64(len(y))]
+	if p.TCPFlags&packet.TCPSyn != 0 {
+		*known = hash
+	}
+	return *known != hash
+}

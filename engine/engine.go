@@ -133,7 +133,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, w := range serving {
 		go e.work(w, &stop, ended)
 	}
-	started, running := len(serving), len(serving)
+	started, running, began := len(serving), len(serving), time.Now()
 	tick := time.NewTicker(expireEvery)
 	defer tick.Stop()
 	var first error
@@ -159,7 +159,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 		case <-tick.C:
 			e.flows.Expire(e.clock.Now(), expireLimit)
-			e.mature(time.Since(e.clock.start))
+			e.mature(time.Since(began))
 		}
 	}
 	return first

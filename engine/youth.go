@@ -6,11 +6,12 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// youthTime is how long after its start an engine takes a backend's segment in mid-stream
+// youthTime is how long after it began to serve an engine takes a backend's segment in mid-stream
 // for one of a connection of the process before: the client's next packet brings that back,
 // by the consistent hash. A RST, the balancer's own or that of a client which gets the
-// segment from the backend's address, would end it.
-const youthTime = 10 * time.Second
+// segment from the backend's address, would end it. While nobody served, each time that
+// the client sent again took it twice as long as the one before.
+const youthTime = 5 * time.Second
 
 // mature ends the engine's youth when it is over.
 func (e *Engine) mature(age time.Duration) {

@@ -215,6 +215,25 @@ func TestFieldRestartBesideADeadBackend(t *testing.T) {
 	p.stop()
 }
 
+// C08, fourth part: the balancer is away for a while, so that servers have as much to say
+// again as their clients have. Who speaks first when it is back makes no difference.
+func TestFieldRestartTakesItsTime(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	config := w.writeConfig("afxlb.yaml", streamService("web4", natVIP4, "nat", "algorithm: maglev, "+quickHealth),
+		streamService("web6", natVIP6, "nat", "algorithm: maglev, "+quickHealth))
+	p := w.serve(config)
+	s4, s6 := w.openStreams(20, natVIP4), w.openStreams(20, natVIP6)
+	for range 3 {
+		p.stop()
+		time.Sleep(300 * time.Millisecond) // which is the case itself
+		p = w.serve(config)
+		s4.mustLive("after a restart")
+		s6.mustLive("after a restart")
+	}
+	p.stop()
+}
+
 // C15, third part: the cable is out for a moment, with checks that are quicker than the
 // kernel asks for its neighbours again.
 func TestFieldCableIsOutForAMoment(t *testing.T) {

@@ -87,3 +87,18 @@ func TestMoveMACsBesideWorkers(t *testing.T) {
 	side.Wait()
 	tab.check(t)
 }
+
+// A record that is used again knows nothing of where the replies of its last flow went.
+func TestANewFlowHasNoMAC(t *testing.T) {
+	tab := newTable(16, 1)
+	was := mustInsert(t, tab, newFlow(1, packet.ProtoUDP), 0)
+	tab.Flow(was).LearnClientMAC(7)
+	tab.Remove(was)
+	r := mustInsert(t, tab, newFlow(2, packet.ProtoUDP), 0)
+	if r != was {
+		t.Fatalf("record %d is used, not %d again", r, was)
+	}
+	if mac := tab.Flow(r).ClientMAC(); mac != 0 {
+		t.Errorf("replies go to %#x", mac)
+	}
+}

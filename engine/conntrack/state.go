@@ -103,7 +103,7 @@ func (t *Table) Advance(r Ref, f *Flow, s packet.Segment, now uint32) {
 		to = f.advanceUDP(d, state)
 	case f.proto == packet.ProtoTCP && s.Flags&packet.TCPRst != 0:
 		if !from.over() && f.resets(d, s, state) {
-			f.change(talkedRequest|talkedReply, reset)
+			f.saw(reset)
 			to = t.ended(r, state, now)
 		}
 	case f.proto == packet.ProtoTCP:

@@ -205,25 +205,53 @@ func TestFieldMemoryLimit(t *testing.T) {
 	p.stop()
 }
 
+// moveTo puts the process into a control group. What it has stays where it was counted.
+func (p *process) moveTo(group string) {
+	p.t.Helper()
+	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// A reload that asks for more memory than there is changes nothing, as the next start by
+// the same file would be refused; one that asks for no more is none of the limit's business.
+func TestFieldReloadBeyondTheMemoryLimit(t *testing.T) {
+	w := newWorld(t)
+	group := newMemoryGroup(t, 64<<20)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	p := w.serve(config)
+	p.moveTo(group)
+	p.reload()
+	w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), service("more", natVIP6, "nat", "tcp", quickHealth))
+	for range 2 {
+		code, _, stderr := cli("reload", "--socket", p.socket)
+		if code != exitUsage || !strings.Contains(stderr, "the memory limit of") {
+			t.Errorf("exit code %d, %q", code, stderr)
+		}
+	}
+	if s := p.status(); s.Services.Total != 1 || !strings.Contains(warned(s, "reload"), "the memory limit of") {
+		t.Errorf("%d services, and %q", s.Services.Total, warned(s, "reload"))
+	}
+	p.moveTo(filepath.Dir(group))
+	p.reload()
+	w.mustAnswer(3, natVIP6)
+	p.stop()
+}
+
 // An MTU that wants larger frames than there is memory for, set at run time, is no reason
 // to serve nothing: what is lost is told, and it is over when there is memory.
 func TestFieldMTUBeyondTheMemoryLimit(t *testing.T) {
 	w := newWorld(t)
 	group := newMemoryGroup(t, 64<<20)
 	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--xdp-mode", "generic")
-	move := func(group string) { // what the process has stays where it was counted
-		if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(p.Process.Pid)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	move(group)
+	p.moveTo(group)
 	w.setMTUs(3000)
 	s := p.await("tell of what is lost", func(s api.Status) bool { return s.State == "degraded" || s.State == "waiting" })
 	if text := warned(s, "mtu"); s.State != "degraded" || !strings.Contains(text, "there are no larger frames: the memory limit of") {
 		t.Errorf("%s (%s), %q", s.State, s.Reason, text)
 	}
 	w.mustAnswer(10, natVIP4)
-	move(filepath.Dir(group))
+	p.moveTo(filepath.Dir(group))
 	p.await("have larger frames", func(s api.Status) bool {
 		return s.State == "serving" && s.Backends.Up == 3 && s.Workers[0].Frames.Size == 4096 && warned(s, "mtu") == ""
 	})

@@ -77,17 +77,6 @@ func (d *daemon) extend(now *nic.State, in *engine.Info) error {
 	return nil
 }
 
-// fits says whether there is memory for the queues that are to be served.
-func (d *daemon) fits(now *nic.State) error {
-	queues, err := engine.Queues(d.config.Queues, now.RX)
-	if err != nil {
-		return fmt.Errorf("%s: %w", now.Name, err)
-	}
-	settings := engineConfig(d.config)
-	n := needOf(&settings, &d.config.Spec, now, len(queues))
-	return errors.Join(n.withinGroup(), n.withinLock())
-}
-
 // gone reports whether an error says that there is no interface.
 func gone(err error) bool {
 	return slices.ContainsFunc([]error{errInterfaceGone, nic.ErrNoInterface, xsk.ErrNoInterface, xsk.ErrGone}, func(is error) bool { return errors.Is(err, is) })

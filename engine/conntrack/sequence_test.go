@@ -118,6 +118,20 @@ func TestAForgedHandshakeIsForgotten(t *testing.T) {
 	}
 }
 
+// Nor has an old SYN-ACK that comes late them forgotten: a stranger's SYN may be before it.
+func TestAnOldSYNACKAgreesToNothing(t *testing.T) {
+	c := newTalk(t, true)
+	c.send(Request, syn, 0)
+	late := packet.Segment{Seq: c.next[Reply], Next: c.next[Reply] + 1, Ack: c.next[Request], Flags: synAck}
+	c.send(Reply, synAck, 0)
+	c.send(Request, ack, 100)
+	c.forge(Request, packet.Segment{Seq: far, Next: far + 1, Flags: syn})
+	c.forge(Reply, late)
+	if f := c.tab.Flow(c.ref); !f.Proven() || f.Expected(Request) != late.Ack {
+		t.Errorf("proven %v; the client is at %d, want %d", f.Proven(), f.Expected(Request), late.Ack)
+	}
+}
+
 // While a handshake is under way the numbers of one side can be guessed by nobody either.
 func TestForgeriesInAHandshake(t *testing.T) {
 	for name, forged := range forgeries {

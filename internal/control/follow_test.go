@@ -147,3 +147,28 @@ func TestOwnMACIsFollowed(t *testing.T) {
 		told(2)
 	})
 }
+
+// Whatever somebody has the kernel believe, and however often: tables leave time for all
+// else, and the last word counts.
+func TestFloodOfChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.snapshot.Gateways = []neighbour.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
+		r := start(t, w, webSpec())
+		after(time.Second)
+		r.kernel.slow.Store(int64(20 * time.Millisecond))
+		before := r.kernel.count()
+		for i := range 1000 {
+			w.move("10.0.0.254", 0, byte(1+i%2))
+			time.Sleep(time.Millisecond)
+		}
+		if n := r.kernel.count() - before; n < 5 || n > 11 {
+			t.Errorf("%d tables in a second, of 20 ms each", n)
+		}
+		w.move("10.0.0.254", 0, 3)
+		after(maxRest)
+		if !r.kernel.table().IsGateway(word(macOf(3))) {
+			t.Error("the last change is not in force")
+		}
+	})
+}

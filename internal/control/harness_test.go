@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,6 +55,7 @@ type kernel struct {
 	mu     sync.Mutex
 	tables []*balancer.Table
 	refuse error
+	slow   atomic.Int64          // nanoseconds that a table takes
 	flows  map[netip.Addr]uint64 // by client, one each: where its replies go
 	sweeps int
 }
@@ -72,6 +74,7 @@ func (k *kernel) MoveMACs(to func(client packet.Addr, mac uint64) uint64) (moved
 }
 
 func (k *kernel) Apply(t *balancer.Table, p *bpf.Plan) error {
+	time.Sleep(time.Duration(k.slow.Load()))
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p == nil {
@@ -79,6 +82,13 @@ func (k *kernel) Apply(t *balancer.Table, p *bpf.Plan) error {
 	}
 	k.tables = append(k.tables, t)
 	return k.refuse
+}
+
+// count returns how many tables there were.
+func (k *kernel) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.tables)
 }
 
 func (k *kernel) Oldest() uint64 { return 0 }

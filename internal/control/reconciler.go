@@ -104,6 +104,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { r.follower.run(ctx) })
+	var due <-chan time.Time // nil: nothing has changed
+	var rested time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -111,8 +113,14 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case t := <-r.tasks:
 			t.done <- t.do()
 		case <-r.notified:
-			r.pause(ctx)
+			if due == nil {
+				due = time.After(max(burst, time.Until(rested)))
+			}
+		case <-due:
+			due = nil
+			start := time.Now()
 			_ = r.reconcile() // it tells by the View, and comes back
+			rested = time.Now().Add(min(restFactor*time.Since(start), maxRest))
 		case <-r.alarm.C:
 			_ = r.reconcile()
 		case now := <-r.easing.timer.C:
@@ -121,20 +129,15 @@ func (r *Reconciler) Run(ctx context.Context) {
 	}
 }
 
-// burst lets what happens at one moment make one table, not one each: an address
-// that dies takes the backends of many services with it.
-const burst = 5 * time.Millisecond
-
-func (r *Reconciler) pause(ctx context.Context) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(burst):
-	}
-	select {
-	case <-r.notified:
-	default:
-	}
-}
+const (
+	// burst lets what happens at one moment make one table, not one each: an address
+	// that dies takes the backends of many services with it.
+	burst = 5 * time.Millisecond
+	// What happens without end, as when somebody on the link has a router move to and fro,
+	// takes a fifth of a core: with thousands of backends a table takes long. But nothing
+	// waits for longer than maxRest.
+	restFactor, maxRest = 4, 250 * time.Millisecond
+)
 
 // Notify says that something has changed. It never blocks.
 func (r *Reconciler) Notify() {

@@ -15,9 +15,9 @@ const (
 	maxProbes = 256
 	// minClients and maxClients have a connection to the control socket at a time.
 	minClients, maxClients = 8, 80
-	// spare descriptors are for the neighbour watcher, the control socket itself, the
-	// two packet sockets of half-open probes, and what the Go runtime and libraries open
-	// for a moment.
+	// spare descriptors are for the watchers of the interface (five) and of its neighbours
+	// (two), the two packet sockets of half-open probes, and what the Go runtime and
+	// libraries open for a moment.
 	spare = 12
 )
 

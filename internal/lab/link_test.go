@@ -19,6 +19,8 @@ import (
 // A host works from the first packet on: nothing that the kernel does late, with
 // links and addresses, makes anybody ask twice.
 func TestFirstPacketsAreNotLost(t *testing.T) {
+	// As for TestCableIsUp: before, now and then one is.
+	testutil.RequireLinux(t, 6, 8, "a carrier that is up to date when it is asked for")
 	l := newLab(t, Options{})
 	out := newTap(t, l.Balancer)
 	for i := 1; i <= 80; i++ {

@@ -252,11 +252,17 @@ func TestTakenBack(t *testing.T) {
 	}
 }
 
-// Retransmissions after both FINs do not open the connection again.
+// Retransmissions after both FINs do not open the connection again, also if it was taken back
+// from a RST before.
 func TestAfterTheFINsNothingIsTakenBack(t *testing.T) {
 	c := newTalk(t, true)
 	c.open(t)
-	c.send(Reply, ack, 1000)
+	nobody := *c
+	nobody.send(Request, rst, 0)
+	c.send(Request, ack, 10)
+	if got := c.send(Reply, ack, 1000); got != TCPEstablished {
+		t.Fatalf("both sides talk after a RST: %v", got)
+	}
 	again := *c
 	c.send(Request, fin, 0)
 	c.send(Reply, fin, 0)

@@ -17,7 +17,8 @@
 //	idle.go        spinning and sleeping
 //	counters.go    what is counted, and how it gets out of a worker without atomics
 //	engine.go      the workers as a whole
-//	lease.go       the program and the sockets: what is the kernel's
+//	staff.go       the workers, which come with the interface's queues
+//	lease.go       the program, the sockets and the way back: what is the kernel's
 //	info.go        the figures of all of it
 //	affinity.go    CPUs
 //

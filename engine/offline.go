@@ -27,6 +27,7 @@ func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("offline engine: %w", err)
 	}
+	e.young.Store(false) // there was no process before
 	e.hand(&lease{sockets: sockets})
 	for i := range e.workers {
 		e.flows.Grace.Quiescent(i) // online from here on

@@ -71,6 +71,17 @@ func TestOffline(t *testing.T) {
 	}
 }
 
+// No process was before an offline engine: what a backend sends to nobody waits for nobody.
+func TestOfflineIsNotYoung(t *testing.T) {
+	e, kernels := newOffline(t, 1, conntrack.DefaultTimeouts())
+	kernels[0].Deliver(packettest.TCP("10.0.0.11:8080", client4, packet.TCPAck).Bytes())
+	step(t, e, 0, 1)
+	step(t, e, 0, 0)
+	if in := e.Info(); in.Total.Verdicts[packet.Replied] != 1 {
+		t.Errorf("the backend is not told: %v", in.Total.Verdicts)
+	}
+}
+
 func TestOfflineExpire(t *testing.T) {
 	timeouts := conntrack.DefaultTimeouts()
 	timeouts[conntrack.TCPSyn] = time.Millisecond

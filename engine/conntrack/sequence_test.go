@@ -179,6 +179,23 @@ func TestABlindACKProvesNothing(t *testing.T) {
 	}
 }
 
+// A connection that was picked up in mid-stream is not ended by who says a number first, and
+// then keeps to it.
+func TestForgeriesInMidStream(t *testing.T) {
+	for _, replies := range []bool{true, false} {
+		c := newTalk(t, replies)
+		c.send(Request, ack, 100)
+		stranger := *c
+		stranger.next[Request], stranger.next[Reply] = c.next[Request]+far, c.next[Reply]+far
+		stranger.send(Request, ack, 100)
+		for _, flags := range []uint8{rst, rst | ack} {
+			if got := stranger.send(Request, flags, 0); got != TCPSyn {
+				t.Errorf("replies %v: %v after a stranger's RST", replies, got)
+			}
+		}
+	}
+}
+
 // The RSTs that ends really send, and the same with a number that is a little off.
 func TestCredibleResets(t *testing.T) {
 	for _, replies := range []bool{true, false} {

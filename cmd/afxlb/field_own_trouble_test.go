@@ -259,6 +259,28 @@ func TestFieldMTUBeyondTheMemoryLimit(t *testing.T) {
 	p.stop()
 }
 
+// Likewise with queues that come, among them TX queues for those that had none: what is
+// served stays, in its slower way, until there is memory for all.
+func TestFieldTXQueuesBeyondTheMemoryLimit(t *testing.T) {
+	w := newWorld(t)
+	w.plug(6, 2, 1)
+	group := newMemoryGroup(t, 64<<20)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)))
+	p.moveTo(group)
+	w.setQueues(6, 6)
+	s := p.await("tell of what is lost", func(s api.Status) bool { return s.State == "degraded" || s.State == "waiting" })
+	if text := warned(s, "queues"); s.State != "degraded" || !strings.Contains(text, "4 of 6 RX queues are not served") || !s.Workers[1].Detour {
+		t.Errorf("%s (%s), %q", s.State, s.Reason, text)
+	}
+	p.moveTo(filepath.Dir(group))
+	p.queuesServed(6)
+	if s := p.status(); s.Workers[1].Detour {
+		t.Error("queue 1 is not sent by")
+	}
+	w.mustAnswer(30, natVIP4)
+	p.stop()
+}
+
 // newMemoryGroup makes a control group with a memory limit below the test's own, of
 // whichever version the machine has.
 func newMemoryGroup(t *testing.T, limit int) string {

@@ -40,24 +40,33 @@ func (d *daemon) watchNIC(ifindex int, stop context.CancelCauseFunc) (*nic.Watch
 	})
 }
 
-// outgrown returns why the sockets that there are can't be kept: a queue is gone, its TX
-// queue has gone or come, or frames of a larger size would take what the MTU allows, and
-// there is memory for them: to lose large packets is better than to serve nothing.
+// outgrown returns why the sockets that there are can't be kept: a queue is gone, or its
+// TX queue. Or it is better not to, and there is memory to serve all anew, which is more
+// than nothing: a TX queue has come, or frames of a larger size would take what the MTU
+// allows.
 func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
+	sending := func(queue int) error {
+		return fmt.Errorf("%s sends by %d queues now, and queue %d is not set up for that", now.Name, now.TX, queue)
+	}
+	var better error
 	for i := range in.Workers {
 		w := &in.Workers[i]
-		if w.Queue >= now.RX {
+		lacks, most := w.Queue >= now.TX, w.Socket.MaxMTU()
+		switch {
+		case w.Queue >= now.RX:
 			return fmt.Errorf("queue %d of %s is gone, %d are left", w.Queue, now.Name, now.RX)
-		}
-		if lacks := w.Queue >= now.TX; w.Socket.Mode == xsk.ModeCopy && w.Socket.Detour != lacks {
-			return fmt.Errorf("%s sends by %d queues now, and queue %d is not set up for that", now.Name, now.TX, w.Queue)
-		}
-		most := w.Socket.MaxMTU()
-		if now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy && d.fits(now) == nil {
-			return fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
+		case w.Socket.Mode == xsk.ModeCopy && lacks && !w.Socket.Detour:
+			return sending(w.Queue)
+		case w.Socket.Detour && !lacks:
+			better = sending(w.Queue)
+		case now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy:
+			better = fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
 		}
 	}
-	return nil
+	if better != nil && d.fits(now) != nil {
+		return nil
+	}
+	return better
 }
 
 // extend serves queues that have come, as far as they are to be served. The error is why

@@ -120,6 +120,11 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%v: that there is no way back to the kernel is told: %v", mode, told)
 		}
 	}
+	refused := engine.Info{Punt: engine.PuntInfo{Device: "afxlb-punt0"}}
+	refused.Total.Verdicts[packet.DropPuntFailed] = 3
+	if list := warnings(&refused, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "punt" || !strings.Contains(list[0].Text, "3 packets") || !strings.Contains(list[0].Text, "is afxlb-punt0 up?") {
+		t.Errorf("what the kernel did not take: %+v", list)
+	}
 	unfinished := engine.Info{Total: engine.Counters{Completed: 7}}
 	if list := warnings(&unfinished, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "checksums" || !strings.Contains(list[0].Text, "7 packets") {
 		t.Errorf("unfinished checksums: %+v", list)

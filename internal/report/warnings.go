@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // warnings returns all that a person should look at, the worst first: what keeps
@@ -65,13 +67,16 @@ func ofInterface(a *About, loss bool, add adder) {
 type adder = func(code string, since time.Time, format string, args ...any)
 
 // puntable warns if what backends send for reasons of their own can't go back to the
-// kernel.
+// kernel, or could not: the device may have been set down, or taken away, since.
 func puntable(in *engine.Info, v *control.View, add adder) {
 	nat := slices.ContainsFunc(v.Services, func(s control.ServiceView) bool { return s.Spec.Mode.Traits().RepliesReturn })
 	for _, why := range in.Punt.Obstacles {
 		if nat {
 			add("punt", time.Time{}, "what backends of nat services send for reasons of their own can't all be given back to the kernel: %s", why)
 		}
+	}
+	if n := in.Total.Verdicts[packet.DropPuntFailed]; n > 0 {
+		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? One that was taken away comes back with a restart", n, cmp.Or(in.Punt.Device, "the device for that"))
 	}
 }
 

@@ -102,3 +102,17 @@ func TestANewFlowHasNoMAC(t *testing.T) {
 		t.Errorf("replies go to %#x", mac)
 	}
 }
+
+// What a flow learns while it is asked about it keeps.
+func TestMoveMACsSparesWhatIsLearnt(t *testing.T) {
+	tab := newTable(16, 1)
+	f := tab.Flow(mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0))
+	f.LearnClientMAC(1)
+	moved := tab.MoveMACs(func(packet.Addr, uint64) uint64 {
+		f.LearnClientMAC(2)
+		return 3
+	})
+	if mac := f.ClientMAC(); mac != 2 || moved != 0 {
+		t.Errorf("%d flows moved; replies go to %d", moved, mac)
+	}
+}

@@ -378,6 +378,31 @@ func TestNumbersFollow(t *testing.T) {
 	}
 }
 
+// What comes late, or twice, moves no number back: a RST would have to be there.
+func TestNumbersNeverGoBack(t *testing.T) {
+	for _, replies := range []bool{true, false} {
+		c := newTalk(t, replies)
+		c.open(t)
+		was := c.next
+		c.next[Reply] += 1000
+		c.send(Request, ack, 1000)
+		c.send(Request, ack, 0)
+		if replies {
+			c.send(Reply, ack, 0)
+		}
+		for _, n := range []uint32{0, 10} {
+			c.forge(Request, packet.Segment{Seq: was[Request], Next: was[Request] + n, Ack: was[Reply], Flags: ack})
+			if replies {
+				c.forge(Reply, packet.Segment{Seq: was[Reply], Next: was[Reply] + n, Ack: was[Request], Flags: ack})
+			}
+			f := c.tab.Flow(c.ref)
+			if got := [numDirections]uint32{f.Expected(Request), f.Expected(Reply)}; got != c.next {
+				t.Errorf("replies %v: an old segment of %d bytes brought %v to %v", replies, n, c.next, got)
+			}
+		}
+	}
+}
+
 // On a long fat pipe, with far more than a window under way in both directions, the numbers
 // stay what was acknowledged last: by the client, whose segments have come a long way, and
 // by the backend, whose have not.

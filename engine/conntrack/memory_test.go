@@ -2,8 +2,11 @@ package conntrack
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -81,6 +84,47 @@ func TestMemoryIsGivenBack(t *testing.T) {
 		}
 		runtime.GC()
 	}
+}
+
+// So does the memory of a cache, and of addresses.
+func TestSlabIsGivenBack(t *testing.T) {
+	var at uint64
+	func() {
+		owner := new([8]int)
+		var err error
+		if at, err = strconv.ParseUint(fmt.Sprintf("%p", &slab[set8](owner, 1<<16)[0])[2:], 16, 64); err != nil {
+			t.Fatal(err)
+		}
+		if !isMapped(t, at) {
+			t.Errorf("%#x is not mapped", at)
+		}
+		runtime.KeepAlive(owner)
+	}()
+	for round := 0; isMapped(t, at); round++ {
+		if round == 1000 {
+			t.Fatalf("%#x is still mapped", at)
+		}
+		runtime.GC()
+	}
+}
+
+// isMapped reports whether there is memory at an address.
+func isMapped(t *testing.T, at uint64) bool {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(maps)) {
+		var from, to uint64
+		if _, err := fmt.Sscanf(line, "%x-%x", &from, &to); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if from <= at && at < to {
+			return true
+		}
+	}
+	return false
 }
 
 // Whoever has the memfd can map the same flows.

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/packet/packettest"
 )
@@ -231,4 +232,28 @@ func TestPortRange(t *testing.T) {
 		t.Errorf("the reply came from %v, want %v", back.Src, in.Dst)
 	}
 	h.dropped(0, packettest.TCP(client4, "192.0.2.10:8100", packet.TCPSyn), packet.DropNoService)
+}
+
+// A flow that another worker has made in the same moment is by that one's table: where its
+// backend is may be news.
+func TestJoinTakesTheNewestTable(t *testing.T) {
+	s := service("web", vip4, balancer.NAT, 1)
+	h := newHarness(t, 2, s)
+	moved := packet.MAC{2, 0xbe, 0, 0, 9, 9}
+	h.facts.NextHops[s.Backends[0].Address] = balancer.NextHop{MAC: moved, OnLink: true}
+	h.apply()
+	syn := packettest.TCP(client4, vip4, packet.TCPSyn)
+	h.one(0, syn)
+	// The other worker has looked for the flow before it was there, and is in a batch still.
+	w := h.engine.workers[1]
+	h.kernels[1].Deliver(syn.Bytes())
+	n := w.receive()
+	w.parse(0, n)
+	r, ok := w.flows.Find(&w.packets[0].Key, conntrack.Request)
+	if n != 1 || !ok {
+		t.Fatalf("%d packets, flow %v", n, ok)
+	}
+	if v := w.join(0, r); v != packet.Forwarded || packet.DestinationMAC(w.frames[0]) != moved {
+		t.Errorf("%v, to %v, want %v", v, packet.DestinationMAC(w.frames[0]), moved)
+	}
 }

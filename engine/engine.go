@@ -41,8 +41,9 @@ type Engine struct {
 	young   atomic.Bool   // see youth
 	joined  chan struct{} // holds a token when there are workers for Run to start
 
-	changing sync.Mutex // held by Apply, Acquire, Extend and Release, for as long as the kernel takes
-	plan     *bpf.Plan  // what the kernel steers by, or will
+	changing  sync.Mutex // held by Apply, Acquire, Extend, Suspend and Release, for as long as the kernel takes
+	plan      *bpf.Plan  // what the kernel steers by, or will
+	suspended *lease     // a program without sockets; nil: none
 
 	// Both are written with both locks held.
 	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long

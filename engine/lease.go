@@ -16,6 +16,7 @@ import (
 // changed once the workers have it.
 type lease struct {
 	program  *bpf.Program // nil: offline
+	ifindex  int          // of the interface that the program is on
 	attached bpf.AttachMode
 	rx       int           // RX queues that the interface had when it was last asked
 	sockets  []*xsk.Socket // by worker
@@ -25,8 +26,8 @@ type lease struct {
 // Acquire attaches the steering program to the interface and opens a socket per queue,
 // in the network namespace of the calling thread: all that [Engine.Run] needs of the
 // kernel, and what a successor of this process could be given instead of making it anew.
-// On an error nothing is left behind. After an Acquire there must be a Release before
-// the next one.
+// On an error nothing is left behind. After an Acquire there must be a Release or a
+// Suspend before the next one.
 //
 // The program goes first: if another instance serves the interface, the kernel
 // refuses here, before anything of the other's was touched. Only then the interface is
@@ -39,7 +40,10 @@ func (e *Engine) Acquire(ifindex int) error {
 		return err
 	}
 	l := &lease{}
-	if err := l.acquire(e, ifindex); err != nil {
+	if e.suspended != nil && e.suspended.ifindex == ifindex {
+		l, e.suspended = e.suspended, nil
+	}
+	if err := errors.Join(e.giveUp(), l.acquire(e, ifindex)); err != nil {
 		return errors.Join(err, l.release())
 	}
 	e.hand(l)
@@ -47,14 +51,19 @@ func (e *Engine) Acquire(ifindex int) error {
 }
 
 func (l *lease) acquire(e *Engine, ifindex int) (err error) {
-	if l.program, err = bpf.Load(bpf.Config{Limits: bpf.DefaultLimits()}); err != nil {
-		return err
+	if l.program == nil {
+		if l.program, err = bpf.Load(bpf.Config{Limits: bpf.DefaultLimits()}); err != nil {
+			return err
+		}
 	}
 	if err := l.program.Apply(e.plan); err != nil {
 		return err
 	}
-	if l.attached, err = l.program.Attach(ifindex, attachModes(e.config.Mode)...); err != nil {
-		return err
+	if l.ifindex != ifindex {
+		if l.attached, err = l.program.Attach(ifindex, attachModes(e.config.Mode)...); err != nil {
+			return err
+		}
+		l.ifindex = ifindex
 	}
 	if err := l.open(e); err != nil {
 		return err
@@ -174,9 +183,35 @@ func (e *Engine) Release() error {
 	defer e.changing.Unlock()
 	l := e.lease
 	if l == nil {
-		return nil
+		return e.giveUp()
 	}
 	e.hand(nil) // before it is closed: Info must not ask what is half gone
+	return l.release()
+}
+
+// Suspend is Release for who will Acquire the same interface again at once: the program
+// stays, and drops what comes for the services meanwhile. The kernel would answer a
+// connection of theirs by a RST.
+func (e *Engine) Suspend() error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	l := e.lease
+	if l == nil {
+		return nil
+	}
+	e.hand(nil)
+	e.suspended = &lease{program: l.program, ifindex: l.ifindex, attached: l.attached, rx: l.rx}
+	sockets := &lease{sockets: l.sockets, device: l.device}
+	return sockets.release()
+}
+
+// giveUp releases what was suspended.
+func (e *Engine) giveUp() error {
+	l := e.suspended
+	if l == nil {
+		return nil
+	}
+	e.suspended = nil
 	return l.release()
 }
 

@@ -98,6 +98,48 @@ func TestAcquire(t *testing.T) {
 	})
 }
 
+// Between a Suspend and what ends it the interface is nobody else's, and the program goes
+// on with its counters.
+func TestSuspend(t *testing.T) {
+	onWire(t, 2, func(ifindex int) {
+		first, second := mustNewReal(t, 2), mustNewReal(t, 2)
+		busy := func(when string, want bool) {
+			t.Helper()
+			if err := second.Acquire(ifindex); errors.Is(err, bpf.ErrBusy) != want {
+				t.Errorf("%s: a second engine: %v", when, err)
+			}
+			must(t, second.Release())
+		}
+		must(t, first.Suspend()) // there is nothing
+		must(t, first.Acquire(ifindex))
+		program := first.lease.program
+		for range 2 {
+			must(t, first.Suspend())
+			if in := first.Info(); in.Attached != "" || in.Workers[0].Socket != (xsk.Info{}) {
+				t.Errorf("suspended, it has %q and %+v", in.Attached, in.Workers[0].Socket)
+			}
+			busy("suspended", true)
+			must(t, first.Apply(&balancer.Table{Generation: 1}, planOf(t, 80)))
+			must(t, first.Acquire(ifindex))
+			if in := first.Info(); first.lease.program != program || in.Attached == "" || in.Workers[1].Socket.Queue != 1 {
+				t.Errorf("acquired again, it has %q and %+v", in.Attached, in.Workers)
+			}
+			busy("acquired again", true)
+		}
+		must(t, first.Suspend())
+		must(t, first.Release())
+		busy("released", false)
+
+		must(t, first.Acquire(ifindex))
+		must(t, first.Suspend())
+		must(t, first.Apply(&balancer.Table{Generation: 2}, overfull(t)))
+		if err := first.Acquire(ifindex); err == nil {
+			t.Error("there was room for all of it")
+		}
+		busy("not acquired", false)
+	})
+}
+
 // What was applied before an Acquire is in force after it.
 func TestAcquireAppliesThePlan(t *testing.T) {
 	onWire(t, 1, func(ifindex int) {

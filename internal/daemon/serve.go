@@ -31,18 +31,22 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 	for ever := false; ; {
 		served, err := d.serve(ctx)
 		ever = ever || served
-		if ctx.Err() != nil {
-			if errors.Is(err, context.Canceled) { // what was under way ended as it should
-				err = nil
-			}
-			return err
-		}
-		if !ever {
-			return err
-		}
-		if errors.Is(err, errAnew) {
+		if errors.Is(err, errAnew) && ctx.Err() == nil {
 			d.log.Warn("serving anew", zap.String("interface", d.config.Interface), zap.Error(err))
 			continue
+		}
+		rerr := d.engine.Release() // what was to be served anew, and can't be
+		if ctx.Err() != nil {
+			if errors.Is(err, context.Canceled) || errors.Is(err, errAnew) { // what was under way ended as it should
+				err = nil
+			}
+			return errors.Join(err, rerr)
+		}
+		if !ever {
+			return errors.Join(err, rerr)
+		}
+		if rerr != nil {
+			d.log.Error("let go of the interface", zap.Error(rerr))
 		}
 		d.tellWaiting(err)
 		if !d.in(stateWaiting) { // else nobody has taken up the interface since
@@ -106,7 +110,11 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 		return false, err
 	}
 	defer func() {
-		if rerr := d.engine.Release(); rerr != nil && err == nil {
+		release := d.engine.Release
+		if errors.Is(context.Cause(ctx), errAnew) {
+			release = d.engine.Suspend
+		}
+		if rerr := release(); rerr != nil && err == nil {
 			err = rerr
 		}
 	}()

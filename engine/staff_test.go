@@ -82,6 +82,36 @@ func TestWorkersJoin(t *testing.T) {
 	}
 }
 
+// What a worker that has come later may be looking at is not used again before it has done
+// with it.
+func TestRecordsWaitForNewcomers(t *testing.T) {
+	h := newHarness(t, 1, service("web", vip4, balancer.NAT, 1))
+	h.grow()
+	flows := h.engine.flows
+	flows.Grace.Quiescent(1)
+	flowOf := func(client string) conntrack.Ref {
+		f := packettest.TCP(client, vip4, packet.TCPSyn)
+		h.one(0, f)
+		r, ok := flows.Find(&packet.Key{
+			Src: packet.AddrFrom(f.Src.Addr()), Dst: packet.AddrFrom(f.Dst.Addr()), SrcPort: f.Src.Port(), DstPort: f.Dst.Port(), Proto: packet.ProtoTCP,
+		}, conntrack.Request)
+		if !ok {
+			t.Fatalf("no flow of %s", client)
+		}
+		return r
+	}
+	gone := flowOf(packetClient(0, 0))
+	flows.Remove(gone)
+	flows.Grace.Quiescent(0)
+	if flowOf(packetClient(0, 1)) == gone {
+		t.Error("a record is used again while the newcomer may look at it")
+	}
+	flows.Grace.Quiescent(1)
+	if flowOf(packetClient(0, 2)) != gone {
+		t.Error("a record is not used again")
+	}
+}
+
 // A worker without a queue still counts for what it did; and what it counted for a
 // backend does not count for the one that has its ID later.
 func TestRestingWorkersCount(t *testing.T) {

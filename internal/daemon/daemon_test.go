@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -88,6 +89,17 @@ func TestWhatTheMachineCannot(t *testing.T) {
 		wrapped := Cannot(fmt.Errorf("attach: %w", err))
 		if errors.As(wrapped, &machine) != want || !errors.Is(wrapped, err) {
 			t.Errorf("%v: %#v", err, wrapped)
+		}
+	}
+}
+
+// A stop is no failure for what the interface does at the same moment.
+func TestStopsAsItShould(t *testing.T) {
+	for err, want := range map[error]bool{
+		context.Canceled: true, errInterfaceGone: true, errAnew: true, syscall.EBUSY: false, errors.New("else"): false,
+	} {
+		if got := asItShould(fmt.Errorf("serve: %w", err)); got != want {
+			t.Errorf("%v: %v", err, got)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 		}
 		rerr := d.engine.Release() // what was to be served anew, and can't be
 		if ctx.Err() != nil {
-			if errors.Is(err, context.Canceled) || errors.Is(err, errAnew) { // what was under way ended as it should
+			if asItShould(err) {
 				err = nil
 			}
 			return errors.Join(err, rerr)
@@ -61,6 +61,13 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 		case <-time.After(retryInterval):
 		}
 	}
+}
+
+// asItShould reports whether who stops the balancer need not know of an error: what was
+// under way ended for that, or the interface went or changed just before, as when the
+// whole machine stops.
+func asItShould(err error) bool {
+	return slices.ContainsFunc([]error{context.Canceled, errAnew, errInterfaceGone}, func(is error) bool { return errors.Is(err, is) })
 }
 
 // tellWaiting says why nothing is served, unless it was said already.

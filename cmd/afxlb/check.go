@@ -24,7 +24,8 @@ It makes the same plan as a start and touches nothing else.
 With --here it also asks this machine, in the network namespace that it runs in,
 whether it could serve the file: interface and queues, the MTU, and whether there is a
 way to each backend by the served interface. It warns of the machine's own servers whose
-ports a service has on one of the machine's own addresses.
+ports a service has on one of the machine's own addresses, and of what is only slow or
+uncertain, such as RX queues that have no TX queue.
 
 Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong; 3: valid, but
 not to be served from here.`,
@@ -64,7 +65,7 @@ func checkHere(w io.Writer, path string, cfg *config.Config) error {
 	if cfg.Interface == "" {
 		return usageError{fmt.Errorf("%s: no interface: to ask this machine, the file must name one", path)}
 	}
-	findings, err := daemon.Here(cfg)
+	findings, warnings, err := daemon.Here(cfg)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -72,7 +73,7 @@ func checkHere(w io.Writer, path string, cfg *config.Config) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	for _, m := range meetings {
+	for _, m := range append(warnings, meetings...) {
 		fmt.Fprintf(w, "%s: warning: %s\n", path, m)
 	}
 	if len(findings) == 0 {

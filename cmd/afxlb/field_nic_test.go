@@ -244,6 +244,13 @@ func TestFieldTXQueuesCome(t *testing.T) {
 func TestFieldFewerTXQueues(t *testing.T) {
 	w := newWorld(t)
 	w.plug(3, 3, 1)
+	_ = w.lab.Balancer.Do(func() error {
+		code, _, stderr := cli("check", "--here", w.writeConfig("here.yaml", service("web", natVIP4, "nat", "tcp", "")))
+		if code != exitDone || !strings.Contains(stderr, "warning: eth0: there are 3 RX and 1 TX queues: what comes by queue 1, 2 is sent") {
+			t.Errorf("check --here: exit code %d, %q", code, stderr)
+		}
+		return nil
+	})
 	for _, mode := range []string{"auto", "generic"} {
 		for _, driver := range []string{"native", "asavie"} {
 			name := mode + ", " + driver

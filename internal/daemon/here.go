@@ -10,19 +10,28 @@ import (
 )
 
 // Here returns what stands against serving c on this machine, in the caller's network
-// namespace, a line each. It only reads; c names an interface. The error is a [MachineError] if there is not
-// even an interface or queue to serve.
-func Here(c *config.Config) (against []string, err error) {
+// namespace, a line each, and what is only to be known. It only reads; c names an
+// interface. The error is a [MachineError] if there is not even an interface or queue to
+// serve.
+func Here(c *config.Config) (against, warnings []string, err error) {
 	where, err := survey(c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := where.refuse(); err != nil {
 		against = append(against, err.Error())
 	}
-	for _, f := range findings(&where.nic, &served{queues: where.queues}, 0) {
+	would := served{queues: where.queues}
+	for _, q := range where.queues {
+		if q >= where.nic.TX {
+			would.detours = append(would.detours, q)
+		}
+	}
+	for _, f := range findings(&where.nic, &would, 0) {
 		if f.Loss {
 			against = append(against, f.Text)
+		} else {
+			warnings = append(warnings, f.Text)
 		}
 	}
 	var addrs []netip.Addr
@@ -33,7 +42,7 @@ func Here(c *config.Config) (against []string, err error) {
 	}
 	snapshot, err := neighbour.Look(c.Interface, addrs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !snapshot.LinkUp {
 		against = append(against, c.Interface+": no carrier")
@@ -49,5 +58,5 @@ func Here(c *config.Config) (against []string, err error) {
 				i, j, s.Backends[j].Name, s.Name, s.Backends[j].Address, why))
 		}
 	}
-	return against, nil
+	return against, warnings, nil
 }

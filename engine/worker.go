@@ -230,7 +230,9 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	case p.TCPFlags&packet.TCPAck != 0:
 		f.Follow(d, p.Segment(frame))
 	}
-	w.flows.Touch(r, f, len(frame), w.now)
+	if f.Touch(d, len(frame), w.now) {
+		w.flows.Carry(r)
+	}
 	c := &w.count.Backends[f.BackendID]
 	c.Packets[d]++
 	c.Bytes[d] += uint64(len(frame))

@@ -95,7 +95,7 @@ func TestNoAllocations(t *testing.T) {
 			t.Fatal("not found")
 		}
 		f := tab.Flow(r)
-		tab.Touch(r, f, 60, 1000)
+		tab.touch(r, 60, 1000)
 		tab.Advance(r, f, packet.Segment{Flags: ack}, 1000)
 		tab.reclassify(r, TCPSyn, TCPEstablished, 1000)
 		tab.Remove(r)

@@ -11,18 +11,18 @@ const (
 	byteUnit   = 1 << 32 // of detail.bytes
 )
 
-// Touch counts a packet of n bytes of what r stands for, which f is, and keeps the flow
-// from expiring. The packet is on its way: [Table.Untouch] takes it back if not.
-func (t *Table) Touch(r Ref, f *Flow, n int, now uint32) {
-	d := r.Direction() & 1
+// Touch counts a packet of n bytes from side d, and keeps the flow from expiring. The packet
+// is on its way: [Table.Untouch] takes it back if not. If it returns true, [Table.Carry] is
+// to be called: it does not do so itself, or it would not be inlined.
+func (f *Flow) Touch(d Direction, n int, now uint32) (full bool) {
 	set32(&f.seen, now)
-	if add64(&f.count[d], uint64(n)<<packetBits|1)&packetMask == 0 {
-		t.carry(r.index(), d)
-	}
+	return add64(&f.count[d&1], uint64(n)<<packetBits|1)&packetMask == 0
 }
 
-// carry moves what has filled a word to the detail. The packets have run over by one.
-func (t *Table) carry(i uint32, d Direction) {
+// Carry moves what has filled the word of what r stands for to the detail. The packets have
+// run over by one.
+func (t *Table) Carry(r Ref) {
+	i, d := r.index(), r.Direction()&1
 	f, more := &t.flows[i], &t.details[i]
 	bytes := atomic.LoadUint64(&f.count[d])>>packetBits - 1
 	more.packets.Add(1 << (16 * d))
@@ -30,7 +30,7 @@ func (t *Table) carry(i uint32, d Direction) {
 	set64(&f.count[d], bytes%byteUnit<<packetBits)
 }
 
-// Untouch takes one that [Table.Touch] counted back out of the count, for a packet that
+// Untouch takes one that [Flow.Touch] counted back out of the count, for a packet that
 // did not leave after all. The flow stays as fresh as the packet made it: somebody is at
 // its other end.
 func (t *Table) Untouch(r Ref, f *Flow, n int) {

@@ -23,7 +23,7 @@ func TestExpiryFollowsTheClass(t *testing.T) {
 		defaults := DefaultTimeouts()
 		timeout := uint32(defaults.timeout(class).Milliseconds())
 		// Touch it half-way: the deadline moves.
-		tab.Touch(r, tab.Flow(r), 60, 1000+timeout/2)
+		tab.touch(r, 60, 1000+timeout/2)
 		deadline := 1000 + timeout/2 + timeout
 		step := timeout / 16
 		for now := uint32(1000); now <= deadline; now += step {
@@ -88,7 +88,7 @@ func TestExpireKeepsUp(t *testing.T) {
 		if now%5000 == 0 {
 			for n, r := range refs {
 				if n%100 != 0 || now < silent {
-					tab.Touch(r, tab.Flow(r), 60, now)
+					tab.touch(r, 60, now)
 				}
 			}
 		}
@@ -169,7 +169,7 @@ func TestExpireIsFair(t *testing.T) {
 		now += 2000 // all of tcp-syn is due for a look again
 		for n := range 200 {
 			if r, ok := find(tab, *newFlow(n, packet.ProtoTCP).Key); ok {
-				tab.Touch(r, tab.Flow(r), 60, now)
+				tab.touch(r, 60, now)
 			}
 		}
 		tab.Expire(now, 50)

@@ -45,7 +45,7 @@ func TestAgainstModel(t *testing.T) {
 			},
 			"touch": func(rt *rapid.T) {
 				if e, known := model[pick(rt)]; known {
-					tab.Touch(e.ref|Ref(Reply), tab.Flow(e.ref), 100, now)
+					tab.touch(e.ref|Ref(Reply), 100, now)
 					e.seen = now
 				}
 			},

@@ -50,7 +50,7 @@ func TestWorkersShareATable(t *testing.T) {
 					if f.Live() && tab.Matches(r, f, &k) && (tab.address(r.index(), backend) != flow.Backend || f.port[backend] != flow.BackendPort) {
 						t.Errorf("flow of %v has another backend than %v port %d", k.Src.Netip(), flow.Backend.Netip(), flow.BackendPort)
 					}
-					tab.Touch(r, f, 60, now.Load())
+					tab.touch(r, 60, now.Load())
 					s := packet.Segment{Flags: []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]}
 					if f.Settled(d, s.Flags) {
 						f.Follow(d, s)

@@ -17,7 +17,7 @@ func TestRange(t *testing.T) {
 	for n := range flows {
 		flow := newFlow(n, packet.ProtoTCP)
 		r := mustInsert(t, tab, flow, 100)
-		tab.Touch(r|Ref(Reply), tab.Flow(r), 60, 700)
+		tab.touch(r|Ref(Reply), 60, 700)
 		if n%3 == 0 {
 			tab.Remove(r)
 		} else {
@@ -53,9 +53,9 @@ func TestUntouch(t *testing.T) {
 	r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
 	f := tab.Flow(r)
 	for range 3 {
-		tab.Touch(r, f, 100, 500)
+		tab.touch(r, 100, 500)
 	}
-	tab.Touch(r|Ref(Reply), f, 60, 500)
+	tab.touch(r|Ref(Reply), 60, 500)
 	tab.Untouch(r, f, 100)
 	info := func() Info { return tab.info(r.index(), 700) }
 	if in := info(); in.Packets != [2]uint64{2, 1} || in.Bytes != [2]uint64{200, 60} || in.Idle.Milliseconds() != 200 {
@@ -86,7 +86,7 @@ func TestCountersRunOver(t *testing.T) {
 			hold(fmt.Sprint("round ", round, ", nearly full,"))
 			for range 5 {
 				for d := range numDirections {
-					tab.Touch(r|Ref(d), f, size, 0)
+					tab.touch(r|Ref(d), size, 0)
 					want.Packets[d]++
 					want.Bytes[d] += uint64(size)
 					hold(fmt.Sprint("round ", round, ", full,"))
@@ -102,7 +102,7 @@ func TestCountersRunOver(t *testing.T) {
 			}
 			for d := range numDirections { // to the start of the next word
 				for range 2 {
-					tab.Touch(r|Ref(d), f, size, 0)
+					tab.touch(r|Ref(d), size, 0)
 					want.Packets[d]++
 					want.Bytes[d] += uint64(size)
 				}

@@ -6,6 +6,7 @@ GO      ?= go
 PREFIX  ?= /usr/local
 FUZZTIME ?= 10s
 BENCH   ?= all
+RACE    ?= ./...
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 # golangci-lint is built from source into .bin, under its version's name: the
@@ -36,7 +37,7 @@ test: ## Run all tests; as root, and without root they fail rather than skip
 
 test-race: ## Run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) build -race ./...
-	AFXLB_ROOT_TESTS=1 CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 15m ./...
+	AFXLB_ROOT_TESTS=1 CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 15m $(RACE)
 
 # Kernels and QEMU come from Debian's mirror into .vm, 750 MB once unpacked. What is
 # there stays as it is until somebody removes it. One part: make test-vm RUN=TestNIC/6.1/igb

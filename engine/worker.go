@@ -228,7 +228,9 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	case !settled:
 		w.flows.Advance(r, f, p.Segment(frame), w.now)
 	case p.TCPFlags&packet.TCPAck != 0:
-		f.Follow(d, p.Segment(frame))
+		if s := p.Segment(frame); !f.Follow(d, s) {
+			f.FollowFar(d, s)
+		}
 	}
 	if f.Touch(d, len(frame), w.now) {
 		w.flows.Carry(r)

@@ -53,7 +53,9 @@ func TestWorkersShareATable(t *testing.T) {
 					tab.touch(r, 60, now.Load())
 					s := packet.Segment{Flags: []uint8{syn, ack, ack, ack, fin, rst}[rng.IntN(6)]}
 					if f.Settled(d, s.Flags) {
-						f.Follow(d, s)
+						if !f.Follow(d, s) {
+							f.FollowFar(d, s)
+						}
 					} else {
 						tab.Advance(r|Ref(d), f, s, now.Load())
 					}

@@ -28,7 +28,8 @@ import (
 const (
 	// window is how far ahead of what is acknowledged a segment may be, bytes: what Linux
 	// lets a socket have under way by default (tcp_wmem in Documentation/networking/ip-sysctl.rst).
-	window = 1 << 22
+	window     = 1 << windowBits
+	windowBits = 22
 	// wide is the same on a long fat pipe: ten gigabits a second and a tenth of a second.
 	wide = 1 << 27
 	// tight is how far a side's acknowledgements may be ahead of the last one that was
@@ -65,21 +66,21 @@ func (f *Flow) near(d Direction, s packet.Segment) bool {
 func within(difference, limit uint32) bool { return difference+limit < 2*limit }
 
 // Follow takes the numbers of a segment with ACK from side d of a settled flow into account.
-func (f *Flow) Follow(d Direction, s packet.Segment) {
-	d &= 1
-	known, other := f.Expected(d), f.Expected(d^1)
-	if (s.Seq-known+window)&^(2*window-1)|(s.Ack-other)&^(window-1) != 0 {
-		f.stray(d, s)
-		return
+// It returns false if [Flow.FollowFar] is to be called, which it does not do itself, or it
+// would not be inlined: the numbers are not as near as usual, not in order, or without
+// replies it is a segment with data.
+func (f *Flow) Follow(d Direction, s packet.Segment) bool {
+	own, other := &f.ack[d&1], &f.ack[^d&1]
+	known, direct := atomic.LoadUint32(own), uint32(f.flags&paired)-1 // a mask: all ones without replies
+	if ((s.Seq-known+window)>>1|(s.Ack-atomic.LoadUint32(other)))>>windowBits|(s.Next-known)&direct != 0 {
+		return false
 	}
-	set32(&f.ack[d^1], s.Ack)
-	if !f.Paired() {
-		f.forward(d, s.Next)
-	}
+	set32(other, s.Ack)
+	return true
 }
 
-// stray is Follow for the few that are not as near, or not in order.
-func (f *Flow) stray(d Direction, s packet.Segment) {
+// FollowFar is Follow for all segments.
+func (f *Flow) FollowFar(d Direction, s packet.Segment) {
 	if !f.near(d, s) {
 		return
 	}
@@ -88,6 +89,8 @@ func (f *Flow) stray(d Direction, s packet.Segment) {
 		f.forward(d, s.Next)
 	}
 }
+
+var _ = [1]struct{}{}[paired-1] // Follow relies on it
 
 // forward moves what is expected of side d on to a number, unless it is an old one.
 func (f *Flow) forward(d Direction, to uint32) {

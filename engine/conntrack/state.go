@@ -171,7 +171,7 @@ func (f *Flow) advanceTCP(d Direction, s packet.Segment, state uint32) Class {
 	if state&unproven != 0 {
 		credible = f.learn(d, s, state)
 	} else if credible = f.near(d, s); s.Flags&packet.TCPAck != 0 {
-		f.Follow(d, s)
+		f.FollowFar(d, s)
 	}
 	state = f.state.Load()
 	if s.Flags&packet.TCPFin != 0 && credible {

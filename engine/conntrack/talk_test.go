@@ -48,7 +48,9 @@ func (c *talk) forge(d Direction, s packet.Segment) Class {
 	case !f.Settled(d, s.Flags):
 		c.tab.Advance(ref(c.ref.index(), d), f, s, c.now)
 	case s.Flags&packet.TCPAck != 0:
-		f.Follow(d, s)
+		if !f.Follow(d, s) {
+			f.FollowFar(d, s)
+		}
 	}
 	return f.Class()
 }

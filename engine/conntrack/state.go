@@ -47,9 +47,6 @@ var _ = [1]struct{}{}[TCPEstablished-UDPNew-1] // Settled relies on it
 // it is never [Flow.Settled] again and each packet can be completed.
 func (f *Flow) MarkUnfinished() { f.state.Or(unfinished) }
 
-// Unfinished reports whether [Flow.MarkUnfinished] was called.
-func (f *Flow) Unfinished() bool { return f.state.Load()&unfinished != 0 }
-
 // Reopens reports whether a request with these flags starts a new connection on
 // the tuple of one that is over: the old record must not choose its backend.
 func (f *Flow) Reopens(tcpFlags uint8) bool {

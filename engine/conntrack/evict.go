@@ -1,13 +1,15 @@
 package conntrack
 
 // makeRoom evicts the least recently used flow of one class when a further record
-// of class would not fit into its budget.
+// of class would not fit into its budget. One that is over and finds none of its like
+// comes in all the same, above the budget; whoever is next makes up for it.
 func (s *shard) makeRoom(t *Table, class Class, now uint32) {
 	b := budget(class)
-	if !s.full(b) {
-		return
-	}
-	if i := s.oldest(t, s.victim(class), now); i != none {
+	for s.full(b) {
+		i := s.oldest(t, s.victim(class), now)
+		if i == none {
+			return
+		}
 		s.remove(t, i)
 		t.stats.evicted[b].Add(1)
 	}

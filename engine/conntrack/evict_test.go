@@ -192,3 +192,25 @@ func TestOneKindOfWhatIsOverIsEnough(t *testing.T) {
 		}
 	}
 }
+
+// What is over pushes out nobody else, and so may be one more than a full table has: but
+// one, however often established flows take its place.
+func TestWhatIsOverDoesNotAddUp(t *testing.T) {
+	const limit = 64
+	for _, over := range []Class{TCPClosing, TCPRefused} {
+		for _, c := range []Class{TCPEstablished, TCPOneSided, UDPEstablished} {
+			f := filler{tab: newTable(limit, 1)}
+			f.add(t, c, limit)
+			for n := range 3 * limit {
+				f.add(t, over, 1)
+				if s := f.tab.Stats(); s.Total() > limit+1 {
+					t.Fatalf("%v among %v: %d flows in a table of %d after %d times", over, c, s.Total(), limit, n)
+				}
+				f.add(t, c, 1)
+				if s := f.tab.Stats(); s.Total() != limit {
+					t.Fatalf("%v after %v: %d flows in a table of %d after %d times", c, over, s.Total(), limit, n)
+				}
+			}
+		}
+	}
+}

@@ -195,6 +195,31 @@ func mustAsk(t *testing.T, c net.PacketConn, to netip.AddrPort, what, who string
 	}
 }
 
+// Who takes the way back away, or sets it down, does so for a moment.
+func TestFieldWayBackComesBack(t *testing.T) {
+	w := newWorld(t)
+	w.forward()
+	w.routeBackends()
+	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "")))
+	links := w.lab.Balancer.Netlink()
+	for _, harm := range []func(netlink.Link) error{links.LinkDel, links.LinkSetDown, links.LinkDel} {
+		link, err := links.LinkByName("afxlb-punt0")
+		if err == nil {
+			err = harm(link)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.mustAnswer(3, lab.BackendAddr(0))
+	}
+	w.mustAnswer(6, natVIP4)
+	p.checkSums()
+	if n := p.counter("packets", "punted"); n < 3*3*3 { // of each connection a SYN-ACK, an answer and a FIN
+		t.Errorf("%d packets went back to the kernel", n)
+	}
+	p.stop()
+}
+
 // Without a way back to the kernel, as in a container that has no /dev/net/tun, services
 // are served all the same, and it is told where nat services need it.
 func TestFieldNoWayBack(t *testing.T) {

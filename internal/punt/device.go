@@ -6,7 +6,7 @@
 // The way back is a TAP device of the balancer's own with a queue for each worker, as it
 // is that of DPDK's exception path and of VPP's punt: what is written to it is received
 // by it (tun_get_user in drivers/net/tun.c). It is gone when its descriptors are closed,
-// by whatever end of the process.
+// by whatever end of the process; if somebody else takes it away, it is made anew.
 package punt
 
 import (
@@ -42,27 +42,12 @@ func Open(served string, queues int) *Device {
 	return d
 }
 
-func (d *Device) open(served string, queues int) error {
-	if err := d.openQueues(queues); err != nil {
+func (d *Device) open(served string, queues int) (err error) {
+	if d.queues, err = openQueues(queues); err != nil {
 		return err
 	}
-	from, err := netlink.LinkByName(served)
-	if err != nil {
-		return fmt.Errorf("find %s: %w", served, err)
-	}
-	link, err := netlink.LinkByName(d.name)
-	if err != nil {
-		return fmt.Errorf("find %s: %w", d.name, err)
-	}
-	copy(d.mac[:], link.Attrs().HardwareAddr)
-	if err := prepare(link, served); err != nil {
-		return fmt.Errorf("set up %s: %w", d.name, err)
-	}
-	if d.follower, err = follow(d, from.Attrs().Index, link.Attrs().Index); err != nil {
-		return err
-	}
-	d.obstacles = d.follower.obstacles(from)
-	return nil
+	d.follower, err = follow(d, served)
+	return err
 }
 
 // dummy is the device's address, the one for those that have none (RFC 7600, 4.8). As long
@@ -74,23 +59,35 @@ var dummy = netlink.Addr{
 	Scope: unix.RT_SCOPE_HOST,
 }
 
-// prepare sets the device up, such that it asks for nothing and tells nobody of itself.
-func prepare(link netlink.Link, served string) error {
+// make makes the device, which is not there, and sets it up, such that it asks for nothing
+// and tells nobody of itself. It returns its index.
+func (d *Device) make(links *netlink.Handle, served string) (ifindex int, err error) {
+	if err := d.attach(); err != nil {
+		return 0, err
+	}
+	link, err := links.LinkByName(d.name)
+	if err != nil {
+		return 0, fmt.Errorf("find %s: %w", d.name, err)
+	}
+	if d.mac == [6]byte{} { // else workers go by it
+		copy(d.mac[:], link.Attrs().HardwareAddr)
+	}
 	const none = 1 // IN6_ADDR_GEN_MODE_NONE
 	for _, step := range []func() error{
+		func() error { return links.LinkSetHardwareAddr(link, d.mac[:]) },
 		func() error {
-			return netlink.LinkSetAlias(link, "afxlb gives packets of "+served+" back to the kernel")
+			return links.LinkSetAlias(link, "afxlb gives packets of "+served+" back to the kernel")
 		},
-		func() error { return netlink.LinkSetARPOff(link) },
-		func() error { return netlink.LinkSetIP6AddrGenMode(link, none) },
-		func() error { a := dummy; return netlink.AddrAdd(link, &a) },
-		func() error { return netlink.LinkSetUp(link) },
+		func() error { return links.LinkSetARPOff(link) },
+		func() error { return links.LinkSetIP6AddrGenMode(link, none) },
+		func() error { a := dummy; return links.AddrAdd(link, &a) },
+		func() error { return links.LinkSetUp(link) },
 	} {
 		if err := step(); err != nil {
-			return err
+			return 0, fmt.Errorf("set up %s: %w", d.name, err)
 		}
 	}
-	return nil
+	return link.Attrs().Index, nil
 }
 
 // NewFake returns a device that writes to these descriptors, which it closes in the end,

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
@@ -197,6 +198,69 @@ func TestDevice(t *testing.T) {
 	must(t, second.Close())
 	if _, err := s.Balancer.Netlink().LinkByName(second.Name()); err == nil {
 		t.Error("it is still there")
+	}
+}
+
+// Somebody who finds a device that he does not know sets it down, or deletes it. It is there
+// again soon, and takes packets as before.
+func TestDeviceComesBack(t *testing.T) {
+	s := newStage(t, 2, "net/ipv4/ip_forward=1", "net/ipv6/conf/all/forwarding=1")
+	d, links := s.open(), s.Balancer.Netlink()
+	was := d.mac
+	for name, harm := range map[string]func(netlink.Link) error{
+		"set down": links.LinkSetDown,
+		"deleted":  links.LinkDel,
+	} {
+		link, err := links.LinkByName(d.Name())
+		must(t, err)
+		must(t, harm(link))
+		s.awaitDevice(name)
+		s.mustForward(lab.BackendAddr(0), lab.ClientAddr(0))
+		s.mustForward(lab.BackendAddr6(0), lab.ClientAddr6(0))
+	}
+	if d.mac != was {
+		t.Errorf("its address was %v and is %v, which workers may not see", was, d.mac)
+	}
+}
+
+// awaitDevice waits until the device is there and set up as it should be.
+func (s *stage) awaitDevice(after string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
+		link, err := s.Balancer.Netlink().LinkByName(s.device.Name())
+		if err == nil && link.Attrs().Flags&net.FlagUp != 0 {
+			is, err := s.device.follower.kernel.settings(link.Attrs().Index)
+			if err == nil && of(is.ipv4, ipv4RPFilter) == looseRPFilter && of(is.ipv4, ipv4Forwarding) != 0 {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("%s: it does not come back: %v", after, err)
+		}
+	}
+}
+
+// What nobody has changed is not written: a notification of its own would be followed by
+// another one without end.
+func TestFollowComesToRest(t *testing.T) {
+	s := newStage(t, 1, "net/ipv4/ip_forward=1")
+	changes := make(chan netlink.LinkUpdate, 100)
+	done := make(chan struct{})
+	defer close(done)
+	d := s.open()
+	must(t, s.Balancer.Do(func() error { return netlink.LinkSubscribe(changes, done) }))
+	const looks = 50
+	for range looks {
+		must(t, s.Balancer.Do(d.follower.adopt))
+	}
+	must(t, s.Balancer.Netlink().LinkSetAlias(&netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Index: d.follower.punted}}, "the last"))
+	for told := 0; ; told++ {
+		switch u := <-changes; {
+		case u.Attrs().Alias == "the last":
+			return
+		case told == looks/2: // a few are of the interfaces' coming up
+			t.Fatal("it is written each time")
+		}
 	}
 }
 

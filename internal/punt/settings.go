@@ -43,6 +43,16 @@ func of(list []uint32, number int) uint32 {
 	return 0
 }
 
+// differ reports whether any of the settings is not as wanted.
+func differ(have []uint32, want map[int]uint32) bool {
+	for number, value := range want {
+		if of(have, number) != value {
+			return true
+		}
+	}
+	return false
+}
+
 // kernel asks by a netlink socket, in the namespace that it was opened in.
 type kernel struct{ sockets map[int]*nl.SocketHandle }
 

@@ -1,6 +1,7 @@
 package punt
 
 import (
+	"cmp"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -15,17 +16,25 @@ const (
 	maxQueues = 256
 )
 
-// openQueues makes the device with at most n queues. Its hardware address is of the
-// kernel's making and not the served interface's: programs that configure networks find
-// interfaces by that.
-func (d *Device) openQueues(n int) error {
-	name := pattern
+// openQueues opens at most n queues, which are not a device's yet.
+func openQueues(n int) (queues []int, err error) {
 	for range min(n, maxQueues) {
 		fd, err := unix.Open(clone, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 		if err != nil {
-			return fmt.Errorf("open %s: %w", clone, err)
+			return queues, fmt.Errorf("open %s: %w", clone, err)
 		}
-		d.queues = append(d.queues, fd)
+		queues = append(queues, fd)
+	}
+	return queues, nil
+}
+
+// attach makes the device of its queues; under the name that it had if it was there before:
+// who deletes a device leaves its queues open (tun_detach_all in drivers/net/tun.c). Its
+// hardware address is of the kernel's making and not the served interface's: programs that
+// configure networks find interfaces by that.
+func (d *Device) attach() error {
+	for _, fd := range d.queues {
+		name := cmp.Or(d.name, pattern)
 		request, err := unix.NewIfreq(name)
 		if err != nil {
 			return fmt.Errorf("name a TAP device %s: %w", name, err)
@@ -34,8 +43,9 @@ func (d *Device) openQueues(n int) error {
 		if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, request); err != nil {
 			return fmt.Errorf("make TAP device %s: %w", name, err)
 		}
-		name = request.Name()
-		d.name = name
+		if d.name == "" {
+			d.name = request.Name()
+		}
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func puntable(in *engine.Info, v *control.View, add adder) {
 		}
 	}
 	if n := in.Total.Verdicts[packet.DropPuntFailed]; n > 0 {
-		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? One that was taken away comes back with a restart", n, cmp.Or(in.Punt.Device, "the device for that"))
+		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? One that is taken away is made anew", n, cmp.Or(in.Punt.Device, "the device for that"))
 	}
 }
 

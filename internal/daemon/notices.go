@@ -1,0 +1,52 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// notice is what is said once, when the first packet is counted that has met it: of what no
+// packet that leaves shows, and somebody may want to see to.
+type notice struct {
+	met  func(*engine.Info) bool
+	text string
+}
+
+var notices = []notice{
+	{func(in *engine.Info) bool { return in.Total.Completed > 0 },
+		"packets come with unfinished checksums, which are finished here at some cost: switch TX checksum offload off where they are sent"},
+	{func(in *engine.Info) bool { return in.Total.Verdicts[packet.DropPuntFailed] > 0 },
+		"packets were to be given back to the kernel, which did not take them: the device for that was set down or taken away, or there is none"},
+}
+
+// notice says each notice when its time has come, until ctx ends.
+func (d *daemon) notice(ctx context.Context) {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for left := notices; len(left) > 0; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		in := d.engine.Info()
+		left = d.say(left, &in)
+	}
+}
+
+// say says those notices that are met, and returns the others.
+func (d *daemon) say(list []notice, in *engine.Info) (left []notice) {
+	for _, n := range list {
+		if n.met(in) {
+			d.log.Warn(n.text, zap.String("interface", d.config.Interface))
+		} else {
+			left = append(left, n)
+		}
+	}
+	return left
+}

@@ -1,0 +1,39 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Each notice is said when it is met, and never again.
+func TestNoticesAreSaidOnce(t *testing.T) {
+	var out strings.Builder
+	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	d := &daemon{log: log, config: &config.Config{Interface: "eth0"}}
+	var in engine.Info
+	left := d.say(notices, &in)
+	if len(left) != len(notices) || out.Len() > 0 {
+		t.Errorf("%d of %d are left, and nothing was met:\n%s", len(left), len(notices), out.String())
+	}
+	for i, step := range []struct {
+		count *uint64
+		text  string
+	}{
+		{&in.Total.Verdicts[packet.DropPuntFailed], "given back to the kernel"},
+		{&in.Total.Completed, "unfinished checksums"},
+	} {
+		for range 2 {
+			*step.count += 3
+			if left = d.say(left, &in); len(left) != len(notices)-i-1 {
+				t.Errorf("%s: %d are left", step.text, len(left))
+			}
+		}
+		if n := strings.Count(out.String(), step.text); n != 1 {
+			t.Errorf("%s is said %d times:\n%s", step.text, n, out.String())
+		}
+	}
+}

@@ -7,7 +7,7 @@ package balancer
 // sender is a MAC address that a service's backends send from.
 type sender struct {
 	mac     uint64
-	service uint64 // index into Services, as wide as the address: no padding to compare
+	service uint64 // its ID, as wide as the address: no padding to compare
 }
 
 // IsGateway reports whether the MAC address is a router's that the machine's routes name.
@@ -22,10 +22,10 @@ func (t *Table) IsGateway(mac uint64) bool {
 // says no, since their backends may be clients, and routers lead to them; and of a router,
 // which may be a backend too: what it passes on is its neighbours'.
 func (t *Table) FromBackend(s *Service, mac uint64) bool {
-	if len(s.Backends) == 0 || !s.Mode.Traits().NeedsLink {
+	if !s.Mode.Traits().NeedsLink { // known without a look
 		return false
 	}
-	_, ok := t.senders[sender{mac: mac, service: uint64(t.Backends[s.Backends[0]].Service)}]
+	_, ok := t.senders[sender{mac: mac, service: uint64(s.ID)}]
 	return ok
 }
 
@@ -37,7 +37,7 @@ func (t *Table) origins(facts *Facts) {
 	for i := range t.Backends {
 		b := &t.Backends[i]
 		if b.Flags&(Present|HasMAC) == Present|HasMAC && b.Mode.Traits().NeedsLink && !t.IsGateway(b.MAC.Word()) {
-			t.senders[sender{mac: b.MAC.Word(), service: uint64(b.Service)}] = struct{}{}
+			t.senders[sender{mac: b.MAC.Word(), service: uint64(t.Services[b.Service].ID)}] = struct{}{}
 		}
 	}
 }

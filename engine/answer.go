@@ -21,7 +21,7 @@ func (w *worker) refuse(i int, s *balancer.Service, v packet.Verdict) packet.Ver
 		return v
 	}
 	if w.packets[i].Key.Proto == packet.ProtoTCP {
-		return w.reset(i, v)
+		return w.answer(i, v, resets, packet.Reset)
 	}
 	return w.answer(i, v, unreachables, packet.Unreachable)
 }
@@ -33,15 +33,6 @@ func (w *worker) undelivered(i int, v packet.Verdict) packet.Verdict {
 		return w.answer(i, v, exceeded, packet.TimeExceeded)
 	}
 	return v
-}
-
-// reset answers a TCP segment with the RST that ends its connection; anything
-// else is dropped as v.
-func (w *worker) reset(i int, v packet.Verdict) packet.Verdict {
-	if w.packets[i].Key.Proto != packet.ProtoTCP {
-		return v
-	}
-	return w.answer(i, v, resets, packet.Reset)
 }
 
 // answer turns packet i into its answer, in place, which is of a kind that has a budget of

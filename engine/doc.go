@@ -18,9 +18,12 @@
 //	counters.go    what is counted, and how it gets out of a worker without atomics
 //	engine.go      the workers as a whole
 //	staff.go       the workers, which come with the interface's queues
+//	queues.go      which queues these are
 //	lease.go       the program, the sockets and the way back: what is the kernel's
 //	info.go        the figures of all of it
 //	affinity.go    CPUs
+//	clock.go       the time, once a batch
+//	offline.go     an engine without an interface: for tests, and to replay packets
 //
 // The control plane hands in immutable balancer.Tables through [Engine.Apply];
 // a worker takes the newest at its next batch. [Engine.Acquire] takes the interface and

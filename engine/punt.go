@@ -25,7 +25,7 @@ func (w *worker) stray(i int) packet.Verdict {
 	}
 	w.complete(i) // the kernel takes what comes this way for finished
 	v := w.punt(i)
-	if v == packet.DropNoFlow && p.Key.Proto == packet.ProtoTCP {
+	if v == packet.DropNoFlow {
 		return w.answer(i, v, backendResets, packet.Reset)
 	}
 	return v

@@ -21,7 +21,7 @@ func (w *worker) reconsider(i int, r conntrack.Ref, f *conntrack.Flow) packet.Ve
 		return w.again(i, r, s)
 	case !keeps(s, b) && s.OnDown == balancer.Reset:
 		w.flows.Remove(r)
-		return w.reset(i, packet.DropBackendDown)
+		return w.answer(i, packet.DropBackendDown, resets, packet.Reset)
 	case !keeps(s, b):
 		return w.again(i, r, s)
 	case p.Opens():

@@ -29,7 +29,8 @@ var classNames = [numClasses]string{
 	TCPFinWait: "tcp-fin-wait", TCPClosing: "tcp-closing", TCPRefused: "tcp-refused",
 }
 
-// String returns the class's name, as the configuration's timeouts spell it.
+// String returns the class's name: of one that has a timeout of its own as the
+// configuration spells it.
 func (c Class) String() string { return classNames[c] }
 
 // kind is a set of classes.

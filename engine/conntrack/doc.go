@@ -31,6 +31,6 @@
 // in order of last inspection. Embryonic classes (a SYN without an answer, a
 // one-way UDP flow) have a budget of their own, so that a SYN flood can push out
 // only its own kind. Of the established ones those of which only the client's side was
-// seen yield first: a stranger needs two packets for one. [Table.Expire] walks the lists' heads a bounded number of
-// records at a time; there is no long sweep.
+// seen yield first: a stranger needs two packets for one. [Table.Expire] walks the lists'
+// heads a bounded number of records at a time; there is no long sweep.
 package conntrack

@@ -1,10 +1,9 @@
 package conntrack
 
-// Expire removes idle flows. It inspects at most limit records, or as long as it falls
-// behind twice as many each time, and returns how many
-// it removed. The next call goes on with the next list, so that one which uses up
-// the limit each time does not keep the others waiting. One goroutine calls it, a
-// few times a second, off the workers' threads.
+// Expire removes idle flows, and returns how many. It inspects at most limit records, or
+// as long as it falls behind twice as many each time. The next call goes on with the next
+// list, so that one which uses up the limit each time does not keep the others waiting.
+// One goroutine calls it, a few times a second, off the workers' threads.
 //
 // A list is kept in order of last inspection, not of last packet, because
 // keeping it in order of last packet would cost a locked write per packet. A

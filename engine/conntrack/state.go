@@ -50,7 +50,7 @@ func (f *Flow) MarkUnfinished() { f.state.Or(unfinished) }
 // Reopens reports whether a request with these flags starts a new connection on
 // the tuple of one that is over: the old record must not choose its backend.
 func (f *Flow) Reopens(tcpFlags uint8) bool {
-	return tcpFlags&(packet.TCPSyn|packet.TCPAck|packet.TCPRst) == packet.TCPSyn && f.Class().over()
+	return packet.Opens(tcpFlags) && f.Class().over()
 }
 
 func (f *Flow) setClass(c Class) { f.change(classMask<<classShift, uint32(c)<<classShift) }

@@ -22,8 +22,8 @@ const (
 // must not be able to aim at a bucket, use a random seed.
 //
 // The shape is that of wyhash: words are folded in pairs by 64x64 -> 128 bit
-// multiplications that do not wait for each other, and once more together. The upper halves of the addresses
-// count only where there are any: IPv4 has none.
+// multiplications that do not wait for each other, and once more together. The upper
+// halves of the addresses count only where there are any: IPv4 has none.
 func (k *Key) Hash(seed uint64) uint64 {
 	seed ^= secret0
 	// Not next to each other, or the compiler makes one load of three fields that the

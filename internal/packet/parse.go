@@ -55,7 +55,10 @@ func (p *Packet) Hops(frame []byte) uint8 {
 }
 
 // Opens reports whether the packet asks for a new TCP connection.
-func (p *Packet) Opens() bool { return p.TCPFlags&(TCPSyn|TCPAck|TCPRst) == TCPSyn }
+func (p *Packet) Opens() bool { return Opens(p.TCPFlags) }
+
+// Opens reports whether a segment with these flags asks for a new connection.
+func Opens(tcpFlags uint8) bool { return tcpFlags&(TCPSyn|TCPAck|TCPRst) == TCPSyn }
 
 // Tagged reports whether there are VLAN tags in front of the IP header.
 func (p *Packet) Tagged() bool { return p.L3 != ethernetLen }
@@ -64,7 +67,7 @@ func (p *Packet) Tagged() bool { return p.L3 != ethernetLen }
 // with options or IPv6 with extension headers, and TCP, UDP or an echo request.
 // It returns Pending for a packet that is understood and a drop reason for any
 // other; p is then of no use, but for DropICMP, where all of it but the ports is known: see
-// [Quoted], and for DropFragment: see fragment.go. The frame is only read.
+// [Quoted], and for DropFragment, where it has what this fragment has. The frame is only read.
 //
 // Everything that later code relies on is checked here, once: every header lies
 // inside the IP packet, the IP packet inside the frame, and the addresses are

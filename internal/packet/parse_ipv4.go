@@ -2,8 +2,11 @@ package packet
 
 import "encoding/binary"
 
-// ipv4Fragment covers the offset and the more-fragments bit (RFC 791, 3.1).
-const ipv4Fragment = 0x3fff
+// Of the word that says where in a packet a fragment belongs (RFC 791, 3.1).
+const (
+	ipv4Fragment = 0x3fff // the offset and the more-fragments bit
+	ipv4Offset   = 0x1fff // 0 for the first fragment
+)
 
 // parseIPv4 reads an IPv4 header (RFC 791) at the start of ip, which begins at
 // offset l3 of the frame and may end in Ethernet padding.
@@ -20,9 +23,6 @@ func parseIPv4(ip []byte, l3 uint16, p *Packet) Verdict {
 	if total > len(ip) {
 		return DropTruncated
 	}
-	if place := binary.BigEndian.Uint16(h[6:8]); place&ipv4Fragment != 0 {
-		return fragmentIPv4(ip[:total], l3, place, p)
-	}
 	src := binary.LittleEndian.Uint32(h[12:16])
 	if martianIPv4(src) {
 		return DropMartian
@@ -30,6 +30,9 @@ func parseIPv4(ip []byte, l3 uint16, p *Packet) Verdict {
 	p.Key.Src.setIPv4(src)
 	p.Key.Dst.setIPv4(binary.LittleEndian.Uint32(h[16:20]))
 	p.IPv6 = false
+	if place := binary.BigEndian.Uint16(h[6:8]); place&ipv4Fragment != 0 {
+		return p.fragment(ip[:total], l3, header, h[9], place&ipv4Offset == 0)
+	}
 	p.L3 = l3
 	p.L4 = l3 + uint16(header)
 	p.End = l3 + uint16(total)

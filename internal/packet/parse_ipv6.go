@@ -10,8 +10,11 @@ const (
 	extDestination = 60
 )
 
-// ipv6Fragment covers the offset and the more-fragments bit (RFC 8200, 4.5).
-const ipv6Fragment = 0xfff9
+// Of the word that says where in a packet a fragment belongs (RFC 8200, 4.5).
+const (
+	ipv6Fragment = 0xfff9 // the offset and the more-fragments bit
+	ipv6Offset   = 0xfff8 // 0 for the first fragment
+)
 
 // maxExtensions bounds the walk along the extension headers. The order that
 // RFC 8200, 4.1 recommends has four of those that are followed here; the steering
@@ -44,7 +47,7 @@ func parseIPv6(ip []byte, l3 uint16, p *Packet) Verdict {
 	if isExtension(next) {
 		var v Verdict
 		if next, header, v = skipExtensions(ip[:end], next); v == DropFragment {
-			return fragmentIPv6(ip[:end], l3, header, p)
+			return p.fragmentIPv6(ip[:end], l3, header)
 		} else if v != Pending {
 			return v
 		}

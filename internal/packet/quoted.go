@@ -33,8 +33,7 @@ const (
 )
 
 func quotedIPv4(ip []byte) (k Key, ok bool) {
-	const offset = 0x1fff // of a fragment; the first one has ports
-	if len(ip) < ipv4Len || ip[0]>>4 != 4 || binary.BigEndian.Uint16(ip[6:8])&offset != 0 {
+	if len(ip) < ipv4Len || ip[0]>>4 != 4 || binary.BigEndian.Uint16(ip[6:8])&ipv4Offset != 0 {
 		return k, false
 	}
 	header := int(ip[0]&0xf) * 4

@@ -120,7 +120,7 @@ func TestFieldStartWithoutALink(t *testing.T) {
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", quickHealth)))
 	p.await("tell of the link", func(s api.Status) bool {
-		return s.State == "degraded" && s.Reason == "no carrier" && warned(s, "link") != ""
+		return s.State == "degraded" && s.Reason == "the interface is down (ip link set eth0 up)" && warned(s, "link") != ""
 	})
 	k := w.knock(natVIP4, streamPort)
 	p.stays(2*time.Second, "with no backend judged", func(api.Status) bool { return p.lines("backend is (up|down)") == 0 })

@@ -214,6 +214,14 @@ type rig struct {
 // start starts a reconciler in a bubble of synctest, as the daemon does.
 func start(t *testing.T, w *wire, spec balancer.Spec, options ...health.Option) *rig {
 	t.Helper()
+	r := newRig(t, w, spec, options...)
+	r.serve()
+	return r
+}
+
+// newRig returns one that runs and has no interface yet.
+func newRig(t *testing.T, w *wire, spec balancer.Spec, options ...health.Option) *rig {
+	t.Helper()
 	core, logs := observer.New(zap.DebugLevel)
 	r := &rig{t: t, kernel: &kernel{}, wire: w, log: logs}
 	r.Reconciler = New(Options{
@@ -231,9 +239,14 @@ func start(t *testing.T, w *wire, spec balancer.Spec, options ...health.Option) 
 		<-ended
 	})
 	w.notify = r.Notify
-	r.must(r.Attach(ctx, w))
-	r.must(r.Probe(ctx))
 	return r
+}
+
+// serve gives it the interface, and has backends asked.
+func (r *rig) serve() {
+	r.t.Helper()
+	r.must(r.Attach(r.t.Context(), r.wire))
+	r.must(r.Probe(r.t.Context()))
 }
 
 func (r *rig) must(err error) {

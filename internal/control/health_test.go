@@ -212,7 +212,7 @@ func TestLinkDownFreezes(t *testing.T) {
 		w.answer(errors.New("i/o timeout"), "10.0.0.11", "10.0.0.12")
 		down := time.Now()
 		w.change(func(s *neighbour.Snapshot) {
-			s.LinkUp = false
+			s.LinkUp, s.LinkWhy = false, "no carrier"
 			for a, h := range s.Hops { // the kernel forgets its neighbours with the carrier
 				h.Known, h.Asked = false, down
 				s.Hops[a] = h
@@ -220,7 +220,7 @@ func TestLinkDownFreezes(t *testing.T) {
 		})
 		after(10 * time.Minute)
 		r.expect("with the link down", map[string]string{"web/a": "unreachable", "web/b": "unreachable"})
-		if v := r.View(); v.Generation() != generation || v.Link.Up || v.Link.Why == "" {
+		if v := r.View(); v.Generation() != generation || v.Link.Up || v.Link.Why != "no carrier" {
 			t.Errorf("generation %d, was %d; link %+v", v.Generation(), generation, v.Link)
 		}
 		before := w.probed("10.0.0.11:8080")

@@ -25,6 +25,7 @@ type observed struct {
 // link is the served interface's carrier. Without it nothing can be known of anybody
 // else: what was known before stays.
 type link struct {
+	known bool // somebody has looked
 	up    bool
 	since time.Time
 	back  time.Time // since when it is up after a loss; zero: it was never lost
@@ -237,6 +238,8 @@ func (o *observed) gateways() (list []packet.MAC) {
 func (o *observed) look(now time.Time) (returned bool) {
 	was := o.link
 	switch {
+	case o.hops == nil && !was.known: // it is to be served only just now
+		return false
 	case o.hops == nil:
 		o.link = link{why: "the interface is away"}
 	default:
@@ -245,13 +248,13 @@ func (o *observed) look(now time.Time) (returned bool) {
 			o.link = link{why: "the interface is gone"}
 			break
 		}
-		o.link = link{up: s.LinkUp, why: "no carrier"}
+		o.link = link{up: s.LinkUp, why: s.LinkWhy}
 		if !s.LinkUp || len(s.Hops) == 0 { // or the watcher has not looked yet
 			s.Hops = o.snapshot.Hops
 		}
 		o.snapshot = s
 	}
-	o.link.since, o.link.back = was.since, was.back
+	o.link.known, o.link.since, o.link.back = true, was.since, was.back
 	returned = o.link.up && !was.up
 	if o.link.up != was.up {
 		o.link.since = now

@@ -179,6 +179,30 @@ func TestConcurrentReloads(t *testing.T) {
 	})
 }
 
+// A reload before anything is served is in force, and no news about a link that nobody has
+// looked at.
+func TestReloadBeforeTheInterface(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, newWire("10.0.0.11", "10.0.0.12"), webSpec())
+		spec := webSpec()
+		spec.Services[0].Name = "early"
+		r.must(r.Reload(t.Context(), spec))
+		if v := r.View(); v.Services[0].Spec.Name != "early" || v.Generation() != 1 || !v.Link.Up {
+			t.Errorf("generation %d of %s, link %+v", v.Generation(), v.Services[0].Spec.Name, v.Link)
+		}
+		r.serve()
+		after(time.Second)
+		r.expect("when it is served", map[string]string{"early/a": "up", "early/b": "up"})
+		if n := len(r.log.FilterMessageSnippet("the link is").All()); n != 0 {
+			t.Errorf("the link was told of %d times", n)
+		}
+		r.must(r.Attach(t.Context(), nil))
+		if v := r.View(); v.Link.Up || v.Link.Why != "the interface is away" {
+			t.Errorf("link %+v of an interface that has gone", v.Link)
+		}
+	})
+}
+
 func TestStoppedReconciler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: webSpec(), Log: nopLog})

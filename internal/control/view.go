@@ -80,19 +80,20 @@ func (v *View) Generation() uint64 {
 	return v.Table.Generation
 }
 
+// view returns the link for a View. Before anybody has looked it is presumed to be up, so
+// that it is news if it is not.
 func (l *link) view() LinkView {
-	if l.up {
+	if l.up || !l.known {
 		return LinkView{Up: true, Since: l.since}
 	}
 	return LinkView{Since: l.since, Why: l.why}
 }
 
-// first returns the View of before anything is known. The link is presumed to be up, so
-// that it is news if it is not.
+// first returns the View of before anything is known.
 func (r *Reconciler) first(now time.Time) *View {
 	o := &r.observed
 	a := o.assess(o.groups, now)
-	v := &View{Spec: r.spec, Link: LinkView{Up: true, Since: now}}
+	v := &View{Spec: r.spec, Link: o.link.view()}
 	for i, g := range o.groups {
 		v.Services = append(v.Services, r.describe(g, a.conditions[i], now))
 	}

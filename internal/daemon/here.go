@@ -45,7 +45,7 @@ func Here(c *config.Config) (against, warnings []string, err error) {
 		return nil, nil, err
 	}
 	if !snapshot.LinkUp {
-		against = append(against, c.Interface+": no carrier")
+		against = append(against, c.Interface+": "+snapshot.LinkWhy)
 	}
 	for i := range c.Spec.Services {
 		s := &c.Spec.Services[i]

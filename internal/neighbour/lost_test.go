@@ -65,32 +65,41 @@ func TestLostNeighbour(t *testing.T) {
 // A link that goes down takes neighbours and routes with it. That is no news about the
 // backends: all is as it was when it returns, and the hops are to be asked for anew.
 func TestLinkDownAndUp(t *testing.T) {
-	for name, set := range map[string]func(*lab.Lab, bool) error{
-		"administrator": func(l *lab.Lab, up bool) error { return l.Balancer.SetLink(lab.Interface, up) },
-		"cable":         func(l *lab.Lab, up bool) error { return l.SetPort(l.Balancer, up) },
+	for name, c := range map[string]struct {
+		set func(*lab.Lab, bool) error
+		why string
+	}{
+		"administrator": {
+			func(l *lab.Lab, up bool) error { return l.Balancer.SetLink(lab.Interface, up) },
+			"the interface is down (ip link set eth0 up)",
+		},
+		"cable": {func(l *lab.Lab, up bool) error { return l.SetPort(l.Balancer, up) }, "no carrier"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := watch(t)
 			a, elsewhere := lab.BackendAddr(0), netip.MustParseAddr("203.0.113.1")
 			w.Set([]netip.Addr{a, elsewhere})
 			had := w.until("the backend", func(s Snapshot) bool { return s.Hops[a].Known })
-			if err := set(w.lab, false); err != nil {
+			if err := c.set(w.lab, false); err != nil {
 				t.Fatal(err)
 			}
 			down := w.until("link down", func(s Snapshot) bool { return !s.LinkUp && !s.Hops[a].Known })
 			w.awaitLook()
 			s := w.Snapshot()
+			if s.LinkWhy != c.why {
+				t.Errorf("there is no link for %q, want %q", s.LinkWhy, c.why)
+			}
 			if h := s.Hops[a]; h != down.Hops[a] || h.MAC != had.Hops[a].MAC || h.Via != a || h.Why != "" || h.Asked.IsZero() {
 				t.Errorf("while the link is down: %+v, at first %+v, before %+v", h, down.Hops[a], had.Hops[a])
 			}
 			if s.Hops[elsewhere] != had.Hops[elsewhere] {
 				t.Errorf("without a route: %+v, before %+v", s.Hops[elsewhere], had.Hops[elsewhere])
 			}
-			if err := set(w.lab, true); err != nil {
+			if err := c.set(w.lab, true); err != nil {
 				t.Fatal(err)
 			}
 			up := w.until("link up", func(s Snapshot) bool { return s.LinkUp && s.Hops[a].Known })
-			if up.Hops[a] != had.Hops[a] {
+			if up.Hops[a] != had.Hops[a] || up.LinkWhy != "" {
 				t.Errorf("after it: %+v, before %+v", up.Hops[a], had.Hops[a])
 			}
 		})

@@ -29,10 +29,11 @@ type Snapshot struct {
 	// LinkUp tells whether there is a carrier. While there is none, the hops stay as
 	// they were, but that those whose entry the kernel has dropped are not Known: the
 	// routes that it takes away with the link come back with it.
-	LinkUp bool
-	MAC    [6]byte
-	Hops   map[netip.Addr]Hop
-	Local  []netip.Addr // the machine's own addresses, on all interfaces, sorted
+	LinkUp  bool
+	LinkWhy string // why there is none, for people
+	MAC     [6]byte
+	Hops    map[netip.Addr]Hop
+	Local   []netip.Addr // the machine's own addresses, on all interfaces, sorted
 	// MACs are those by which a frame on the interface is this machine's: MAC first, then,
 	// sorted, those of the devices above and below it that are up. None: no Ethernet.
 	MACs      [][6]byte
@@ -47,7 +48,7 @@ type Snapshot struct {
 
 // equal reports whether nothing that anybody acts on differs.
 func (s *Snapshot) equal(o *Snapshot) bool {
-	return s.Gone == o.Gone && s.Ifindex == o.Ifindex && s.LinkUp == o.LinkUp && s.MAC == o.MAC &&
+	return s.Gone == o.Gone && s.Ifindex == o.Ifindex && s.LinkUp == o.LinkUp && s.LinkWhy == o.LinkWhy && s.MAC == o.MAC &&
 		maps.Equal(s.Hops, o.Hops) && slices.Equal(s.Local, o.Local) && slices.Equal(s.Gateways, o.Gateways) &&
 		slices.Equal(s.MACs, o.MACs) && s.Ephemeral == o.Ephemeral
 }

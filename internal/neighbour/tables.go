@@ -36,7 +36,14 @@ func readLink(k kernel, r *reading) error {
 		return fmt.Errorf("read interface %d: %w", r.Ifindex, err)
 	}
 	state := l.Attrs().OperState
-	r.LinkUp = state == netlink.OperUp || state == netlink.OperUnknown
+	r.LinkUp, r.LinkWhy = state == netlink.OperUp || state == netlink.OperUnknown, ""
+	switch {
+	case r.LinkUp:
+	case l.Attrs().Flags&net.FlagUp == 0:
+		r.LinkWhy = fmt.Sprintf("the interface is down (ip link set %s up)", l.Attrs().Name)
+	default:
+		r.LinkWhy = "no carrier"
+	}
 	if mac := l.Attrs().HardwareAddr; len(mac) == len(r.MAC) {
 		r.MAC = [6]byte(mac)
 	}

@@ -302,7 +302,8 @@ func TestEqual(t *testing.T) {
 	}
 	for name, change := range map[string]func(*Snapshot){
 		"gone": func(s *Snapshot) { s.Gone = true }, "index": func(s *Snapshot) { s.Ifindex++ },
-		"link": func(s *Snapshot) { s.LinkUp = false }, "mac": func(s *Snapshot) { s.MAC[5]++ },
+		"no link": func(s *Snapshot) { s.LinkWhy = "no carrier" },
+		"link":    func(s *Snapshot) { s.LinkUp = false }, "mac": func(s *Snapshot) { s.MAC[5]++ },
 		"hop":   func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a: {}} },
 		"hops":  func(s *Snapshot) { s.Hops = nil },
 		"other": func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a.Next(): {Known: true}} },

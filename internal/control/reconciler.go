@@ -156,8 +156,8 @@ func (r *Reconciler) requeue(wait time.Duration) {
 	}
 }
 
-// errStopped is the answer of a reconciler that has ended.
-var errStopped = errors.New("the balancer is stopping")
+// ErrStopped is the answer of a reconciler that has ended.
+var ErrStopped = errors.New("the balancer is stopping")
 
 // ask has the reconciling goroutine do something and returns its error.
 func (r *Reconciler) ask(ctx context.Context, do func() error) error {
@@ -167,7 +167,7 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-r.ended:
-		return errStopped
+		return ErrStopped
 	}
 	return <-t.done
 }

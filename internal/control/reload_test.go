@@ -209,7 +209,7 @@ func TestStoppedReconciler(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
 		r.Run(ctx)
-		if err := r.Reload(t.Context(), webSpec()); !errors.Is(err, errStopped) {
+		if err := r.Reload(t.Context(), webSpec()); !errors.Is(err, ErrStopped) {
 			t.Errorf("Reload of a stopped reconciler: %v", err)
 		}
 	})

@@ -14,7 +14,9 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -112,5 +114,23 @@ func TestLogLevelFollows(t *testing.T) {
 	log.Debug("two")
 	if s := out.String(); strings.Contains(s, "one") || !strings.Contains(s, `"msg":"two"`) {
 		t.Errorf("log: %s", s)
+	}
+}
+
+// A reload that comes too late is no fault of the file's.
+func TestReloadWhileStopping(t *testing.T) {
+	var out strings.Builder
+	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	d := &daemon{log: log, config: &config.Config{Interface: "nosuch0"}}
+	d.Load = func() (*config.Config, error) { return &config.Config{}, nil }
+	d.control = control.New(control.Options{Loads: balancer.NewLoads(), Log: zap.NewNop()})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	d.control.Run(ctx)
+	if _, err := d.reload(ctx); !errors.Is(err, control.ErrStopped) {
+		t.Errorf("the answer is %v", err)
+	}
+	if s := out.String(); strings.Contains(s, "refused") || !strings.Contains(s, "not reloaded") || d.state.reload != "" {
+		t.Errorf("the outcome is %q, and the log:\n%s", d.state.reload, s)
 	}
 }

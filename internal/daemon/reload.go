@@ -28,14 +28,13 @@ func (d *daemon) reloadOnHangup(ctx context.Context) {
 // reloader is the control socket's way to a reload.
 type reloader struct{ daemon *daemon }
 
-// Reload reads the file again, to the end, though who asked may go away.
-func (r reloader) Reload(ctx context.Context) (api.Reload, error) {
-	return r.daemon.reload(context.WithoutCancel(ctx))
-}
+// Reload reads the file again.
+func (r reloader) Reload(ctx context.Context) (api.Reload, error) { return r.daemon.reload(ctx) }
 
 // reload reads the file again and puts into force what can be without a restart: the
 // services, the idle timeouts and the log's level. What can't is named. A file that is
-// wrong, or asks for more than there is room for, changes nothing.
+// wrong, or asks for more than there is room for, changes nothing. It goes on to the end,
+// though who asked may go away.
 func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
@@ -44,7 +43,11 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 		err = d.room(&c.Spec)
 	}
 	if err == nil {
-		err = d.control.Reload(ctx, c.Spec)
+		err = d.control.Reload(context.WithoutCancel(ctx), c.Spec)
+	}
+	if errors.Is(err, control.ErrStopped) {
+		d.log.Info("not reloaded", zap.Error(err))
+		return api.Reload{}, err
 	}
 	if errors.As(err, new(config.Problems)) || errors.Is(err, bpf.ErrFull) || errors.As(err, new(MachineError)) {
 		err = api.ConfigError{Err: err}

@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -11,6 +12,12 @@ import (
 // the world. The same config always gives the same Spec.
 type Spec struct {
 	Services []ServiceSpec
+}
+
+// RepliesReturn reports whether the backends' answers of any service come back through the
+// balancer.
+func (s *Spec) RepliesReturn() bool {
+	return slices.ContainsFunc(s.Services, func(s ServiceSpec) bool { return s.Mode.Traits().RepliesReturn })
 }
 
 // MaxPort is the last port of a service that takes every port; its first is 0.

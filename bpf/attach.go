@@ -96,6 +96,21 @@ func (p *Program) Renew() error {
 	return err
 }
 
+// Steers reports whether the XDP program with an ID is a steering program, of whatever
+// process, and the name that the kernel has of it. It takes CAP_SYS_ADMIN to ask.
+func Steers(id uint32) (name string, yes bool, err error) {
+	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
+	if err != nil {
+		return "", false, fmt.Errorf("look at XDP program %d: %w", id, err)
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		return "", false, fmt.Errorf("look at XDP program %d: %w", id, err)
+	}
+	return info.Name, info.Name == "steer", nil
+}
+
 // Detach takes the program off its interface, at once: from then on the kernel
 // has every packet. It is no error if it is not attached, or the interface gone.
 func (p *Program) Detach() error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -176,6 +177,32 @@ func TestAttachBusy(t *testing.T) {
 				t.Errorf("program %d is on the interface, not %d, which was there first", id, programID(t, holder))
 			}
 		})
+	}
+}
+
+// A steering program is known by its ID, whoever has loaded it.
+func TestSteers(t *testing.T) {
+	newNamespace(t)
+	ours := load(t, Config{}, Steering{})
+	other, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "other", Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	info, err := other.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	for id, want := range map[uint32]string{programID(t, ours): "steer", uint32(id): "other"} {
+		if name, yes, err := Steers(id); name != want || yes != (want == "steer") || err != nil {
+			t.Errorf("%s is %q, %v: %v", want, name, yes, err)
+		}
+	}
+	if _, yes, err := Steers(1 << 30); yes || err == nil {
+		t.Errorf("no program: %v, %v", yes, err)
 	}
 }
 

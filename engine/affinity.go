@@ -15,16 +15,11 @@ import (
 // ErrPlacement says that the workers can't have the CPUs that were asked for.
 var ErrPlacement = errors.New("no such placement of workers")
 
-// Placeable says why n workers can't have these CPUs, an [ErrPlacement]; nil if they can.
-func Placeable(n int, cpus []int) error {
-	_, err := placement(n, cpus)
-	return err
-}
-
-// placement decides on which CPU each of n workers runs: the i-th of want, or of
+// Placement decides on which CPU each of n workers runs: the i-th of want, or of
 // the allowed ones when want is empty, last first, since interrupts and other
-// programs tend to the first. With more workers than CPUs nothing is pinned.
-func placement(n int, want []int) ([]int, error) {
+// programs tend to the first. With more workers than CPUs nothing is pinned, and each is
+// -1. The error is [ErrPlacement] if they can't have the CPUs that are wanted.
+func Placement(n int, want []int) ([]int, error) {
 	allowed, err := allowedCPUs()
 	if err != nil {
 		return nil, err

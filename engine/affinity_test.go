@@ -136,7 +136,7 @@ func TestPlacement(t *testing.T) {
 		"one that there is not":      {1, []int{1000}, nil, "CPU 1000"},
 		"not needed, so not checked": {1, []int{allowed[0], 1000}, allowed[:1], ""},
 	} {
-		got, err := placement(c.workers, c.want)
+		got, err := Placement(c.workers, c.want)
 		if !reflect.DeepEqual(got, c.cpus) {
 			t.Errorf("%s: %v, want %v", name, got, c.cpus)
 		}

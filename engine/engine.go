@@ -55,7 +55,7 @@ type Engine struct {
 // until the first [Engine.Apply]. The error is [ErrPlacement] if the workers can't
 // have the CPUs that the config names.
 func New(c Config) (*Engine, error) {
-	if _, err := placement(len(c.Queues), c.CPUs); err != nil && len(c.Queues) > 0 {
+	if _, err := Placement(len(c.Queues), c.CPUs); err != nil && len(c.Queues) > 0 {
 		return nil, err
 	}
 	allowed, err := allowedCPUs()

@@ -22,10 +22,11 @@ func newCheck(e *env) *cobra.Command {
 It makes the same plan as a start and touches nothing else.
 
 With --here it also asks this machine, in the network namespace that it runs in,
-whether it could serve the file: interface and queues, the MTU, and whether there is a
-way to each backend by the served interface. It warns of the machine's own servers whose
-ports a service has on one of the machine's own addresses, and of what is only slow or
-uncertain, such as RX queues that have no TX queue.
+whether it could serve the file: interface and queues, the MTU, another XDP program that
+is there already, and whether there is a way to each backend by the served interface. It
+warns of the machine's own servers whose ports a service has on one of the machine's own
+addresses, and of what is only slow or uncertain, such as RX queues that have no TX queue
+or no CPU of their own, or a missing /dev/net/tun.
 
 Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong; 3: valid, but
 not to be served from here.`,

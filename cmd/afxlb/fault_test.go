@@ -113,6 +113,7 @@ func TestWhatTheMachineCannotDo(t *testing.T) {
 		want []string
 	}{
 		"no interface": {nil, []string{"--interface", "nosuch0"}, []string{"nosuch0", "no such interface"}},
+		"a loopback":   {nil, []string{"--interface", "lo"}, []string{"lo is a loopback"}},
 		"no queue":     {nil, []string{"--queues", "0,7"}, []string{"eth0", "no queue 7"}},
 		"zero-copy":    {nil, []string{"--xdp-mode", "zero-copy"}, []string{"zero-copy", "eth0"}},
 		"no privilege": {nobody, nil, []string{"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_BPF"}},

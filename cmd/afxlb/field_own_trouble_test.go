@@ -31,7 +31,10 @@ func (w *world) startApart(attr *syscall.SysProcAttr, first string, args ...stri
 	w.t.Helper()
 	p := w.newProcess(attr)
 	p.Cmd.Path = "/bin/sh"
-	p.Cmd.Args = append([]string{"sh", "-c", first + ` && exec "$AFXLB_TEST_EXE" "$@"`, "sh", "--socket", p.socket}, args...)
+	p.Cmd.Args = append([]string{"sh", "-c", first + ` && exec "$AFXLB_TEST_EXE" "$@"`, "sh"}, args...)
+	if args[0] != "check" {
+		p.Cmd.Args = append(p.Cmd.Args, "--socket", p.socket)
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		w.t.Fatal(err)

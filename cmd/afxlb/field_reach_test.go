@@ -6,9 +6,16 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
@@ -137,6 +144,63 @@ func TestCheckHere(t *testing.T) {
 	if code, stderr := here(good); code != exitMachine || !strings.Contains(stderr, "MTU of 9000") {
 		t.Errorf("MTU 9000: exit code %d, %q", code, stderr)
 	}
+}
+
+// What it tells of the interface and of the machine. A balancer that is at work already
+// does not stand in its own way.
+func TestCheckHereOfTheMachine(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("here.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	direct := w.writeConfig("dsr.yaml", service("web", dsrVIP4, "dsr", "tcp", quickHealth))
+	expect := func(what, path string, code int, want string) {
+		t.Helper()
+		_ = w.lab.Balancer.Do(func() error {
+			got, _, stderr := cli("check", "--here", path)
+			if got != code || !strings.Contains(stderr, want) || want == "" && stderr != "" {
+				t.Errorf("%s: exit code %d, want %d and %q:\n%s", what, got, code, want, stderr)
+			}
+			return nil
+		})
+	}
+	p := w.serve(config)
+	expect("while it is served", config, exitDone, "")
+	p.stop()
+
+	link, err := w.lab.Balancer.Netlink().LinkByName(lab.Interface)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "other", Type: ebpf.XDP, License: "GPL", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for fd, want := range map[int]string{other.FD(): "eth0: another XDP program is attached: other;", -1: ""} {
+		set := func() error { return netlink.LinkSetXdpFdWithFlags(link, fd, unix.XDP_FLAGS_SKB_MODE) }
+		if err := w.lab.Balancer.Do(set); err != nil {
+			t.Fatal(err)
+		}
+		expect("a program", config, map[bool]int{true: exitDone, false: exitMachine}[want == ""], want)
+	}
+	if err := w.lab.Balancer.SetLink(lab.Interface, false); err != nil {
+		t.Fatal(err)
+	}
+	expect("an interface that is down", config, exitMachine, "eth0: the interface is down (ip link set eth0 up)")
+
+	queues := runtime.NumCPU() + 1
+	w.plug(queues, queues, queues)
+	expect("few CPUs", config, exitDone, fmt.Sprintf("warning: eth0: the workers of %d queues (0, ", queues))
+	w.plug(1, 1, 1)
+	for path, want := range map[string]string{config: "warning: what backends of nat services send", direct: ""} {
+		apart := w.startApart(&syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}, "mount -t tmpfs none /dev/net", "check", "--here", path)
+		if code := apart.exit(); code != exitDone || strings.Contains(apart.output(), "/dev/net/tun") != (want != "") || !strings.Contains(apart.output(), want) {
+			t.Errorf("%s without /dev/net/tun: exit code %d, want %q:\n%s", path, code, want, apart.output())
+		}
+	}
+	replaceInFile(t, config, "interface: eth0", "interface: lo")
+	expect("a loopback", config, exitMachine, "lo is a loopback")
 }
 
 // C04: the addresses are on a device above the served one, which the routes lead by.

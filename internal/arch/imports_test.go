@@ -37,7 +37,7 @@ var rules = []rule{
 	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/neighbour"}},
 	{"internal/report", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
-		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/neighbour", "internal/report", "internal/nic", "internal/packet"}},
+		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/neighbour", "internal/report", "internal/nic", "internal/packet", "internal/punt"}},
 	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 	{"cmd/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 

@@ -85,6 +85,7 @@ func New(o Options) *Reconciler {
 		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}),
 		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads), easing: newEasing(o.Loads),
 	}
+	r.inForce.spec = r.spec // until there is a table
 	now := time.Now()
 	r.observed = observed{link: link{since: now}}
 	r.observed.install(r.observed.regroup(r.spec, now))

@@ -203,6 +203,23 @@ func TestReloadBeforeTheInterface(t *testing.T) {
 	})
 }
 
+// A start that there is no room for has a View of what was desired all the same.
+func TestNoRoomAtTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		for i := range 5000 {
+			w.snapshot.MACs = append(w.snapshot.MACs, [6]byte{2, 0, 0, 1, byte(i >> 8), byte(i)})
+		}
+		r := newRig(t, w, webSpec())
+		if err := r.Attach(t.Context(), w); !errors.Is(err, bpf.ErrFull) {
+			t.Fatalf("Attach: %v, want ErrFull", err)
+		}
+		if v := r.View(); v.Spec == nil || v.Table != nil || !errors.Is(v.Failure, bpf.ErrFull) {
+			t.Errorf("the view has the spec %v, the table %v and the failure %v", v.Spec, v.Table, v.Failure)
+		}
+	})
+}
+
 func TestStoppedReconciler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: webSpec(), Log: nopLog})

@@ -11,7 +11,7 @@ import (
 // everything that it names. It is never changed once published; the difference of two
 // is what has happened in between ([Changes]).
 type View struct {
-	Spec     *balancer.Spec  // in force
+	Spec     *balancer.Spec  // in force; before the first table, what is desired
 	Table    *balancer.Table // in force; nil before the first
 	Link     LinkView
 	Services []ServiceView // in the Spec's order

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"go.uber.org/zap"
 
@@ -33,9 +32,9 @@ func (d *daemon) watchNIC(ifindex int, stop context.CancelCauseFunc) (*nic.Watch
 		}
 		trouble := d.extend(&now, &in)
 		in = d.engine.Info()
-		s := servedBy(&in)
+		s := servedBy(&in, d.engine.CPUs())
 		s.trouble = trouble
-		d.find(findings(&now, &s, d.engine.CPUs()))
+		d.find(findings(&now, &s))
 		return trouble
 	})
 }
@@ -88,5 +87,5 @@ func (d *daemon) extend(now *nic.State, in *engine.Info) error {
 
 // gone reports whether an error says that there is no interface.
 func gone(err error) bool {
-	return slices.ContainsFunc([]error{errInterfaceGone, nic.ErrNoInterface, xsk.ErrNoInterface, xsk.ErrGone}, func(is error) bool { return errors.Is(err, is) })
+	return isOneOf(err, errInterfaceGone, nic.ErrNoInterface, xsk.ErrNoInterface, xsk.ErrGone)
 }

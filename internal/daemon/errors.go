@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 
 	"github.com/afxlb/afxlb/bpf"
@@ -31,10 +32,12 @@ var missing = []error{
 // Cannot makes an error of attaching, or of making a lab for that, a [MachineError] if
 // the machine is its cause.
 func Cannot(err error) error {
-	for _, cause := range missing {
-		if errors.Is(err, cause) {
-			return MachineError{Err: err}
-		}
+	if isOneOf(err, missing...) {
+		return MachineError{Err: err}
 	}
 	return err
+}
+
+func isOneOf(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 }

@@ -17,13 +17,14 @@ type served struct {
 	queues   []int
 	detours  []int          // of the queues, those that have no TX queue
 	unpinned []int          // of the queues, those whose workers have no CPU of their own
+	cpus     int            // that workers may have
 	maxMTU   int            // of which all packets fit into a frame
 	mode     bpf.AttachMode // of the program
 	trouble  error          // why there are not more queues, or larger frames
 }
 
-func servedBy(in *engine.Info) served {
-	s := served{mode: in.Attached}
+func servedBy(in *engine.Info, cpus int) served {
+	s := served{mode: in.Attached, cpus: cpus}
 	for _, w := range in.Workers {
 		s.queues = append(s.queues, w.Queue)
 		if w.Socket.Detour {
@@ -39,7 +40,7 @@ func servedBy(in *engine.Info) served {
 
 // findings returns what about an interface that is served is not as it should be, the
 // worst first.
-func findings(now *nic.State, s *served, cpus int) []report.Finding {
+func findings(now *nic.State, s *served) []report.Finding {
 	var list []report.Finding
 	add := func(code string, loss bool, format string, args ...any) {
 		list = append(list, report.Finding{Code: code, Loss: loss, Text: now.Name + ": " + fmt.Sprintf(format, args...)})
@@ -80,7 +81,7 @@ func findings(now *nic.State, s *served, cpus int) []report.Finding {
 	}
 	if len(s.unpinned) > 0 {
 		add("cpus", false, "the workers of %d queues (%s) have no CPU of their own: there are %d queues, and %d CPUs that workers may have; have as many queues as CPUs at most (ethtool -L)",
-			len(s.unpinned), numbers(s.unpinned), len(s.queues), cpus)
+			len(s.unpinned), numbers(s.unpinned), len(s.queues), s.cpus)
 	}
 	return list
 }

@@ -47,9 +47,9 @@ func TestFindings(t *testing.T) {
 		"tags off":           {with(func(s *nic.State) { s.Offloads.VLAN, s.VLANs = true, true }), served{queues: all}, "vlan", false, "rxvlan off"},
 		"tags off, no VLANs": {with(func(s *nic.State) { s.Offloads.VLAN = true }), served{queues: all}, "", false, ""},
 		"fewer TX queues":    {with(func(s *nic.State) { s.TX = 1 }), served{queues: all, detours: []int{1}}, "tx-queues", false, "2 RX and 1 TX queues: what comes by queue 1"},
-		"few CPUs":           {good, served{queues: all, unpinned: all}, "cpus", false, "the workers of 2 queues (0, 1) have no CPU of their own: there are 2 queues, and 1 CPUs"},
+		"few CPUs":           {good, served{queues: all, unpinned: all, cpus: 1}, "cpus", false, "the workers of 2 queues (0, 1) have no CPU of their own: there are 2 queues, and 1 CPUs"},
 	} {
-		list := findings(&c.now, &c.s, 1)
+		list := findings(&c.now, &c.s)
 		switch {
 		case c.code == "" && len(list) > 0:
 			t.Errorf("%s: %+v", name, list)

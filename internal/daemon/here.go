@@ -4,10 +4,26 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/punt"
 )
+
+// remarks are what is to be said of serving a config here, a line each.
+type remarks struct {
+	against  []string // for these it can't be served, or loses packets
+	warnings []string
+}
+
+func (r *remarks) refuse(format string, args ...any) {
+	r.against = append(r.against, fmt.Sprintf(format, args...))
+}
+
+func (r *remarks) warn(format string, args ...any) {
+	r.warnings = append(r.warnings, fmt.Sprintf(format, args...))
+}
 
 // Here returns what stands against serving c on this machine, in the caller's network
 // namespace, a line each, and what is only to be known. It only reads; c names an
@@ -18,22 +34,43 @@ func Here(c *config.Config) (against, warnings []string, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var r remarks
 	if err := where.refuse(); err != nil {
-		against = append(against, err.Error())
+		r.refuse("%v", err)
 	}
-	would := served{queues: where.queues}
-	for _, q := range where.queues {
-		if q >= where.nic.TX {
-			would.detours = append(would.detours, q)
-		}
+	r.ofInterface(&where)
+	if err := punt.Possible(); err != nil && c.Spec.RepliesReturn() {
+		r.warn("what backends of nat services send for reasons of their own can't be given back to the kernel: %v", err)
 	}
-	for _, f := range findings(&where.nic, &would, 0) {
+	if err := r.ofBackends(c); err != nil {
+		return nil, nil, err
+	}
+	return r.against, r.warnings, nil
+}
+
+// ofInterface says what would be found of the interface, and who has it already.
+func (r *remarks) ofInterface(where *site) {
+	would := where.served()
+	for _, f := range findings(&where.nic, &would) {
 		if f.Loss {
-			against = append(against, f.Text)
+			r.refuse("%s", f.Text)
 		} else {
-			warnings = append(warnings, f.Text)
+			r.warn("%s", f.Text)
 		}
 	}
+	if where.nic.Program == 0 {
+		return
+	}
+	switch name, steers, err := bpf.Steers(where.nic.Program); {
+	case err != nil:
+		r.warn("%s: an XDP program is attached; if it is not the balancer's own, nothing can be served before it is gone: %v", where.nic.Name, err)
+	case !steers: // else the balancer is at work
+		r.refuse("%s: %v: %s; stop what put it there", where.nic.Name, bpf.ErrBusy, name)
+	}
+}
+
+// ofBackends says which of them can't be reached.
+func (r *remarks) ofBackends(c *config.Config) error {
 	var addrs []netip.Addr
 	for i := range c.Spec.Services {
 		for _, b := range c.Spec.Services[i].Backends {
@@ -42,21 +79,19 @@ func Here(c *config.Config) (against, warnings []string, err error) {
 	}
 	snapshot, err := neighbour.Look(c.Interface, addrs)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	if !snapshot.LinkUp {
-		against = append(against, c.Interface+": "+snapshot.LinkWhy)
+		r.refuse("%s: %s", c.Interface, snapshot.LinkWhy)
 	}
 	for i := range c.Spec.Services {
 		s := &c.Spec.Services[i]
 		for j := range s.Backends {
-			why := control.Obstacle(snapshot.Hops[s.Backends[j].Address], s.Mode)
-			if why == "" {
-				continue
+			b := &s.Backends[j]
+			if why := control.Obstacle(snapshot.Hops[b.Address], s.Mode); why != "" {
+				r.refuse("services[%d].backends[%d]: %s of %s at %s is unreachable: %s", i, j, b.Name, s.Name, b.Address, why)
 			}
-			against = append(against, fmt.Sprintf("services[%d].backends[%d]: %s of %s at %s is unreachable: %s",
-				i, j, s.Backends[j].Name, s.Name, s.Backends[j].Address, why))
 		}
 	}
-	return against, warnings, nil
+	return nil
 }

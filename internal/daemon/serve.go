@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
 
-	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
@@ -67,7 +65,7 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 // under way ended for that, or the interface went or changed just before, as when the
 // whole machine stops.
 func asItShould(err error) bool {
-	return slices.ContainsFunc([]error{context.Canceled, errAnew, errInterfaceGone}, func(is error) bool { return errors.Is(err, is) })
+	return isOneOf(err, context.Canceled, errAnew, errInterfaceGone)
 }
 
 // tellWaiting says why nothing is served, unless it was said already.
@@ -185,7 +183,7 @@ func (d *daemon) logServing() {
 // logObstacles says what stands in the way back to the kernel, if a service has something
 // to send there. Who adds such a service later finds it in the status.
 func (d *daemon) logObstacles(in *engine.Info) {
-	if !slices.ContainsFunc(d.config.Spec.Services, func(s balancer.ServiceSpec) bool { return s.Mode.Traits().RepliesReturn }) {
+	if !d.config.Spec.RepliesReturn() {
 		return
 	}
 	for _, why := range in.Punt.Obstacles {

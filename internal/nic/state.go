@@ -3,6 +3,7 @@ package nic
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 
 	"github.com/safchain/ethtool"
@@ -26,7 +27,9 @@ type State struct {
 	VLANs    bool // it carries VLAN devices
 	// Merging are the devices that hand their packets on to it, as a bridge's ports do, and
 	// for which GRO is on.
-	Merging []string
+	Merging  []string
+	Loopback bool
+	Program  uint32 // the ID of the XDP program that is attached; 0: none is
 	// NoZeroCopy: the driver says that AF_XDP has none on it. Before Linux 6.3 none says so.
 	NoZeroCopy bool
 }
@@ -50,10 +53,11 @@ func offloads(driver string, on map[string]bool) Offloads {
 	return Offloads{VLAN: on["rx-vlan-hw-parse"], LRO: on["rx-lro"] && merges, GROHardware: on["rx-gro-hw"] && merges}
 }
 
-// equal reports whether nothing differs.
+// equal reports whether nothing differs but the program, which the balancer itself attaches.
 func (s *State) equal(o *State) bool {
 	return s.Name == o.Name && s.Index == o.Index && s.RX == o.RX && s.TX == o.TX && slices.Equal(s.Hash, o.Hash) &&
-		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs && slices.Equal(s.Merging, o.Merging) && s.NoZeroCopy == o.NoZeroCopy
+		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs && slices.Equal(s.Merging, o.Merging) &&
+		s.Loopback == o.Loopback && s.NoZeroCopy == o.NoZeroCopy
 }
 
 // Unserved returns the RX queues that are not among those served, and the part of the
@@ -131,7 +135,10 @@ func (r *reader) read() (State, error) {
 		return State{}, fmt.Errorf("ask for the state of %s: %w", r.name, err)
 	}
 	a := link.Attrs()
-	s := State{Name: r.name, Index: a.Index, MTU: a.MTU, NoZeroCopy: r.noZeroCopy[a.Index]}
+	s := State{Name: r.name, Index: a.Index, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0, NoZeroCopy: r.noZeroCopy[a.Index]}
+	if a.Xdp != nil {
+		s.Program = a.Xdp.ProgId
+	}
 	s.RX, s.TX = r.queues(a)
 	s.Hash, _ = indirection(r.fd, r.name)
 	if on, err := r.tool.Features(r.name); err == nil {

@@ -276,7 +276,13 @@ func TestObstacles(t *testing.T) {
 		mustTell(t, Open("nosuch0", 1), "find nosuch0")
 		return nil
 	}))
-	must(t, withoutTUN(s.Balancer, func() { mustTell(t, Open(lab.Interface, 1), "open /dev/net/tun") }))
+	must(t, Possible())
+	must(t, withoutTUN(s.Balancer, func() {
+		mustTell(t, Open(lab.Interface, 1), "open /dev/net/tun")
+		if err := Possible(); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("without /dev/net/tun: %v", err)
+		}
+	}))
 	var zero Device
 	if zero.Write(0, frame(lab.BackendAddr(0), lab.ClientAddr(0), "")) || zero.Forwards(false) || zero.Name() != "" {
 		t.Error("the zero device takes packets")

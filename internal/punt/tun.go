@@ -16,12 +16,30 @@ const (
 	maxQueues = 256
 )
 
+// Possible says why there can be no device on this machine; nil if there can. It makes
+// none.
+func Possible() error {
+	fd, err := openClone()
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// openClone opens what is no device's queue yet.
+func openClone() (fd int, err error) {
+	if fd, err = unix.Open(clone, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0); err != nil {
+		return fd, fmt.Errorf("open %s: %w", clone, err)
+	}
+	return fd, nil
+}
+
 // openQueues opens at most n queues, which are not a device's yet.
 func openQueues(n int) (queues []int, err error) {
 	for range min(n, maxQueues) {
-		fd, err := unix.Open(clone, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		fd, err := openClone()
 		if err != nil {
-			return queues, fmt.Errorf("open %s: %w", clone, err)
+			return queues, err
 		}
 		queues = append(queues, fd)
 	}

@@ -114,7 +114,7 @@ func TestWarnings(t *testing.T) {
 	}
 	hindered := engine.Info{Punt: engine.PuntInfo{Obstacles: []string{"open /dev/net/tun: no such file or directory"}}}
 	for mode, want := range map[balancer.Mode]bool{balancer.NAT: true, balancer.DSR: false} {
-		view := &control.View{Link: linked, Services: []control.ServiceView{{Spec: &balancer.ServiceSpec{Mode: mode}, Up: 1}}}
+		view := &control.View{Link: linked, Spec: &balancer.Spec{Services: []balancer.ServiceSpec{{Mode: mode}}}}
 		told := slices.ContainsFunc(warnings(&hindered, view, &About{}), func(w api.Warning) bool { return w.Code == "punt" && strings.Contains(w.Text, "/dev/net/tun") })
 		if told != want {
 			t.Errorf("%v: that there is no way back to the kernel is told: %v", mode, told)

@@ -49,7 +49,8 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	}
 	puntable(in, v, add)
 	if n := in.Total.Completed; n > 0 {
-		add("checksums", time.Time{}, "%d packets came with unfinished checksums, which are finished here at some cost: switch TX checksum offload off where they are sent, as by ethtool -K on the other end of a veth", n)
+		add("checksums", time.Time{}, "%d packets came with unfinished checksums, which are finished here at some cost: "+
+			"switch TX checksum offload off where they are sent, as by ethtool -K on the other end of a veth", n)
 	}
 	return list
 }
@@ -69,14 +70,14 @@ type adder = func(code string, since time.Time, format string, args ...any)
 // puntable warns if what backends send for reasons of their own can't go back to the
 // kernel, or could not: the device may have been set down, or taken away, since.
 func puntable(in *engine.Info, v *control.View, add adder) {
-	nat := slices.ContainsFunc(v.Services, func(s control.ServiceView) bool { return s.Spec.Mode.Traits().RepliesReturn })
-	for _, why := range in.Punt.Obstacles {
-		if nat {
+	if len(in.Punt.Obstacles) > 0 && v.Spec.RepliesReturn() {
+		for _, why := range in.Punt.Obstacles {
 			add("punt", time.Time{}, "what backends of nat services send for reasons of their own can't all be given back to the kernel: %s", why)
 		}
 	}
 	if n := in.Total.Verdicts[packet.DropPuntFailed]; n > 0 {
-		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? One that is taken away is made anew", n, cmp.Or(in.Punt.Device, "the device for that"))
+		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? "+
+			"One that is taken away is made anew", n, cmp.Or(in.Punt.Device, "the device for that"))
 	}
 }
 

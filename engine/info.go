@@ -55,6 +55,15 @@ func (e *Engine) Info() Info {
 	return in
 }
 
+// Total returns what the workers have counted, as [Info] has it, and asks the kernel for
+// nothing.
+func (e *Engine) Total() (sum Counters) {
+	for _, w := range e.all() {
+		w.tell(&WorkerInfo{}, &sum)
+	}
+	return sum
+}
+
 // Traffic returns the counters of backends over all workers, in the order of their IDs.
 func (e *Engine) Traffic(ids []uint32) []BackendCounters {
 	sums := make([]BackendCounters, len(ids))

@@ -63,6 +63,9 @@ func TestOffline(t *testing.T) {
 	step(t, e, 0, 0)
 	step(t, e, 1, 0)
 	in := e.Info()
+	if got := e.Total(); got.Received != 2 || got.Verdicts != in.Total.Verdicts {
+		t.Errorf("in total %+v", got)
+	}
 	if in.Total.Received != 2 || in.Total.Batches != 2 || in.Total.Verdicts[packet.Forwarded] != 2 {
 		t.Errorf("counters of workers at rest: %+v", in.Total)
 	}

@@ -13,14 +13,14 @@ import (
 // notice is what is said once, when the first packet is counted that has met it: of what no
 // packet that leaves shows, and somebody may want to see to.
 type notice struct {
-	met  func(*engine.Info) bool
+	met  func(*engine.Counters) bool
 	text string
 }
 
 var notices = []notice{
-	{func(in *engine.Info) bool { return in.Total.Completed > 0 },
+	{func(n *engine.Counters) bool { return n.Completed > 0 },
 		"packets come with unfinished checksums, which are finished here at some cost: switch TX checksum offload off where they are sent"},
-	{func(in *engine.Info) bool { return in.Total.Verdicts[packet.DropPuntFailed] > 0 },
+	{func(n *engine.Counters) bool { return n.Verdicts[packet.DropPuntFailed] > 0 },
 		"packets were to be given back to the kernel, which did not take them: the device for that was set down or taken away, or there is none"},
 }
 
@@ -34,15 +34,15 @@ func (d *daemon) notice(ctx context.Context) {
 			return
 		case <-look.C:
 		}
-		in := d.engine.Info()
-		left = d.say(left, &in)
+		total := d.engine.Total()
+		left = d.say(left, &total)
 	}
 }
 
 // say says those notices that are met, and returns the others.
-func (d *daemon) say(list []notice, in *engine.Info) (left []notice) {
+func (d *daemon) say(list []notice, total *engine.Counters) (left []notice) {
 	for _, n := range list {
-		if n.met(in) {
+		if n.met(total) {
 			d.log.Warn(n.text, zap.String("interface", d.config.Interface))
 		} else {
 			left = append(left, n)

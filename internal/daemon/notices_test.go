@@ -14,8 +14,8 @@ func TestNoticesAreSaidOnce(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log, config: &config.Config{Interface: "eth0"}}
-	var in engine.Info
-	left := d.say(notices, &in)
+	var total engine.Counters
+	left := d.say(notices, &total)
 	if len(left) != len(notices) || out.Len() > 0 {
 		t.Errorf("%d of %d are left, and nothing was met:\n%s", len(left), len(notices), out.String())
 	}
@@ -23,12 +23,12 @@ func TestNoticesAreSaidOnce(t *testing.T) {
 		count *uint64
 		text  string
 	}{
-		{&in.Total.Verdicts[packet.DropPuntFailed], "given back to the kernel"},
-		{&in.Total.Completed, "unfinished checksums"},
+		{&total.Verdicts[packet.DropPuntFailed], "given back to the kernel"},
+		{&total.Completed, "unfinished checksums"},
 	} {
 		for range 2 {
 			*step.count += 3
-			if left = d.say(left, &in); len(left) != len(notices)-i-1 {
+			if left = d.say(left, &total); len(left) != len(notices)-i-1 {
 				t.Errorf("%s: %d are left", step.text, len(left))
 			}
 		}

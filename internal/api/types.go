@@ -2,18 +2,21 @@ package api
 
 import "time"
 
-// Status is the balancer at a glance. Its states:
-//
-//	starting  not served yet
-//	serving   all that comes for the services is served
-//	degraded  a part of it is lost, or all while there is no link; Reason says why
-//	waiting   nothing is served: the interface is away, or can't be served now
-//	stopping  nothing is served any more
+// The states of a [Status].
+const (
+	StateStarting = "starting" // not served yet
+	StateServing  = "serving"  // all that comes for the services is served
+	StateDegraded = "degraded" // a part of it is lost, or all while there is no link; Reason says why
+	StateWaiting  = "waiting"  // nothing is served: the interface is away, or can't be served now
+	StateStopping = "stopping" // nothing is served any more
+)
+
+// Status is the balancer at a glance.
 type Status struct {
 	Version      string    `json:"version"`
 	PID          int       `json:"pid"`
 	Started      time.Time `json:"started"`
-	State        string    `json:"state"`         // see below
+	State        string    `json:"state"`         // see StateStarting
 	Reason       string    `json:"reason"`        // why it is degraded or waiting
 	Warnings     []Warning `json:"warnings"`      // what is not as it should be now, the worst first
 	Generation   uint64    `json:"generation"`    // of the balancing table

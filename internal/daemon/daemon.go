@@ -64,7 +64,7 @@ type daemon struct {
 func Run(ctx context.Context, o Options) error {
 	// Who reads the log may go; its last line must not take the balancer along.
 	signal.Ignore(syscall.SIGPIPE)
-	d := &daemon{Options: o, started: time.Now(), state: state{name: stateStarting}}
+	d := &daemon{Options: o, started: time.Now(), state: state{name: api.StateStarting}}
 	var err error
 	if d.config, err = o.Load(); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (d *daemon) run(ctx context.Context) error {
 		}
 	})
 	err = d.serveUntil(ctx)
-	d.enter(stateStopping, nil)
+	d.enter(api.StateStopping, nil)
 	d.tell("STOPPING=1")
 	stop()
 	tasks.Wait()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/nic"
@@ -85,7 +86,7 @@ func TestFindingsAreToldOnce(t *testing.T) {
 	if !d.state.findings[0].Since.Equal(since) || since.IsZero() {
 		t.Error("the time when it began is lost")
 	}
-	d.enter(stateWaiting, errInterfaceGone)
+	d.enter(api.StateWaiting, errInterfaceGone)
 	if d.state.findings != nil {
 		t.Error("what was found of an interface that is away is kept")
 	}
@@ -138,7 +139,7 @@ func TestWaitingIsToldWithItsReason(t *testing.T) {
 	d := &daemon{log: log, config: &config.Config{Interface: "eth0"}}
 	for _, err := range []error{errInterfaceGone, nic.ErrNoInterface, nic.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNoQueue, nic.ErrNoInterface} {
 		d.tellWaiting(err)
-		d.enter(stateWaiting, err)
+		d.enter(api.StateWaiting, err)
 	}
 	if n := strings.Count(out.String(), "waiting for the interface"); n != 3 {
 		t.Errorf("%d times waiting for the interface:\n%s", n, out.String())

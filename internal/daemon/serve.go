@@ -9,6 +9,7 @@ import (
 
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/neighbour"
 	"github.com/afxlb/afxlb/internal/nic"
@@ -47,12 +48,12 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 			d.log.Error("let go of the interface", zap.Error(rerr))
 		}
 		d.tellWaiting(err)
-		if !d.in(stateWaiting) { // else nobody has taken up the interface since
+		if !d.in(api.StateWaiting) { // else nobody has taken up the interface since
 			if err := d.control.Attach(ctx, nil); err != nil {
 				d.log.Error("let go of the interface", zap.Error(err))
 			}
 		}
-		d.enter(stateWaiting, err)
+		d.enter(api.StateWaiting, err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -70,7 +71,7 @@ func asItShould(err error) bool {
 
 // tellWaiting says why nothing is served, unless it was said already.
 func (d *daemon) tellWaiting(why error) {
-	if d.because(stateWaiting, why) {
+	if d.because(api.StateWaiting, why) {
 		return
 	}
 	text := "waiting for the interface"
@@ -104,7 +105,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	defer watcher.Close()
 	// At first the sockets come after a plan, and so after what the kernel knows; later,
 	// what is known stays until the interface is really served again.
-	again := d.in(stateWaiting)
+	again := d.in(api.StateWaiting)
 	if !again {
 		err = d.control.Attach(ctx, watcher)
 	}
@@ -139,7 +140,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 		return false, Cannot(err)
 	}
 	defer follower.Close()
-	d.enter(stateServing, nil)
+	d.enter(api.StateServing, nil)
 	d.tell("READY=1")
 	return true, d.engine.Run(ctx)
 }

@@ -3,16 +3,9 @@ package daemon
 import (
 	"slices"
 
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/report"
-)
-
-// The states of a daemon, as api.Status names them.
-const (
-	stateStarting = "starting"
-	stateServing  = "serving"
-	stateWaiting  = "waiting" // for the interface
-	stateStopping = "stopping"
 )
 
 // state is what the daemon knows of itself.
@@ -28,7 +21,7 @@ func (d *daemon) enter(name string, why error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state.name, d.state.reason = name, ""
-	if name != stateServing {
+	if name != api.StateServing {
 		d.state.findings = nil // they are of an interface that is served
 	}
 	if why != nil {

@@ -90,7 +90,7 @@ func (d *demo) start(ctx context.Context) error {
 	var s api.Status
 	err := d.poll(ctx, 20*time.Second, func(ctx context.Context) (ok bool, err error) {
 		s, err = d.api.Status(ctx)
-		return s.State == "serving" && s.Backends.Up == s.Backends.Total, err
+		return s.State == api.StateServing && s.Backends.Up == s.Backends.Total, err
 	})
 	if err != nil {
 		return fmt.Errorf("wait until afxlb serves with all backends up (now %d of %d): %w", s.Backends.Up, s.Backends.Total, err)

@@ -56,7 +56,7 @@ func (s *Source) Status() api.Status {
 		Generation: v.Generation(), Reload: a.Reload, NeedsRestart: a.NeedsRestart,
 		Flows: flowTable(&in.Flows), Drops: drops(&in), Warnings: warnings(&in, v, &a),
 	}
-	if out.State == stateServing {
+	if out.State == api.StateServing {
 		out.State, out.Reason = condition(v, &a)
 	}
 	for i := range in.Workers {
@@ -75,23 +75,17 @@ func (s *Source) Status() api.Status {
 	return out
 }
 
-// The states of who serves.
-const (
-	stateServing  = "serving"
-	stateDegraded = "degraded"
-)
-
 // condition tells whether all that comes is served, and if not why.
 func condition(v *control.View, a *About) (state, reason string) {
 	if !v.Link.Up && v.Table != nil {
-		return stateDegraded, v.Link.Why
+		return api.StateDegraded, v.Link.Why
 	}
 	for i := range a.Findings {
 		if a.Findings[i].Loss {
-			return stateDegraded, a.Findings[i].Text
+			return api.StateDegraded, a.Findings[i].Text
 		}
 	}
-	return stateServing, ""
+	return api.StateServing, ""
 }
 
 // upTotal counts a service's backends; without a link none can be reached.

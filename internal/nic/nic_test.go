@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/lab"
 	"github.com/afxlb/afxlb/internal/testutil"
@@ -153,7 +154,7 @@ func TestWatchInAStorm(t *testing.T) {
 		defer r.close()
 		looks := 0
 		w := &Watcher{
-			reader: r, log: zap.NewNop(), events: &subscription{kick: make(chan struct{}, 1)},
+			reader: r, log: zap.NewNop(), events: newSubscription(),
 			stop: make(chan struct{}), ended: make(chan struct{}),
 			again: true, adapt: func(State) error { looks++; return errors.New("once more") },
 		}
@@ -282,7 +283,6 @@ func TestSysfsQueues(t *testing.T) {
 	}
 }
 
-// The library's own reader of the table has room for 256 entries, whatever there are.
 func TestIndirectionOfWhoHasNone(t *testing.T) {
 	l := newLab(t, 2)
 	must(t, l.Balancer.Do(func() error {
@@ -298,30 +298,41 @@ func TestIndirectionOfWhoHasNone(t *testing.T) {
 	}))
 }
 
-// Both ways to change an interface are announced.
+// Both ways to change an interface are announced, each by a group of its own: what a veth
+// has for ethtool is mostly a change of the link too.
 func TestSubscription(t *testing.T) {
 	l := newLab(t, 3)
-	var s *subscription
-	must(t, l.Balancer.Do(func() (err error) {
-		s, err = subscribe()
-		return err
-	}))
-	defer s.close()
-	for name, change := range map[string]func() error{
-		"ethtool": func() error { return l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", false) },
-		"link":    func() error { return l.Balancer.SetMTU(lab.Interface, 1400) },
-		"queues":  func() error { return l.SetQueues(2, 2) },
+	monitor, ok := monitorGroup()
+	if !ok {
+		t.Fatal("ethtool announces nothing")
+	}
+	for name, c := range map[string]struct {
+		protocol int
+		group    uint32
+		change   func() error
+	}{
+		"features": {unix.NETLINK_GENERIC, monitor, func() error { return l.Balancer.SetFeature(lab.Interface, "rx-vlan-hw-parse", false) }},
+		"queues":   {unix.NETLINK_GENERIC, monitor, func() error { return l.SetQueues(2, 2) }},
+		"MTU":      {unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, func() error { return l.Balancer.SetMTU(lab.Interface, 1400) }},
 	} {
-		select { // what there was before
-		case <-s.kick:
-		default:
-		}
-		must(t, change())
+		s := newSubscription()
+		must(t, l.Balancer.Do(func() error { return s.join(c.protocol, c.group) }))
+		must(t, c.change())
 		select {
 		case <-s.kick:
 		case <-time.After(20 * time.Second):
 			t.Errorf("%s: nothing is announced", name)
 		}
+		s.close()
+	}
+	var all *subscription
+	must(t, l.Balancer.Do(func() (err error) {
+		all, err = subscribe()
+		return err
+	}))
+	defer all.close()
+	if len(all.sockets) != 2 {
+		t.Errorf("%d groups are listened to, want both", len(all.sockets))
 	}
 }
 

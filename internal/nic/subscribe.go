@@ -24,8 +24,10 @@ type subscription struct {
 // retryTime is for errors: whatever is wrong, not as fast as possible.
 const retryTime = 100 * time.Millisecond
 
+func newSubscription() *subscription { return &subscription{kick: make(chan struct{}, 1)} }
+
 func subscribe() (*subscription, error) {
-	s := &subscription{kick: make(chan struct{}, 1)}
+	s := newSubscription()
 	err := s.join(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err == nil {
 		// A kernel before 5.6 or without ethtool's netlink announces nothing; the ticks are left.

@@ -17,7 +17,8 @@ type ifreq struct {
 }
 
 // indirection returns the interface's RSS table by ETHTOOL_GRXFHINDIR: struct
-// ethtool_rxfh_indir of include/uapi/linux/ethtool.h, command, size and as many queues.
+// ethtool_rxfh_indir of include/uapi/linux/ethtool.h, command, size and as many queues. The
+// library's own reader has room for 256 of them, whatever there are.
 func indirection(fd int, name string) ([]uint32, error) {
 	const head = 8
 	size := uint32(0)

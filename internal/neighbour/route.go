@@ -113,25 +113,18 @@ func (r *router) elsewhere(by int) (why string, err error) {
 // above returns the interfaces whose frames go by another one: the bridge or bond that
 // it is a port of, the VLANs and macvlans that it carries, and those above these.
 func above(links []netlink.Link, lower int) map[int]bool {
-	upper := map[int]bool{}
-	is := func(i int) bool { return i == lower || upper[i] }
-	for grown := true; grown; {
-		grown = false
-		add := func(i int) {
-			if !is(i) {
-				upper[i], grown = true, true
-			}
+	next := map[int][]int{}
+	for _, l := range links {
+		a := l.Attrs()
+		if a.MasterIndex != 0 {
+			next[a.Index] = append(next[a.Index], a.MasterIndex)
 		}
-		for _, l := range links {
-			a := l.Attrs()
-			if is(a.Index) && a.MasterIndex != 0 {
-				add(a.MasterIndex)
-			}
-			// To a veth, the parent is its other end; with a NetNsID, it is another namespace's.
-			if a.ParentIndex != 0 && is(a.ParentIndex) && a.NetNsID < 0 && l.Type() != "veth" {
-				add(a.Index)
-			}
+		// To a veth, the parent is its other end; with a NetNsID, it is another namespace's.
+		if a.ParentIndex != 0 && a.NetNsID < 0 && l.Type() != "veth" {
+			next[a.ParentIndex] = append(next[a.ParentIndex], a.Index)
 		}
 	}
+	upper := closure(lower, func(i int) []int { return next[i] })
+	delete(upper, lower)
 	return upper
 }

@@ -100,8 +100,9 @@ func macChange(was, is [6]byte) []Change {
 		return nil
 	}
 	return []Change{{
-		Level:  zap.WarnLevel,
-		Text:   "the interface has another MAC address, and its neighbours send to the old one until they ask again; the kernel can tell them (sysctls arp_notify and ndisc_notify)",
+		Level: zap.WarnLevel,
+		Text: "the interface has another MAC address, and its neighbours send to the old one until they ask again; " +
+			"the kernel can tell them (sysctls arp_notify and ndisc_notify)",
 		Reason: fmt.Sprintf("it was %v, and is %v", net.HardwareAddr(was[:]), net.HardwareAddr(is[:])),
 	}}
 }

@@ -73,14 +73,16 @@ func findings(now *nic.State, s *served) []report.Finding {
 			strings.Join(now.Merging, ", "), now.Merging[0])
 	}
 	if now.Offloads.VLAN && now.VLANs {
-		add("vlan", false, "rx-vlan-offload is on, and there are VLANs: the NIC takes tags off, so that a VLAN's packets are taken for untagged ones; switch it off (ethtool -K %s rxvlan off)", now.Name)
+		add("vlan", false, "rx-vlan-offload is on, and there are VLANs: the NIC takes tags off, so that a VLAN's packets are taken for untagged ones; "+
+			"switch it off (ethtool -K %s rxvlan off)", now.Name)
 	}
 	if len(s.detours) > 0 {
 		add("tx-queues", false, "there are %d RX and %d TX queues: what comes by queue %s is sent by the others' in a slower way; make them as many (ethtool -L)",
 			now.RX, now.TX, numbers(s.detours))
 	}
 	if len(s.unpinned) > 0 {
-		add("cpus", false, "the workers of %d queues (%s) have no CPU of their own: there are %d queues, and %d CPUs that workers may have; have as many queues as CPUs at most (ethtool -L)",
+		add("cpus", false, "the workers of %d queues (%s) have no CPU of their own: there are %d queues, and %d CPUs that workers may have; "+
+			"have as many queues as CPUs at most (ethtool -L)",
 			len(s.unpinned), numbers(s.unpinned), len(s.queues), s.cpus)
 	}
 	return list

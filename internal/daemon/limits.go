@@ -38,8 +38,8 @@ func share(serving, queues int) (shares, error) {
 	}
 	need := open + serving + spare
 	if limit.Cur < uint64(need+minProbes+minClients) {
-		return shares{}, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: raise it, by ulimit -n or LimitNOFILE=",
-			limit.Cur, queues, need+minProbes+minClients)}
+		return shares{}, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: "+
+			"raise it, by ulimit -n or LimitNOFILE=", limit.Cur, queues, need+minProbes+minClients)}
 	}
 	left := int(min(limit.Cur-uint64(need), maxProbes+maxClients))
 	clients := min(max(left/4, minClients), maxClients)

@@ -66,8 +66,8 @@ func (n *need) withinGroup() error {
 	if !ok || n.resident <= limit {
 		return nil
 	}
-	return MachineError{Err: fmt.Errorf("the memory limit of %s is too low: it is %d MB, and %d queues and %d flows take %d MB: raise it, or lower conntrack.max-flows",
-		group, limit/1e6, n.queues, n.flows, n.resident/1e6)}
+	return MachineError{Err: fmt.Errorf("the memory limit of %s is too low: it is %d MB, and %d queues and %d flows take %d MB: "+
+		"raise it, or lower conntrack.max-flows", group, limit/1e6, n.queues, n.flows, n.resident/1e6)}
 }
 
 // withinLock holds the need against the limit on locked memory, in which the kernel counts
@@ -80,8 +80,8 @@ func (n *need) withinLock() error {
 	if n.locked <= limit.Cur || mayLock() {
 		return nil
 	}
-	return MachineError{Err: fmt.Errorf("the locked-memory limit is too low: RLIMIT_MEMLOCK is %d MB, and the frames of %d queues take %d MB: raise it (ulimit -l, LimitMEMLOCK=) or give CAP_IPC_LOCK",
-		limit.Cur/1e6, n.queues, n.locked/1e6)}
+	return MachineError{Err: fmt.Errorf("the locked-memory limit is too low: RLIMIT_MEMLOCK is %d MB, and the frames of %d queues take %d MB: "+
+		"raise it (ulimit -l, LimitMEMLOCK=) or give CAP_IPC_LOCK", limit.Cur/1e6, n.queues, n.locked/1e6)}
 }
 
 // mayLock reports whether the process has CAP_IPC_LOCK, and so no such limit.

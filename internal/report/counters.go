@@ -41,7 +41,7 @@ func counters(in *engine.Info) []api.Counter {
 	}
 	add("kernel", "rx-dropped", rxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
 	add("kernel", "rx-ring-full", rxRingFull, "dropped because a worker was slower than its queue")
-	add("kernel", "rx-pieces", rxPieces, "came in more than one frame and were refused: is GRO or LRO off, and the MTU the one that the balancer started with?")
+	add("kernel", "rx-pieces", rxPieces, "came in more than one frame and were refused: are GRO and LRO off?")
 	add("kernel", "fill-ring-empty", fillEmpty, "times the kernel found no free frame")
 	add("kernel", "tx-invalid", txInvalid, "descriptors that the kernel refused; a defect if not 0")
 	add("kernel", "tx-dropped", txDropped, "dropped by the interface after the kernel had taken them")

@@ -98,10 +98,12 @@ func upTotal(v *control.View, s *control.ServiceView) api.UpTotal {
 }
 
 func worker(w *engine.WorkerInfo) api.Worker {
+	f := &w.Frames
 	out := api.Worker{
-		Queue: w.Queue, CPU: w.CPU, Bind: string(w.Socket.Mode),
-		Frames:   api.Frames{Free: w.Frames.Free, Filled: w.Frames.Filled, Held: w.Frames.Held, Transmit: w.Frames.Transmit, Total: w.Socket.Frames, Size: w.Socket.FrameSize},
-		Detour:   w.Socket.Detour,
+		Queue: w.Queue, CPU: w.CPU, Bind: string(w.Socket.Mode), Detour: w.Socket.Detour,
+		Frames: api.Frames{
+			Free: f.Free, Filled: f.Filled, Held: f.Held, Transmit: f.Transmit, Total: w.Socket.Frames, Size: w.Socket.FrameSize,
+		},
 		Received: w.Counters.Received, Misses: w.Counters.Misses, Batches: w.Counters.Batches, Sleeps: w.Counters.Sleeps,
 	}
 	for i, n := range w.Counters.Verdicts {

@@ -59,9 +59,10 @@ const (
 // frameSizes are those that the kernel takes, but for smaller ones.
 var frameSizes = [...]uint32{2048, 4096}
 
-// MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags, in copy
-// mode. Interfaces with a larger one than 3050 are not opened in zero-copy.
-func MaxMTU() int { return maxMTU(4096, ModeCopy) }
+// MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags: in
+// ModeZeroCopy, with the drivers that take the least of one, and else with what ModeAuto
+// comes to if it has to, copy.
+func MaxMTU(mode Mode) int { return maxMTU(frameSizes[len(frameSizes)-1], mode) }
 
 // FrameMemory is how many bytes the frames of a socket with the default sizes take on an
 // interface of the MTU, in ModeCopy or ModeZeroCopy: locked memory, unless the process has

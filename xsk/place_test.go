@@ -61,7 +61,9 @@ func TestFrameSizeFor(t *testing.T) {
 			}
 		})
 	}
-	if got := MaxMTU(); got != 3626 {
-		t.Errorf("largest MTU %d, want 3626", got)
+	for mode, want := range map[Mode]int{ModeAuto: 3626, ModeCopy: 3626, ModeGeneric: 3626, ModeZeroCopy: 3050} {
+		if got := MaxMTU(mode); got != want {
+			t.Errorf("%s: largest MTU %d, want %d", mode, got, want)
+		}
 	}
 }

@@ -58,7 +58,7 @@ func (d *daemon) outgrown(now *nic.State, in *engine.Info) error {
 			return sending(w.Queue)
 		case w.Socket.Detour && !lacks:
 			better = sending(w.Queue)
-		case now.MTU > most && most < xsk.MaxMTU() && d.config.XDPMode != config.XDPZeroCopy:
+		case now.MTU > most && most < xsk.MaxMTU(xsk.ModeCopy) && d.config.XDPMode != config.XDPZeroCopy:
 			better = fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
 		}
 	}

@@ -15,12 +15,14 @@ type site struct {
 	nic    nic.State
 	queues []int
 	cpus   []int // of the queues' workers, as [engine.Placement] has them
+	mode   xsk.Mode
 }
 
 // survey looks at the config's interface, in the calling thread's network namespace. The
 // error is a [MachineError] if there is no such interface or queue, and
 // [engine.ErrPlacement] if the workers can't have their CPUs.
 func survey(c *config.Config) (s site, err error) {
+	s.mode = xsk.Mode(c.XDPMode)
 	if s.nic, err = nic.Look(c.Interface); err != nil {
 		return s, Cannot(err)
 	}
@@ -50,9 +52,9 @@ func (s *site) refuse() error {
 	if s.nic.Loopback {
 		return MachineError{Err: fmt.Errorf("%s is a loopback, by which nobody else's packets come: it can't be served", s.nic.Name)}
 	}
-	if most := xsk.MaxMTU(); s.nic.MTU > most {
-		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and a frame takes packets of %d: larger ones would be lost; "+
-			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)", s.nic.Name, s.nic.MTU, most)}
+	if most := xsk.MaxMTU(s.mode); s.nic.MTU > most {
+		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and in mode %[4]s a frame takes packets of %[3]d: larger ones would be lost; "+
+			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)", s.nic.Name, s.nic.MTU, most, s.mode)}
 	}
 	return nil
 }

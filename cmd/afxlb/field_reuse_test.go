@@ -124,6 +124,101 @@ func TestFieldPortReuseAfterADeath(t *testing.T) {
 	}
 }
 
+// C24, where the server has forgotten the connection too: it would take the client's new one,
+// which it is not to get any more.
+func TestFieldPortReuseAfterBothHaveForgotten(t *testing.T) {
+	w := newWorld(t)
+	held := w.holdConnections()
+	modes := map[netip.Addr]string{natVIP4: "nat", natVIP6: "nat", dsrVIP4: "dsr", dsrVIP6: "dsr"}
+	draining := map[netip.Addr]string{}
+	write := func() string {
+		var services []string
+		for vip, mode := range modes {
+			var backends []string
+			for i := range 3 {
+				a, name, weight := lab.BackendAddr(i), fmt.Sprint("b", i), 1
+				if vip.Is6() {
+					a = lab.BackendAddr6(i)
+				}
+				if draining[vip] == name {
+					weight = 0
+				}
+				backends = append(backends, fmt.Sprintf("{name: %s, address: %q, weight: %d}", name, a, weight))
+			}
+			services = append(services, streamService("web-"+vip.String(), vip, mode, "health: {type: none},", backends...))
+		}
+		return w.writeConfig("afxlb.yaml", services...)
+	}
+	p := w.serve(write())
+	for vip := range modes {
+		open := func(at net.Addr) (c net.Conn, name string) {
+			c, err := w.dialFrom(at, netip.AddrPortFrom(vip, streamPort), patience)
+			if err == nil {
+				_, err = fmt.Fscanln(c, &name)
+			}
+			if err != nil {
+				t.Fatalf("connect to %v from %v: %v", vip, at, err)
+			}
+			return c, name
+		}
+		c, name := open(nil)
+		draining[vip] = name
+		server := <-held
+		hosts := []*lab.Host{w.lab.Clients[0], w.lab.Backends[name[1]-'0']}
+		for _, h := range hosts { // nobody hears of the end
+			if err := w.lab.SetForwarding(h, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range []net.Conn{c, server} {
+			if err := c.(*net.TCPConn).SetLinger(0); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		for _, h := range hosts {
+			if err := w.lab.SetForwarding(h, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write()
+		p.reload()
+		again, now := open(c.LocalAddr())
+		if now == name {
+			t.Errorf("%v: the client of %s, which drains, is back there", vip, name)
+		}
+		again.Close()
+		(<-held).Close()
+	}
+	p.checkSums()
+	p.stop()
+}
+
+// holdConnections starts servers on the backends that say their name and do no more: each of
+// their connections is the receiver's.
+func (w *world) holdConnections() <-chan net.Conn {
+	w.t.Helper()
+	held := make(chan net.Conn, 1)
+	for i, h := range w.lab.Backends {
+		l, err := h.Listen("tcp", fmt.Sprint(":", streamPort))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(c, "b%d\n", i)
+				held <- c
+			}
+		}()
+	}
+	return held
+}
+
 // dieHolding opens a connection, from an address and port if they are given, and has the
 // client die with it: nobody is told. It returns the backend, and from where it was.
 func (w *world) dieHolding(vip netip.Addr, at net.Addr) (name string, local net.Addr) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,7 +18,6 @@ import (
 
 // guarded is a server that takes note of how its connections end.
 type guarded struct {
-	net.Listener
 	mu      sync.Mutex
 	here    map[netip.Addr]int // connections, by the address that they were made to
 	aborted []error
@@ -29,29 +27,15 @@ type guarded struct {
 func (w *world) guard(port int) (list []*guarded) {
 	w.t.Helper()
 	for _, h := range w.lab.Backends {
-		l, err := h.Listen("tcp", fmt.Sprint(":", port))
+		g := &guarded{here: map[netip.Addr]int{}}
+		list = append(list, g)
+		err := h.ServeTCP(fmt.Sprint(":", port), func(c net.Conn) {
+			_, err := io.Copy(io.Discard, c)
+			g.note(netip.MustParseAddrPort(c.LocalAddr().String()).Addr().Unmap(), err)
+		})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		g := &guarded{Listener: l, here: map[netip.Addr]int{}}
-		list = append(list, g)
-		w.t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					if !errors.Is(err, net.ErrClosed) {
-						g.note(netip.Addr{}, err)
-					}
-					return
-				}
-				go func() {
-					defer c.Close()
-					_, err := io.Copy(io.Discard, c)
-					g.note(netip.MustParseAddrPort(c.LocalAddr().String()).Addr().Unmap(), err)
-				}()
-			}
-		}()
 	}
 	return list
 }

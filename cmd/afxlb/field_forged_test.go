@@ -208,30 +208,22 @@ func TestFieldForgedSegments(t *testing.T) {
 func TestFieldHalfClosed(t *testing.T) {
 	const answer = 200_000
 	w := newWorld(t)
-	think := make(chan struct{})
+	thought := make(chan struct{})
 	for i, h := range w.lab.Backends {
-		l, err := h.Listen("tcp", fmt.Sprint(":", streamPort))
+		err := h.ServeTCP(fmt.Sprint(":", streamPort), func(c net.Conn) {
+			fmt.Fprintf(c, "b%d\n", i)
+			if n, err := io.Copy(io.Discard, c); err != nil || n == 0 {
+				return // a check, or a connection that was reset
+			}
+			select {
+			case <-thought:
+				_, _ = io.CopyN(c, new(lab.Stream), answer) // the client tells
+			case <-t.Context().Done():
+			}
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer c.Close()
-					fmt.Fprintf(c, "b%d\n", i)
-					if n, err := io.Copy(io.Discard, c); err != nil || n == 0 {
-						return // a check, or a connection that was reset
-					}
-					<-think
-					_, _ = io.CopyN(c, new(lab.Stream), answer) // the client tells
-				}()
-			}
-		}()
 	}
 	if err := w.lab.AddSecond(1); err != nil {
 		t.Fatal(err)
@@ -260,7 +252,7 @@ func TestFieldHalfClosed(t *testing.T) {
 	w.silence(p)
 	// Those without a stranger's SYN at the least.
 	p.await("see the clients' FINs", func(api.Status) bool { return p.states()["dsr4 tcp-fin-wait"] >= 6 })
-	close(think)
+	close(thought)
 	for _, one := range talks {
 		if err := one.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)

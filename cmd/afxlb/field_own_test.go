@@ -151,24 +151,7 @@ func (w writer) Write(b []byte) (int, error) { return w(b) }
 func TestFieldOwnListenerInARange(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	l, err := w.lab.Balancer.Listen("tcp", fmt.Sprint(":", streamPort))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				fmt.Fprintln(c, "lb")
-				_, _ = io.Copy(c, c)
-				c.Close()
-			}()
-		}
-	}()
+	w.listenStream(w.lab.Balancer, "lb")
 	open := func(own netip.Addr) (c net.Conn, name string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

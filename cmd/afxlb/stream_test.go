@@ -25,29 +25,18 @@ const streamPort = 9000
 func (w *world) listenStreams() {
 	w.t.Helper()
 	for i, h := range w.lab.Backends {
-		l, err := h.Listen("tcp", fmt.Sprint(":", streamPort))
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		var conns sync.Map
-		w.t.Cleanup(func() {
-			l.Close()
-			conns.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
-		})
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				conns.Store(c, nil)
-				go func() {
-					fmt.Fprintf(c, "b%d\n", i)
-					_, _ = io.Copy(c, c)
-					c.Close()
-				}()
-			}
-		}()
+		w.listenStream(h, fmt.Sprint("b", i))
+	}
+}
+
+func (w *world) listenStream(h *lab.Host, name string) {
+	w.t.Helper()
+	err := h.ServeTCP(fmt.Sprint(":", streamPort), func(c net.Conn) {
+		fmt.Fprintln(c, name)
+		_, _ = io.Copy(c, c)
+	})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 }
 

@@ -50,19 +50,7 @@ func newPair(t *testing.T) *pair {
 	p.hops = func() (Hop, error) { return p.hop, nil }
 	p.prober = New(zap.NewNop(), func(Result) {}, WithLink(p))
 	t.Cleanup(p.prober.Close)
-	l, err := p.holder.Listen("tcp", fmt.Sprint(":", servicePort))
-	must(t, err)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.accepted.Add(1)
-			c.Close()
-		}
-	}()
+	must(t, p.holder.ServeTCP(fmt.Sprint(":", servicePort), func(net.Conn) { p.accepted.Add(1) }))
 	return p
 }
 

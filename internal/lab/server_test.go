@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http/httptrace"
 	"net/netip"
 	"strings"
@@ -75,6 +76,52 @@ func TestHTTPServerDelays(t *testing.T) {
 	}
 	if got, err := Get(t.Context(), c, url); got != "one" || err != nil {
 		t.Errorf("without a delay: %q, %v", got, err)
+	}
+}
+
+// Connections are served beside each other, and what is open when the host is closed ends
+// with it.
+func TestServeTCP(t *testing.T) {
+	l := newLab(t, Options{})
+	h := l.Backends[0]
+	ended := make(chan error, 3)
+	err := h.ServeTCP(":9000", func(c net.Conn) {
+		_, err := io.Copy(c, c)
+		ended <- err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.ServeTCP(":9000", nil); err == nil {
+		t.Error("served at an address that is taken")
+	}
+	var open []net.Conn
+	for range 3 {
+		c, err := l.Balancer.Dial(t.Context(), "tcp", netip.AddrPortFrom(BackendAddr(0), 9000).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	b := make([]byte, len("hello"))
+	for _, c := range open {
+		if _, err := io.WriteString(c, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, b); err != nil || string(b) != "hello" {
+			t.Errorf("%q came back: %v", b, err)
+		}
+	}
+	open[0].Close()
+	if err := <-ended; err != nil {
+		t.Errorf("the server of a closed connection saw %v", err)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := len(ended); n != 2 {
+		t.Errorf("%d of 2 have been awaited", n)
 	}
 }
 

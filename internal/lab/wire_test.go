@@ -97,20 +97,13 @@ const exchanged = 1 << 20
 // exchange sends bytes from the client to the balancer and back, by TCP and some by UDP.
 func exchange(t *testing.T, l *Lab, to netip.Addr) {
 	t.Helper()
-	server, err := l.Balancer.Listen("tcp", netip.AddrPortFrom(to, 7).String())
+	err := l.Balancer.ServeTCP(netip.AddrPortFrom(to, 7).String(), func(c net.Conn) {
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, exchanged))
+		_, _ = io.Copy(c, io.LimitReader(&Stream{}, exchanged))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer server.Close()
-	go func() {
-		c, err := server.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		_, _ = io.Copy(io.Discard, io.LimitReader(c, exchanged))
-		_, _ = io.Copy(c, io.LimitReader(&Stream{}, exchanged))
-	}()
 	c, err := l.Clients[0].Dial(t.Context(), "tcp", netip.AddrPortFrom(to, 7).String())
 	if err != nil {
 		t.Fatal(err)

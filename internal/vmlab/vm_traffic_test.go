@@ -183,24 +183,13 @@ func (w *world) upload(v vip) ([]byte, error) {
 // listenSink starts a server that answers with the hash of all that it gets.
 func listenSink(t *testing.T, h *lab.Host) {
 	t.Helper()
-	l, err := h.Listen("tcp", fmt.Sprint(":", sinkPort))
+	err := h.ServeTCP(fmt.Sprint(":", sinkPort), func(c net.Conn) {
+		hash := sha256.New()
+		if _, err := io.Copy(hash, c); err == nil {
+			_, _ = c.Write(hash.Sum(nil)) // the client says what it misses
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				h := sha256.New()
-				if _, err := io.Copy(h, c); err == nil {
-					_, _ = c.Write(h.Sum(nil)) // the client says what it misses
-				}
-			}()
-		}
-	}()
 }

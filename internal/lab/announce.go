@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,24 +27,16 @@ func (h *Host) SetMAC(name string, mac net.HardwareAddr) error {
 // does: by a gratuitous ARP request (RFC 5227, section 2.3) or an unsolicited neighbour
 // advertisement with the override flag (RFC 4861, section 7.2.6).
 func (h *Host) Announce(name string, a netip.Addr) error {
-	err := h.Do(func() error {
-		link, err := net.InterfaceByName(name)
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		frame := gratuitousARP(link.HardwareAddr, a)
-		if a.Is6() {
-			frame = unsolicitedNA(link.HardwareAddr, a)
-		}
-		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: link.Index})
-	})
+	i, err := h.openInjector(name)
 	if err != nil {
-		return fmt.Errorf("announce %s by %s of %s: %w", a, name, h.Name, err)
+		return fmt.Errorf("announce %s: %w", a, err)
+	}
+	frame := gratuitousARP(i.MAC, a)
+	if a.Is6() {
+		frame = unsolicitedNA(i.MAC, a)
+	}
+	if err := errors.Join(i.Inject(frame), i.close()); err != nil {
+		return fmt.Errorf("announce %s: %w", a, err)
 	}
 	return nil
 }

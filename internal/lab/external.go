@@ -59,15 +59,10 @@ func (l *Lab) AddTap(name string, queues int) error {
 	// switch them off there.
 	var errs []error
 	for _, h := range append(append([]*Host{}, l.Clients...), l.Backends...) {
-		errs = append(errs, h.Do(func() error { return noOffload(Interface) }))
+		errs = append(errs, h.noOffload(Interface))
 	}
 	return errors.Join(errs...)
 }
 
 // BalancerPrefixes returns the balancer's own addresses, each with its network's mask.
-func BalancerPrefixes() (own []netip.Prefix) {
-	for _, net := range []netip.Prefix{clients4, clients6, backends4, backends6} {
-		own = append(own, in(net, gateway))
-	}
-	return own
-}
+func BalancerPrefixes() []netip.Prefix { return inBoth(gateway) }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 )
@@ -29,5 +30,29 @@ func TestAddFar(t *testing.T) {
 		if found, err := l.Far.Netlink().RouteGet(a.AsSlice()); err != nil || !found[0].Gw.Equal(gw.AsSlice()) {
 			t.Errorf("the way back to %v: %v, %v; want by %v", a, found, err, gw)
 		}
+	}
+}
+
+// A balancer that forwards is a router between its interfaces; a route takes the place of
+// the one before.
+func TestForwardAndRoute(t *testing.T) {
+	l := newLab(t, Options{})
+	if err := errors.Join(l.AddFar(), l.Balancer.Forward(), l.Far.UDPEcho(":7", "far")); err != nil {
+		t.Fatal(err)
+	}
+	c := l.Clients[0]
+	for to, gateways := range map[netip.Addr][2]netip.Addr{
+		FarAddr():  {nth(clients4, 99), nth(clients4, gateway)},
+		FarAddr6(): {nth(clients6, 99), nth(clients6, gateway)},
+	} {
+		for _, by := range gateways { // the first is nobody's
+			if err := c.Route(netip.PrefixFrom(to, to.BitLen()), by, Interface); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ask(t, c, netip.AddrPortFrom(to, 7), "1", "far 1")
+	}
+	if err := c.Route(far4, nth(clients4, gateway), "nosuch0"); err == nil {
+		t.Error("a route by an interface that there is not")
 	}
 }

@@ -218,6 +218,11 @@ func (h *Host) Sysctl(name, value string) error {
 	})
 }
 
+// Forward has the host pass on what is not for it, as a router does.
+func (h *Host) Forward() error {
+	return errors.Join(h.Sysctl("net/ipv4/ip_forward", "1"), h.Sysctl("net/ipv6/conf/all/forwarding", "1"))
+}
+
 // Netlink returns a netlink handle inside of the namespace. It is the host's.
 func (h *Host) Netlink() *netlink.Handle { return h.link }
 

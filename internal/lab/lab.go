@@ -79,6 +79,14 @@ func nth(p netip.Prefix, n int) netip.Addr {
 // in is host n of a network with the network's mask, as an interface has it.
 func in(p netip.Prefix, n int) netip.Prefix { return netip.PrefixFrom(nth(p, n), p.Bits()) }
 
+// inBoth is host n of the clients' network and of the backends', by IPv4 and by IPv6.
+func inBoth(n int) (own []netip.Prefix) {
+	for _, net := range []netip.Prefix{clients4, clients6, backends4, backends6} {
+		own = append(own, in(net, n))
+	}
+	return own
+}
+
 // New builds the standard topology. On an error nothing is left behind.
 func New(o Options) (l *Lab, err error) {
 	if o.Clients > maxEnds || o.Backends > maxEnds {
@@ -149,7 +157,7 @@ func (l *Lab) PlugBalancer(queues int) error {
 	if err := l.Balancer.AddAddrs(Interface, BalancerPrefixes()...); err != nil {
 		return err
 	}
-	return l.Switch.Do(func() error { return noOffload(port(l.Balancer)) })
+	return l.Switch.noOffload(port(l.Balancer))
 }
 
 func (l *Lab) addClient(i int) error {
@@ -214,5 +222,5 @@ func answerDirectly(h *Host, vips, clients netip.Prefix) error {
 	if err := h.link.RuleAdd(rule); err != nil {
 		return fmt.Errorf("add the rule for %s on %s: %w", vips, h.Name, err)
 	}
-	return h.addRouteTo(clients, onLink, table)
+	return h.route(clients, onLink, Interface, table)
 }

@@ -112,38 +112,21 @@ func connect(a *Host, nameA string, b *Host, nameB string, mac net.HardwareAddr,
 // bridge's port drops what comes before. To ask for the link's state is to have
 // that done at once (ethtool_op_get_link in net/ethtool/ioctl.c).
 func (h *Host) awaitCarrier(name string) error {
-	return h.Do(func() error {
-		tool, err := ethtool.NewEthtool()
-		if err != nil {
-			return fmt.Errorf("ask for the link of %s of %s: %w", name, h.Name, err)
-		}
-		defer tool.Close()
+	return h.withTool(name, "ask for the link", func(tool *ethtool.Ethtool) error {
 		up, err := tool.LinkState(name)
 		if err == nil && up == 0 {
 			err = errors.New("no carrier")
 		}
-		if err != nil {
-			return fmt.Errorf("ask for the link of %s of %s: %w", name, h.Name, err)
-		}
-		return nil
+		return err
 	})
 }
 
-// noOffload has the kernel finish packets before they leave by an interface of this
-// thread's namespace: segmented to the MTU, and with their checksums. A veth else
-// passes on what the far end's stack left undone, and who takes packets by XDP sees
-// them like that.
-func noOffload(name string) error {
-	tool, err := ethtool.NewEthtool()
-	if err != nil {
-		return fmt.Errorf("switch offloads of %s off: %w", name, err)
-	}
-	defer tool.Close()
+// noOffload has the kernel finish packets before they leave by an interface: segmented to
+// the MTU, and with their checksums. A veth else passes on what the far end's stack left
+// undone, and who takes packets by XDP sees them like that.
+func (h *Host) noOffload(name string) error {
 	off := map[string]bool{"tx-checksum-ip-generic": false, "tx-tcp-segmentation": false, "tx-tcp6-segmentation": false, "tx-tcp-ecn-segmentation": false, "tx-udp-segmentation": false}
-	if err := tool.Change(name, off); err != nil {
-		return fmt.Errorf("switch offloads of %s off: %w", name, err)
-	}
-	return nil
+	return h.withTool(name, "switch offloads off", func(tool *ethtool.Ethtool) error { return tool.Change(name, off) })
 }
 
 // onLink is the gateway of a network that needs none.
@@ -152,28 +135,24 @@ var onLink netip.Addr
 // SetOffload has the switch finish the checksums of what it sends to a host, as is its way
 // here, or not, as is the way of a veth: then who takes packets by XDP sees them unfinished.
 func (l *Lab) SetOffload(h *Host, on bool) error {
-	return l.Switch.Do(func() error {
-		tool, err := ethtool.NewEthtool()
-		if err == nil {
-			defer tool.Close()
-			err = tool.Change(port(h), map[string]bool{"tx-checksum-ip-generic": on})
-		}
-		if err != nil {
-			return fmt.Errorf("switch checksum offload to %s: %w", h.Name, err)
-		}
-		return nil
-	})
+	return l.Switch.SetFeature(port(h), "tx-checksum-ip-generic", on)
 }
 
-// addRoute routes a network by way of a gateway.
+// Route routes a network by way of a gateway and one of the host's interfaces, instead of
+// the way that it had.
+func (h *Host) Route(to netip.Prefix, by netip.Addr, name string) error {
+	return h.route(to, by, name, unix.RT_TABLE_MAIN)
+}
+
+// addRoute is Route by the host's Interface.
 func (h *Host) addRoute(to netip.Prefix, by netip.Addr) error {
-	return h.addRouteTo(to, by, unix.RT_TABLE_MAIN)
+	return h.Route(to, by, Interface)
 }
 
-func (h *Host) addRouteTo(to netip.Prefix, by netip.Addr, table int) error {
-	link, err := h.link.LinkByName(Interface)
+func (h *Host) route(to netip.Prefix, by netip.Addr, name string, table int) error {
+	link, err := h.link.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", Interface, h.Name, err)
+		return fmt.Errorf("find %s of %s: %w", name, h.Name, err)
 	}
 	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(to), Table: table}
 	if by.IsValid() {
@@ -181,8 +160,8 @@ func (h *Host) addRouteTo(to netip.Prefix, by netip.Addr, table int) error {
 	} else {
 		r.Scope = netlink.SCOPE_LINK
 	}
-	if err := h.link.RouteAdd(r); err != nil {
-		return fmt.Errorf("route %s on %s: %w", to, h.Name, err)
+	if err := h.link.RouteReplace(r); err != nil {
+		return fmt.Errorf("route %s by %s of %s: %w", to, name, h.Name, err)
 	}
 	return nil
 }

@@ -13,12 +13,7 @@ func TestSetOffload(t *testing.T) {
 		if err := l.SetOffload(l.Balancer, on); err != nil {
 			t.Fatal(err)
 		}
-		err := l.Switch.Do(func() error {
-			tool, err := ethtool.NewEthtool()
-			if err != nil {
-				return err
-			}
-			defer tool.Close()
+		err := l.Switch.withTool(port(l.Balancer), "ask for offloads", func(tool *ethtool.Ethtool) error {
 			have, err := tool.Features(port(l.Balancer))
 			if have["tx-checksum-ip-generic"] != on || have["tx-tcp-segmentation"] {
 				t.Errorf("offloads are %v, %v", have["tx-checksum-ip-generic"], have["tx-tcp-segmentation"])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -21,16 +20,8 @@ func (h *Host) ReceiveByThreads(name string) (ids []int, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("find %s of %s: %w", name, h.Name, err)
 	}
-	err = h.Do(func() error {
-		tool, err := ethtool.NewEthtool()
-		if err != nil {
-			return err
-		}
-		defer tool.Close()
-		return tool.Change(name, map[string]bool{"rx-gro": true})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("switch GRO of %s of %s on: %w", name, h.Name, err)
+	if err := h.SetFeature(name, "rx-gro", true); err != nil {
+		return nil, err
 	}
 	if err := h.Sysfs("class/net/"+name+"/threaded", "1"); err != nil {
 		return nil, fmt.Errorf("receive by threads (Linux 5.12): %w", err)

@@ -1,9 +1,6 @@
 package lab
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "fmt"
 
 // second is the second balancer's host number in each network.
 const second = 2
@@ -19,14 +16,10 @@ func (l *Lab) AddSecond(queues int) error {
 	if err := l.plug(h, queues); err != nil {
 		return err
 	}
-	var own []netip.Prefix
-	for _, net := range []netip.Prefix{clients4, clients6, backends4, backends6} {
-		own = append(own, in(net, second))
-	}
-	if err := h.AddAddrs(Interface, own...); err != nil {
+	if err := h.AddAddrs(Interface, inBoth(second)...); err != nil {
 		return err
 	}
-	return l.Switch.Do(func() error { return noOffload(port(h)) })
+	return l.Switch.noOffload(port(h))
 }
 
 // Flood makes a hub of the switch: each frame goes to every port. A switch does so with

@@ -5,9 +5,10 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
 )
 
 // tap is a packet socket on a host's interface: it sees what an XDP program sees,
@@ -86,24 +87,22 @@ func hardwareAddrOf(t *testing.T, h *Host, name string) net.HardwareAddr {
 	return l.Attrs().HardwareAddr
 }
 
-func udpFrame(t *testing.T, src, dst net.HardwareAddr, from, to netip.AddrPort, payload string) []byte {
+// newInjector is an injector of a host's interface.
+func newInjector(t *testing.T, h *Host) *Injector {
 	t.Helper()
-	eth := &layers.Ethernet{SrcMAC: src, DstMAC: dst, EthernetType: layers.EthernetTypeIPv4}
-	udp := &layers.UDP{SrcPort: layers.UDPPort(from.Port()), DstPort: layers.UDPPort(to.Port())}
-	var ip interface {
-		gopacket.NetworkLayer
-		gopacket.SerializableLayer
-	} = &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice()}
-	if to.Addr().Is6() {
-		eth.EthernetType = layers.EthernetTypeIPv6
-		ip = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: from.Addr().AsSlice(), DstIP: to.Addr().AsSlice()}
-	}
-	if err := udp.SetNetworkLayerForChecksum(ip); err != nil {
+	i, err := h.Injector(Interface)
+	if err != nil {
 		t.Fatal(err)
 	}
-	b := gopacket.NewSerializeBuffer()
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, eth, ip, udp, gopacket.Payload(payload)); err != nil {
+	return i
+}
+
+// injectUDP sends a datagram to a host's MAC address.
+func injectUDP(t *testing.T, by *Injector, to *Host, src, dst netip.AddrPort, payload string) {
+	t.Helper()
+	f := packettest.UDP(src.String(), dst.String(), payload)
+	f.SrcMAC, f.DstMAC = packet.MAC(by.MAC), packet.MAC(hardwareAddr(t, to))
+	if err := by.Inject(f.Bytes()); err != nil {
 		t.Fatal(err)
 	}
-	return b.Bytes()
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/cilium/ebpf/link"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
-	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -60,7 +59,9 @@ func TestFramesAreFinishedAtTheBalancer(t *testing.T) {
 				attachPass(t, l.Balancer)
 				// To receive by NAPI brings GRO with it, which would merge what XDP
 				// has seen apart.
-				setFeature(t, l.Balancer, "rx-gro", false)
+				if err := l.Balancer.SetFeature(Interface, "rx-gro", false); err != nil {
+					t.Fatal(err)
+				}
 			}
 			balancer, client := newTap(t, l.Balancer), newTap(t, l.Clients[0])
 			for _, to := range []netip.Addr{BalancerAddr(), nth(clients6, gateway)} {
@@ -174,26 +175,11 @@ func attachPass(t *testing.T, h *Host) {
 	}
 }
 
-func setFeature(t *testing.T, h *Host, name string, on bool) {
-	t.Helper()
-	err := h.Do(func() error {
-		e, err := ethtool.NewEthtool()
-		if err != nil {
-			return err
-		}
-		defer e.Close()
-		return e.Change(Interface, map[string]bool{name: on})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What the balancer sends as a raw frame arrives, though its source is foreign.
 func TestRawFramesReachTheEndpoints(t *testing.T) {
 	l := newLab(t, Options{Clients: 2, Backends: 2, Queues: 2})
 	attachPass(t, l.Balancer)
-	out := newTap(t, l.Balancer)
+	out := newInjector(t, l.Balancer)
 	foreign4, foreign6 := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8:2::10")
 	for _, to := range []struct {
 		host *Host
@@ -211,10 +197,7 @@ func TestRawFramesReachTheEndpoints(t *testing.T) {
 		if to.addr.Is6() {
 			from = netip.AddrPortFrom(foreign6, 99)
 		}
-		frame := udpFrame(t, hardwareAddr(t, l.Balancer), hardwareAddr(t, to.host), from, netip.AddrPortFrom(to.addr, 9), "hello "+to.addr.String())
-		if err := unix.Sendto(out.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: out.ifindex}); err != nil {
-			t.Fatal(err)
-		}
+		injectUDP(t, out, to.host, from, netip.AddrPortFrom(to.addr, 9), "hello "+to.addr.String())
 		_ = s.SetReadDeadline(time.Now().Add(5 * time.Second))
 		b := make([]byte, 1500)
 		n, sender, err := s.ReadFrom(b)
@@ -229,10 +212,10 @@ func TestRawFramesReachTheEndpoints(t *testing.T) {
 func TestBackendsKeepQuietAboutVIPs(t *testing.T) {
 	vip := netip.MustParseAddr("192.0.2.10")
 	l := newLab(t, Options{VIPs: []netip.Addr{vip}})
-	c := newTap(t, l.Clients[0])
+	c, question := newTap(t, l.Clients[0]), newInjector(t, l.Clients[0])
 	for _, a := range []netip.Addr{vip, BackendAddr(0)} {
 		b := gopacket.NewSerializeBuffer()
-		mac := hardwareAddr(t, l.Clients[0])
+		mac := question.MAC
 		err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{},
 			&layers.Ethernet{SrcMAC: mac, DstMAC: layers.EthernetBroadcast, EthernetType: layers.EthernetTypeARP},
 			&layers.ARP{
@@ -242,7 +225,7 @@ func TestBackendsKeepQuietAboutVIPs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.Sendto(c.fd, b.Bytes(), 0, &unix.SockaddrLinklayer{Ifindex: c.ifindex}); err != nil {
+		if err := question.Inject(b.Bytes()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,7 +257,7 @@ func TestBackendsKeepQuietAboutVIPs(t *testing.T) {
 func TestBackendsAnswerDirectly(t *testing.T) {
 	vip4, vip6 := netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8:2::10")
 	l := newLab(t, Options{VIPs: []netip.Addr{vip4, vip6}})
-	out := newTap(t, l.Balancer)
+	out := newInjector(t, l.Balancer)
 	for vip, client := range map[netip.Addr]netip.Addr{vip4: ClientAddr(0), vip6: ClientAddr6(0)} {
 		service, asker := netip.AddrPortFrom(vip, 7), netip.AddrPortFrom(client, 99)
 		if err := l.Backends[0].UDPEcho(service.String(), "b"); err != nil {
@@ -289,10 +272,7 @@ func TestBackendsAnswerDirectly(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		frame := udpFrame(t, hardwareAddr(t, l.Balancer), hardwareAddr(t, l.Backends[0]), asker, service, "hello")
-		if err := unix.Sendto(out.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: out.ifindex}); err != nil {
-			t.Fatal(err)
-		}
+		injectUDP(t, out, l.Backends[0], asker, service, "hello")
 		expect(t, c, "b hello")
 	}
 }

@@ -216,14 +216,7 @@ func TestInterfaceRemoved(t *testing.T) {
 	w := newWorld(t)
 	for _, driver := range []string{"native", "asavie"} {
 		p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--driver", driver)
-		nl := w.lab.Balancer.Netlink()
-		link, err := nl.LinkByName(lab.Interface)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := nl.LinkDel(link); err != nil {
-			t.Fatal(err)
-		}
+		w.unplug()
 		s := p.await("notice", func(s api.Status) bool { return s.State == "waiting" })
 		if s.Reason == "" {
 			t.Error("the status gives no reason for waiting")
@@ -242,15 +235,8 @@ func TestInterfaceRemoved(t *testing.T) {
 func TestInterfaceBackWithFewerQueues(t *testing.T) {
 	w := newWorld(t)
 	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)), "--queues", "0-1")
-	nl := w.lab.Balancer.Netlink()
 	for _, queues := range []int{1, queues} {
-		link, err := nl.LinkByName(lab.Interface)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := nl.LinkDel(link); err != nil {
-			t.Fatal(err)
-		}
+		w.unplug()
 		p.await("notice", func(s api.Status) bool { return s.State == "waiting" })
 		if err := w.lab.PlugBalancer(queues); err != nil {
 			t.Fatal(err)

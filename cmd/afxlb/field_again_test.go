@@ -12,9 +12,7 @@ import (
 func TestFieldServedAnewLeaksNothing(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	if err := w.lab.Balancer.Sysctl("net/ipv4/ip_forward", "1"); err != nil {
-		t.Fatal(err)
-	}
+	w.forward(w.lab.Balancer)
 	p := w.serve(w.writeConfig("afxlb.yaml", streamService("own", lab.BalancerAddr(), "nat", quickHealth),
 		streamService("streams", natVIP4, "nat", quickHealth)), "--xdp-mode", "generic")
 	list := map[string]*streams{"a routed address": w.openStreams(20, natVIP4), "an own address": w.openStreams(20, lab.BalancerAddr())}

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/api"
-	"github.com/afxlb/afxlb/internal/lab"
 )
 
 // C19: neighbours on the same machine, over a veth or from a virtual machine, leave their
@@ -20,13 +18,7 @@ func TestFieldUnfinishedChecksums(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			w := newWorld(t)
 			w.listenStreams()
-			for i, h := range w.lab.Backends {
-				for _, a := range []netip.Addr{lab.BackendAddr(i), lab.BackendAddr6(i), dsrVIP4, dsrVIP6} {
-					if err := h.UDPEcho(netip.AddrPortFrom(a, port).String(), fmt.Sprint("b", i)); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			w.listenDatagrams()
 			var services []string
 			vips := map[string]netip.Addr{"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6}
 			for name, vip := range vips {

@@ -5,12 +5,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"github.com/vishvananda/netlink"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
@@ -49,20 +46,6 @@ func (g *guarded) note(a netip.Addr, err error) {
 	}
 }
 
-// backendOf returns what the daemon says of a backend.
-func (p *process) backendOf(service, name string) api.Backend {
-	p.t.Helper()
-	list, err := p.api.Backends(p.t.Context(), service)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	i := slices.IndexFunc(list, func(b api.Backend) bool { return b.Name == name })
-	if i < 0 {
-		p.t.Fatalf("no backend %s in %+v", name, list)
-	}
-	return list[i]
-}
-
 // awaitHeld waits until a backend is up, or down for want of the service's address.
 func (p *process) awaitHeld(service, backend string, vip netip.Addr, held bool) {
 	p.t.Helper()
@@ -70,8 +53,8 @@ func (p *process) awaitHeld(service, backend string, vip netip.Addr, held bool) 
 	if held {
 		want = "up"
 	}
-	p.await(fmt.Sprintf("call %s/%s %s", service, backend, want), func(api.Status) bool { return p.backendOf(service, backend).State == want })
-	if b := p.backendOf(service, backend); !held && !strings.Contains(b.Check, fmt.Sprintf(" have %v on lo?", vip)) {
+	p.await(fmt.Sprintf("call %s/%s %s", service, backend, want), func(api.Status) bool { return p.backend(service, backend).State == want })
+	if b := p.backend(service, backend); !held && !strings.Contains(b.Check, fmt.Sprintf(" have %v on lo?", vip)) {
 		p.t.Errorf("the check of %s/%s says %q", service, backend, b.Check)
 	}
 }
@@ -86,7 +69,7 @@ func TestFieldBackendWithoutTheVIP(t *testing.T) {
 	config := []string{}
 	for name, vip := range vips {
 		config = append(config, service(name, vip, "dsr", "tcp", quickHealth),
-			strings.ReplaceAll(service("guarded-"+name, vip, "dsr", "tcp", quickHealth), fmt.Sprintf("port: %d", port), fmt.Sprintf("port: %d", guardedPort)))
+			entry("guarded-"+name, vip, guardedPort, "mode: dsr, "+quickHealth, backendsOf(vip)...))
 	}
 	p := w.serve(w.writeConfig("afxlb.yaml", config...))
 	for name, vip := range vips {
@@ -139,22 +122,20 @@ func TestFieldBackendWithoutTheVIPFromTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	const closed = 9 // on which nobody listens, and no client needs it
-	check := func(port int) string {
-		return fmt.Sprintf("health: {type: http, port: %d, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},", port)
+	check := fmt.Sprintf("health: {type: http, port: %d, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},", port)
+	checked := func(name string, ports any, protocol string) string {
+		return entry(name, dsrVIP4, ports, fmt.Sprintf("protocol: %s, mode: dsr, %s", protocol, check), backendsOf(dsrVIP4)...)
 	}
-	config := w.writeConfig("afxlb.yaml",
-		strings.ReplaceAll(service("range", dsrVIP4, "dsr", "tcp", check(port)), fmt.Sprintf("port: %d, protocol", port), "port: 8000-8090, protocol"),
-		strings.ReplaceAll(service("outside", dsrVIP4, "dsr", "tcp", check(port)), fmt.Sprintf("port: %d, protocol", port), "port: 9000-9999, protocol"),
-		strings.ReplaceAll(service("datagrams", dsrVIP4, "dsr", "udp", check(port)), fmt.Sprintf("port: %d, protocol", port), fmt.Sprintf("port: %d, protocol", closed)),
-		strings.ReplaceAll(service("unserved", dsrVIP4, "dsr", "tcp", check(port)), fmt.Sprintf("port: %d, protocol", port), fmt.Sprintf("port: %d, protocol", closed)))
+	config := w.writeConfig("afxlb.yaml", checked("range", "8000-8090", "tcp"), checked("outside", "9000-9999", "tcp"),
+		checked("datagrams", closed, "udp"), checked("unserved", closed, "tcp"))
 	p := w.start(nil, "--config", config)
 	for _, name := range []string{"range", "outside", "datagrams"} {
 		p.awaitHeld(name, "b1", dsrVIP4, false)
 		p.awaitHeld(name, "b0", dsrVIP4, true)
 		p.awaitHeld(name, "b2", dsrVIP4, true)
 	}
-	p.await("see that a port of clients' is closed", func(api.Status) bool { return p.backendOf("unserved", "b0").State == "down" })
-	if got := p.backendOf("unserved", "b0").Check; !strings.Contains(got, fmt.Sprintf("does the server of %v listen on %v:%d?", lab.BackendAddr(0), dsrVIP4, closed)) {
+	p.await("see that a port of clients' is closed", func(api.Status) bool { return p.backend("unserved", "b0").State == "down" })
+	if got := p.backend("unserved", "b0").Check; !strings.Contains(got, fmt.Sprintf("does the server of %v listen on %v:%d?", lab.BackendAddr(0), dsrVIP4, closed)) {
 		t.Errorf("the check says %q", got)
 	}
 	p.stop()
@@ -165,20 +146,13 @@ func TestFieldBackendWithoutTheVIPFromTheStart(t *testing.T) {
 func TestFieldBackendForwardsForTheVIP(t *testing.T) {
 	w := newWorld(t)
 	b1 := w.lab.Backends[1]
-	for _, s := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
-		if err := b1.Sysctl(s, "1"); err != nil {
+	w.forward(b1)
+	for vip, balancer := range map[netip.Addr]netip.Addr{dsrVIP4: own4, dsrVIP6: own6} {
+		on := netip.PrefixFrom(vip, vip.BitLen())
+		if err := b1.DelAddrs("lo", on); err != nil {
 			t.Fatal(err)
 		}
-	}
-	balancers := map[netip.Addr]string{dsrVIP4: "10.0.0.1", dsrVIP6: "2001:db8:10::1"}
-	for vip, balancer := range balancers {
-		if err := b1.DelAddrs("lo", netip.PrefixFrom(vip, vip.BitLen())); err != nil {
-			t.Fatal(err)
-		}
-		to := &net.IPNet{IP: vip.AsSlice(), Mask: net.CIDRMask(vip.BitLen(), vip.BitLen())}
-		if err := b1.Netlink().RouteAdd(&netlink.Route{Dst: to, Gw: net.ParseIP(balancer)}); err != nil {
-			t.Fatal(err)
-		}
+		w.route(b1, on, balancer, lab.Interface)
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml",
 		service("web", dsrVIP4, "dsr", "tcp", quickHealth), service("web6", dsrVIP6, "dsr", "tcp", quickHealth)))
@@ -190,7 +164,7 @@ func TestFieldBackendForwardsForTheVIP(t *testing.T) {
 		}
 	}
 	p.stays(2e9, "down", func(api.Status) bool {
-		return p.backendOf("web", "b1").State == "down" && p.backendOf("web6", "b1").State == "down"
+		return p.backend("web", "b1").State == "down" && p.backend("web6", "b1").State == "down"
 	})
 	p.stop()
 }

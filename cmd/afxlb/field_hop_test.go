@@ -62,13 +62,7 @@ func (w *world) dialHops(network string, vip netip.Addr, hops int) error {
 		if network == "tcp" {
 			return nil
 		}
-		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-			return err
-		}
-		if _, err := c.Write([]byte("x")); err != nil {
-			return err
-		}
-		_, err = c.Read(make([]byte, 1))
+		_, err = question(c, "x")
 		return err
 	})
 }
@@ -77,26 +71,25 @@ func (w *world) dialHops(network string, vip netip.Addr, hops int) error {
 // at the other.
 func TestFieldTwoBalancersAreEachOthersBackends(t *testing.T) {
 	w := newWorld(t)
-	if err := w.lab.AddSecond(queues); err != nil {
-		t.Fatal(err)
-	}
-	peer := func(a4, a6 string) []string {
-		const form = "  - {name: %s, address: %q, port: %d, protocol: %s, mode: dsr, health: {type: none}, backends: [{address: %q}]}\n"
-		return []string{
-			fmt.Sprintf(form, "web4", dsrVIP4, port, "tcp", a4), fmt.Sprintf(form, "web6", dsrVIP6, port, "tcp", a6),
-			fmt.Sprintf(form, "dns4", dsrVIP4, port, "udp", a4), fmt.Sprintf(form, "dns6", dsrVIP6, port, "udp", a6),
-		}
-	}
-	first := w.serve(w.writeConfig("first.yaml", peer("10.0.0.2", "2001:db8:10::2")...))
-	other := *w.lab
-	other.Balancer = w.lab.Second
-	second := (&world{t: t, lab: &other, web: w.web, dir: w.dir}).serve(w.writeConfig("second.yaml", peer("10.0.0.1", "2001:db8:10::1")...))
+	beside := w.second()
+	first := w.serve(w.writeConfig("first.yaml", dsrTo(netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("2001:db8:10::2"))...))
+	second := beside.serve(w.writeConfig("second.yaml", dsrTo(own4, own6)...))
 	for _, vip := range []netip.Addr{dsrVIP4, dsrVIP6} {
 		for _, network := range []string{"tcp", "udp"} {
 			w.oneToNobody(network, netip.AddrPortFrom(vip, port))
 		}
 	}
 	w.mustEndAfterOneHop(first, second, 4)
+}
+
+// dsrTo are dsr services, by TCP and UDP, of one backend that has these addresses.
+func dsrTo(a4, a6 netip.Addr) (services []string) {
+	for _, protocol := range []string{"tcp", "udp"} {
+		keys := fmt.Sprintf("protocol: %s, mode: dsr, health: {type: none},", protocol)
+		services = append(services, entry(protocol+"4", dsrVIP4, port, keys, fmt.Sprintf("{address: %q}", a4)),
+			entry(protocol+"6", dsrVIP6, port, keys, fmt.Sprintf("{address: %q}", a6)))
+	}
+	return services
 }
 
 // oneToNobody sends a packet to which nobody answers, or a few: a SYN is sent again.
@@ -143,22 +136,15 @@ func (w *world) mustEndAfterOneHop(forwards, drops *process, n uint64) {
 func TestFieldBackendSendsBack(t *testing.T) {
 	w := newWorld(t)
 	h := w.lab.Backends[0]
-	for _, a := range []netip.Addr{dsrVIP4, dsrVIP6} {
-		if err := h.DelAddrs("lo", netip.PrefixFrom(a, a.BitLen())); err != nil {
+	for vip, balancer := range map[netip.Addr]netip.Addr{dsrVIP4: own4, dsrVIP6: own6} {
+		on := netip.PrefixFrom(vip, vip.BitLen())
+		if err := h.DelAddrs("lo", on); err != nil {
 			t.Fatal(err)
 		}
+		w.route(h, on, balancer, lab.Interface)
 	}
-	w.routeTo(h, dsrVIP4, "10.0.0.1")
-	w.routeTo(h, dsrVIP6, "2001:db8:10::1")
-	for name, value := range map[string]string{"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"} {
-		if err := h.Sysctl(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const form = "  - {name: %s, address: %q, port: %d, protocol: %s, mode: dsr, health: {type: none}, backends: [{address: %q}]}\n"
-	p := w.serve(w.writeConfig("afxlb.yaml",
-		fmt.Sprintf(form, "web4", dsrVIP4, port, "tcp", lab.BackendAddr(0)), fmt.Sprintf(form, "web6", dsrVIP6, port, "tcp", lab.BackendAddr6(0)),
-		fmt.Sprintf(form, "dns4", dsrVIP4, port, "udp", lab.BackendAddr(0)), fmt.Sprintf(form, "dns6", dsrVIP6, port, "udp", lab.BackendAddr6(0))))
+	w.forward(h)
+	p := w.serve(w.writeConfig("afxlb.yaml", dsrTo(lab.BackendAddr(0), lab.BackendAddr6(0))...))
 	for _, vip := range []netip.Addr{dsrVIP4, dsrVIP6} {
 		for _, network := range []string{"tcp", "udp"} {
 			w.oneToNobody(network, netip.AddrPortFrom(vip, port))

@@ -66,18 +66,18 @@ func TestFieldServerThatReturns(t *testing.T) {
 	for _, algorithm := range []string{"least-conn", "two-choices"} {
 		p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth+" algorithm: "+algorithm+",")))
 		for _, b := range []string{"b0", "b1", "b2"} {
-			if h := p.backend(b).Handicap; h != 0 {
+			if h := p.backend("web", b).Handicap; h != 0 {
 				t.Errorf("%s: at the start %s has a handicap of %d", algorithm, b, h)
 			}
 		}
 		w.hold(60)
 		w.web[0].Kill()
-		p.await("notice", func(api.Status) bool { b := p.backend("b0"); return b.State == "down" && b.Live == 0 })
+		p.await("notice", func(api.Status) bool { b := p.backend("web", "b0"); return b.State == "down" && b.Live == 0 })
 		if err := w.web[0].Start(); err != nil {
 			t.Fatal(err)
 		}
-		p.await("have it back", func(api.Status) bool { return p.backend("b0").State == "up" })
-		first := p.backend("b0").Handicap
+		p.await("have it back", func(api.Status) bool { return p.backend("web", "b0").State == "up" })
+		first := p.backend("web", "b0").Handicap
 		if first < 10 || first > 30 {
 			t.Errorf("%s: back, it has a handicap of %d beside servers with 20 connections", algorithm, first)
 		}
@@ -85,7 +85,7 @@ func TestFieldServerThatReturns(t *testing.T) {
 		if got := by["b0"]; got > 7 {
 			t.Errorf("%s: of the first 12 it got %d: %v", algorithm, got, by)
 		}
-		p.await("let the handicap go down", func(api.Status) bool { return p.backend("b0").Handicap < first })
+		p.await("let the handicap go down", func(api.Status) bool { return p.backend("web", "b0").Handicap < first })
 		for got := by["b0"]; got == 0; {
 			got = w.hold(1)["b0"]
 		}

@@ -15,25 +15,24 @@ import (
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
-// warned returns the text of the status's warning with the code, empty if there is none.
-func warned(s api.Status, code string) string {
-	i := slices.IndexFunc(s.Warnings, func(w api.Warning) bool { return w.Code == code })
-	if i < 0 {
-		return ""
+// unplug removes the balancer's interface.
+func (w *world) unplug() {
+	w.t.Helper()
+	nl := w.lab.Balancer.Netlink()
+	link, err := nl.LinkByName(lab.Interface)
+	if err == nil {
+		err = nl.LinkDel(link)
 	}
-	return s.Warnings[i].Text
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 // plug gives the balancer an interface with so many queues, of which it uses fewer, in
 // place of the one that it has.
 func (w *world) plug(most, rx, tx int) {
 	w.t.Helper()
-	nl := w.lab.Balancer.Netlink()
-	if link, err := nl.LinkByName(lab.Interface); err == nil {
-		if err := nl.LinkDel(link); err != nil {
-			w.t.Fatal(err)
-		}
-	}
+	w.unplug()
 	if err := w.lab.PlugBalancer(most); err != nil {
 		w.t.Fatal(err)
 	}
@@ -96,12 +95,6 @@ func TestFieldQueuesChange(t *testing.T) {
 		p.checkSums()
 		p.stop()
 	}
-}
-
-// status returns the status as it is.
-func (p *process) status() api.Status {
-	p.t.Helper()
-	return p.await("answer", func(api.Status) bool { return true })
 }
 
 // C10, a fixed list: what comes by other queues is lost, and that is said, with how much

@@ -1,96 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
 )
 
-// cable sends frames of a test's own making from a host's interface.
-type cable struct {
-	t       *testing.T
-	fd      int
-	mac, to net.HardwareAddr // the host's, and the balancer's
-}
-
-func (w *world) openCable(h *lab.Host) *cable {
-	w.t.Helper()
-	c := &cable{t: w.t, mac: w.interfaceOf(h).HardwareAddr, to: w.interfaceOf(w.lab.Balancer).HardwareAddr}
-	err := h.Do(func() (err error) {
-		c.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		return err
-	})
-	if err == nil {
-		w.t.Cleanup(func() { unix.Close(c.fd) })
-		err = unix.Bind(c.fd, &unix.SockaddrLinklayer{Ifindex: w.interfaceOf(h).Index})
-	}
-	if err != nil {
-		w.t.Fatalf("open the cable of %s: %v", h.Name, err)
-	}
-	return c
-}
-
-func (w *world) interfaceOf(h *lab.Host) *netlink.LinkAttrs {
-	w.t.Helper()
-	l, err := h.Netlink().LinkByName(lab.Interface)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return l.Attrs()
-}
-
-// send sends a packet in a frame to that MAC address.
-func (c *cable) send(to net.HardwareAddr, src, dst netip.Addr, protocol layers.IPProtocol, transport ...gopacket.SerializableLayer) {
-	c.t.Helper()
-	eth := &layers.Ethernet{SrcMAC: c.mac, DstMAC: to, EthernetType: layers.EthernetTypeIPv4}
-	var ip interface {
-		gopacket.NetworkLayer
-		gopacket.SerializableLayer
-	} = &layers.IPv4{Version: 4, TTL: 64, Protocol: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
-	if dst.Is6() {
-		eth.EthernetType = layers.EthernetTypeIPv6
-		ip = &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
-	}
-	for _, l := range transport {
-		if l, ok := l.(interface {
-			SetNetworkLayerForChecksum(gopacket.NetworkLayer) error
-		}); ok {
-			if err := l.SetNetworkLayerForChecksum(ip); err != nil {
-				c.t.Fatal(err)
-			}
-		}
-	}
-	b := gopacket.NewSerializeBuffer()
-	all := append([]gopacket.SerializableLayer{eth, ip}, transport...)
-	if err := gopacket.SerializeLayers(b, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, all...); err != nil {
-		c.t.Fatal(err)
-	}
-	if _, err := unix.Write(c.fd, b.Bytes()); err != nil {
-		c.t.Fatalf("send a frame: %v", err)
-	}
-}
-
-// syn sends the first segment of a connection.
-func (c *cable) syn(to net.HardwareAddr, src, dst netip.AddrPort) {
-	c.t.Helper()
-	c.send(to, src.Addr(), dst.Addr(), layers.IPProtocolTCP,
-		&layers.TCP{SrcPort: layers.TCPPort(src.Port()), DstPort: layers.TCPPort(dst.Port()), SYN: true, Seq: 1000, Window: 64000})
-}
-
 var (
-	nobodysMAC = net.HardwareAddr{2, 0xde, 0xad, 0xbe, 0xef, 1}
+	nobodysMAC = packet.MAC{2, 0xde, 0xad, 0xbe, 0xef, 1}
 	vrrpMAC    = net.HardwareAddr{0, 0, 0x5e, 0, 1, 10}
 )
 
@@ -107,6 +32,14 @@ func (p *process) awaitSteered(n uint64, what string) {
 // C18: frames for a MAC address that is not the balancer's, for broadcast and multicast
 // are no clients', whatever is in them.
 func TestFieldFramesForOthers(t *testing.T) {
+	for _, mode := range []string{"auto", "generic"} {
+		t.Run(mode, func(t *testing.T) { framesForOthers(t, mode) })
+	}
+}
+
+// framesForOthers has a lab of its own: what clients of an earlier balancer send
+// again would be counted.
+func framesForOthers(t *testing.T, mode string) {
 	w := newWorld(t)
 	vips := map[netip.Addr]netip.Addr{ // and a client that nobody is
 		natVIP4: lab.ClientAddr(150), dsrVIP4: lab.ClientAddr(150), natVIP6: lab.ClientAddr6(150), dsrVIP6: lab.ClientAddr6(150),
@@ -114,32 +47,31 @@ func TestFieldFramesForOthers(t *testing.T) {
 	config := w.writeConfig("afxlb.yaml",
 		service("nat4", natVIP4, "nat", "tcp", quickHealth), service("nat6", natVIP6, "nat", "tcp", quickHealth),
 		service("dsr4", dsrVIP4, "dsr", "tcp", "health: {type: none},"), service("dsr6", dsrVIP6, "dsr", "tcp", "health: {type: none},"))
-	for _, mode := range []string{"auto", "generic"} {
-		p := w.serve(config, "--xdp-mode", mode)
-		c := w.openCable(w.lab.Clients[0])
-		steered := uint64(0)
-		for vip, client := range vips {
-			// The last of one connection's frames is the balancer's: when it has been seen,
-			// the others have.
-			for i, to := range []net.HardwareAddr{
-				nobodysMAC, layers.EthernetBroadcast, {1, 0, 0x5e, 1, 2, 3}, {0x33, 0x33, 0, 0, 0, 1}, c.to,
-			} {
-				c.syn(to, netip.AddrPortFrom(client, 40000), netip.AddrPortFrom(vip, port))
-				if vip.Is4() && i == 0 {
-					c.send(to, client, vip, layers.IPProtocolICMPv4, &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0)})
-				}
+	p := w.serve(config, "--xdp-mode", mode)
+	c := w.openCable(w.lab.Clients[0])
+	steered := uint64(0)
+	for vip, client := range vips {
+		// The last of one connection's frames is the balancer's: when it has been seen,
+		// the others have.
+		syn := packettest.TCP(netip.AddrPortFrom(client, 40000).String(), netip.AddrPortFrom(vip, port).String(), packet.TCPSyn)
+		for _, to := range []packet.MAC{
+			nobodysMAC, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0x5e, 1, 2, 3}, {0x33, 0x33, 0, 0, 0, 1}, c.to,
+		} {
+			c.sendTo(to, syn)
+			if to == nobodysMAC {
+				c.sendTo(to, packettest.Echo(client.String(), vip.String(), 1))
 			}
-			steered++
-			p.awaitSteered(steered, fmt.Sprintf("%s: what was for the balancer, to %s", mode, vip))
 		}
-		if n := p.counter("steering", "steered-icmp"); n != 0 {
-			t.Errorf("%s: %d echo requests for another machine were taken", mode, n)
-		}
-		for vip := range vips {
-			w.mustAnswer(3, vip)
-		}
-		p.stop()
+		steered++
+		p.awaitSteered(steered, fmt.Sprintf("what was for the balancer, to %s", vip))
 	}
+	if n := p.counter("steering", "steered-icmp"); n != 0 {
+		t.Errorf("%d echo requests for another machine were taken", n)
+	}
+	for vip := range vips {
+		w.mustAnswer(3, vip)
+	}
+	p.stop()
 }
 
 // C18, second part: two balancers of the same services, on a switch that floods. Each
@@ -147,18 +79,14 @@ func TestFieldFramesForOthers(t *testing.T) {
 func TestFieldTwoBalancersOnAHub(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	if err := w.lab.AddSecond(queues); err != nil {
-		t.Fatal(err)
-	}
+	beside := w.second()
 	if err := w.lab.Flood(); err != nil {
 		t.Fatal(err)
 	}
 	config := w.writeConfig("afxlb.yaml", streamService("nat4", natVIP4, "nat", quickHealth), streamService("nat6", natVIP6, "nat", quickHealth),
 		streamService("dsr4", dsrVIP4, "dsr", "health: {type: none},"), streamService("dsr6", dsrVIP6, "dsr", "health: {type: none},"))
 	first := w.serve(config)
-	other := *w.lab
-	other.Balancer = w.lab.Second
-	second := (&world{t: t, lab: &other, web: w.web, dir: w.dir}).serve(config)
+	second := beside.serve(config)
 	for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4, dsrVIP6} {
 		s := w.openStreams(10, vip)
 		s.mustLive(fmt.Sprintf("on a hub, to %s", vip))
@@ -244,119 +172,4 @@ func TestFieldUpperDeviceIsServed(t *testing.T) {
 		}
 		p.stop()
 	}
-}
-
-// C06: a service of a range of ports leaves alone what its backends do beside it, as
-// servers on other ports and as clients. The balancer is their router.
-func TestFieldRangeLeavesItsBackendsAlone(t *testing.T) {
-	w := newWorld(t)
-	for _, setting := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
-		if err := w.lab.Balancer.Sysctl(setting, "1"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	client := w.lab.Clients[0]
-	for i, h := range w.lab.Backends {
-		// All are on one link, and the balancer's kernel tells them so.
-		for _, setting := range []string{"net/ipv4/conf/eth0/accept_redirects", "net/ipv6/conf/eth0/accept_redirects"} {
-			if err := h.Sysctl(setting, "0"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, at := range []int{22, 30050} {
-			if _, err := h.HTTPServer(fmt.Sprint(":", at), fmt.Sprint("b", i)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := h.UDPEcho(":30050", fmt.Sprint("b", i)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := client.HTTPServer(":443", "outside"); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.UDPEcho(":53", "dns"); err != nil {
-		t.Fatal(err)
-	}
-	ranges := func(name string, vip netip.Addr, protocol, ports, health string) string {
-		text := fmt.Sprintf("  - {name: %s, address: %q, port: %q, protocol: %s, %s backends: [", name, vip, ports, protocol, health)
-		for i := range 3 {
-			a := lab.BackendAddr(i)
-			if vip.Is6() {
-				a = lab.BackendAddr6(i)
-			}
-			text += fmt.Sprintf("{address: %q}, ", a)
-		}
-		return text + "]}\n"
-	}
-	const check, none = "health: {type: tcp, port: 22, interval: 200ms, timeout: 200ms},", "health: {type: none},"
-	for _, ports := range []string{"30000-30100", "any"} {
-		p := w.serve(w.writeConfig("afxlb.yaml", ranges("tcp4", natVIP4, "tcp", ports, check), ranges("tcp6", natVIP6, "tcp", ports, check),
-			ranges("udp4", natVIP4, "udp", ports, none), ranges("udp6", natVIP6, "udp", ports, none)))
-		for _, c := range []struct {
-			from    *lab.Host
-			network string
-			to      netip.AddrPort
-			name    string // of who answers; any if empty
-		}{
-			{w.lab.Backends[0], "tcp", netip.AddrPortFrom(lab.ClientAddr(0), 443), "outside"},
-			{w.lab.Backends[0], "tcp", netip.AddrPortFrom(lab.ClientAddr6(0), 443), "outside"},
-			{w.lab.Backends[0], "udp", netip.AddrPortFrom(lab.ClientAddr(0), 53), "dns"},
-			{w.lab.Backends[0], "udp", netip.AddrPortFrom(lab.ClientAddr6(0), 53), "dns"},
-			{client, "tcp", netip.AddrPortFrom(lab.BackendAddr(0), 22), "b0"},
-			{client, "tcp", netip.AddrPortFrom(lab.BackendAddr6(0), 22), "b0"},
-			{client, "tcp", netip.AddrPortFrom(natVIP4, 30050), ""},
-			{client, "tcp", netip.AddrPortFrom(natVIP6, 30050), ""},
-			{client, "udp", netip.AddrPortFrom(natVIP4, 30050), ""},
-			{client, "udp", netip.AddrPortFrom(natVIP6, 30050), ""},
-		} {
-			for range 3 {
-				if name, err := w.ask(c.from, c.network, c.to); err != nil || c.name != "" && name != c.name {
-					t.Errorf("%s: %s asks %s by %s: %q, %v; want %s", ports, c.from.Name, c.to, c.network, name, err, c.name)
-				}
-			}
-		}
-		if n := p.counter("packets", "punted"); ports != "any" && n != 0 {
-			t.Errorf("%s: %d packets were taken and given back", ports, n)
-		}
-		p.stop()
-	}
-}
-
-// ask asks a web server or a UDP echo for its name, once and on a connection of its own.
-func (w *world) ask(h *lab.Host, network string, to netip.AddrPort) (name string, err error) {
-	if network == "tcp" {
-		return lab.Get(w.t.Context(), h.HTTPClient(3*time.Second, false), "http://"+to.String()+"/")
-	}
-	c, err := h.Dial(w.t.Context(), network, to.String())
-	if err != nil {
-		return "", err
-	}
-	defer c.Close()
-	err = echo(c, c, 50, &name)
-	return name, err
-}
-
-// echo sends a datagram of that size and reads the name of who answers.
-func echo(to io.Writer, from interface {
-	io.Reader
-	SetReadDeadline(time.Time) error
-}, size int, name *string) error {
-	if _, err := to.Write(make([]byte, size)); err != nil {
-		return err
-	}
-	if err := from.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
-		return err
-	}
-	b := make([]byte, 2*size)
-	n, err := from.Read(b)
-	if err != nil {
-		return err
-	}
-	of, question, _ := bytes.Cut(b[:n], []byte(" "))
-	if len(question) != size {
-		return fmt.Errorf("%s answered with %d bytes, not %d", of, len(question), size)
-	}
-	*name = string(of)
-	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,28 +11,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
 )
-
-// The balancer's own addresses in the backends' network.
-var own4, own6 = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8:10::1")
-
-// onOwn is a service on one of the balancer's own addresses, whose backends have the
-// service's ports.
-func onOwn(name string, own netip.Addr, protocol, ports, health string) string {
-	text := fmt.Sprintf("  - {name: %s, address: %q, port: %q, protocol: %s, %s backends: [", name, own, ports, protocol, health)
-	for i := range 3 {
-		a := lab.BackendAddr(i)
-		if own.Is6() {
-			a = lab.BackendAddr6(i)
-		}
-		text += fmt.Sprintf("{name: b%d, address: %q}, ", i, a)
-	}
-	return text + "]}\n"
-}
 
 // C16: a service has a high range, or any port, of an address of the balancer's own. The
 // balancer's probes, connections and queries, from just that address and such ports,
@@ -56,15 +37,20 @@ func TestFieldRangeOnAnOwnAddress(t *testing.T) {
 	lb, client := w.lab.Balancer, w.lab.Clients[0]
 	for _, ports := range []string{"30000-65000", "any"} {
 		// That all are up, and stay so, is the first half of it.
-		p := w.serve(w.writeConfig("afxlb.yaml", onOwn("tcp4", own4, "tcp", ports, check), onOwn("tcp6", own6, "tcp", ports, check),
-			onOwn("udp4", own4, "udp", ports, none), onOwn("udp6", own6, "udp", ports, none)))
+		p := w.serve(w.writeConfig("afxlb.yaml", portsService("tcp4", own4, "tcp", ports, check), portsService("tcp6", own6, "tcp", ports, check),
+			portsService("udp4", own4, "udp", ports, none), portsService("udp6", own6, "udp", ports, none)))
 		for own, backend := range map[netip.Addr]netip.Addr{own4: lab.BackendAddr(0), own6: lab.BackendAddr6(0)} {
 			at := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(backend, port) }
 			for range 10 {
-				if err := w.converse(lb, at(streamPort)); err != nil {
+				c, _, err := w.dialStream(lb, at(streamPort))
+				if err == nil {
+					err = converse(c)
+					c.Close()
+				}
+				if err != nil {
 					t.Errorf("%s: a connection of the balancer's to %s: %v", ports, at(streamPort), err)
 				}
-				if name, err := w.ask(lb, "udp", at(53)); err != nil || name != "b0" {
+				if name, err := w.askOnce(lb, "udp", at(53)); err != nil || name != "b0" {
 					t.Errorf("%s: a connected query to %s: %q, %v", ports, at(53), name, err)
 				}
 				for _, size := range []int{50, 3000} { // of the answer: it comes in fragments
@@ -74,7 +60,7 @@ func TestFieldRangeOnAnOwnAddress(t *testing.T) {
 				}
 			}
 			for _, network := range []string{"tcp", "udp"} { // a reset, and an ICMP error
-				if _, err := w.ask(lb, network, at(closed)); !errors.Is(err, syscall.ECONNREFUSED) {
+				if _, err := w.askOnce(lb, network, at(closed)); !errors.Is(err, syscall.ECONNREFUSED) {
 					t.Errorf("%s: a closed port of %s by %s: %v", ports, backend, network, err)
 				}
 			}
@@ -85,7 +71,7 @@ func TestFieldRangeOnAnOwnAddress(t *testing.T) {
 		taken := p.counter("steering", "steered-service")
 		for _, own := range []netip.Addr{own4, own6} {
 			for _, network := range []string{"tcp", "udp"} {
-				if name, err := w.ask(client, network, netip.AddrPortFrom(own, inside)); err != nil || name == "" {
+				if name, err := w.askOnce(client, network, netip.AddrPortFrom(own, inside)); err != nil || name == "" {
 					t.Errorf("%s: %s of the service at %s: %q, %v", ports, network, own, name, err)
 				}
 			}
@@ -100,88 +86,28 @@ func TestFieldRangeOnAnOwnAddress(t *testing.T) {
 	}
 }
 
-// converse opens a connection to a stream's server and has a line echoed.
-func (w *world) converse(h *lab.Host, to netip.AddrPort) error {
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Second)
-	defer cancel()
-	c, err := h.Dial(ctx, "tcp", to.String())
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
-		return err
-	}
-	var name string
-	if _, err := fmt.Fscanln(c, &name); err != nil {
-		return fmt.Errorf("its name: %w", err)
-	}
-	return answered(c)
-}
-
-// answered has an echo server's connection echo something.
-func answered(c net.Conn) error {
-	if err := c.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(c, "hello"); err != nil {
-		return err
-	}
-	_, err := io.ReadFull(c, make([]byte, 5))
-	return err
-}
-
-// askUnconnected is ask by UDP with a socket that is bound only, as resolvers have them.
-func (w *world) askUnconnected(h *lab.Host, from netip.Addr, to netip.AddrPort, size int) (name string, err error) {
-	c, err := h.ListenPacket("udp", netip.AddrPortFrom(from, 0).String())
-	if err != nil {
-		return "", err
-	}
-	defer c.Close()
-	err = echo(writer(func(b []byte) (int, error) { return c.WriteTo(b, net.UDPAddrFromAddrPort(to)) }), c.(*net.UDPConn), size, &name)
-	return name, err
-}
-
-type writer func([]byte) (int, error)
-
-func (w writer) Write(b []byte) (int, error) { return w(b) }
-
 // C16, second part: a service comes to have the port of a server of the balancer's own.
 // Who is connected stays so; who connects afterwards is the service's.
 func TestFieldOwnListenerInARange(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
 	w.listenStream(w.lab.Balancer, "lb")
-	open := func(own netip.Addr) (c net.Conn, name string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		c, err := w.lab.Clients[0].Dial(ctx, "tcp", netip.AddrPortFrom(own, streamPort).String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		if _, err := fmt.Fscanln(c, &name); err != nil {
-			t.Fatal(err)
-		}
-		return c, name
-	}
 	owns := []netip.Addr{own4, own6}
-	var before []net.Conn
+	var before []*talk
 	for _, own := range owns {
-		c, name := open(own)
-		if name != "lb" {
-			t.Fatalf("%s: %s answers before the start", own, name)
+		c := w.openTalk(own)
+		if c.server != "lb" {
+			t.Fatalf("%s: %s answers before the start", own, c.server)
 		}
 		before = append(before, c)
 	}
 	const health = "health: {type: tcp, port: 8080, interval: 200ms, timeout: 200ms},"
-	p := w.serve(w.writeConfig("afxlb.yaml", onOwn("tcp4", own4, "tcp", "9000-9100", health), onOwn("tcp6", own6, "tcp", "any", health)))
+	p := w.serve(w.writeConfig("afxlb.yaml", portsService("tcp4", own4, "tcp", "9000-9100", health), portsService("tcp6", own6, "tcp", "any", health)))
 	for i, own := range owns {
-		if c, name := open(own); name == "lb" || answered(c) != nil {
-			t.Errorf("%s: %s answers, not a backend", own, name)
+		if c := w.openTalk(own); c.server == "lb" || converse(c) != nil {
+			t.Errorf("%s: %s answers, not a backend", own, c.server)
 		}
-		if err := answered(before[i]); err != nil {
+		if err := converse(before[i]); err != nil {
 			t.Errorf("%s: the balancer's own connection of before: %v", own, err)
 		}
 	}
@@ -222,9 +148,9 @@ func TestFieldOwnListenerIsTold(t *testing.T) {
 	me := " (" + strings.TrimSpace(string(comm)) + ")"
 	const none = "health: {type: none},"
 	services := []string{
-		onOwn("all4", own4, "tcp", "any", none), onOwn("all6", own6, "tcp", "any", none),
-		onOwn("ntp", own4, "udp", "123", none), onOwn("ntps", own4, "udp", "100-199", none),
-		onOwn("web", own4, "tcp", "80", none), onOwn("elsewhere", natVIP4, "tcp", "any", none),
+		portsService("all4", own4, "tcp", "any", none), portsService("all6", own6, "tcp", "any", none),
+		portsService("ntp", own4, "udp", "123", none), portsService("ntps", own4, "udp", "100-199", none),
+		portsService("web", own4, "tcp", "80", none), portsService("elsewhere", natVIP4, "tcp", "any", none),
 	}
 	want := []string{
 		"all4 at 10.0.0.1:any/tcp, this machine's own address, has ports of this machine's own servers: 22" + me + ", 9443" + me + "; who comes by",

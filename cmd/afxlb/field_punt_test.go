@@ -18,36 +18,12 @@ import (
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
-// forward has the balancer's machine pass on what is not for it.
-func (w *world) forward(settings ...string) {
-	w.t.Helper()
-	for _, s := range append(settings, "net/ipv4/ip_forward=1", "net/ipv6/conf/all/forwarding=1") {
-		name, value, _ := strings.Cut(s, "=")
-		if err := w.lab.Balancer.Sysctl(name, value); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-// routeTo has a host reach an address by a gateway.
-func (w *world) routeTo(h *lab.Host, to netip.Addr, gateway string) {
-	w.t.Helper()
-	link, err := h.Netlink().LinkByName(lab.Interface)
-	if err == nil {
-		err = h.Netlink().RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.ParseIP(gateway),
-			Dst: &net.IPNet{IP: to.AsSlice(), Mask: net.CIDRMask(to.BitLen(), to.BitLen())}})
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // routeBackends has client 0 reach the backends by the balancer.
 func (w *world) routeBackends() {
 	w.t.Helper()
 	for i := range w.lab.Backends {
-		w.routeTo(w.lab.Clients[0], lab.BackendAddr(i), "198.51.100.1")
-		w.routeTo(w.lab.Clients[0], lab.BackendAddr6(i), "2001:db8:100::1")
+		w.route(w.lab.Clients[0], netip.PrefixFrom(lab.BackendAddr(i), 32), netip.MustParseAddr("198.51.100.1"), lab.Interface)
+		w.route(w.lab.Clients[0], netip.PrefixFrom(lab.BackendAddr6(i), 128), netip.MustParseAddr("2001:db8:100::1"), lab.Interface)
 	}
 }
 
@@ -55,10 +31,13 @@ func (w *world) routeBackends() {
 // addresses, whether or not the way to them leads by the balancer too; whatever the
 // machine's reverse path filter is.
 func TestFieldBackendsOwnAddress(t *testing.T) {
-	for name, settings := range map[string][]string{"no filter": nil, "strict filter": {"net/ipv4/conf/all/rp_filter=1"}} {
+	for name, filter := range map[string]string{"no filter": "0", "strict filter": "1"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			w.forward(settings...)
+			w.forward(w.lab.Balancer)
+			if err := w.lab.Balancer.Sysctl("net/ipv4/conf/all/rp_filter", filter); err != nil {
+				t.Fatal(err)
+			}
 			p := w.serve(w.writeConfig("afxlb.yaml",
 				service("nat4", natVIP4, "nat", "tcp", ""), service("nat6", natVIP6, "nat", "tcp", ""), service("dsr4", dsrVIP4, "dsr", "tcp", "")))
 			for _, way := range []string{"replies by the balancer", "both ways by the balancer"} {
@@ -92,7 +71,7 @@ func TestFieldBackendsOwnAddress(t *testing.T) {
 // apart from it, and does it no harm.
 func TestFieldBackendsOwnAddressFromTheSamePort(t *testing.T) {
 	w := newWorld(t)
-	w.forward()
+	w.forward(w.lab.Balancer)
 	w.listenStreams()
 	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", "", fmt.Sprintf("{name: b0, address: %s}", lab.BackendAddr(0)))))
 	s := w.openStreams(1, natVIP4)
@@ -125,7 +104,7 @@ func (p *process) first(t *testing.T) api.Flow {
 // C07: a backend is a client, too, from a port that it serves: of NTP, DNS or SIP.
 func TestFieldBackendIsAClient(t *testing.T) {
 	w := newWorld(t)
-	w.forward()
+	w.forward(w.lab.Balancer)
 	const none = "health: {type: none},"
 	p := w.serve(w.writeConfig("afxlb.yaml",
 		service("ntp4", natVIP4, "nat", "udp", none), service("ntp6", natVIP6, "nat", "udp", none),
@@ -142,16 +121,18 @@ func TestFieldBackendIsAClient(t *testing.T) {
 		}
 		defer c.Close()
 		for n := range 5 {
-			mustAsk(t, c, netip.AddrPortFrom(to, 123), fmt.Sprint(n), "upstream")
+			ask(t, unconnected{c, netip.AddrPortFrom(to, 123)}, fmt.Sprint(n))
 		}
 		// Larger than the link's MTU: the fragments go their way, too.
-		mustAsk(t, c, netip.AddrPortFrom(to, 123), strings.Repeat("x", 4000), "upstream")
+		ask(t, unconnected{c, netip.AddrPortFrom(to, 123)}, strings.Repeat("x", 4000))
 	}
 	// Nobody listens on another one: who asks it directly is told so, by an ICMP error that
 	// is about no flow.
 	w.routeBackends()
 	for _, a := range []netip.Addr{lab.BackendAddr(1), lab.BackendAddr6(1)} {
-		w.mustBeUnreachable(netip.AddrPortFrom(a, port))
+		if _, err := w.askOnce(w.lab.Clients[0], "udp", netip.AddrPortFrom(a, port)); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a datagram to %v: %v, want that it is refused", a, err)
+		}
 	}
 	p.checkSums()
 	if n := p.counter("packets", "punted"); n < 10 {
@@ -160,45 +141,10 @@ func TestFieldBackendIsAClient(t *testing.T) {
 	p.stop()
 }
 
-// mustBeUnreachable holds that a client's datagram is refused.
-func (w *world) mustBeUnreachable(to netip.AddrPort) {
-	w.t.Helper()
-	c, err := w.lab.Clients[0].Dial(w.t.Context(), "udp", to.String())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer c.Close()
-	if _, err := c.Write([]byte("x")); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		w.t.Fatal(err)
-	}
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNREFUSED) {
-		w.t.Errorf("a datagram to %v: %v, want that it is refused", to, err)
-	}
-}
-
-// mustAsk sends a datagram to an echo server, and awaits its answer.
-func mustAsk(t *testing.T, c net.PacketConn, to netip.AddrPort, what, who string) {
-	t.Helper()
-	if _, err := c.WriteTo([]byte(what), net.UDPAddrFromAddrPort(to)); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 8000)
-	n, _, err := c.ReadFrom(b)
-	if err != nil || string(b[:n]) != who+" "+what {
-		t.Fatalf("%v answered %.20q to %.20q: %v", to, b[:n], what, err)
-	}
-}
-
 // Who takes the way back away, or sets it down, does so for a moment.
 func TestFieldWayBackComesBack(t *testing.T) {
 	w := newWorld(t)
-	w.forward()
+	w.forward(w.lab.Balancer)
 	w.routeBackends()
 	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "")))
 	links := w.lab.Balancer.Netlink()
@@ -224,7 +170,7 @@ func TestFieldWayBackComesBack(t *testing.T) {
 // are served all the same, and it is told where nat services need it.
 func TestFieldNoWayBack(t *testing.T) {
 	w := newWorld(t)
-	w.forward()
+	w.forward(w.lab.Balancer)
 	for mode, told := range map[string]bool{"nat": true, "dsr": false} {
 		vip := map[string]netip.Addr{"nat": natVIP4, "dsr": dsrVIP4}[mode]
 		p := w.startApart(&syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}, "mount -t tmpfs none /dev/net",
@@ -249,7 +195,7 @@ func TestFieldServerSpeaksOnAForgottenFlow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			if forward {
-				w.forward()
+				w.forward(w.lab.Balancer)
 			}
 			l, err := w.lab.Backends[0].Listen("tcp", fmt.Sprint(":", streamPort))
 			if err != nil {

@@ -21,25 +21,11 @@ import (
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
-// backend returns what the daemon says of one backend of the service web.
-func (p *process) backend(name string) api.Backend {
-	p.t.Helper()
-	list, err := p.api.Backends(p.t.Context(), "web")
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	i := slices.IndexFunc(list, func(b api.Backend) bool { return b.Name == name })
-	if i < 0 {
-		p.t.Fatalf("no backend %s in %+v", name, list)
-	}
-	return list[i]
-}
-
 // mustTell holds that a backend's want of an egress is told wherever somebody looks.
 func (p *process) mustTell(name, why string) {
 	p.t.Helper()
-	p.await("call "+name+" unreachable", func(api.Status) bool { return p.backend(name).State == "unreachable" })
-	if b := p.backend(name); !strings.Contains(b.Reason, why) {
+	p.await("call "+name+" unreachable", func(api.Status) bool { return p.backend("web", name).State == "unreachable" })
+	if b := p.backend("web", name); !strings.Contains(b.Reason, why) {
 		p.t.Errorf("the reason is %q, want %q", b.Reason, why)
 	}
 	p.await("warn of "+name, func(s api.Status) bool {
@@ -96,12 +82,11 @@ func TestFieldBackendByAnotherInterface(t *testing.T) {
 // C03: the balancer's own address as a backend.
 func TestFieldBackendIsTheBalancer(t *testing.T) {
 	w := newWorld(t)
-	own := netip.MustParseAddr("10.0.0.1")
 	if _, err := w.lab.Balancer.HTTPServer(fmt.Sprint(":", port), "self"); err != nil {
 		t.Fatal(err)
 	}
 	for mode, vip := range map[string]netip.Addr{"nat": natVIP4, "dsr": dsrVIP4} {
-		p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", withBackend("self", own, mode, quickHealth)))
+		p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", withBackend("self", own4, mode, quickHealth)))
 		p.mustTell("self", "own address")
 		p.await("have the other", func(s api.Status) bool { return s.Backends.Up == 1 })
 		if by := w.mustAnswer(20, vip); by["b0"] != 20 {
@@ -276,7 +261,7 @@ func TestFieldNobodyAnswersForTheAddress(t *testing.T) {
 	if err := w.lab.Backends[1].AddAddrs(lab.Interface, netip.PrefixFrom(absent4, 24)); err != nil {
 		t.Fatal(err)
 	}
-	p.await("find it", func(api.Status) bool { return p.backend("absent").State == "up" })
+	p.await("find it", func(api.Status) bool { return p.backend("web", "absent").State == "up" })
 	if by := w.mustAnswer(12, natVIP4); by["b1"] == 0 {
 		t.Errorf("answered by %v", by)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -126,7 +125,7 @@ func TestFieldReloadNamesWhatNeedsARestart(t *testing.T) {
 		if got := p.reload().NeedsRestart; !slices.Equal(got, []string{key}) {
 			t.Errorf("%s: the reload says that %q need a restart", line, got)
 		}
-		s := p.await("say so", func(api.Status) bool { return true })
+		s := p.status()
 		if !slices.Equal(s.NeedsRestart, []string{key}) || !slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return strings.Contains(w.Text, key) }) {
 			t.Errorf("%s: the status names %q, with warnings %+v", line, s.NeedsRestart, s.Warnings)
 		}
@@ -185,7 +184,7 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 	config := w.writeConfig("afxlb.yaml", small)
 	p = w.serve(config)
 	s := w.openStreams(12, natVIP4)
-	before := p.await("serve", func(api.Status) bool { return true })
+	before := p.status()
 	w.writeConfig("afxlb.yaml", big.String())
 	if err := p.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
@@ -196,37 +195,4 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 	}
 	s.mustLive("after a refused reload")
 	p.stop()
-}
-
-// counter returns one counter's value.
-func (p *process) counter(group, name string) uint64 {
-	p.t.Helper()
-	list, err := p.api.Counters(p.t.Context())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for _, c := range list {
-		if c.Group == group && c.Name == name {
-			return c.Value
-		}
-	}
-	p.t.Fatalf("no counter %s/%s", group, name)
-	return 0
-}
-
-// lines returns how many lines of the log match.
-func (p *process) lines(pattern string) int {
-	return len(regexp.MustCompile("(?m)^.*(?:"+pattern+").*$").FindAllString(p.output(), -1))
-}
-
-// awaitLines waits until so many lines of the log match, and returns how many do: a line
-// may be on its way here when what it tells of can be seen already.
-func (p *process) awaitLines(n int, pattern string) int {
-	p.t.Helper()
-	for end := time.Now().Add(patience); p.lines(pattern) < n; time.Sleep(poll) {
-		if time.Now().After(end) {
-			p.t.Fatalf("%d lines of the log match %q, want %d:\n%s", p.lines(pattern), pattern, n, p.output())
-		}
-	}
-	return p.lines(pattern)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -21,7 +23,7 @@ func TestFieldOneClientPortForTwoServices(t *testing.T) {
 	second4, second6 := netip.MustParseAddr("192.0.2.11"), netip.MustParseAddr("2001:db8:2::11")
 	b0, b06 := fmt.Sprintf("{name: b0, address: %s}", lab.BackendAddr(0)), fmt.Sprintf("{name: b0, address: %q}", lab.BackendAddr6(0))
 	udp := func(name string, vip netip.Addr) string {
-		return fmt.Sprintf("  - {name: %s, address: %s, port: %d, protocol: udp, health: {type: none}, backends: [{address: %s}]}\n", name, vip, port, lab.BackendAddr(0))
+		return entry(name, vip, port, "protocol: udp, health: {type: none},", b0)
 	}
 	p := w.serve(w.writeConfig("afxlb.yaml",
 		streamService("one4", natVIP4, "nat", "", b0), streamService("two4", second4, "nat", "", b0),
@@ -47,14 +49,12 @@ func TestFieldOneClientPortForTwoServices(t *testing.T) {
 // can have none to the other from the same port.
 func (w *world) mustRefuseDatagrams(first, second netip.Addr) {
 	w.t.Helper()
-	if err := w.lab.Backends[0].UDPEcho(fmt.Sprint(":", port), "b0"); err != nil {
-		w.t.Fatal(err)
-	}
+	w.listenDatagrams()
 	one, err := w.lab.Clients[0].ListenPacket("udp", netip.AddrPortFrom(lab.ClientAddr(0), 0).String())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	mustAsk(w.t, one, netip.AddrPortFrom(first, port), "x", "b0")
+	ask(w.t, unconnected{one, netip.AddrPortFrom(first, port)}, "x")
 	at := one.LocalAddr()
 	one.Close() // the balancer still has its flow
 	err = w.lab.Clients[0].Do(func() error {
@@ -63,18 +63,24 @@ func (w *world) mustRefuseDatagrams(first, second netip.Addr) {
 			return err
 		}
 		defer c.Close()
-		if _, err := c.Write([]byte("x")); err != nil {
-			return err
-		}
-		if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			return err
-		}
-		_, err = c.Read(make([]byte, 100))
+		_, err = question(c, "x")
 		return err
 	})
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		w.t.Errorf("%v, from the port of a flow to %v: %v", second, first, err)
 	}
+}
+
+// drain returns the backends of a family, of which the one with this name gets no new
+// connections.
+func drain(vip netip.Addr, name string) []string {
+	list := backendsOf(vip)
+	for i, b := range list {
+		if fmt.Sprint("b", i) == name {
+			list[i] = strings.Replace(b, "}", ", weight: 0}", 1)
+		}
+	}
+	return list
 }
 
 // C24: a client that died, and is back on the same port, gets a new connection: by its
@@ -88,20 +94,7 @@ func TestFieldPortReuseAfterADeath(t *testing.T) {
 			if vip == dsrVIP4 || vip == dsrVIP6 {
 				mode = "dsr"
 			}
-			weighed := func(drained string) string {
-				var backends []string
-				for i := range 3 {
-					a, weight := lab.BackendAddr(i), 1
-					if vip.Is6() {
-						a = lab.BackendAddr6(i)
-					}
-					if fmt.Sprint("b", i) == drained {
-						weight = 0
-					}
-					backends = append(backends, fmt.Sprintf("{name: b%d, address: %q, weight: %d}", i, a, weight))
-				}
-				return streamService("web", vip, mode, "", backends...)
-			}
+			weighed := func(drained string) string { return streamService("web", vip, mode, "", drain(vip, drained)...) }
 			config := w.writeConfig("afxlb.yaml", weighed(""))
 			p := w.serve(config)
 			first, at := w.dieHolding(vip, nil)
@@ -136,14 +129,11 @@ func TestFieldPortReuseAfterBothHaveForgotten(t *testing.T) {
 		for vip, mode := range modes {
 			var backends []string
 			for i := range 3 {
-				a, name, weight := lab.BackendAddr(i), fmt.Sprint("b", i), 1
-				if vip.Is6() {
-					a = lab.BackendAddr6(i)
-				}
+				name, weight := fmt.Sprint("b", i), 1
 				if draining[vip] == name {
 					weight = 0
 				}
-				backends = append(backends, fmt.Sprintf("{name: %s, address: %q, weight: %d}", name, a, weight))
+				backends = append(backends, fmt.Sprintf("{name: %s, address: %q, weight: %d}", name, backendAddr(i, vip), weight))
 			}
 			services = append(services, streamService("web-"+vip.String(), vip, mode, "health: {type: none},", backends...))
 		}
@@ -200,21 +190,14 @@ func (w *world) holdConnections() <-chan net.Conn {
 	w.t.Helper()
 	held := make(chan net.Conn, 1)
 	for i, h := range w.lab.Backends {
-		l, err := h.Listen("tcp", fmt.Sprint(":", streamPort))
+		err := h.ServeTCP(fmt.Sprint(":", streamPort), func(c net.Conn) {
+			fmt.Fprintf(c, "b%d\n", i)
+			held <- c
+			_, _ = io.Copy(io.Discard, c) // until it is closed
+		})
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		w.t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprintf(c, "b%d\n", i)
-				held <- c
-			}
-		}()
 	}
 	return held
 }
@@ -250,26 +233,10 @@ func TestFieldDatagramsLeaveADrainedBackend(t *testing.T) {
 		t.Run(vip.String(), func(t *testing.T) {
 			w := newWorld(t)
 			mode := map[netip.Addr]string{natVIP4: "nat", dsrVIP6: "dsr"}[vip]
-			for i, h := range w.lab.Backends {
-				for _, a := range []netip.Addr{lab.BackendAddr(i), dsrVIP6} {
-					if err := h.UDPEcho(netip.AddrPortFrom(a, port).String(), fmt.Sprint("b", i)); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
+			w.listenDatagrams()
 			weighed := func(drained string) string {
-				text := fmt.Sprintf("  - {name: dns, address: %q, port: %d, protocol: udp, mode: %s, drain-time: 200ms, health: {type: none}, backends: [", vip, port, mode)
-				for i := range 3 {
-					a, weight := lab.BackendAddr(i), 1
-					if vip.Is6() {
-						a = lab.BackendAddr6(i)
-					}
-					if fmt.Sprint("b", i) == drained {
-						weight = 0
-					}
-					text += fmt.Sprintf("{name: b%d, address: %q, weight: %d}, ", i, a, weight)
-				}
-				return text + "]}\n"
+				keys := fmt.Sprintf("protocol: udp, mode: %s, drain-time: 200ms, health: {type: none},", mode)
+				return entry("dns", vip, port, keys, drain(vip, drained)...)
 			}
 			p := w.serve(w.writeConfig("afxlb.yaml", weighed("")))
 			c, err := w.lab.Clients[0].Dial(t.Context(), "udp", netip.AddrPortFrom(vip, port).String())
@@ -277,12 +244,12 @@ func TestFieldDatagramsLeaveADrainedBackend(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			first := ask(t, c)
+			first := ask(t, c, "x")
 			w.writeConfig("afxlb.yaml", weighed(first))
 			p.reload()
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			for ask(t, c) == first {
+			for ask(t, c, "x") == first {
 				if ctx.Err() != nil {
 					t.Fatalf("the stream stays at %s", first)
 				}
@@ -292,24 +259,4 @@ func TestFieldDatagramsLeaveADrainedBackend(t *testing.T) {
 			p.stop()
 		})
 	}
-}
-
-// ask asks an echo server for its name.
-func ask(t *testing.T, c net.Conn) (name string) {
-	t.Helper()
-	if _, err := c.Write([]byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	b := make([]byte, 100)
-	n, err := c.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Sscan(string(b[:n]), &name); err != nil {
-		t.Fatal(err)
-	}
-	return name
 }

@@ -132,17 +132,6 @@ func TestFieldStartWithoutALink(t *testing.T) {
 	p.stop()
 }
 
-// stays holds for a while that something does not happen.
-func (p *process) stays(d time.Duration, what string, ok func(api.Status) bool) {
-	p.t.Helper()
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(poll) {
-		s, err := p.api.Status(p.t.Context())
-		if err != nil || !ok(s) {
-			p.t.Fatalf("afxlb does not stay %s: %+v, %v", what, s, err)
-		}
-	}
-}
-
 // C15: the balancer's own link is down for longer than the checks take to give up.
 // When it returns the streams go on, nobody was refused, and nobody waits for a check.
 func TestFieldOwnLinkFails(t *testing.T) {

@@ -136,24 +136,13 @@ func TestFieldCountersAgreeWithTheWire(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.plug(3, c.rx, c.tx)
-			const none = "health: {type: none},"
-			empty := netip.MustParseAddr("192.0.2.99")
-			sink := func(name string, vip netip.Addr, mode string) string {
-				backends := []string{}
-				for i := range 3 {
-					a := lab.BackendAddr(i)
-					if vip.Is6() {
-						a = lab.BackendAddr6(i)
-					}
-					backends = append(backends, fmt.Sprintf("{address: %q}", a))
-				}
-				if vip == empty {
-					backends = []string{}
-				}
-				return sinkService(name, vip, mode, none, backends)
+			sink := func(name string, vip netip.Addr, mode string, backends ...string) string {
+				return entry(name, vip, sinkPort, fmt.Sprintf("protocol: udp, mode: %s, health: {type: none},", mode), backends...)
 			}
-			p := w.start(nil, append([]string{"--config", w.writeConfig("afxlb.yaml", sink("nat4", natVIP4, "nat"), sink("nat6", natVIP6, "nat"),
-				sink("dsr4", dsrVIP4, "dsr"), sink("dsr6", dsrVIP6, "dsr"), sink("empty", empty, "nat"))}, c.args...)...)
+			empty := netip.MustParseAddr("192.0.2.99")
+			p := w.start(nil, append([]string{"--config", w.writeConfig("afxlb.yaml",
+				sink("nat4", natVIP4, "nat", backendsOf(natVIP4)...), sink("nat6", natVIP6, "nat", backendsOf(natVIP6)...),
+				sink("dsr4", dsrVIP4, "dsr", backendsOf(dsrVIP4)...), sink("dsr6", dsrVIP6, "dsr", backendsOf(dsrVIP6)...), sink("empty", empty, "nat"))}, c.args...)...)
 			p.await("know the way to all", func(s api.Status) bool {
 				list, err := p.api.Backends(t.Context(), "")
 				known := err == nil && len(list) == 12
@@ -193,12 +182,4 @@ func TestFieldCountersAgreeWithTheWire(t *testing.T) {
 			p.stop()
 		})
 	}
-}
-
-func sinkService(name string, vip netip.Addr, mode, extra string, backends []string) string {
-	text := fmt.Sprintf("  - {name: %s, address: %q, port: %d, protocol: udp, mode: %s, %s backends: [", name, vip, sinkPort, mode, extra)
-	for _, b := range backends {
-		text += b + ", "
-	}
-	return text + "]}\n"
 }

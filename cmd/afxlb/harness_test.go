@@ -1,21 +1,16 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/afxlb/afxlb/internal/api"
+	"github.com/vishvananda/netlink"
+
 	"github.com/afxlb/afxlb/internal/lab"
 	"github.com/afxlb/afxlb/internal/testutil"
 )
@@ -27,6 +22,9 @@ var (
 	dsrVIP4 = netip.MustParseAddr("192.0.2.20")
 	dsrVIP6 = netip.MustParseAddr("2001:db8:2::20")
 )
+
+// The balancer's own addresses in the backends' network.
+var own4, own6 = netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("2001:db8:10::1")
 
 const (
 	queues = 2
@@ -67,22 +65,58 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// service returns a service's part of a config file; extra are further keys.
-func service(name string, vip netip.Addr, mode, protocol, extra string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "  - {name: %s, address: %q, port: %d, protocol: %s, mode: %s, %s backends: [", name, vip, port, protocol, mode, extra)
-	for i := range 3 {
-		a := lab.BackendAddr(i)
-		if vip.Is6() {
-			a = lab.BackendAddr6(i)
-		}
-		fmt.Fprintf(&b, "{name: b%d, address: %q}, ", i, a)
+// entry returns a service's part of a config file. The ports may be a range or any; keys
+// are further ones, each with a comma.
+func entry(name string, vip netip.Addr, ports any, keys string, backends ...string) string {
+	return fmt.Sprintf("  - {name: %s, address: %q, port: %v, %s backends: [%s]}\n", name, vip, ports, keys, strings.Join(backends, ", "))
+}
+
+// backendAddr returns backend i's address of a service's family.
+func backendAddr(i int, vip netip.Addr) netip.Addr {
+	if vip.Is6() {
+		return lab.BackendAddr6(i)
 	}
-	b.WriteString("]}\n")
-	return b.String()
+	return lab.BackendAddr(i)
+}
+
+// backendsOf returns b0, b1 and b2 for entry, by their addresses of a service's family.
+func backendsOf(vip netip.Addr) (list []string) {
+	for i := range 3 {
+		list = append(list, fmt.Sprintf("{name: b%d, address: %q}", i, backendAddr(i, vip)))
+	}
+	return list
+}
+
+// service is the entry of a service at the web servers' port.
+func service(name string, vip netip.Addr, mode, protocol, extra string) string {
+	return entry(name, vip, port, fmt.Sprintf("protocol: %s, mode: %s, %s", protocol, mode, extra), backendsOf(vip)...)
+}
+
+// portsService is the entry of a nat service at several ports, which are its backends' too.
+func portsService(name string, vip netip.Addr, protocol, ports, health string) string {
+	return entry(name, vip, ports, fmt.Sprintf("protocol: %s, %s", protocol, health), backendsOf(vip)...)
 }
 
 const quickHealth = "health: {type: tcp, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},"
+
+// forward has a host pass on what is not for it.
+func (w *world) forward(h *lab.Host) {
+	w.t.Helper()
+	if err := h.Forward(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// second gives the lab another balancer, and returns the world in which it is the one.
+func (w *world) second() *world {
+	w.t.Helper()
+	if err := w.lab.AddSecond(queues); err != nil {
+		w.t.Fatal(err)
+	}
+	other := *w.lab
+	other.Balancer = w.lab.Second
+	return &world{t: w.t, lab: &other, web: w.web, dir: w.dir}
+}
 
 // writeConfig writes a config file with these services and returns its path.
 func (w *world) writeConfig(name string, services ...string) string {
@@ -93,156 +127,6 @@ func (w *world) writeConfig(name string, services ...string) string {
 		w.t.Fatal(err)
 	}
 	return path
-}
-
-// process is an afxlb in the balancer's namespace.
-type process struct {
-	*exec.Cmd
-	t      *testing.T
-	api    *api.Client
-	socket string
-	ended  chan struct{}
-
-	mu  sync.Mutex
-	out bytes.Buffer
-}
-
-// Write collects what the process prints.
-func (p *process) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.Write(b)
-}
-
-func (p *process) output() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.String()
-}
-
-// start starts afxlb with a control socket of its own unless args name one.
-func (w *world) start(attr *syscall.SysProcAttr, args ...string) *process {
-	w.t.Helper()
-	p := w.newProcess(attr)
-	p.Cmd.Args = append(p.Cmd.Args, args...)
-	p.launch(w, args)
-	return p
-}
-
-// newProcess returns an afxlb that is still to be launched.
-func (w *world) newProcess(attr *syscall.SysProcAttr) *process {
-	p := &process{t: w.t, socket: filepath.Join(w.dir, fmt.Sprintf("%d.sock", time.Now().UnixNano())), ended: make(chan struct{})}
-	p.Cmd = exec.Command("/proc/self/exe", "--socket", p.socket)
-	p.Env = append(os.Environ(), "AFXLB_TEST_MAIN=1")
-	p.Stdout, p.Stderr, p.SysProcAttr = p, p, attr
-	p.api = api.NewClient(p.socket)
-	return p
-}
-
-// launch starts the process, and sees to its end. The args are for messages.
-func (p *process) launch(w *world, args []string) {
-	p.t.Helper()
-	if err := w.lab.Balancer.Start(p.Cmd); err != nil {
-		p.t.Fatal(err)
-	}
-	go func() {
-		defer close(p.ended)
-		_ = p.Wait() // its state tells
-	}()
-	p.t.Cleanup(func() {
-		_ = p.Process.Kill() // it may have ended
-		<-p.ended
-		if p.t.Failed() {
-			p.t.Logf("afxlb %v:\n%s", args, p.output())
-		}
-	})
-}
-
-// serve starts afxlb and waits until it serves with all backends up, and knows the
-// way to them: a lost datagram is not sent again.
-func (w *world) serve(config string, args ...string) *process {
-	w.t.Helper()
-	p := w.start(nil, append([]string{"--config", config}, args...)...)
-	p.await("serve", func(s api.Status) bool {
-		if s.State != "serving" || s.Backends.Up != s.Backends.Total {
-			return false
-		}
-		list, err := p.api.Backends(w.t.Context(), "")
-		return err == nil && !slices.ContainsFunc(list, func(b api.Backend) bool { return b.MAC == "" })
-	})
-	return p
-}
-
-// await waits for a status that ok accepts.
-func (p *process) await(what string, ok func(api.Status) bool) api.Status {
-	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
-	defer cancel()
-	for {
-		s, err := p.api.Status(ctx)
-		if err == nil && ok(s) {
-			return s
-		}
-		select {
-		case <-p.ended:
-			p.t.Fatalf("afxlb ended instead of coming to %s: %v\n%s", what, p.ProcessState, p.output())
-		case <-ctx.Done():
-			p.t.Fatalf("afxlb did not come to %s: %+v, %v", what, s, err)
-		case <-time.After(poll):
-		}
-	}
-}
-
-// exit waits for the process's end and returns its exit code.
-func (p *process) exit() int {
-	p.t.Helper()
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		p.t.Fatalf("afxlb does not end:\n%s", p.output())
-	}
-	return p.ProcessState.ExitCode()
-}
-
-// stop ends the process by SIGTERM; it must end well.
-func (p *process) stop() {
-	p.t.Helper()
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		p.t.Fatal(err)
-	}
-	if code := p.exit(); code != exitDone {
-		p.t.Errorf("exit code %d after SIGTERM\n%s", code, p.output())
-	}
-}
-
-// checkSums waits until the counters stand still and holds them against each other.
-func (p *process) checkSums() {
-	p.t.Helper()
-	deadline := time.Now().Add(patience)
-	for last := uint64(0); ; time.Sleep(5 * poll) {
-		list, err := p.api.Counters(p.t.Context())
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		var received, sum uint64
-		for _, c := range list {
-			switch {
-			case c.Group == "packets" && c.Name == "received":
-				received = c.Value
-			case c.Group == "packets":
-				sum += c.Value
-			}
-		}
-		if received != sum {
-			p.t.Errorf("received %d packets, verdicts %d", received, sum)
-		}
-		if received == last && received > 0 {
-			return
-		}
-		if last = received; time.Now().After(deadline) {
-			p.t.Fatal("the counters do not come to rest")
-		}
-	}
 }
 
 // get asks a service for who answers, on a connection of its own.
@@ -272,10 +156,16 @@ func url(vip netip.Addr, path string) string {
 // attached reports whether an XDP program is on the balancer's interface.
 func (w *world) attached() bool {
 	w.t.Helper()
-	link, err := w.lab.Balancer.Netlink().LinkByName(lab.Interface)
+	x := w.interfaceOf(w.lab.Balancer).Xdp
+	return x != nil && x.Attached
+}
+
+// interfaceOf returns what a host's kernel says of its interface.
+func (w *world) interfaceOf(h *lab.Host) *netlink.LinkAttrs {
+	w.t.Helper()
+	l, err := h.Netlink().LinkByName(lab.Interface)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	x := link.Attrs().Xdp
-	return x != nil && x.Attached
+	return l.Attrs()
 }

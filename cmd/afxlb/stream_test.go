@@ -56,6 +56,27 @@ func (w *world) dialFrom(local net.Addr, to netip.AddrPort, patience time.Durati
 	return c, err
 }
 
+// talk is an idle connection of client 0 to a stream's server.
+type talk struct {
+	net.Conn
+	vip    netip.Addr
+	server string // the name of who is at the other end
+}
+
+// openTalk opens one, for the time of the test.
+func (w *world) openTalk(vip netip.Addr) *talk {
+	w.t.Helper()
+	c, name, err := w.dialStream(w.lab.Clients[0], netip.AddrPortFrom(vip, streamPort))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	return &talk{Conn: c, vip: vip, server: name}
+}
+
+// client returns the client's end.
+func (c *talk) client() netip.AddrPort { return netip.MustParseAddrPort(c.LocalAddr().String()) }
+
 // stream is a long-lived connection on which a byte goes back and forth all the time.
 type stream struct {
 	backend string
@@ -161,20 +182,11 @@ func (s *streams) mustLive(when string) {
 	}
 }
 
-// streamService is service for the port of streams; checks are of the same port.
+// streamService is the entry of a service at the port of streams, with all backends if
+// there are none given; checks are of the same port.
 func streamService(name string, vip netip.Addr, mode, extra string, backends ...string) string {
 	if backends == nil {
-		for i := range 3 {
-			a := lab.BackendAddr(i)
-			if vip.Is6() {
-				a = lab.BackendAddr6(i)
-			}
-			backends = append(backends, fmt.Sprintf("{name: b%d, address: %q}", i, a))
-		}
+		backends = backendsOf(vip)
 	}
-	text := fmt.Sprintf("  - {name: %s, address: %q, port: %d, mode: %s, %s backends: [", name, vip, streamPort, mode, extra)
-	for _, b := range backends {
-		text += b + ", "
-	}
-	return text + "]}\n"
+	return entry(name, vip, streamPort, fmt.Sprintf("mode: %s, %s", mode, extra), backends...)
 }

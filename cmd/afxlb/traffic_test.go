@@ -28,7 +28,7 @@ func TestHTTP(t *testing.T) {
 		service("dsr4", dsrVIP4, "dsr", "tcp", ""), service("dsr6", dsrVIP6, "dsr", "tcp", ""))
 	for _, driver := range []string{"native", "asavie"} {
 		p := w.serve(config, "--driver", driver)
-		if s := p.await("serve", func(api.Status) bool { return true }); s.Driver != driver || s.XDPMode != "native" || s.Bind != "copy" {
+		if s := p.status(); s.Driver != driver || s.XDPMode != "native" || s.Bind != "copy" {
 			t.Errorf("status says driver %s, XDP %s, bind %s", s.Driver, s.XDPMode, s.Bind)
 		}
 		for name, vip := range vips {
@@ -121,13 +121,7 @@ func TestUDP(t *testing.T) {
 	p := w.serve(w.writeConfig("afxlb.yaml",
 		service("nat4", natVIP4, "nat", "udp", none), service("nat6", natVIP6, "nat", "udp", none),
 		service("dsr4", dsrVIP4, "dsr", "udp", none), service("dsr6", dsrVIP6, "dsr", "udp", none)))
-	for i, h := range w.lab.Backends {
-		for _, a := range []netip.Addr{lab.BackendAddr(i), lab.BackendAddr6(i), dsrVIP4, dsrVIP6} {
-			if err := h.UDPEcho(netip.AddrPortFrom(a, port).String(), fmt.Sprint("b", i)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	w.listenDatagrams()
 	for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4, dsrVIP6} {
 		by := map[string]int{}
 		for range 30 {
@@ -139,35 +133,6 @@ func TestUDP(t *testing.T) {
 	}
 	p.checkSums()
 	p.stop()
-}
-
-// askUDP sends datagrams from one port; one backend must answer all of them.
-func (w *world) askUDP(vip netip.Addr) (name string) {
-	w.t.Helper()
-	c, err := w.lab.Clients[0].Dial(w.t.Context(), "udp", netip.AddrPortFrom(vip, port).String())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer c.Close()
-	for i := range 3 {
-		if _, err := fmt.Fprintf(c, "%d", i); err != nil {
-			w.t.Fatal(err)
-		}
-		if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			w.t.Fatal(err)
-		}
-		b := make([]byte, 100)
-		n, err := c.Read(b)
-		if err != nil {
-			w.t.Fatalf("datagram %d to %v: %v", i, vip, err)
-		}
-		var who, what string
-		if _, err := fmt.Sscan(string(b[:n]), &who, &what); err != nil || what != fmt.Sprint(i) || name != "" && who != name {
-			w.t.Fatalf("answer %q to datagram %d, the others were from %s", b[:n], i, name)
-		}
-		name = who
-	}
-	return name
 }
 
 // TestPing has a client's kernel ask a service's address for an echo.
@@ -246,7 +211,7 @@ func TestFailover(t *testing.T) {
 func TestGenericMode(t *testing.T) {
 	w := newWorld(t)
 	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "")), "--xdp-mode", "generic")
-	if s := p.await("serve", func(api.Status) bool { return true }); s.XDPMode != "generic" || s.Bind != "copy" {
+	if s := p.status(); s.XDPMode != "generic" || s.Bind != "copy" {
 		t.Errorf("status says XDP %s, bind %s", s.XDPMode, s.Bind)
 	}
 	if by := w.mustAnswer(30, natVIP4); len(by) != 3 {

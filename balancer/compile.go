@@ -13,6 +13,7 @@ import (
 // where something has changed. It may be used by one goroutine at a time.
 type Compiler struct {
 	loads *Loads
+	links *Links
 	last  generation
 }
 
@@ -35,7 +36,7 @@ type Draft struct {
 // NewCompiler returns a Compiler without a generation. No ID is reused as long as
 // loads counts a flow for it.
 func NewCompiler(loads *Loads) *Compiler {
-	return &Compiler{loads: loads, last: generation{
+	return &Compiler{loads: loads, links: NewLinks(), last: generation{
 		services: newIDs[ServiceKey]("services", MaxServices),
 		backends: newIDs[BackendKey]("backends", MaxBackends),
 	}}
@@ -53,7 +54,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 	n := len(d.next.backends.keys)
 	t := &Table{
 		Generation: d.next.number,
-		SourceMAC:  facts.SourceMAC,
+		Links:      c.links,
 		Services:   make([]Service, len(spec.Services)),
 		Backends:   make([]Backend, n),
 		Keys:       d.next.backends.keys,
@@ -66,6 +67,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 		senders:    map[sender]struct{}{},
 	}
 	d.Table, d.next.refs = t, t.Refs
+	copy(t.Ports[:], facts.Ports)
 	d.next.selections = make([]*selection, len(d.next.services.keys))
 	slots := tables{last: c.last.tables, next: make(map[string][]uint16, len(c.last.tables))}
 	var parts []part

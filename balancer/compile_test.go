@@ -15,10 +15,10 @@ import (
 
 func TestCompileRecords(t *testing.T) {
 	spec := validSpec()
-	router, neighbour := packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0, 0, 2}
+	router, neighbour, source := packet.MAC{2, 0, 0, 0, 0, 1}, packet.MAC{2, 0, 0, 0, 0, 2}, packet.MAC{2, 0, 0, 0, 0, 9}
 	addr := netip.MustParseAddr
 	table := mustCompile(t, NewCompiler(NewLoads()), spec, Facts{
-		SourceMAC: packet.MAC{2, 0, 0, 0, 0, 9},
+		Ports: []Port{{MAC: source}},
 		States: map[BackendKey]State{
 			spec.key(t, "web", "a"): StateUp, spec.key(t, "web", "b"): StateDown, spec.key(t, "web", "b2"): StateUp,
 			spec.key(t, "dns", "a"): StateUp, spec.key(t, "dns", "b"): StateSuspect,
@@ -28,20 +28,20 @@ func TestCompileRecords(t *testing.T) {
 			addr("10.0.0.11"): {MAC: neighbour, OnLink: true},
 		},
 	})
-	if table.Generation != 1 || table.SourceMAC != (packet.MAC{2, 0, 0, 0, 0, 9}) {
-		t.Errorf("generation %d from %v, want 1 from 02:00:00:00:00:09", table.Generation, table.SourceMAC)
+	if table.Generation != 1 || table.Ports[0].MAC != source {
+		t.Errorf("generation %d from %v, want 1 from 02:00:00:00:00:09", table.Generation, table.Ports[0].MAC)
 	}
 	address := func(s string) packet.Addr { return packet.AddrFrom(addr(s)) }
 	want := map[BackendRef]Backend{
-		{"web", "a"}: {Address: address("10.0.0.11"), Port: 8080, Weight: 1, MAC: neighbour, Flags: Present | Usable | Up | HasMAC},
-		{"web", "b"}: {Address: address("10.0.0.12"), Port: 8080, Weight: 65535, MAC: router, Flags: Present | HasMAC},
+		{"web", "a"}: {Address: address("10.0.0.11"), Port: 8080, Weight: 1, Next: neighbour.Word(), Source: source.Word(), Flags: Present | Usable | Up | HasMAC},
+		{"web", "b"}: {Address: address("10.0.0.12"), Port: 8080, Weight: 65535, Next: router.Word(), Source: source.Word(), Flags: Present | HasMAC},
 		// drains
-		{"web", "b2"}: {Address: address("10.0.0.12"), Port: 8081, MAC: router, Flags: Present | Usable | Up | HasMAC},
+		{"web", "b2"}: {Address: address("10.0.0.12"), Port: 8081, Next: router.Word(), Source: source.Word(), Flags: Present | Usable | Up | HasMAC},
 		// behind a router, which dsr cannot pass
 		{"dns", "a"}: {Address: address("2001:db8:10::1"), Port: 53, Weight: 1, Service: 1, Mode: DSR, Flags: Present | Usable},
-		{"dns", "b"}: {Address: address("2001:db8:10::2"), Port: 53, Weight: 1, Service: 1, Mode: DSR, MAC: neighbour, Flags: Present | Suspect | HasMAC},
+		{"dns", "b"}: {Address: address("2001:db8:10::2"), Port: 53, Weight: 1, Service: 1, Mode: DSR, Next: neighbour.Word(), Source: source.Word(), Flags: Present | Suspect | HasMAC},
 		// not probed
-		{"range", "a"}: {Address: address("10.0.0.11"), Weight: 1, Service: 2, MAC: neighbour, Flags: Present | Usable | Up | HasMAC},
+		{"range", "a"}: {Address: address("10.0.0.11"), Weight: 1, Service: 2, Next: neighbour.Word(), Source: source.Word(), Flags: Present | Usable | Up | HasMAC},
 	}
 	got := map[BackendRef]Backend{}
 	for id, b := range table.Backends {

@@ -8,7 +8,7 @@ import (
 
 // Facts is what is known of the world.
 type Facts struct {
-	SourceMAC packet.MAC
+	Ports []Port // at most MaxPorts
 	// States are the backends' health. One that is missing is unknown, or up if its
 	// service does not probe. [Trusted] says when to call unknown ones up all the same.
 	States map[BackendKey]State
@@ -17,19 +17,27 @@ type Facts struct {
 	NextHops map[netip.Addr]NextHop
 	// Drained are the backends without a weight whose time to drain is over.
 	Drained map[BackendKey]bool
-	// Gateways are the MAC addresses of the routers that the machine's routes name: what
-	// comes from clients beyond the link comes from one of them.
-	Gateways []packet.MAC
+	// Gateways are the routers that the machine's routes name: what comes from clients
+	// beyond a link comes from one of them.
+	Gateways []Station
 	// Oldest is the oldest generation that a worker may still be reading; 0 if
 	// all of them read the newest. No ID is given to another backend while a
 	// worker may take it for the old one.
 	Oldest uint64
 }
 
-// NextHop is where packets for an address go on the link.
+// Station is somebody on a link.
+type Station struct {
+	MAC  packet.MAC
+	Link Link
+}
+
+// NextHop is where packets for an address go on a link.
 type NextHop struct {
 	MAC    packet.MAC // zero: no way leads there by a served interface
+	Link   Link
 	OnLink bool       // the address itself is the next hop; without, a router is
+	Source packet.MAC // of the frames that go there; zero: the port's
 }
 
 // fits reports whether packets of mode m can be sent this way.

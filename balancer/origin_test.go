@@ -16,8 +16,12 @@ func TestOriginsAgainstOracle(t *testing.T) {
 		mac := rapid.Custom(func(t *rapid.T) packet.MAC {
 			return packet.MAC{2, 0, 0, 0, 0, rapid.Byte().Draw(t, "last") % 6}
 		})
+		links := []Link{{}, {Port: 1}, {Port: 1, Tags: packet.Tags{packet.NewTag(100)}}}
+		station := rapid.Custom(func(t *rapid.T) Station {
+			return Station{mac.Draw(t, "mac"), rapid.SampledFrom(links).Draw(t, "link")}
+		})
 		var spec Spec
-		facts := Facts{NextHops: map[netip.Addr]NextHop{}, Gateways: rapid.SliceOfN(mac, 0, 2).Draw(t, "gateways")}
+		facts := Facts{NextHops: map[netip.Addr]NextHop{}, Gateways: rapid.SliceOfN(station, 0, 2).Draw(t, "gateways")}
 		for i := range rapid.IntRange(1, 3).Draw(t, "services") {
 			s := webSpec(RoundRobin, equal(rapid.IntRange(0, 3).Draw(t, "backends"))...).Services[0]
 			s.Name, s.First, s.Last = string(rune('a'+i)), uint16(80+i), uint16(80+i)
@@ -28,26 +32,27 @@ func TestOriginsAgainstOracle(t *testing.T) {
 			}
 			for _, b := range s.Backends {
 				if _, known := facts.NextHops[b.Address]; !known && rapid.Bool().Draw(t, "known") {
-					facts.NextHops[b.Address] = NextHop{MAC: mac.Draw(t, "mac"), OnLink: rapid.Bool().Draw(t, "on link")}
+					facts.NextHops[b.Address] = NextHop{MAC: mac.Draw(t, "mac"), Link: rapid.SampledFrom(links).Draw(t, "link"), OnLink: rapid.Bool().Draw(t, "on link")}
 				}
 			}
 			spec.Services = append(spec.Services, s)
 		}
 		table := commit(t, NewCompiler(NewLoads()), &spec, &facts)
-		for last := range byte(6) {
-			m := packet.MAC{2, 0, 0, 0, 0, last}
-			gateway := slices.Contains(facts.Gateways, m)
-			if got := table.IsGateway(m.Word()); got != gateway {
-				t.Fatalf("%v is a gateway: %t, want %t", m, got, gateway)
+		for n := range 6 * len(links) {
+			at := Station{packet.MAC{2, 0, 0, 0, 0, byte(n % 6)}, links[n/6]}
+			id, _ := table.Links.ID(at.Link)
+			word, gateway := id.Word(at.MAC.Word()), slices.Contains(facts.Gateways, at)
+			if got := table.IsGateway(word); got != gateway {
+				t.Fatalf("%v is a gateway: %t, want %t", at, got, gateway)
 			}
 			for i := range spec.Services {
 				want := false
 				for _, b := range spec.Services[i].Backends {
 					h := facts.NextHops[b.Address]
-					want = want || spec.Services[i].Mode == DSR && h.OnLink && h.MAC == m && !gateway
+					want = want || spec.Services[i].Mode == DSR && h.OnLink && (Station{h.MAC, h.Link}) == at && !gateway
 				}
-				if got := table.FromBackend(&table.Services[i], m.Word()); got != want {
-					t.Fatalf("%v is of a backend of service %d: %t, want %t", m, i, got, want)
+				if got := table.FromBackend(&table.Services[i], word); got != want {
+					t.Fatalf("%v is of a backend of service %d: %t, want %t", at, i, got, want)
 				}
 			}
 		}

@@ -38,7 +38,7 @@ func (t *Table) file(i uint32) {
 func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, facts *Facts) []part {
 	for j := range s.Backends {
 		b, key, id := &s.Backends[j], &keys[j], t.Services[i].Backends[j]
-		record := newBackend(key, i, s.Mode, facts)
+		record := t.newBackend(key, i, s.Mode, facts)
 		record.Weight = b.Weight
 		record.Flags |= Present
 		standing, state := facts.standing(s, key)
@@ -61,10 +61,17 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 }
 
 // newBackend returns the record of a backend that nothing but its place is known of.
-func newBackend(key *BackendKey, service uint32, m Mode, facts *Facts) Backend {
+func (t *Table) newBackend(key *BackendKey, service uint32, m Mode, facts *Facts) Backend {
 	b := Backend{Address: packet.AddrFrom(key.Address), Port: key.Port, Service: service, Mode: m}
-	if hop, ok := facts.NextHops[key.Address]; ok && hop.fits(m) {
-		b.MAC, b.Flags = hop.MAC, HasMAC
+	hop, ok := facts.NextHops[key.Address]
+	if !ok || !hop.fits(m) {
+		return b
+	}
+	if b.Next, ok = t.word(&hop.MAC, hop.Link); ok {
+		b.Source, b.Flags = hop.Source.Word(), HasMAC
+	}
+	if b.Source == 0 {
+		b.Source = t.Ports[hop.Link.Port].MAC.Word()
 	}
 	return b
 }
@@ -90,6 +97,6 @@ func (t *Table) remember(last, next *generation, facts *Facts) {
 		} else {
 			service = NoService
 		}
-		t.Backends[id], t.Refs[id] = newBackend(key, service, mode, facts), ref
+		t.Backends[id], t.Refs[id] = t.newBackend(key, service, mode, facts), ref
 	}
 }

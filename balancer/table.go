@@ -10,9 +10,10 @@ import (
 // backends. It is never written after [Compiler.Compile] has returned it, and so
 // may be read by everyone. The zero value has no services.
 type Table struct {
-	Generation uint64     // counts the tables of a Compiler from 1
-	SourceMAC  packet.MAC // of the frames that leave
-	Services   []Service  // in the Spec's order
+	Generation uint64         // counts the tables of a Compiler from 1
+	Ports      [MaxPorts]Port // that are served
+	Links      *Links         // that hop words name; of all tables of a Compiler
+	Services   []Service      // in the Spec's order
 
 	// Backends, Keys and Refs go by backend ID, over all services. IDs of backends that
 	// are gone keep their place, since flows may still name them; an ID that some
@@ -26,7 +27,7 @@ type Table struct {
 	wide      map[place][]portSpan     // the others, under port 0; sorted, so any comes first
 	addresses map[packet.Addr]struct{} // of services
 	sources   map[packet.Addr]struct{} // of backends
-	gateways  map[uint64]struct{}      // MAC addresses of routers
+	gateways  map[uint64]struct{}      // hop words of routers
 	senders   map[sender]struct{}      // of what comes from backends on the link
 }
 
@@ -93,13 +94,14 @@ const (
 	Drained                   // without a weight for so long that flows which can leave it do
 )
 
-// Backend is what a worker needs in order to send a packet to a backend. It is
-// half a cache line without a pointer.
+// Backend is what a worker needs in order to send a packet to a backend. It has no
+// pointer.
 type Backend struct {
 	Address packet.Addr
-	MAC     packet.MAC // of the next hop towards Address
-	Port    uint16     // 0: the packet's own
-	Service uint32     // index into Services; NoService if that is gone
+	Next    uint64 // hop word of the way to Address
+	Source  uint64 // MAC address of the frames that go there
+	Service uint32 // index into Services; NoService if that is gone
+	Port    uint16 // 0: the packet's own
 	Weight  uint16
 	Mode    Mode
 	Flags   Flags

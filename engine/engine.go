@@ -103,9 +103,9 @@ func (e *Engine) Apply(t *balancer.Table, plan *bpf.Plan) error {
 // call it at any time.
 func (e *Engine) SetTimeouts(t conntrack.Timeouts) { e.flows.SetTimeouts(t) }
 
-// MoveMACs changes where the replies of flows go, at once: see [conntrack.Table.MoveMACs].
-func (e *Engine) MoveMACs(to func(client packet.Addr, mac uint64) uint64) int {
-	return e.flows.MoveMACs(to)
+// MoveHops changes where the replies of flows go, at once: see [conntrack.Table.MoveHops].
+func (e *Engine) MoveHops(to func(client packet.Addr, mac uint64) uint64) int {
+	return e.flows.MoveHops(to)
 }
 
 // Oldest returns the oldest generation that a worker may still read: the first, as

@@ -52,7 +52,7 @@ func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services 
 		h.kernels = append(h.kernels, xsktest.New(4*ring, 2048, ring))
 	}
 	h.plug()
-	h.facts = balancer.Facts{SourceMAC: gatewayMAC, States: map[balancer.BackendKey]balancer.State{}, NextHops: map[netip.Addr]balancer.NextHop{}}
+	h.facts = balancer.Facts{Ports: []balancer.Port{{MAC: gatewayMAC, MTU: 1500}}, States: map[balancer.BackendKey]balancer.State{}, NextHops: map[netip.Addr]balancer.NextHop{}}
 	h.resolve(services...)
 	h.apply()
 	for _, w := range e.workers {

@@ -53,7 +53,7 @@ func TestDSRBackendIsTheRouter(t *testing.T) {
 	s := service("web", vip4, balancer.DSR, 2)
 	router := backendMAC(s.Backends[0].Address)
 	h := newHarness(t, 1, s)
-	h.facts.Gateways = []packet.MAC{router}
+	h.facts.Gateways = []balancer.Station{{MAC: router}}
 	h.apply()
 	for port := range uint16(4) {
 		f := packettest.TCP(client4, vip4, packet.TCPSyn)

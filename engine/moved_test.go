@@ -85,7 +85,7 @@ func TestRepliesOfUDPFollowRouters(t *testing.T) {
 	s := service("dns", "192.0.2.10:53", balancer.NAT, 1)
 	s.Protocol, s.Backends[0].Port = balancer.UDP, 53
 	h := newHarness(t, 1, s)
-	h.facts.Gateways = []packet.MAC{router1, router2}
+	h.facts.Gateways = []balancer.Station{{MAC: router1}, {MAC: router2}}
 	h.apply()
 	mustReply := func(client string, to packet.MAC) {
 		t.Helper()

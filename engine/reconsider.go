@@ -77,11 +77,11 @@ func (w *worker) challenge(i int, f *conntrack.Flow) packet.Verdict {
 	// One below what the client expects: not for a moment does one that has the
 	// connection take it for news.
 	seq, ack := f.Expected(conntrack.Reply)-1, f.Expected(conntrack.Request)
-	return w.answer(i, packet.DropNoFlow, challenges, func(frame []byte, p *packet.Packet) int {
-		n := packet.ChallengeACK(frame, p, seq, ack)
-		if n > 0 {
-			packet.SetMACs(frame, f.ClientMAC(), w.source)
-		}
-		return n
+	v := w.answer(i, packet.DropNoFlow, challenges, func(frame []byte, p *packet.Packet) int {
+		return packet.ChallengeACK(frame, p, seq, ack)
 	})
+	if v == packet.Replied && !w.cross(i, f.ClientHop(), 0) {
+		return packet.DropTooBig
+	}
+	return v
 }

@@ -115,7 +115,7 @@ func TestChallengesGoToTheClient(t *testing.T) {
 		mustGo(strangerMAC, packettest.ClientMAC)
 		c.one(0, from(router1, c.request(packet.TCPAck)))
 		mustGo(packettest.ClientMAC, router1)
-		c.facts.Gateways = []packet.MAC{router1, router2}
+		c.facts.Gateways = []balancer.Station{{MAC: router1}, {MAC: router2}}
 		c.apply()
 		mustGo(strangerMAC, router1)
 		mustGo(router2, router2)

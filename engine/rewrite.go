@@ -13,13 +13,15 @@ import (
 // to be remembered for it; Pending if it can. It is DropLoop if another backend may do:
 // no backend can be its own client, and on the link nothing goes back to where it came from.
 func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
-	p, frame, mode := &w.packets[i], w.frames[i], b.Mode.Traits()
+	p, mode, from := &w.packets[i], b.Mode.Traits(), w.origin(i)
 	switch {
+	case from == 0:
+		return packet.DropVLAN
 	case b.Flags&balancer.HasMAC == 0:
 		return packet.DropNoNeighbour
-	case mode.Translates && p.Key.Src == b.Address, mode.NeedsLink && packet.SourceWord(frame) == b.MAC.Word():
+	case mode.Translates && p.Key.Src == b.Address, mode.NeedsLink && from == b.Next:
 		return packet.DropLoop
-	case p.Hops(frame) <= 1:
+	case p.Hops(w.frames[i]) <= 1:
 		return packet.DropTTL
 	}
 	return packet.Pending
@@ -36,14 +38,28 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 	if b.Flags&balancer.HasMAC == 0 && d == conntrack.Request {
 		return packet.DropNoNeighbour
 	}
-	from, client := packet.SourceWord(frame), f.ClientMAC()
+	request := uint64(d) - 1 // a mask: all ones for a request
+	from, client := packet.SourceWord(frame)|w.in, f.ClientHop()
+	if p.Tagged() { // as origin, which the compiler does not inline
+		from = w.tagged(i)
+	}
+	next := b.Next&request | client&^request
+	stays := w.stays(i, next)
+	if !stays {
+		if _, ok := w.fits(i, next, 0); !ok {
+			return packet.DropTooBig
+		}
+	}
 	side, port := packet.Destination-packet.Side(d), f.Port(d)
 	if !p.IPv6 && !packet.Translate4(frame, p, side, f.Low(d), port) ||
 		p.IPv6 && !packet.Translate6(frame, p, side, w.flows.Address6(r), port) {
 		return packet.DropTTL
 	}
-	request := uint64(d) - 1 // a mask: all ones for a request
-	packet.SetMACs(frame, b.MAC.Word()&request|client&^request, w.source)
+	if stays {
+		packet.SetMACs(frame, balancer.HopMAC(next), b.Source&request|w.source&^request)
+	} else if !w.cross(i, next, b.Source&request) {
+		return packet.DropTooBig
+	}
 	if (from^client)&request != 0 { // last, so that nothing has to be kept across the call
 		w.moved(i, f, from)
 	}
@@ -53,9 +69,29 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 // direct hands a client's packet over on the link, as it is but for the hop that it costs:
 // the backend holds the service's address itself and answers the client without the
 // balancer.
-func (w *worker) direct(frame []byte, p *packet.Packet, b *balancer.Backend) packet.Verdict {
+func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
 	if b.Flags&balancer.HasMAC == 0 {
 		return packet.DropNoNeighbour
 	}
-	return packet.Relay(frame, p, &b.MAC, w.source)
+	if !w.stays(i, b.Next) {
+		return w.directAcross(i, b)
+	}
+	return packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
+}
+
+// directAcross is direct by another port, or with other tags.
+func (w *worker) directAcross(i int, b *balancer.Backend) packet.Verdict {
+	if w.origin(i) == b.Next {
+		return packet.DropLoop
+	}
+	if _, ok := w.fits(i, b.Next, 0); !ok {
+		return packet.DropTooBig
+	}
+	if !packet.Age(w.frames[i], &w.packets[i]) {
+		return packet.DropTTL
+	}
+	if !w.cross(i, b.Next, b.Source) {
+		return packet.DropTooBig
+	}
+	return packet.Forwarded
 }

@@ -84,7 +84,7 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {
 		return packet.DropNoFlow // a RST or SYN-ACK of nothing we know has no use for a backend
 	}
-	if w.table.FromBackend(s, packet.SourceWord(w.frames[i])) {
+	if w.table.FromBackend(s, w.origin(i)) {
 		return packet.DropLoop
 	}
 	first, ok := w.choose(s, &p.Key, opens)

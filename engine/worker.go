@@ -50,9 +50,12 @@ type worker struct {
 	picker  *balancer.Picker
 	budgets [numKinds]budget
 	table   *balancer.Table // of this batch
-	source  uint64          // table.SourceMAC
-	ipv6    bool            // some packet of the group that find was at last
-	now     uint32          // of this batch, ms
+	port    uint8           // that this batch came by
+	in      uint64          // its hop word, without a MAC address
+	source  uint64          // its own MAC address
+	seen    seen
+	ipv6    bool   // some packet of the group that find was at last
+	now     uint32 // of this batch, ms
 	count   Counters
 	youth   youth
 
@@ -125,7 +128,7 @@ func (w *worker) adopt(t *balancer.Table) {
 			}
 		}
 	}
-	w.table, w.source = t, t.SourceMAC.Word()
+	w.table, w.source = t, t.Ports[w.port].MAC.Word()
 	w.generation.Store(t.Generation)
 }
 
@@ -218,7 +221,7 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 		if !settled {
 			w.locate(i, f)
 		}
-		v = w.direct(w.frames[i], &w.packets[i], b)
+		v = w.direct(i, b)
 	}
 	if v != packet.Forwarded {
 		return w.undelivered(i, v)

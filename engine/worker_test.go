@@ -22,7 +22,6 @@ func TestNAT(t *testing.T) {
 				if proto == balancer.UDP {
 					in = packettest.UDP(c.client, c.vip, "question")
 				}
-				in.VLANs = []uint16{7}
 				backend := netip.AddrPortFrom(s.Backends[0].Address, 8080)
 
 				want := in

@@ -94,6 +94,18 @@ func (u *UMEM) Frame(d Desc) []byte {
 	return u.memory[d.Addr : d.Addr+uint64(d.Len) : end]
 }
 
+// Shift has the packet of d begin n bytes earlier in its frame, or later if n is negative,
+// and returns it. There is room for at least 256 bytes in front of a received packet. ok is
+// false, with d as it was, if the frame or the packet ends there.
+func (u *UMEM) Shift(d *Desc, n int) (packet []byte, ok bool) {
+	at, length := int(d.Addr&(1<<u.shift-1))-n, int(d.Len)+n
+	if at < 0 || length <= 0 {
+		return nil, false
+	}
+	d.Addr, d.Len = d.Addr-uint64(n), uint32(length)
+	return u.Frame(*d), true
+}
+
 // FrameSize returns the size of a frame in bytes.
 func (u *UMEM) FrameSize() uint32 { return 1 << u.shift }
 

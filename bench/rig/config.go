@@ -58,7 +58,7 @@ func (c Config) spec() balancer.Spec {
 }
 
 func (c Config) facts() balancer.Facts {
-	f := balancer.Facts{SourceMAC: packet.MAC{2, 0, 0, 0, 9, 9}, NextHops: map[netip.Addr]balancer.NextHop{}}
+	f := balancer.Facts{Ports: []balancer.Port{{MAC: packet.MAC{2, 0, 0, 0, 9, 9}}}, NextHops: map[netip.Addr]balancer.NextHop{}}
 	for i := range backends {
 		f.NextHops[c.Family.Backend(i)] = balancer.NextHop{MAC: packet.MAC{2, 0xbe, 0, 0, 0, byte(i)}, OnLink: true}
 	}

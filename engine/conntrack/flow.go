@@ -63,7 +63,7 @@ type Flow struct {
 	flags     uint8            //
 	low       [numRoles]uint32 // last four bytes of the addresses, as packet.Addr.Low reads them
 
-	mac   atomic.Uint64         // where replies go, as packet.MAC.Word has it; 16 bits are free
+	hop   atomic.Uint64         // where replies go, a hop word of the balancing tables
 	ack   [numDirections]uint32 // see sequence.go
 	count [numDirections]uint64 // bytes << packetBits | packets; see count.go
 }

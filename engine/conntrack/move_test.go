@@ -10,18 +10,18 @@ import (
 
 // Of all flows those go elsewhere, and only those, of which it is said so, whatever shard
 // and family they are of. What replies of a flow is not known is not asked for.
-func TestMoveMACs(t *testing.T) {
+func TestMoveHops(t *testing.T) {
 	tab := newTable(60000, 1)
 	const flows = 5000
 	refs := make([]Ref, flows)
 	for n := range refs {
 		refs[n] = mustInsert(t, tab, newFlow(n, packet.ProtoTCP), 0)
-		tab.Flow(refs[n]).LearnClientMAC(uint64(n % 3)) // 0: not known
+		tab.Flow(refs[n]).LearnClientHop(uint64(n % 3)) // 0: not known
 	}
 	tab.Remove(refs[1]) // is nobody's any more
 	special := newFlow(4, packet.ProtoTCP).Key.Src
 	asked := 0
-	moved := tab.MoveMACs(func(client packet.Addr, mac uint64) uint64 {
+	moved := tab.MoveHops(func(client packet.Addr, mac uint64) uint64 {
 		asked++
 		switch {
 		case mac == 0:
@@ -48,7 +48,7 @@ func TestMoveMACs(t *testing.T) {
 		case now == 1:
 			mac, want = 2, want+1
 		}
-		if got := tab.Flow(r).ClientMAC(); got != mac {
+		if got := tab.Flow(r).ClientHop(); got != mac {
 			t.Fatalf("replies of flow %d go to %d, want %d", n, got, mac)
 		}
 	}
@@ -58,7 +58,7 @@ func TestMoveMACs(t *testing.T) {
 }
 
 // Workers go on with their flows meanwhile. The race detector has the say.
-func TestMoveMACsBesideWorkers(t *testing.T) {
+func TestMoveHopsBesideWorkers(t *testing.T) {
 	tab := newTable(1000, 2)
 	var workers, side sync.WaitGroup
 	var stop atomic.Bool
@@ -67,7 +67,7 @@ func TestMoveMACsBesideWorkers(t *testing.T) {
 			for n := range 3000 {
 				r, out := tab.Insert(newFlow(n*2+w, packet.ProtoUDP), uint32(n))
 				if out == Inserted {
-					tab.Flow(r).LearnClientMAC(1)
+					tab.Flow(r).LearnClientHop(1)
 				}
 				if n%3 == 0 && out == Inserted {
 					tab.Remove(r)
@@ -79,7 +79,7 @@ func TestMoveMACsBesideWorkers(t *testing.T) {
 	}
 	side.Go(func() {
 		for !stop.Load() {
-			tab.MoveMACs(func(_ packet.Addr, mac uint64) uint64 { return mac%2 + 1 })
+			tab.MoveHops(func(_ packet.Addr, mac uint64) uint64 { return mac%2 + 1 })
 		}
 	})
 	workers.Wait()
@@ -92,27 +92,27 @@ func TestMoveMACsBesideWorkers(t *testing.T) {
 func TestANewFlowHasNoMAC(t *testing.T) {
 	tab := newTable(16, 1)
 	was := mustInsert(t, tab, newFlow(1, packet.ProtoUDP), 0)
-	tab.Flow(was).LearnClientMAC(7)
+	tab.Flow(was).LearnClientHop(7)
 	tab.Remove(was)
 	r := mustInsert(t, tab, newFlow(2, packet.ProtoUDP), 0)
 	if r != was {
 		t.Fatalf("record %d is used, not %d again", r, was)
 	}
-	if mac := tab.Flow(r).ClientMAC(); mac != 0 {
+	if mac := tab.Flow(r).ClientHop(); mac != 0 {
 		t.Errorf("replies go to %#x", mac)
 	}
 }
 
 // What a flow learns while it is asked about it keeps.
-func TestMoveMACsSparesWhatIsLearnt(t *testing.T) {
+func TestMoveHopsSparesWhatIsLearnt(t *testing.T) {
 	tab := newTable(16, 1)
 	f := tab.Flow(mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0))
-	f.LearnClientMAC(1)
-	moved := tab.MoveMACs(func(packet.Addr, uint64) uint64 {
-		f.LearnClientMAC(2)
+	f.LearnClientHop(1)
+	moved := tab.MoveHops(func(packet.Addr, uint64) uint64 {
+		f.LearnClientHop(2)
 		return 3
 	})
-	if mac := f.ClientMAC(); mac != 2 || moved != 0 {
+	if mac := f.ClientHop(); mac != 2 || moved != 0 {
 		t.Errorf("%d flows moved; replies go to %d", moved, mac)
 	}
 }

@@ -262,7 +262,7 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 		f.flags |= ipv6
 		t.addresses[i] = addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
 	}
-	f.mac.Store(0)
+	f.hop.Store(0)
 	set32(&f.seen, now)
 	t.uncount(i)
 	d.created, d.stamp = now, now

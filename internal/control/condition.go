@@ -228,7 +228,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 	a := &assessment{
 		machine: machineOf(&o.snapshot), conditions: make([][]condition, len(groups)),
 		facts: balancer.Facts{
-			SourceMAC: o.snapshot.MAC, Gateways: o.gateways(), States: make(map[balancer.BackendKey]balancer.State, n),
+			Ports: []balancer.Port{{MAC: o.snapshot.MAC}}, Gateways: o.gateways(), States: make(map[balancer.BackendKey]balancer.State, n),
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)),
 		},
 	}

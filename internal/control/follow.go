@@ -86,7 +86,7 @@ func (f *follower) sweep() {
 	if len(t.left) == 0 {
 		return // all are where they were
 	}
-	if n := f.engine.MoveMACs(t.to); n > 0 {
+	if n := f.engine.MoveHops(t.to); n > 0 {
 		f.log.Info("replies follow who has moved on the link", zap.Int("flows", n), zap.Int("mac_addresses", len(t.left)))
 	}
 }

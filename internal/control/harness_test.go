@@ -60,7 +60,7 @@ type kernel struct {
 	sweeps int
 }
 
-func (k *kernel) MoveMACs(to func(client packet.Addr, mac uint64) uint64) (moved int) {
+func (k *kernel) MoveHops(to func(client packet.Addr, mac uint64) uint64) (moved int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.sweeps++

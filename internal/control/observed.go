@@ -223,11 +223,11 @@ func (o *observed) moves() []neighbour.Move {
 	return o.hops.Moves()
 }
 
-// gateways returns the MAC addresses of routers.
-func (o *observed) gateways() (list []packet.MAC) {
+// gateways returns the routers that are known.
+func (o *observed) gateways() (list []balancer.Station) {
 	for _, g := range o.snapshot.Gateways {
 		if mac := packet.MAC(g.MAC); mac != (packet.MAC{}) {
-			list = append(list, mac)
+			list = append(list, balancer.Station{MAC: mac})
 		}
 	}
 	return list

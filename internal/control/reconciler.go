@@ -21,7 +21,7 @@ import (
 type Engine interface {
 	Apply(*balancer.Table, *bpf.Plan) error
 	Oldest() uint64
-	MoveMACs(to func(client packet.Addr, mac uint64) uint64) int
+	MoveHops(to func(client packet.Addr, mac uint64) uint64) int
 }
 
 // Hops tells of next hops on the served interface; [neighbour.Watcher] does.

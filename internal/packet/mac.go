@@ -26,6 +26,13 @@ func (m *MAC) Word() uint64 {
 	return uint64(binary.LittleEndian.Uint32(m[0:4])) | uint64(binary.LittleEndian.Uint16(m[4:6]))<<32
 }
 
+// WordMAC returns the MAC that w is the [MAC.Word] of; what is above that does not count.
+func WordMAC(w uint64) (m MAC) {
+	binary.LittleEndian.PutUint32(m[0:4], uint32(w))
+	binary.LittleEndian.PutUint16(m[4:6], uint16(w>>32))
+	return m
+}
+
 // SourceWord is SourceMAC(frame).Word().
 func SourceWord(frame []byte) uint64 { return binary.LittleEndian.Uint64(frame[6:14]) & (1<<48 - 1) }
 

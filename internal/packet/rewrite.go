@@ -55,36 +55,52 @@ func Translate6(frame []byte, p *Packet, side Side, addr *Addr, port uint16) boo
 	return true
 }
 
-// Relay hands a packet over on the link as it is, with one hop less to live: to the MAC to,
-// from the MAC from, as [MAC.Word] has it. It returns Forwarded or, with the frame
+// Relay hands a packet over on the link as it is, with one hop less to live: to the MAC
+// next, from the MAC from, both as [MAC.Word] has them. It returns Forwarded or, with the frame
 // untouched, why the packet must not go any further. All of it is in one place for the
 // same reason as [Translate4].
-func Relay(frame []byte, p *Packet, to *MAC, from uint64) Verdict {
-	next := to.Word()
+func Relay(frame []byte, p *Packet, next, from uint64) Verdict {
 	if SourceWord(frame) == next {
 		return DropLoop
 	}
-	if p.IPv6 {
-		limit := &(*[ipv6Len]byte)(frame[p.L3:])[7]
-		if *limit <= 1 {
-			return DropTTL
-		}
-		*limit--
-	} else {
-		// TTL, protocol and checksum are one word. What the first two are as a 16-bit word
-		// becomes less by 1, so the checksum becomes more by that, as in ip_decrease_ttl of
-		// Linux (include/net/ip.h).
-		h := (*[4]byte)(frame[p.L3+8:])
-		w := binary.LittleEndian.Uint32(h[:])
-		if uint8(w) <= 1 {
-			return DropTTL
-		}
-		check := w>>16 + 1
-		check += (check + 1) >> 16 // the carry, and no 0xffff
-		binary.LittleEndian.PutUint32(h[:], w&0xffff-1|check<<16)
+	if h := frame[p.L3:]; p.IPv6 && !age6(h) || !p.IPv6 && !age4(h) {
+		return DropTTL
 	}
 	SetMACs(frame, next, from)
 	return Forwarded
+}
+
+// Age takes one hop off what a packet has to live. It returns false, with the frame
+// untouched, if that was the last.
+func Age(frame []byte, p *Packet) bool {
+	if p.IPv6 {
+		return age6(frame[p.L3:])
+	}
+	return age4(frame[p.L3:])
+}
+
+func age6(ip []byte) bool {
+	limit := &(*[ipv6Len]byte)(ip)[7]
+	if *limit <= 1 {
+		return false
+	}
+	*limit--
+	return true
+}
+
+func age4(ip []byte) bool {
+	// TTL, protocol and checksum are one word. What the first two are as a 16-bit word
+	// becomes less by 1, so the checksum becomes more by that, as in ip_decrease_ttl of
+	// Linux (include/net/ip.h).
+	h := (*[4]byte)(ip[8:12])
+	w := binary.LittleEndian.Uint32(h[:])
+	if uint8(w) <= 1 {
+		return false
+	}
+	check := w>>16 + 1
+	check += (check + 1) >> 16 // the carry, and no 0xffff
+	binary.LittleEndian.PutUint32(h[:], w&0xffff-1|check<<16)
+	return true
 }
 
 // rewriteTransport writes the port, and applies that change and the address's to the

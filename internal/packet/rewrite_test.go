@@ -284,7 +284,7 @@ func TestRelay(t *testing.T) {
 		b := f.Bytes()
 		p := mustParse(t, b)
 		g := guard(b, 0)
-		if got := packet.Relay(g.frame(len(b)), &p, &to, from.Word()); got != want {
+		if got := packet.Relay(g.frame(len(b)), &p, to.Word(), from.Word()); got != want {
 			t.Fatalf("ttl %d from %v: %v, want %v", f.TTL, f.SrcMAC, got, want)
 		}
 		g.check(t, len(b))

@@ -31,6 +31,7 @@ const (
 	DropReplyLimit
 	DropTooBig
 	DropLoop
+	DropVLAN
 	DropPuntLimit
 	DropPuntFailed
 	DropTxFull
@@ -62,6 +63,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropReplyLimit:  {"reply-limit", "an answer was due, but the rate limit for answers is used up"},
 	DropTooBig:      {"too-big", "the packet, its rewritten form or its answer does not fit into a frame"},
 	DropLoop:        {"loop", "it would go back to the machine that it came from, or comes from a backend that it was sent to already"},
+	DropVLAN:        {"vlan", "its VLAN can't be remembered for the replies: more than two thousand different ones have been seen"},
 	DropPuntLimit:   {"punt-limit", "to be given back to the kernel, but the rate limit for that is used up"},
 	DropPuntFailed:  {"punt-failed", "to be given back to the kernel, but there is no way to, or the kernel refused it"},
 	DropTxFull:      {"tx-full", "the TX ring stayed full"},

@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Services returns all services in the config's order, with the sums of their
@@ -88,7 +89,7 @@ func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine
 	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
 	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
 	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {
-		out.MAC = b.MAC.String()
+		out.MAC = packet.WordMAC(b.Next).String()
 	}
 }
 

@@ -38,7 +38,7 @@ func TestCompileRecords(t *testing.T) {
 		// drains
 		{"web", "b2"}: {Address: address("10.0.0.12"), Port: 8081, Next: router.Word(), Source: source.Word(), Flags: Present | Usable | Up | HasMAC},
 		// behind a router, which dsr cannot pass
-		{"dns", "a"}: {Address: address("2001:db8:10::1"), Port: 53, Weight: 1, Service: 1, Mode: DSR, Flags: Present | Usable},
+		{"dns", "a"}: {Address: address("2001:db8:10::1"), Port: 53, Weight: 1, Service: 1, Mode: DSR, Next: NoHop, Flags: Present | Usable},
 		{"dns", "b"}: {Address: address("2001:db8:10::2"), Port: 53, Weight: 1, Service: 1, Mode: DSR, Next: neighbour.Word(), Source: source.Word(), Flags: Present | Suspect | HasMAC},
 		// not probed
 		{"range", "a"}: {Address: address("10.0.0.11"), Weight: 1, Service: 2, Next: neighbour.Word(), Source: source.Word(), Flags: Present | Usable | Up | HasMAC},

@@ -38,6 +38,9 @@ const (
 	hopMAC   = 1<<hopShift - 1
 )
 
+// NoHop is the hop word of where no way is known to. Its link does not exist.
+const NoHop = ^uint64(0)
+
 // Word returns the hop word of a MAC address on the link.
 func (id LinkID) Word(mac uint64) uint64 { return uint64(id)<<hopShift | mac }
 

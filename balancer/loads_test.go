@@ -61,8 +61,8 @@ func TestLayout(t *testing.T) {
 	if size := reflect.TypeFor[load]().Size(); size != 64 {
 		t.Errorf("a load takes %d bytes, want a cache line of 64", size)
 	}
-	if size := reflect.TypeFor[Backend]().Size(); size != 32 {
-		t.Errorf("a backend takes %d bytes, want half a cache line, 32", size)
+	if size := reflect.TypeFor[Backend]().Size(); size > 64 {
+		t.Errorf("a backend takes %d bytes, want a cache line of 64 at most", size)
 	}
 	if size := reflect.TypeFor[place]().Size(); size != 20 {
 		t.Errorf("a place takes %d bytes, want 20: no padding", size)

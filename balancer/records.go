@@ -62,14 +62,16 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 
 // newBackend returns the record of a backend that nothing but its place is known of.
 func (t *Table) newBackend(key *BackendKey, service uint32, m Mode, facts *Facts) Backend {
-	b := Backend{Address: packet.AddrFrom(key.Address), Port: key.Port, Service: service, Mode: m}
+	b := Backend{Address: packet.AddrFrom(key.Address), Next: NoHop, Port: key.Port, Service: service, Mode: m}
 	hop, ok := facts.NextHops[key.Address]
 	if !ok || !hop.fits(m) {
 		return b
 	}
-	if b.Next, ok = t.word(&hop.MAC, hop.Link); ok {
-		b.Source, b.Flags = hop.Source.Word(), HasMAC
+	next, ok := t.word(&hop.MAC, hop.Link)
+	if !ok {
+		return b
 	}
+	b.Next, b.Source, b.Flags = next, hop.Source.Word(), HasMAC
 	if b.Source == 0 {
 		b.Source = t.Ports[hop.Link.Port].MAC.Word()
 	}

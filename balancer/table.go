@@ -98,7 +98,7 @@ const (
 // pointer.
 type Backend struct {
 	Address packet.Addr
-	Next    uint64 // hop word of the way to Address
+	Next    uint64 // hop word of the way to Address; NoHop without HasMAC
 	Source  uint64 // MAC address of the frames that go there
 	Service uint32 // index into Services; NoService if that is gone
 	Port    uint16 // 0: the packet's own

@@ -35,9 +35,6 @@ func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
 // that a branch predictor could learn.
 func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
-	if b.Flags&balancer.HasMAC == 0 && d == conntrack.Request {
-		return packet.DropNoNeighbour
-	}
 	request := uint64(d) - 1 // a mask: all ones for a request
 	from, client := packet.SourceWord(frame)|w.in, f.ClientHop()
 	if p.Tagged() { // as origin, which the compiler does not inline
@@ -46,6 +43,9 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 	next := b.Next&request | client&^request
 	stays := w.stays(i, next)
 	if !stays {
+		if next == balancer.NoHop {
+			return packet.DropNoNeighbour
+		}
 		if _, ok := w.fits(i, next, 0); !ok {
 			return packet.DropTooBig
 		}
@@ -70,17 +70,12 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 // the backend holds the service's address itself and answers the client without the
 // balancer.
 func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
-	if b.Flags&balancer.HasMAC == 0 {
+	if b.Next == balancer.NoHop {
 		return packet.DropNoNeighbour
 	}
-	if !w.stays(i, b.Next) {
-		return w.directAcross(i, b)
+	if w.stays(i, b.Next) {
+		return packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
 	}
-	return packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
-}
-
-// directAcross is direct by another port, or with other tags.
-func (w *worker) directAcross(i int, b *balancer.Backend) packet.Verdict {
 	if w.origin(i) == b.Next {
 		return packet.DropLoop
 	}

@@ -215,12 +215,13 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 		w.inspect(i, f)
 	}
 	var v packet.Verdict
-	if f.Paired() {
+	switch {
+	case f.Paired():
 		v = w.nat(i, r, f, b)
-	} else {
-		if !settled {
-			w.locate(i, f)
-		}
+	case settled && w.stays(i, b.Next): // direct, without a call
+		v = packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
+	default:
+		w.locate(i, f)
 		v = w.direct(i, b)
 	}
 	if v != packet.Forwarded {

@@ -1,0 +1,159 @@
+package persist
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// model is a shard as one would write it down: clients in order of their last touch.
+type model struct {
+	limit, evicted int
+	list           []memory
+}
+
+type memory struct {
+	client           Client
+	place            Place
+	timeout, touched uint32
+	flows            int
+	proven           bool
+}
+
+func (m *model) take(c Client) (memory, bool) {
+	i := slices.IndexFunc(m.list, func(e memory) bool { return e.client == c })
+	if i < 0 {
+		return memory{client: c}, false
+	}
+	e := m.list[i]
+	m.list = slices.Delete(m.list, i, i+1)
+	return e, true
+}
+
+func (m *model) begin(c Client, at Place, timeout, now uint32) {
+	e, ok := m.take(c)
+	if !ok && len(m.list) == m.limit {
+		strangers := 0
+		for i := range m.list {
+			if !m.list[i].proven {
+				strangers++
+			}
+		}
+		victim := slices.IndexFunc(m.list, func(e memory) bool {
+			return !e.proven == (strangers > 0 && (strangers >= m.limit/4 || strangers == m.limit))
+		})
+		m.list = slices.Delete(m.list, victim, victim+1)
+		m.evicted++
+	}
+	e.place, e.timeout, e.touched = at, timeout, now
+	e.flows++
+	m.list = append(m.list, e)
+}
+
+// Against a slow oracle, and the clock goes round meanwhile.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.IntRange(1, 9).Draw(t, "limit")
+		table, m := New(limit*shards), model{limit: limit}
+		var clients []Client // all of one shard
+		for n := 0; len(clients) < 12; n++ {
+			c := Client{Group: uint64(n % 3), Net: packet.AddrFrom(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)}))}
+			if table.shard(&c) == &table.shards[0] {
+				clients = append(clients, c)
+			}
+		}
+		now := ^uint32(0) - 2000
+		t.Repeat(map[string]func(*rapid.T){
+			"": func(t *rapid.T) {
+				if s := table.Stats(); s.Clients != len(m.list) || s.Evicted != uint64(m.evicted) {
+					t.Fatalf("%+v, want %d clients and %d pushed out", s, len(m.list), m.evicted)
+				}
+				for _, c := range clients {
+					i := slices.IndexFunc(m.list, func(e memory) bool { return e.client == c })
+					at, ok := table.Find(c, now)
+					if want := i >= 0 && (m.list[i].flows > 0 || now-m.list[i].touched < m.list[i].timeout); ok != want || ok && at != m.list[i].place {
+						t.Fatalf("%v is at %v, %t; want %t, %+v", c, at, ok, want, m.list)
+					}
+				}
+			},
+			"begin": func(t *rapid.T) {
+				c, at := rapid.SampledFrom(clients).Draw(t, "client"), Place{Port: rapid.Uint16Range(1, 3).Draw(t, "place")}
+				timeout := rapid.Uint32Range(1, 1000).Draw(t, "timeout")
+				table.Begin(c, at, timeout, now)
+				m.begin(c, at, timeout, now)
+			},
+			"prove": func(t *rapid.T) {
+				c := rapid.SampledFrom(clients).Draw(t, "client")
+				table.Prove(c, now)
+				if e, ok := m.take(c); ok {
+					e.proven, e.touched = true, now
+					m.list = append(m.list, e)
+				}
+			},
+			"end": func(t *rapid.T) {
+				c := rapid.SampledFrom(clients).Draw(t, "client")
+				table.End(c, now)
+				i := slices.IndexFunc(m.list, func(e memory) bool { return e.client == c })
+				if i >= 0 && m.list[i].flows > 0 {
+					e, _ := m.take(c)
+					e.flows--
+					e.touched = now
+					m.list = append(m.list, e)
+				}
+			},
+			"wait": func(t *rapid.T) { now += rapid.Uint32Range(1, 700).Draw(t, "ms") },
+		})
+	})
+}
+
+// A flood of made-up addresses takes no place of a client that has had a connection, beyond
+// the share that newcomers have.
+func TestFloodOfStrangers(t *testing.T) {
+	const clients = 16 * shards
+	table := New(clients)
+	client := func(n int) Client {
+		return Client{Net: packet.AddrFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))}
+	}
+	for n := range clients / 2 {
+		table.Begin(client(n), Place{Port: 1}, 1000, 0)
+		table.Prove(client(n), 0)
+	}
+	for n := range 100 * clients {
+		table.Begin(client(1_000_000+n), Place{Port: 2}, 1000, 1)
+	}
+	lost := 0
+	for n := range clients / 2 {
+		if at, ok := table.Find(client(n), 2); !ok || at.Port != 1 {
+			lost++
+		}
+	}
+	if lost > clients/8 { // a shard may have more than its share of the clients
+		t.Errorf("%d of %d clients are forgotten", lost, clients/2)
+	}
+}
+
+func TestAtOnce(t *testing.T) {
+	table := New(100)
+	var all sync.WaitGroup
+	for g := range 4 {
+		all.Go(func() {
+			for n := range 2000 {
+				c := Client{Group: uint64(n % 300)}
+				table.Begin(c, Place{Port: uint16(g)}, 1000, uint32(n))
+				table.Prove(c, uint32(n))
+				table.Find(c, uint32(n))
+				table.End(c, uint32(n))
+				table.Stats()
+			}
+		})
+	}
+	all.Wait()
+	if s := table.Stats(); s.Clients == 0 || s.Clients > s.Limit {
+		t.Errorf("%+v", s)
+	}
+}

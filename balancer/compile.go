@@ -78,6 +78,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 		t.file(uint32(i))
 		parts = t.fill(parts[:0], uint32(i), s, keys[:n], facts)
 		t.Services[i].choose(c.last.selection(id), s, parts, &slots)
+		t.Services[i].seat(t.Backends)
 		d.next.selections[id] = t.Services[i].selection
 		keys, backendIDs = keys[n:], backendIDs[n:]
 	}

@@ -17,6 +17,7 @@ func newService(s *ServiceSpec, id uint32, backends []uint32) Service {
 		OnNoBackend: s.OnNoBackend,
 		OnDown:      s.OnDown,
 		Backends:    backends,
+		persistence: newPersistence(s),
 	}
 }
 

@@ -36,7 +36,8 @@ type ServiceSpec struct {
 	OnDown      OnDown
 	// DrainTime is how long flows that nobody ends, which are those of UDP, may stay at a
 	// backend after its weight has become 0.
-	DrainTime time.Duration
+	DrainTime   time.Duration
+	Persistence PersistenceSpec
 	// SnatAddresses are the balancer's own addresses towards the backends.
 	// FullNAT only.
 	SnatAddresses []netip.Addr

@@ -126,7 +126,8 @@ type Service struct {
 	// yet whether it can serve.
 	Warming bool
 
-	selection *selection
+	selection   *selection
+	persistence *persistence // nil: none
 }
 
 // Eligible returns the IDs of the backends that new flows may go to: those that

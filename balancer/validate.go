@@ -32,7 +32,7 @@ func (ps Problems) Error() string {
 // [Table] can be made of it. A service without backends is right: its clients get
 // what OnNoBackend says.
 func (s *Spec) Validate() Problems {
-	v := validator{vips: make(map[netip.Addr]string, len(s.Services))}
+	v := validator{groups: map[string]*ServiceSpec{}, vips: make(map[netip.Addr]string, len(s.Services))}
 	for i := range s.Services {
 		v.vips[s.Services[i].Address] = s.Services[i].Name
 	}
@@ -71,9 +71,10 @@ func (v *validator) limits(s *Spec) {
 
 // validator collects problems.
 type validator struct {
-	vips     map[netip.Addr]string // of all services, with a service's name
-	at       int                   // index of the service that is looked at
-	backend  int                   // index of its backend that is looked at, or none
+	groups   map[string]*ServiceSpec // of persistence, with the first service
+	vips     map[netip.Addr]string   // of all services, with a service's name
+	at       int                     // index of the service that is looked at
+	backend  int                     // index of its backend that is looked at, or none
 	problems Problems
 }
 
@@ -121,6 +122,7 @@ func (v *validator) service(s *ServiceSpec) {
 		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for %s",
 			s.Mode, modesWith(func(t *Traits) bool { return t.TranslatesSource }))
 	}
+	v.persistence(s)
 	v.health(&s.Health)
 	v.backends(s)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/engine/persist"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -36,6 +37,7 @@ type Engine struct {
 	config  Config
 	clock   Clock
 	flows   *conntrack.Table
+	clients *clients
 	allowed []int // CPUs that the process had before its workers took theirs
 	table   atomic.Pointer[balancer.Table]
 	young   atomic.Bool   // see youth
@@ -65,11 +67,14 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		config:  c,
 		clock:   NewClock(),
-		flows:   conntrack.New(conntrack.Config{MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads}),
 		allowed: allowed,
 		joined:  make(chan struct{}, 1),
 		plan:    new(bpf.Plan),
 	}
+	e.clients = &clients{Table: persist.New(c.MaxFlows / clientShare), clock: e.clock, tables: &e.table}
+	e.flows = conntrack.New(conntrack.Config{
+		MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads, Observer: e.clients,
+	})
 	e.table.Store(&balancer.Table{})
 	e.young.Store(true)
 	e.recruit(c.Queues)

@@ -4,6 +4,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/engine/persist"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -16,6 +17,7 @@ type Info struct {
 	Workers  []WorkerInfo // of the queues that are served, or were last
 	Total    Counters     // of all workers that there ever were, without the backends
 	Flows    conntrack.Stats
+	Clients  persist.Stats // of services with persistence
 }
 
 // WorkerInfo is one worker.
@@ -37,7 +39,7 @@ type PuntInfo struct {
 // so while an interface is away. Anybody may call it; it does not wait for an Apply,
 // Acquire, Suspend or Release that is under way.
 func (e *Engine) Info() Info {
-	in := Info{Table: e.table.Load(), Flows: e.flows.Stats()}
+	in := Info{Table: e.table.Load(), Flows: e.flows.Stats(), Clients: e.clients.Stats()}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for _, w := range e.workers {

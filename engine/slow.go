@@ -105,6 +105,9 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 			switch outcome {
 			case conntrack.Inserted:
 				w.count.Backends[id].Flows++
+				if s.Persists() {
+					w.clients.begin(s, &p.Key.Src, &w.table.Backends[id], w.now)
+				}
 				w.learn(i, r)
 				return w.deliver(i, r, w.flows.Flow(r), &w.table.Backends[id])
 			case conntrack.Exists:
@@ -152,6 +155,11 @@ func after(eligible []uint32, id uint32) uint32 {
 // restart or when a router moves traffic here, goes by the consistent hash
 // instead, so that every instance picks the same backend.
 func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32, bool) {
+	if s.Persists() {
+		if id, ok := w.clients.seat(s, &k.Src, w.now); ok {
+			return id, true
+		}
+	}
 	if opens {
 		return w.picker.Pick(s, k)
 	}
@@ -162,7 +170,7 @@ func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref,
 	p, b := &w.packets[i], &w.table.Backends[id]
 	n := conntrack.NewFlow{
 		Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id,
-		Paired: s.Mode.Traits().RepliesReturn, FromService: w.table.HasAddress(&p.Key.Src),
+		Paired: s.Mode.Traits().RepliesReturn, FromService: w.table.HasAddress(&p.Key.Src), Observed: s.Persists(),
 	}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort

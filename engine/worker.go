@@ -33,14 +33,15 @@ const group = 8
 type worker struct {
 	// Immutable once the worker runs.
 
-	id     int // index among the workers, and reader of the grace period
-	queue  int
-	cpu    int // -1: not pinned
-	busy   bool
-	tables *atomic.Pointer[balancer.Table]
-	flows  *conntrack.Table
-	clock  Clock
-	young  *atomic.Bool // the engine's
+	id      int // index among the workers, and reader of the grace period
+	queue   int
+	cpu     int // -1: not pinned
+	busy    bool
+	tables  *atomic.Pointer[balancer.Table]
+	flows   *conntrack.Table
+	clients *clients
+	clock   Clock
+	young   *atomic.Bool // the engine's
 
 	// The worker's own.
 

@@ -38,6 +38,9 @@ func printStatus(w io.Writer, s api.Status) {
 	f := s.Flows
 	line("flows", "%d of %d, %s", f.Flows, f.MaxFlows+f.MaxEmbryonic, classes(f.ByClass))
 	line("flow events", "%d new, %d expired, %d+%d evicted (established+embryonic)", f.Inserted, f.Expired, f.EvictedEstablished, f.EvictedEmbryonic)
+	if f.Clients > 0 {
+		line("persistence", "%d clients of %d", f.Clients, f.MaxClients)
+	}
 	line("drops", "%s", drops(s.Drops))
 	for _, warning := range s.Warnings {
 		line("warning", "%s%s", warning.Text, since(warning.Since))

@@ -72,9 +72,10 @@ const numDirections = 2
 
 // Flags of a record.
 const (
-	paired  = 1 << iota // replies pass through the balancer
-	ipv6                // the whole addresses are in Table.addresses
-	spilled             // is in index.spill
+	paired   = 1 << iota // replies pass through the balancer
+	ipv6                 // the whole addresses are in Table.addresses
+	spilled              // is in index.spill
+	observed             // the Observer is told
 )
 
 // addresses are the parties' whole addresses, part of the identity of a flow with

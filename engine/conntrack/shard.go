@@ -99,5 +99,8 @@ func (s *shard) remove(t *Table, i uint32) {
 		t.loads.AddLive(f.BackendID, -1)
 	}
 	t.loads.AddFlows(f.BackendID, -1)
+	if f.flags&observed != 0 {
+		t.observer.Ended(t.address(i, client), f.BackendID)
+	}
 	t.stats.removed.Add(1)
 }

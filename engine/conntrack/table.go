@@ -16,6 +16,14 @@ type Config struct {
 	Workers  int // readers of the [Grace] period
 	Timeouts Timeouts
 	Loads    *balancer.Loads
+	Observer Observer // nil: there is none
+}
+
+// Observer is told of those flows that somebody asked to have observed, under the lock of
+// their shard: it must not call the [Table].
+type Observer interface {
+	Proven(client packet.Addr, backend uint32) // both sides have been seen
+	Ended(client packet.Addr, backend uint32)
 }
 
 // Table is the flow table of the whole process, shared by all workers.
@@ -32,6 +40,7 @@ type Table struct {
 	seed      uint64
 	timeouts  [numClasses]atomic.Uint32 // ms
 	loads     *balancer.Loads
+	observer  Observer
 	stats     stats
 
 	// The housekeeping goroutine's own.
@@ -68,6 +77,7 @@ func New(c Config) *Table {
 		shift:    64 - bits.TrailingZeros(uint(shards)),
 		seed:     rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
 		loads:    c.Loads,
+		observer: c.Observer,
 	}
 	t.flows, t.details, t.memory = flowSlabs(t, shards*perShard)
 	t.addresses = slab[addresses](t, shards*perShard)
@@ -152,6 +162,7 @@ type NewFlow struct {
 	BackendID   uint32
 	Paired      bool // replies come back through the balancer
 	FromService bool // the client's address is a service's too
+	Observed    bool // the Observer is told of its end
 }
 
 // Outcome says what became of an [Table.Insert].
@@ -258,6 +269,9 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	if spill {
 		f.flags |= spilled
 	}
+	if n.Observed {
+		f.flags |= observed
+	}
 	if !is4(n.Key) {
 		f.flags |= ipv6
 		t.addresses[i] = addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
@@ -301,6 +315,9 @@ func (t *Table) reclassify(r Ref, from, to Class, now uint32) {
 	s.lists[to].push(t.details, i)
 	if live := to.live(); live != old.live() {
 		t.loads.AddLive(f.BackendID, delta(live))
+	}
+	if f.flags&observed != 0 && (to == TCPEstablished || to == UDPEstablished) {
+		t.observer.Proven(t.address(i, client), f.BackendID)
 	}
 }
 

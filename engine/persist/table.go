@@ -110,7 +110,14 @@ func (t *Table) Find(c Client, now uint32) (Place, bool) {
 	return s.entries[i].place, true
 }
 
-func (e *entry) holds(now uint32) bool { return e.flows > 0 || now-e.touched < e.timeout }
+// maxHold bounds how long flows hold an entry by being there, in ms: of those whose end
+// nobody told, as after a change of the configuration.
+const maxHold = 24 * 3600 * 1000
+
+func (e *entry) holds(now uint32) bool {
+	idle := now - e.touched
+	return idle < e.timeout || e.flows > 0 && idle < maxHold
+}
 
 // Begin notes that the client has a new flow to a place, and is to go there for the timeout
 // after its last one.

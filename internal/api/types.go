@@ -59,6 +59,8 @@ type FlowTable struct {
 	EvictedEstablished uint64         `json:"evicted_established"`
 	EvictedEmbryonic   uint64         `json:"evicted_embryonic"`
 	Clashes            uint64         `json:"clashes"`
+	Clients            int            `json:"clients"`     // that persistence remembers
+	MaxClients         int            `json:"max_clients"` // that there is room for
 }
 
 // Worker is one queue's worker.

@@ -27,6 +27,12 @@ func render(s balancer.Spec) string {
 		line("    mode: %v\n    algorithm: %v\n    on-no-backend: %v\n    on-down: '%v'", s.Mode, s.Algorithm, s.OnNoBackend, s.OnDown)
 		h := s.Health
 		line("    drain-time: %v", s.DrainTime)
+		if p := s.Persistence; p.Timeout > 0 {
+			line("    persistence:\n      prefix: %d/%d\n      timeout: %v", p.Prefix4, p.Prefix6, p.Timeout)
+			if p.Group != "" {
+				line("      group: %s", p.Group)
+			}
+		}
 		line("    health: {type: %v, # a comment", h.Type)
 		if h.Type != balancer.HealthNone {
 			line("             interval: %v, timeout: %v, rise: %d, fall: %d,", h.Interval, h.Timeout, h.Rise, h.Fall)
@@ -87,6 +93,13 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 		OnDown:      balancer.OnDown(rapid.IntRange(0, 2).Draw(t, "on-down")),
 		DrainTime:   time.Duration(rapid.IntRange(0, 100_000).Draw(t, "drain-time")) * time.Millisecond,
 		Backends:    []balancer.BackendSpec{},
+	}
+	if rapid.Bool().Draw(t, "persistence") {
+		s.Persistence = balancer.PersistenceSpec{
+			Timeout: time.Duration(rapid.IntRange(1000, 100_000).Draw(t, "ms")) * time.Millisecond,
+			Prefix4: rapid.IntRange(1, 32).Draw(t, "prefix4"), Prefix6: rapid.IntRange(1, 128).Draw(t, "prefix6"),
+			Group: rapid.SampledFrom([]string{"", fmt.Sprint("group-", i)}).Draw(t, "group"),
+		}
 	}
 	switch port := rapid.Uint16Range(1, 60000).Draw(t, "port"); rapid.IntRange(0, 2).Draw(t, "ports") {
 	case 0:

@@ -53,6 +53,7 @@ func counters(in *engine.Info) []api.Counter {
 	add("flows", "evicted-established", s.EvictedEstablished, "flows that made way because max-flows was reached")
 	add("flows", "evicted-embryonic", s.EvictedEmbryonic, "half-open flows that made way for newer ones")
 	add("flows", "clashes", s.Clashes, "flows refused because the backend's replies could not have been told apart")
+	add("flows", "forgotten-clients", in.Clients.Evicted, "clients with persistence that were forgotten before their time, to make room")
 	return list
 }
 

@@ -54,7 +54,7 @@ func (s *Source) Status() api.Status {
 		Version: a.Version, PID: os.Getpid(), Started: a.Started, Config: a.Config, State: a.State, Reason: a.Reason,
 		Interface: a.Interface, Driver: a.Driver, Poll: a.Poll, XDPMode: string(in.Attached),
 		Generation: v.Generation(), Reload: a.Reload, NeedsRestart: a.NeedsRestart,
-		Flows: flowTable(&in.Flows), Drops: drops(&in), Warnings: warnings(&in, v, &a),
+		Flows: flowTable(&in), Drops: drops(&in), Warnings: warnings(&in, v, &a),
 	}
 	if out.State == api.StateServing {
 		out.State, out.Reason = condition(v, &a)
@@ -121,10 +121,12 @@ func worker(w *engine.WorkerInfo) api.Worker {
 	return out
 }
 
-func flowTable(s *conntrack.Stats) api.FlowTable {
+func flowTable(in *engine.Info) api.FlowTable {
+	s := &in.Flows
 	out := api.FlowTable{
 		Flows: s.Total(), MaxFlows: s.MaxFlows, MaxEmbryonic: s.MaxEmbryonic, ByClass: map[string]int{},
 		Inserted: s.Inserted, Expired: s.Expired, Clashes: s.Clashes,
+		Clients: in.Clients.Clients, MaxClients: in.Clients.Limit,
 		EvictedEstablished: s.EvictedEstablished, EvictedEmbryonic: s.EvictedEmbryonic,
 	}
 	for class, n := range s.Flows {

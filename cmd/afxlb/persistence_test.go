@@ -1,0 +1,66 @@
+package main
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/api"
+)
+
+// A client stays with one backend over the services of a group, whatever the algorithm,
+// also after a reload; when its backend goes it moves, and stays again.
+func TestPersistence(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	services := func(more string) string {
+		keys := "algorithm: round-robin, persistence: {timeout: 1m, group: shop}, " + quickHealth
+		return w.writeConfig("afxlb.yaml", entry("web", natVIP4, port, keys, backendsOf(natVIP4)...), entry("streams", natVIP4, streamPort, keys, backendsOf(natVIP4)...),
+			entry("dsr", dsrVIP4, port, "mode: dsr, "+keys, backendsOf(dsrVIP4)...), more)
+	}
+	p := w.serve(services(""))
+	who := func(vip netip.Addr) string {
+		t.Helper()
+		name, err := w.get(vip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	c, first, err := w.dialStream(w.lab.Clients[0], netip.AddrPortFrom(natVIP4, streamPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stays := func(when, with string) {
+		t.Helper()
+		for range 6 {
+			for _, vip := range []netip.Addr{natVIP4, dsrVIP4} {
+				if name := who(vip); name != with {
+					t.Fatalf("%s: a connection to %v went to %s, want %s", when, vip, name, with)
+				}
+			}
+		}
+	}
+	stays("at first", first)
+	services("conntrack: {timeouts: {icmp: 9s}}\n")
+	p.reload()
+	stays("after a reload", first)
+	c.Close()
+
+	i := int(first[1] - '0')
+	w.web[i].Kill()
+	p.await("see that it is down", func(api.Status) bool {
+		return p.backend("web", first).State == "down" && p.backend("dsr", first).State == "down"
+	})
+	second := who(natVIP4)
+	if second == first {
+		t.Fatalf("%s is down, and answers", first)
+	}
+	if err := w.web[i].Start(); err != nil {
+		t.Fatal(err)
+	}
+	stays("when its backend is gone", second)
+	if n := p.status().Flows.Clients; n != 1 {
+		t.Errorf("%d clients are remembered, want 1", n)
+	}
+	p.stop()
+}

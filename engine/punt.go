@@ -38,11 +38,11 @@ func (w *worker) related(i int, v packet.Verdict) packet.Verdict {
 	p := &w.packets[i]
 	reply := p.Key
 	if v == packet.DropICMP {
-		quoted, ok := packet.Quoted(w.frames[i], p)
+		q, ok := packet.Quoted(w.frames[i], p)
 		if !ok {
 			return v
 		}
-		reply = quoted.Reverse()
+		reply = q.Key.Reverse()
 	}
 	if w.table.HasAddress(&p.Key.Dst) || !w.table.HasBackend(&reply.Src) {
 		return v

@@ -1,13 +1,24 @@
 package packet
 
-// Types and codes of the errors that are sent here (RFC 792; RFC 4443, 3.1 and 3.3).
+import "encoding/binary"
+
+// Types and codes of the errors that are sent here (RFC 792, RFC 1191; RFC 4443, 3.1 to 3.3).
 const (
 	icmpUnreachable       = 3
 	icmpPortUnreachable   = 3
+	icmpFragmentation     = 4  // needed, but DF is set
 	icmpTimeExceeded      = 11 // code 0: in transit
 	icmpv6Unreachable     = 1
 	icmpv6PortUnreachable = 4
+	icmpv6TooBig          = 2
 	icmpv6TimeExceeded    = 3 // code 0: hop limit exceeded in transit
+)
+
+// Every link carries packets of so many bytes (RFC 791, 3.2; RFC 8200, 5). Who is told of
+// less does not believe it, or can't do anything about it.
+const (
+	ipv4MinMTU = 68
+	ipv6MinMTU = 1280
 )
 
 // An ICMP error quotes as much of the packet as fits into a datagram that every
@@ -26,9 +37,9 @@ func Unreachable(frame []byte, p *Packet) int {
 		return 0
 	}
 	if p.IPv6 {
-		return icmpError(frame, p, icmpv6Unreachable, icmpv6PortUnreachable)
+		return icmpError(frame, p, icmpv6Unreachable, icmpv6PortUnreachable, 0)
 	}
-	return icmpError(frame, p, icmpUnreachable, icmpPortUnreachable)
+	return icmpError(frame, p, icmpUnreachable, icmpPortUnreachable, 0)
 }
 
 // TimeExceeded is Unreachable for a packet whose TTL or hop limit ends here. Its source
@@ -36,13 +47,33 @@ func Unreachable(frame []byte, p *Packet) int {
 // to the client the service begins here.
 func TimeExceeded(frame []byte, p *Packet) int {
 	if p.IPv6 {
-		return icmpError(frame, p, icmpv6TimeExceeded, 0)
+		return icmpError(frame, p, icmpv6TimeExceeded, 0, 0)
 	}
-	return icmpError(frame, p, icmpTimeExceeded, 0)
+	return icmpError(frame, p, icmpTimeExceeded, 0, 0)
 }
 
-// icmpError turns a packet into the ICMP or ICMPv6 error about it.
-func icmpError(frame []byte, p *Packet, kind, code uint8) int {
+// TooBig is Unreachable for a packet that is larger than mtu, counted from the IP header
+// on: its sender is told to send smaller ones, by "fragmentation needed" (RFC 1191) or
+// "packet too big" (RFC 4443, 3.2). No answer is due if it allows to be fragmented on the
+// way, or if it is as small as any link has to carry.
+func TooBig(frame []byte, p *Packet, mtu int) int {
+	n := int(p.End - p.L3)
+	if p.IPv6 {
+		if mtu = max(mtu, ipv6MinMTU); n <= mtu {
+			return 0
+		}
+		return icmpError(frame, p, icmpv6TooBig, 0, uint32(mtu))
+	}
+	const dontFragment = 0x40
+	if mtu = max(mtu, ipv4MinMTU); n <= mtu || frame[p.L3+6]&dontFragment == 0 {
+		return 0
+	}
+	return icmpError(frame, p, icmpUnreachable, icmpFragmentation, uint32(mtu))
+}
+
+// icmpError turns a packet into the ICMP or ICMPv6 error about it; rest is the word behind
+// the checksum.
+func icmpError(frame []byte, p *Packet, kind, code uint8, rest uint32) int {
 	if !answerable(frame, p) {
 		return 0
 	}
@@ -60,7 +91,7 @@ func icmpError(frame []byte, p *Packet, kind, code uint8) int {
 	// The quote overlaps the original, and turn needs the header that stays behind.
 	copy(frame[start:], frame[l3:l3+quoted])
 	l4 := turn(frame, p, proto, icmpLen+quoted)
-	clear(l4[4:icmpLen]) // unused
+	binary.BigEndian.PutUint32(l4[4:icmpLen], rest)
 	setICMP(frame, p, l4, kind, code)
 	return len(frame)
 }

@@ -2,56 +2,75 @@ package packet
 
 import "encoding/binary"
 
-// Quoted returns the key of the packet that an ICMP or ICMPv6 error is about, as it stands
-// in the quote: of a packet that the receiver of the error has sent. p is what Parse said
-// [DropICMP] of. There is none if frame holds no error, or if the quote ends before the
-// ports (RFC 792; RFC 4443, 2.4) or is of a fragment that has none.
-func Quoted(frame []byte, p *Packet) (k Key, ok bool) {
-	l4 := frame[p.L4:p.End]
-	if len(l4) < icmpLen {
-		return k, false
-	}
-	quote := l4[icmpLen:]
-	if p.IPv6 {
-		if l4[0] >= icmpv6Echo { // errors have the lower types (RFC 4443, 2.1)
-			return k, false
-		}
-		return quotedIPv6(quote)
-	}
-	switch l4[0] {
-	case icmpUnreachable, icmpSourceQuench, icmpRedirect, icmpTimeExceeded, icmpParameter:
-		return quotedIPv4(quote)
-	}
-	return k, false
+// Quote is what an ICMP error quotes: the head of the packet that the error is about, as
+// one that the receiver of the error has sent. Like [Packet] it has no pointer, and stays
+// true for the frame as it was.
+type Quote struct {
+	Key    Key
+	L3, L4 uint16 // offsets in the frame of the quoted IP and transport header
 }
 
-// Types of ICMP errors that are not sent here (RFC 792).
+// Quoted finds the packet that an ICMP or ICMPv6 error is about. p is what Parse said
+// [DropICMP] of. There is none if frame holds no error that a router passes on, or if the
+// quote has not the first 8 bytes of the transport (RFC 792; RFC 4443, 2.4), or is of a
+// fragment that has none. What the quote's own lengths say is not looked at: some hosts
+// change them.
+func Quoted(frame []byte, p *Packet) (q Quote, ok bool) {
+	l4 := frame[p.L4:p.End]
+	if len(l4) < icmpLen || !isError(l4[0], p.IPv6) {
+		return q, false
+	}
+	q.L3 = p.L4 + icmpLen
+	if p.IPv6 {
+		return q, q.readIPv6(l4[icmpLen:])
+	}
+	return q, q.readIPv4(l4[icmpLen:])
+}
+
+// isError reports whether a message of this type quotes a packet of a flow. The steering
+// program draws the same line (is_error of bpf/steer.bpf.c): a redirect is about the
+// receiver's link, and source quench is dead (RFC 6633).
+func isError(kind uint8, ipv6 bool) bool {
+	if ipv6 {
+		return kind >= icmpv6Unreachable && kind <= icmpv6Parameter
+	}
+	return kind == icmpUnreachable || kind == icmpTimeExceeded || kind == icmpParameter
+}
+
+// Types of ICMP errors that are not sent here (RFC 792; RFC 4443, 3.4).
 const (
-	icmpSourceQuench = 4
-	icmpRedirect     = 5
-	icmpParameter    = 12
+	icmpParameter   = 12
+	icmpv6Parameter = 4
 )
 
-func quotedIPv4(ip []byte) (k Key, ok bool) {
+func (q *Quote) readIPv4(ip []byte) bool {
 	if len(ip) < ipv4Len || ip[0]>>4 != 4 || binary.BigEndian.Uint16(ip[6:8])&ipv4Offset != 0 {
-		return k, false
+		return false
 	}
 	header := int(ip[0]&0xf) * 4
 	if header < ipv4Len || len(ip) < header {
-		return k, false
+		return false
 	}
-	k.Src.setIPv4(binary.LittleEndian.Uint32(ip[12:16]))
-	k.Dst.setIPv4(binary.LittleEndian.Uint32(ip[16:20]))
-	return k, k.quote(ip[9], ip[header:], ProtoICMP)
+	q.Key.Src.setIPv4(binary.LittleEndian.Uint32(ip[12:16]))
+	q.Key.Dst.setIPv4(binary.LittleEndian.Uint32(ip[16:20]))
+	q.L4 = q.L3 + uint16(header)
+	return q.Key.quote(ip[9], ip[header:], ProtoICMP)
 }
 
-func quotedIPv6(ip []byte) (k Key, ok bool) {
+func (q *Quote) readIPv6(ip []byte) bool {
 	if len(ip) < ipv6Len || ip[0]>>4 != 6 {
-		return k, false
+		return false
 	}
-	k.Src, k.Dst = Addr(ip[8:24]), Addr(ip[24:40])
+	q.Key.Src, q.Key.Dst = Addr(ip[8:24]), Addr(ip[24:40])
+	if q.Key.Src.Is4() || q.Key.Dst.Is4() { // which would pass for a flow of IPv4
+		return false
+	}
 	next, header, v := skipExtensions(ip, ip[6])
-	return k, v == Pending && k.quote(next, ip[header:], ProtoICMPv6)
+	if v == DropFragment && binary.BigEndian.Uint16(ip[header+2:])&ipv6Offset == 0 {
+		next, header, v = ip[header], header+8, Pending // the first one
+	}
+	q.L4 = q.L3 + uint16(header)
+	return v == Pending && q.Key.quote(next, ip[header:], ProtoICMPv6)
 }
 
 // quote reads the ports at the start of a quoted transport header, and reports whether

@@ -22,9 +22,9 @@ func errorAbout(f packettest.Frame, kind uint8, quoted int) []byte {
 // aboutErrors are the types of errors of both families.
 func aboutErrors(f packettest.Frame) []uint8 {
 	if f.Is4() {
-		return []uint8{3, 4, 5, 11, 12}
+		return []uint8{3, 11, 12}
 	}
-	return []uint8{1, 2, 3, 4, 100}
+	return []uint8{1, 2, 3, 4}
 }
 
 func TestQuoted(t *testing.T) {
@@ -43,9 +43,9 @@ func TestQuoted(t *testing.T) {
 				if p.Key.Dst != sent.Key.Src || p.Key.SrcPort|p.Key.DstPort != 0 || p.Echo {
 					t.Fatalf("parsed as %+v", p)
 				}
-				k, ok := packet.Quoted(b, &p)
-				if want := n > header+7; ok != want || ok && k != sent.Key {
-					t.Fatalf("type %d, %d bytes quoted: %+v %v, want %+v %v", kind, n, k, ok, sent.Key, want)
+				q, ok := packet.Quoted(b, &p)
+				if want := n > header+7; ok != want || ok && (q.Key != sent.Key || q.L3 != p.L4+8 || q.L4-q.L3 != sent.L4-sent.L3) {
+					t.Fatalf("type %d, %d bytes quoted: %+v %v, want %+v %v", kind, n, q, ok, sent, want)
 				}
 			}
 		}
@@ -64,8 +64,25 @@ func TestQuotedEchoReply(t *testing.T) {
 		b := errorAbout(f, 3, 100)
 		var p packet.Packet
 		packet.Parse(b, &p)
-		if k, ok := packet.Quoted(b, &p); !ok || k != want {
-			t.Errorf("%+v %v, want %+v", k, ok, want)
+		if q, ok := packet.Quoted(b, &p); !ok || q.Key != want {
+			t.Errorf("%+v %v, want %+v", q, ok, want)
+		}
+	}
+}
+
+// The first fragment of a packet has its ports: "packet too big" may be about one.
+func TestQuotedFirstFragment(t *testing.T) {
+	for _, f := range datagrams() {
+		for offset := range uint16(2) {
+			quoted := fragmented(f, offset, true)[14:]
+			e := withoutPorts(back(f), aboutErrors(f)[1], 0)
+			e.Payload = quoted
+			b := e.Bytes()
+			var p packet.Packet
+			packet.Parse(b, &p)
+			if q, ok := packet.Quoted(b, &p); ok != (offset == 0) || ok && q.Key != f.Key() {
+				t.Errorf("fragment at %d: %+v %v, want %+v", offset, q, ok, f.Key())
+			}
 		}
 	}
 }
@@ -80,8 +97,15 @@ func TestNothingQuoted(t *testing.T) {
 	version[14+40+8] = 0x45
 	other := errorAbout(four, 3, 100)
 	other[14+20+8+9] = packet.ProtoICMPv6
+	mapped := errorAbout(six, 1, 100)
+	copy(mapped[14+40+8+24:], "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff")
 	for name, b := range map[string][]byte{
 		"echo reply":          errorAbout(four, 0, 100),
+		"source quench":       errorAbout(four, 4, 100),
+		"redirect":            errorAbout(four, 5, 100),
+		"unknown error":       errorAbout(six, 100, 100),
+		"reserved":            errorAbout(six, 0, 100),
+		"an IPv4 address":     mapped,
 		"timestamp":           errorAbout(four, 13, 100),
 		"neighbour discovery": errorAbout(six, 135, 100),
 		"another protocol":    sctp,
@@ -95,31 +119,45 @@ func TestNothingQuoted(t *testing.T) {
 		if v := packet.Parse(b, &p); v != packet.DropICMP {
 			t.Fatalf("%s: %v", name, v)
 		}
-		if k, ok := packet.Quoted(b, &p); ok {
-			t.Errorf("%s quotes %+v", name, k)
+		if q, ok := packet.Quoted(b, &p); ok {
+			t.Errorf("%s quotes %+v", name, q)
 		}
 	}
 }
 
-// FuzzQuoted: whatever the quote holds, it is only read.
+// FuzzQuoted: whatever the quote holds, it is only read, and what it says is in it.
 func FuzzQuoted(f *testing.F) {
-	for _, a := range answers {
-		for _, frame := range a.to() {
-			f.Add(errorAbout(frame, aboutErrors(frame)[0], 100))
-		}
-	}
+	errorSeeds(func(frame []byte) { f.Add(frame) })
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var p packet.Packet
 		if packet.Parse(data, &p) != packet.DropICMP {
 			return
 		}
 		before := bytes.Clone(data)
-		k, ok := packet.Quoted(data, &p)
+		q, ok := packet.Quoted(data, &p)
 		if !bytes.Equal(data, before) {
 			t.Fatal("written to")
 		}
-		if ok && (k.Src.Is4() == p.IPv6 || k.Proto == 0) && !(p.IPv6 && k.Src.Is4()) {
-			t.Fatalf("quotes %+v in IPv6 %v", k, p.IPv6)
+		if ok && (q.Key.Src.Is4() == p.IPv6 || q.Key.Dst.Is4() == p.IPv6 || q.Key.Proto == 0) {
+			t.Fatalf("quotes %+v in IPv6 %v", q, p.IPv6)
+		}
+		if ok && (q.L3 != p.L4+8 || q.L4 < q.L3+20 || q.L4 > p.End-8) {
+			t.Fatalf("quotes %+v in %+v", q, p)
 		}
 	})
+}
+
+// errorSeeds calls add with errors about packets of each kind.
+func errorSeeds(add func(frame []byte)) {
+	for _, a := range answers {
+		for _, frame := range a.to() {
+			add(errorAbout(frame, aboutErrors(frame)[0], 100))
+		}
+	}
+	for _, f := range datagrams() {
+		add(errorAbout(f, aboutErrors(f)[0], 28))
+		e := withoutPorts(back(f), aboutErrors(f)[1], 0)
+		e.Payload = fragmented(f, 0, true)[14:]
+		add(e.Bytes())
+	}
 }

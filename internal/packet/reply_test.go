@@ -31,6 +31,7 @@ var answers = map[string]struct {
 	}},
 	"Unreachable":  {packet.Unreachable, datagrams},
 	"TimeExceeded": {packet.TimeExceeded, datagrams},
+	"TooBig":       {tooBig, bigDatagrams},
 	"ChallengeACK": {challenge, func() []packettest.Frame {
 		return []packettest.Frame{
 			packettest.TCP(client4, service4, packet.TCPSyn),
@@ -44,6 +45,19 @@ func datagrams() []packettest.Frame {
 		packettest.UDP(client4, service4, "question"),
 		packettest.UDP(client6, service6, "question"),
 	}
+}
+
+// linkMTU is what the packets of bigDatagrams are too big for.
+const linkMTU = 1300
+
+func tooBig(frame []byte, p *packet.Packet) int { return packet.TooBig(frame, p, linkMTU) }
+
+func bigDatagrams() []packettest.Frame {
+	list := datagrams()
+	for i := range list {
+		list[i].DF, list[i].Payload = list[i].Is4(), bytes.Repeat([]byte("x"), linkMTU)
+	}
+	return list
 }
 
 // Where the connection of the challenge is.
@@ -308,6 +322,8 @@ func TestNoAnswerToOtherProtocols(t *testing.T) {
 				switch name {
 				case "TimeExceeded":
 					want = true
+				case "TooBig":
+					want = other == "TooBig"
 				case "Unreachable":
 					want = other != "EchoReply"
 				case "Reset", "ChallengeACK":

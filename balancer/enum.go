@@ -117,6 +117,10 @@ func (m Mode) String() string { return name(m, modeNames) }
 // String returns the algorithm's name in the config file.
 func (a Algorithm) String() string { return name(a, algorithmNames) }
 
+// Hashes reports whether a goes by the service's consistent hash, so that all balancers
+// with the same Spec choose alike.
+func (a Algorithm) Hashes() bool { return a == SourceHash || a == Maglev }
+
 // String returns the value's name in the config file.
 func (o OnNoBackend) String() string { return name(o, onNoBackendNames) }
 

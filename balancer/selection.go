@@ -43,7 +43,7 @@ func (p *part) doubted() bool { return p.weight > 0 && p.standing == suspect }
 // tableSize returns the number of slots for a service with n backends. It does not
 // depend on which of them are in rotation: another size moves every slot.
 func tableSize(a Algorithm, n int) uint32 {
-	if a == Maglev || a == SourceHash || n*slotsPerBackend > smallSlots {
+	if a.Hashes() || n*slotsPerBackend > smallSlots {
 		return slots
 	}
 	return smallSlots
@@ -77,7 +77,7 @@ func newSelection(s *ServiceSpec, parts []part, t *tables) *selection {
 // hash makes the consistent hashes.
 func (n *selection) hash(s *ServiceSpec, t *tables) {
 	all, m := members(s), tableSize(s.Algorithm, len(s.Backends))
-	if s.Algorithm == Maglev || s.Algorithm == SourceHash {
+	if s.Algorithm.Hashes() {
 		n.rotated = t.lookup(all, n.parts, m, (*part).rotates)
 	}
 	switch {

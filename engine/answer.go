@@ -35,6 +35,14 @@ func (w *worker) undelivered(i int, v packet.Verdict) packet.Verdict {
 	return v
 }
 
+// tooBig handles packet i, which is larger than what its way takes, as a router does. Who
+// lets routers fragment its packets is not told, and has none fragmented here.
+func (w *worker) tooBig(i, mtu int) packet.Verdict {
+	return w.answer(i, packet.DropTooBig, tooBigs, func(frame []byte, p *packet.Packet) int {
+		return packet.TooBig(frame, p, mtu)
+	})
+}
+
 // answer turns packet i into its answer, in place, which is of a kind that has a budget of
 // its own. Where none is due, the packet is dropped as v.
 func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *packet.Packet) int) packet.Verdict {

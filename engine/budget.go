@@ -10,6 +10,7 @@ const (
 	resets                    // RSTs to clients
 	unreachables              // port unreachables to clients
 	exceeded                  // time exceeded
+	tooBigs                   // fragmentation needed, and packet too big
 	backendResets             // RSTs to backends
 	challenges                // challenge ACKs
 	punts

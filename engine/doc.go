@@ -10,6 +10,7 @@
 //	moved.go       where replies go, when that seems to change
 //	rewrite.go     one small step per forwarding mode
 //	answer.go      packets that the balancer answers itself
+//	related.go     ICMP errors about flows
 //	punt.go        packets that go back to the kernel
 //	partial.go     checksums that neighbours leave unfinished
 //	youth.go       what a process after a restart does not know yet

@@ -29,6 +29,11 @@ func seeds() (list [][]byte) {
 		packettest.TCP("10.0.0.11:8080", client4, packet.TCPSyn|packet.TCPAck), packettest.TCP("[2001:db8:10::11]:8080", client6, packet.TCPAck),
 		packettest.UDP(client4, "192.0.2.10:53", "question"), packettest.TCP(client4, "192.0.2.10:81", packet.TCPSyn),
 		packettest.Echo("198.51.100.7", "192.0.2.10", 1), packettest.Echo("2001:db8:100::7", "2001:db8:2::10", 1),
+		icmpError("203.0.113.1", "192.0.2.10", 3, packettest.TCP(vip4, client4, packet.TCPAck)),
+		icmpError("2001:db8:77::1", "2001:db8:2::10", 2, packettest.TCP(vip6, client6, packet.TCPAck)),
+		icmpError("203.0.113.1", "192.0.2.11", 3, packettest.TCP("192.0.2.11:80", client4, packet.TCPAck)),
+		icmpError("192.0.2.11", "198.51.100.7", 3, packettest.TCP(client4, "192.0.2.11:80", packet.TCPAck)),
+		icmpError("10.9.9.9", "198.51.100.7", 11, packettest.TCP(client4, "10.0.0.11:8080", packet.TCPAck)),
 	} {
 		list = append(list, f.Bytes())
 	}

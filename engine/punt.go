@@ -31,23 +31,23 @@ func (w *worker) stray(i int) packet.Verdict {
 	return v
 }
 
-// related handles packet i, which is for the kernel if it is about no flow and came from,
-// or is about, a backend: a fragment, or an ICMP error. Else it is dropped as v. It may be
-// about a flow as far as can be told: of the fragments of a packet only the first tells.
+// related handles packet i, an ICMP message or a fragment, which may be about a flow or of
+// one as far as can be told: of the fragments of a packet only the first tells.
 func (w *worker) related(i int, v packet.Verdict) packet.Verdict {
-	p := &w.packets[i]
-	reply := p.Key
 	if v == packet.DropICMP {
-		q, ok := packet.Quoted(w.frames[i], p)
-		if !ok {
-			return v
-		}
-		reply = q.Key.Reverse()
+		return w.icmp(i)
 	}
-	if w.table.HasAddress(&p.Key.Dst) || !w.table.HasBackend(&reply.Src) {
+	k := &w.packets[i].Key
+	if _, known := w.flows.Find(k, conntrack.Reply); known {
 		return v
 	}
-	if _, known := w.flows.Find(&reply, conntrack.Reply); known {
+	return w.foreign(i, k, v)
+}
+
+// foreign handles packet i, which is about no flow. It is for the kernel if k, what it is
+// about as a reply, comes from a backend, else it is dropped as v.
+func (w *worker) foreign(i int, k *packet.Key, v packet.Verdict) packet.Verdict {
+	if w.table.HasAddress(&w.packets[i].Key.Dst) || !w.table.HasBackend(&k.Src) {
 		return v
 	}
 	if punted := w.punt(i); punted != packet.DropNoFlow {

@@ -46,8 +46,8 @@ func (w *worker) nat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Back
 		if next == balancer.NoHop {
 			return packet.DropNoNeighbour
 		}
-		if _, ok := w.fits(i, next, 0); !ok {
-			return packet.DropTooBig
+		if mtu, ok := w.fits(i, next, 0); !ok {
+			return w.tooBig(i, mtu)
 		}
 	}
 	side, port := packet.Destination-packet.Side(d), f.Port(d)
@@ -79,8 +79,8 @@ func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
 	if w.origin(i) == b.Next {
 		return packet.DropLoop
 	}
-	if _, ok := w.fits(i, b.Next, 0); !ok {
-		return packet.DropTooBig
+	if mtu, ok := w.fits(i, b.Next, 0); !ok {
+		return w.tooBig(i, mtu)
 	}
 	if !packet.Age(w.frames[i], &w.packets[i]) {
 		return packet.DropTTL

@@ -43,7 +43,7 @@ func (w *worker) slow(i int) packet.Verdict {
 		return w.echo(i)
 	}
 	s := w.table.Lookup(&p.Key)
-	if r, ok := w.known(p, s); ok {
+	if r, ok := w.known(&p.Key, s); ok {
 		w.learn(i, r)
 		return w.forward(i, r, w.flows.Flow(r))
 	}
@@ -56,19 +56,19 @@ func (w *worker) learn(i int, r conntrack.Ref) {
 	w.cache.Put(w.hashes[i], r)
 }
 
-// known looks for the flow of p, which is for service s if there is one. It looks first
+// known looks for the flow of k, which is for service s if there is one. It looks first
 // in the direction that this tells, and then in the other: the service of a flow may have
 // been removed, and a client may have the address and port of a service. It does not look
 // for replies from others than backends: in a flood, each look costs a wait for memory, or
 // all workers the same lock.
-func (w *worker) known(p *packet.Packet, s *balancer.Service) (conntrack.Ref, bool) {
+func (w *worker) known(k *packet.Key, s *balancer.Service) (conntrack.Ref, bool) {
 	d := conntrack.Request
 	if s == nil {
 		d = conntrack.Reply
 	}
-	r, ok := w.flows.Find(&p.Key, d)
-	if !ok && (s == nil || w.table.HasBackend(&p.Key.Src)) {
-		r, ok = w.flows.Find(&p.Key, d^1)
+	r, ok := w.flows.Find(k, d)
+	if !ok && (s == nil || w.table.HasBackend(&k.Src)) {
+		r, ok = w.flows.Find(k, d^1)
 	}
 	return r, ok
 }

@@ -299,13 +299,16 @@ func (w *worker) undo(n, unsent int, reason packet.Verdict) {
 	}
 }
 
-// discount takes back what deliver counted. The record behind refs[i] may be removed by
+// discount takes back what deliver or note counted. The record behind refs[i] may be removed by
 // now, but not used again before the end of the batch.
 func (w *worker) discount(i int) {
-	r, n := w.refs[i], len(w.frames[i])
-	f, d := w.flows.Flow(r), r.Direction()&1
-	w.flows.Untouch(r, f, n)
-	c := &w.count.Backends[f.BackendID]
+	r, n, id := w.refs[i], len(w.frames[i]), uint32(w.hashes[i])
+	if r != noFlow {
+		f := w.flows.Flow(r)
+		w.flows.Untouch(r, f, n)
+		id = f.BackendID
+	}
+	c, d := &w.count.Backends[id], r.Direction()&1
 	c.Packets[d]--
 	c.Bytes[d] -= uint64(n)
 }

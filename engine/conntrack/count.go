@@ -19,6 +19,14 @@ func (f *Flow) Touch(d Direction, n int, now uint32) (full bool) {
 	return add64(&f.count[d&1], uint64(n)<<packetBits|1)&packetMask == 0
 }
 
+// Note counts like [Flow.Touch] a packet of n bytes that is about the flow, and not of it:
+// anybody may have sent it, so it does not keep the flow from expiring.
+func (t *Table) Note(r Ref, f *Flow, n int) {
+	if f.Touch(r.Direction(), n, f.lastSeen()) {
+		t.Carry(r)
+	}
+}
+
 // Carry moves what has filled the word of what r stands for to the detail. The packets have
 // run over by one.
 func (t *Table) Carry(r Ref) {

@@ -32,9 +32,12 @@ func EchoReply(frame []byte, p *Packet) int {
 	return start + n
 }
 
-// answerable reports whether p may be answered at all. Parse has seen to it that
-// the source is not a group.
+// answerable reports whether p may be answered at all: no ICMP error is, or two hosts could
+// go on for ever (RFC 1122, 3.2.2). Parse has seen to it that the source is not a group.
 func answerable(frame []byte, p *Packet) bool {
+	if !p.Echo && (p.Key.Proto == ProtoICMP || p.Key.Proto == ProtoICMPv6) {
+		return false
+	}
 	if DestinationMAC(frame).IsGroup() || SourceMAC(frame).IsGroup() {
 		return false
 	}

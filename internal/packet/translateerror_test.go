@@ -74,7 +74,9 @@ func TestTranslateErrorIsBuildingAnew(t *testing.T) {
 func TestTranslateErrorNeverRepairs(t *testing.T) {
 	r := rand.New(rand.NewPCG(25, 25))
 	for range 5000 {
-		f := randomOf(r, func(f *packettest.Frame) bool { return hasPorts(*f) && !f.NoChecksum && !f.Dst.Addr().IsLinkLocalUnicast() })
+		f := randomOf(r, func(f *packettest.Frame) bool {
+			return hasPorts(*f) && !f.NoChecksum && !f.Dst.Addr().IsLinkLocalUnicast()
+		})
 		addr, port := packet.AddrFrom(packettest.RandomAddr(r, f.Is4())), uint16(r.Uint32())
 		good := quoting(f, aboutErrors(f)[0], 2000).Bytes()
 		bad := bytes.Clone(good)

@@ -65,6 +65,15 @@ const (
 	Reset                  // the client's next packet is answered by a TCP reset
 )
 
+// Affinity says what stays with one backend. The zero value is AffinityFlow.
+type Affinity uint8
+
+// What stays together.
+const (
+	AffinityFlow Affinity = iota // the packets of a flow
+	AffinityNone                 // nothing: each datagram is balanced for itself. UDP only
+)
+
 // HealthType says how a backend is probed. The zero value is HealthTCP.
 type HealthType uint8
 
@@ -92,6 +101,7 @@ var (
 		Maglev:             "maglev",
 	}
 	onNoBackendNames = []string{Reject: "reject", DropSilently: "drop"}
+	affinityNames    = []string{AffinityFlow: "flow", AffinityNone: "none"}
 	onDownNames      = []string{Reassign: "reassign", Keep: "keep", Reset: "reset"}
 	healthTypeNames  = []string{
 		HealthTCP:   "tcp",
@@ -127,6 +137,9 @@ func (o OnNoBackend) String() string { return name(o, onNoBackendNames) }
 // String returns the value's name in the config file.
 func (o OnDown) String() string { return name(o, onDownNames) }
 
+// String returns the value's name in the config file.
+func (a Affinity) String() string { return name(a, affinityNames) }
+
 // String returns the health type's name in the config file.
 func (h HealthType) String() string { return name(h, healthTypeNames) }
 
@@ -156,6 +169,9 @@ func ParseOnNoBackend(s string) (OnNoBackend, error) {
 
 // ParseOnDown reads reassign, keep or reset.
 func ParseOnDown(s string) (OnDown, error) { return parse[OnDown]("on-down", s, onDownNames) }
+
+// ParseAffinity reads flow or none.
+func ParseAffinity(s string) (Affinity, error) { return parse[Affinity]("affinity", s, affinityNames) }
 
 // ParseHealthType reads the name of a health type, also of one that this version
 // can't do yet.

@@ -92,3 +92,22 @@ func TestValidatePersistence(t *testing.T) {
 		}
 	}
 }
+
+func TestValidateAffinity(t *testing.T) {
+	for want, change := range map[string]func(*ServiceSpec){
+		"":               func(*ServiceSpec) {},
+		"is for udp":     func(s *ServiceSpec) { s.Protocol = TCP },
+		"want one of":    func(s *ServiceSpec) { s.Persistence = PersistenceSpec{Timeout: time.Minute, Prefix4: 32, Prefix6: 128} },
+		"another algori": func(s *ServiceSpec) { s.Algorithm = Maglev },
+		"no affinity":    func(s *ServiceSpec) { s.Affinity = 2 },
+	} {
+		spec := webSpec(RoundRobin, 1)
+		s := &spec.Services[0]
+		s.Protocol, s.Affinity, s.Health = UDP, AffinityNone, HealthSpec{Type: HealthNone}
+		change(s)
+		problems := spec.Validate()
+		if text := problems.Error(); (want == "") != (len(problems) == 0) || len(problems) > 1 || !strings.Contains(text, want) {
+			t.Errorf("%q, want %q", text, want)
+		}
+	}
+}

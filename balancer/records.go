@@ -16,6 +16,7 @@ func newService(s *ServiceSpec, id uint32, backends []uint32) Service {
 		Algorithm:   s.Algorithm,
 		OnNoBackend: s.OnNoBackend,
 		OnDown:      s.OnDown,
+		Affinity:    s.Affinity,
 		Backends:    backends,
 		persistence: newPersistence(s),
 	}

@@ -38,6 +38,7 @@ type ServiceSpec struct {
 	// backend after its weight has become 0.
 	DrainTime   time.Duration
 	Persistence PersistenceSpec
+	Affinity    Affinity
 	// SnatAddresses are the balancer's own addresses towards the backends.
 	// FullNAT only.
 	SnatAddresses []netip.Addr

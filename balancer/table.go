@@ -121,6 +121,7 @@ type Service struct {
 	Algorithm   Algorithm
 	OnNoBackend OnNoBackend
 	OnDown      OnDown
+	Affinity    Affinity
 	Backends    []uint32 // IDs of all its backends, in the Spec's order
 	// Warming: nobody is in rotation, but of some backend with a weight it is not known
 	// yet whether it can serve.

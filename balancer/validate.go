@@ -122,9 +122,24 @@ func (v *validator) service(s *ServiceSpec) {
 		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for %s",
 			s.Mode, modesWith(func(t *Traits) bool { return t.TranslatesSource }))
 	}
+	v.affinity(s)
 	v.persistence(s)
 	v.health(&s.Health)
 	v.backends(s)
+}
+
+func (v *validator) affinity(s *ServiceSpec) {
+	switch {
+	case s.Affinity > AffinityNone:
+		v.addf("affinity", "%v is no affinity; want flow or none", s.Affinity)
+	case s.Affinity == AffinityFlow:
+	case s.Protocol != UDP:
+		v.addf("affinity", "none is for udp, whose datagrams stand for themselves; want flow")
+	case s.Persistence != PersistenceSpec{}:
+		v.addf("affinity", "none sends each datagram elsewhere, and persistence has a client stay; want one of them")
+	case s.Algorithm.Hashes():
+		v.addf("affinity", "none sends each datagram elsewhere, and %v all of a flow to one place; want another algorithm", s.Algorithm)
+	}
 }
 
 func (v *validator) backends(s *ServiceSpec) {

@@ -23,6 +23,7 @@
 //	lease.go       the program, the sockets and the way back: what is the kernel's
 //	info.go        the figures of all of it
 //	affinity.go    CPUs
+//	scatter.go     datagrams that are balanced one by one
 //	clients.go     which backend a client stays with, where a service has persistence
 //	clock.go       the time, once a batch
 //	offline.go     an engine without an interface: for tests, and to replay packets

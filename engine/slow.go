@@ -50,10 +50,13 @@ func (w *worker) slow(i int) packet.Verdict {
 	return w.assign(i, s)
 }
 
-// learn notes that packet i is of what r stands for.
+// learn notes that packet i is of what r stands for. The next request of a scattered flow
+// is of another one.
 func (w *worker) learn(i int, r conntrack.Ref) {
 	w.refs[i] = r
-	w.cache.Put(w.hashes[i], r)
+	if r.Direction() == conntrack.Reply || !w.flows.Flow(r).Scattered() {
+		w.cache.Put(w.hashes[i], r)
+	}
 }
 
 // known looks for the flow of k, which is for service s if there is one. It looks first
@@ -101,6 +104,9 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	for range maxTries {
 		switch v := w.barred(i, &w.table.Backends[id]); v {
 		case packet.Pending:
+			if scatters(s) && !s.Mode.Traits().RepliesReturn {
+				return w.toss(i, id)
+			}
 			r, outcome := w.remember(i, s, id)
 			switch outcome {
 			case conntrack.Inserted:
@@ -168,9 +174,14 @@ func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32,
 
 func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref, conntrack.Outcome) {
 	p, b := &w.packets[i], &w.table.Backends[id]
+	if scatters(s) {
+		if r, ok := w.scattered(p, b); ok {
+			return r, conntrack.Exists
+		}
+	}
 	n := conntrack.NewFlow{
 		Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id,
-		Paired: s.Mode.Traits().RepliesReturn, FromService: w.table.HasAddress(&p.Key.Src), Observed: s.Persists(),
+		Paired: s.Mode.Traits().RepliesReturn, FromService: w.table.HasAddress(&p.Key.Src), Observed: s.Persists(), Scattered: scatters(s),
 	}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -62,5 +63,34 @@ func TestPersistence(t *testing.T) {
 	if n := p.status().Flows.Clients; n != 1 {
 		t.Errorf("%d clients are remembered, want 1", n)
 	}
+	p.stop()
+}
+
+// Without affinity the datagrams of one socket go to all backends, and their answers come
+// from the service.
+func TestDatagramsWithoutAffinity(t *testing.T) {
+	w := newWorld(t)
+	w.listenDatagrams()
+	vips := map[netip.Addr]string{natVIP4: "nat", natVIP6: "nat", dsrVIP4: "dsr", dsrVIP6: "dsr"}
+	var services []string
+	for vip, mode := range vips {
+		services = append(services, entry("dns-"+vip.String(), vip, port, "protocol: udp, affinity: none, health: {type: none}, mode: "+mode+",", backendsOf(vip)...))
+	}
+	p := w.serve(w.writeConfig("afxlb.yaml", services...))
+	for vip := range vips {
+		c, err := w.lab.Clients[0].Dial(t.Context(), "udp", netip.AddrPortFrom(vip, port).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		seen := map[string]int{}
+		for n := range 30 {
+			seen[ask(t, c, fmt.Sprint("question ", n))]++
+		}
+		if len(seen) != 3 {
+			t.Errorf("%v: the datagrams of one socket are answered by %v", vip, seen)
+		}
+	}
+	p.checkSums()
 	p.stop()
 }

@@ -70,12 +70,14 @@ type Flow struct {
 
 const numDirections = 2
 
-// Flags of a record.
+// Flags of a record. The first two are such that bit d says that nothing in direction d is
+// of the flow.
 const (
-	paired   = 1 << iota // replies pass through the balancer
-	ipv6                 // the whole addresses are in Table.addresses
-	spilled              // is in index.spill
-	observed             // the Observer is told
+	scattered = 1 << iota // of several with one request key: it is found by its replies alone
+	oneWay                // replies do not pass through the balancer
+	ipv6                  // the whole addresses are in Table.addresses
+	spilled               // is in index.spill
+	observed              // the Observer is told
 )
 
 // addresses are the parties' whole addresses, part of the identity of a flow with
@@ -103,7 +105,11 @@ type detail struct {
 func (f *Flow) Live() bool { return f.state.Load()&live != 0 }
 
 // Paired reports whether replies pass through the balancer.
-func (f *Flow) Paired() bool { return f.flags&paired != 0 }
+func (f *Flow) Paired() bool { return f.flags&oneWay == 0 }
+
+// Scattered reports whether the flow is one of several of its client's end to its service,
+// each to another backend.
+func (f *Flow) Scattered() bool { return f.flags&scattered != 0 }
 
 // Low returns the last four bytes of the address that takes the place of the source or
 // the destination in direction d: all of an IPv4 address.
@@ -117,7 +123,7 @@ func (t *Table) Matches(r Ref, f *Flow, k *packet.Key) bool {
 	d := r.Direction()
 	differ := (k.Src.Low() ^ f.low[d.source()]) | (k.Dst.Low() ^ f.low[d.destination()]) |
 		uint32(k.SrcPort^f.port[d.source()]) | uint32(k.DstPort^f.port[d.destination()]) | (k.Proto ^ uint32(f.proto)) |
-		uint32(uint8(d)&^f.flags&paired) // a reply, of a flow that has none
+		uint32(f.flags>>(d&1)&1)
 	if differ != 0 {
 		return false
 	}
@@ -143,6 +149,9 @@ func (t *Table) address(i uint32, party role) packet.Addr {
 }
 
 func is4(k *packet.Key) bool { return k.Src.Is4() && k.Dst.Is4() }
+
+// RequestKey returns the key of the requests of the flow behind r.
+func (t *Table) RequestKey(r Ref) packet.Key { return t.key(r &^ Ref(Reply)) }
 
 // key returns the key that r stands for.
 func (t *Table) key(r Ref) packet.Key {

@@ -67,7 +67,9 @@ func (x *index) file(t *Table, i uint32, hash uint64, head uint32) {
 		x.heads[uint32(hash)] = i
 		return
 	}
-	x.spill[Request][t.key(ref(i, Request))] = i
+	if !f.Scattered() {
+		x.spill[Request][t.key(ref(i, Request))] = i
+	}
 	if f.Paired() {
 		x.spill[Reply][t.key(ref(i, Reply))] = i
 	}
@@ -77,7 +79,9 @@ func (x *index) file(t *Table, i uint32, hash uint64, head uint32) {
 func (x *index) unfile(t *Table, i uint32) {
 	f, k := &t.flows[i], t.key(ref(i, Request))
 	if f.flags&spilled != 0 {
-		delete(x.spill[Request], k)
+		if !f.Scattered() {
+			delete(x.spill[Request], k)
+		}
 		if f.Paired() {
 			delete(x.spill[Reply], t.key(ref(i, Reply)))
 		}

@@ -71,7 +71,7 @@ func within(difference, limit uint32) bool { return difference+limit < 2*limit }
 // replies it is a segment with data.
 func (f *Flow) Follow(d Direction, s packet.Segment) bool {
 	own, other := &f.ack[d&1], &f.ack[^d&1]
-	known, direct := atomic.LoadUint32(own), uint32(f.flags&paired)-1 // a mask: all ones without replies
+	known, direct := atomic.LoadUint32(own), -uint32(f.flags>>1&1) // a mask: all ones without replies
 	if ((s.Seq-known+window)>>1|(s.Ack-atomic.LoadUint32(other)))>>windowBits|(s.Next-known)&direct != 0 {
 		return false
 	}
@@ -90,7 +90,7 @@ func (f *Flow) FollowFar(d Direction, s packet.Segment) {
 	}
 }
 
-var _ = [1]struct{}{}[paired-1] // Follow relies on it
+var _ = [1]struct{}{}[oneWay-2] // Follow relies on it
 
 // forward moves what is expected of side d on to a number, unless it is an old one.
 func (f *Flow) forward(d Direction, to uint32) {

@@ -163,6 +163,7 @@ type NewFlow struct {
 	Paired      bool // replies come back through the balancer
 	FromService bool // the client's address is a service's too
 	Observed    bool // the Observer is told of its end
+	Scattered   bool // its client's end may have others to the service; see [Flow.Scattered]. Needs Paired
 }
 
 // Outcome says what became of an [Table.Insert].
@@ -222,7 +223,12 @@ func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outc
 		// Replies must not be taken for another flow's. One that is over makes way.
 		k := n.replyKey()
 		if r, ok := s.find(t, head, &k, Reply); ok {
-			if !t.Flow(r).Class().over() {
+			f := t.Flow(r)
+			same := f.Scattered() && t.RequestKey(r) == *n.Key
+			switch {
+			case same && n.Scattered:
+				return r ^ 1, Exists
+			case !same && !f.Class().over():
 				return 0, Clash
 			}
 			s.remove(t, r.index())
@@ -263,14 +269,17 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	f.low = [numRoles]uint32{client: n.Key.Src.Low(), vip: n.Key.Dst.Low(), backend: n.Backend.Low()}
 	f.port = [numRoles]uint16{client: n.Key.SrcPort, vip: n.Key.DstPort, backend: n.BackendPort}
 	f.proto, f.BackendID, f.flags = uint8(n.Key.Proto), n.BackendID, 0
-	if n.Paired {
-		f.flags |= paired
+	if !n.Paired {
+		f.flags |= oneWay
 	}
 	if spill {
 		f.flags |= spilled
 	}
 	if n.Observed {
 		f.flags |= observed
+	}
+	if n.Scattered {
+		f.flags |= scattered
 	}
 	if !is4(n.Key) {
 		f.flags |= ipv6

@@ -27,6 +27,7 @@ func render(s balancer.Spec) string {
 		line("    mode: %v\n    algorithm: %v\n    on-no-backend: %v\n    on-down: '%v'", s.Mode, s.Algorithm, s.OnNoBackend, s.OnDown)
 		h := s.Health
 		line("    drain-time: %v", s.DrainTime)
+		line("    affinity: %v", s.Affinity)
 		if p := s.Persistence; p.Timeout > 0 {
 			line("    persistence:\n      prefix: %d/%d\n      timeout: %v", p.Prefix4, p.Prefix6, p.Timeout)
 			if p.Group != "" {
@@ -94,7 +95,10 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 		DrainTime:   time.Duration(rapid.IntRange(0, 100_000).Draw(t, "drain-time")) * time.Millisecond,
 		Backends:    []balancer.BackendSpec{},
 	}
-	if rapid.Bool().Draw(t, "persistence") {
+	if s.Protocol == balancer.UDP && !s.Algorithm.Hashes() {
+		s.Affinity = rapid.SampledFrom([]balancer.Affinity{balancer.AffinityFlow, balancer.AffinityNone}).Draw(t, "affinity")
+	}
+	if s.Affinity == balancer.AffinityFlow && rapid.Bool().Draw(t, "persistence") {
 		s.Persistence = balancer.PersistenceSpec{
 			Timeout: time.Duration(rapid.IntRange(1000, 100_000).Draw(t, "ms")) * time.Millisecond,
 			Prefix4: rapid.IntRange(1, 32).Draw(t, "prefix4"), Prefix6: rapid.IntRange(1, 128).Draw(t, "prefix6"),

@@ -30,6 +30,7 @@ var (
 		{name: "on-no-backend", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnNoBackend, balancer.ParseOnNoBackend) }},
 		{name: "on-down", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnDown, balancer.ParseOnDown) }},
 		{name: "drain-time", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.DrainTime, parseDrainTime) }},
+		{name: "affinity", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Affinity, balancer.ParseAffinity) }},
 		{name: "persistence", read: func(v value, s *balancer.ServiceSpec) { persistence(v, &s.Persistence) }},
 		{name: "health", read: func(v value, s *balancer.ServiceSpec) { health(v, &s.Health) }},
 		{

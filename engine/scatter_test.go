@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+)
+
+func scattering(vip string, mode balancer.Mode, backends int) balancer.ServiceSpec {
+	s := service("dns", vip, mode, backends)
+	s.Protocol, s.Affinity = balancer.UDP, balancer.AffinityNone
+	return s
+}
+
+// The datagrams of one port go to all backends in turn, and what each of these answers comes
+// from the service: also with more backends than a chain of the flow table has room for, and
+// with replies on another queue.
+func TestEachDatagramIsBalanced(t *testing.T) {
+	for name, ends := range map[string][2]string{"ipv4": {client4, vip4}, "ipv6": {client6, vip6}} {
+		for _, backends := range []int{1, 3, 20} {
+			t.Run(fmt.Sprint(name, backends), func(t *testing.T) {
+				s := scattering(ends[1], balancer.NAT, backends)
+				h := newHarness(t, 2, s)
+				seen := map[string]int{}
+				const rounds = 4
+				for n := range rounds * backends {
+					in := packettest.UDP(ends[0], ends[1], fmt.Sprint("question ", n))
+					out := h.one(0, in)
+					seen[target(t, &s, out)]++
+					reply := packettest.UDP(out.Dst.String(), ends[0], fmt.Sprint("answer ", n))
+					for queue := range 2 {
+						if got := h.one(queue, reply); got.Src.String() != ends[1] || got.Dst != in.Src {
+							t.Fatalf("an answer of %v goes from %v to %v", out.Dst, got.Src, got.Dst)
+						}
+					}
+				}
+				for _, b := range s.Backends {
+					if seen[b.Name] != rounds {
+						t.Errorf("%s got %d of %d datagrams: %v", b.Name, seen[b.Name], rounds*backends, seen)
+					}
+				}
+				if n := h.engine.flows.Stats().Total(); n != backends {
+					t.Errorf("%d flows, want one a backend", n)
+				}
+				for range 100 {
+					h.engine.flows.Expire(h.engine.workers[0].now+1<<30, 1000)
+				}
+				if n := h.engine.flows.Stats().Total(); n != 0 {
+					t.Errorf("%d flows are left", n)
+				}
+			})
+		}
+	}
+}
+
+// What answers the client directly needs no flow.
+func TestEachDatagramDirectly(t *testing.T) {
+	s := scattering(vip4, balancer.DSR, 3)
+	h := newHarness(t, 1, s)
+	seen := map[string]int{}
+	for range 30 {
+		seen[target(t, &s, h.one(0, packettest.UDP(client4, vip4, "syslog")))]++
+	}
+	if len(seen) != 3 || seen["a"] != 10 || h.engine.flows.Stats().Total() != 0 {
+		t.Errorf("%v, %d flows", seen, h.engine.flows.Stats().Total())
+	}
+	for _, b := range h.engine.workers[0].count.Backends[:3] {
+		if b.Packets[0] != 10 {
+			t.Errorf("a backend counts %v packets", b.Packets)
+		}
+	}
+	last := packettest.UDP(client4, vip4, "")
+	last.TTL = 1
+	h.exceeded(last)
+}
+
+// A reload takes affinity away and gives it back: a flow that was there before goes on, and
+// those that were scattered are in nobody's way.
+func TestAffinityChanges(t *testing.T) {
+	s := scattering(vip4, balancer.NAT, 3)
+	h := newHarness(t, 1, s)
+	ask := func(client string) string { return target(t, &s, h.one(0, packettest.UDP(client, vip4, "x"))) }
+	for range 3 {
+		ask(client4)
+	}
+	h.spec.Services[0].Affinity = balancer.AffinityFlow
+	h.apply()
+	stays := ask(client4)
+	for range 6 {
+		if got := ask(client4); got != stays {
+			t.Errorf("with affinity it went to %s and to %s", stays, got)
+		}
+	}
+	h.spec.Services[0].Affinity = balancer.AffinityNone
+	h.apply()
+	if got := ask(client4); got != stays {
+		t.Errorf("a flow that was there went from %s to %s", stays, got)
+	}
+	seen := map[string]bool{}
+	for range 3 {
+		seen[ask("198.51.100.8:40000")] = true
+	}
+	if len(seen) != 3 || h.verdicts(0)[packet.DropTupleClash.String()] != 0 {
+		t.Errorf("without affinity a new one is at %v; %v", seen, h.verdicts(0))
+	}
+}

@@ -28,9 +28,15 @@ func (w *world) setMTUs(mtu int) {
 // transfer sends a megabyte to a backend's echo server, and has it back within the time.
 func (w *world) transfer(within time.Duration) error {
 	w.t.Helper()
+	return w.transferFrom(w.lab.Clients[0], netip.AddrPortFrom(natVIP4, streamPort), within)
+}
+
+// transferFrom is transfer by another client, or to another service.
+func (w *world) transferFrom(h *lab.Host, to netip.AddrPort, within time.Duration) error {
+	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), within)
 	defer cancel()
-	c, err := w.lab.Clients[0].Dial(ctx, "tcp", netip.AddrPortFrom(natVIP4, streamPort).String())
+	c, err := h.Dial(ctx, "tcp", to.String())
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,10 @@ func (w *worker) icmp(i int) packet.Verdict {
 	if r, ok := w.known(&k, s); ok {
 		return w.relate(i, r, &q)
 	}
-	if r, ok := w.flows.Find(&q.Key, conntrack.Request); ok && !w.flows.Flow(r).Paired() {
-		return w.passOn(i, r)
+	if w.table.HasAddress(&q.Key.Dst) {
+		if r, ok := w.flows.Find(&q.Key, conntrack.Request); ok && !w.flows.Flow(r).Paired() {
+			return w.passOn(i, r)
+		}
 	}
 	if s != nil && s.Algorithm.Hashes() && !s.Mode.Traits().TranslatesSource {
 		return w.guess(i, s, &k, &q)

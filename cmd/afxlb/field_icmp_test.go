@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -229,4 +230,57 @@ func (p *process) flowOf(c *talk) api.Flow {
 		p.t.Fatalf("no flow of %v in %+v", c.client(), flows)
 	}
 	return flows[i]
+}
+
+// A ping of any size that the link takes in one packet is answered, byte for byte.
+func TestFieldPingOfAnySize(t *testing.T) {
+	w := newWorld(t)
+	w.setMTUs(3500)
+	p := w.serve(w.writeConfig("afxlb.yaml", service("nat4", natVIP4, "nat", "tcp", quickHealth), service("nat6", natVIP6, "nat", "tcp", quickHealth),
+		service("dsr4", dsrVIP4, "dsr", "tcp", quickHealth), service("dsr6", dsrVIP6, "dsr", "tcp", quickHealth)))
+	for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4, dsrVIP6} {
+		largest := 3500 - 28
+		if vip.Is6() {
+			largest = 3500 - 48
+		}
+		for _, n := range []int{0, 1, 7, 8, 1000, 1473, largest - 1, largest} {
+			if err := w.ping(vip, n); err != nil {
+				t.Errorf("%v, %d bytes: %v", vip, n, err)
+			}
+		}
+	}
+	p.checkSums()
+	p.stop()
+}
+
+// ping asks for an echo with so many bytes, and waits for the answer.
+func (w *world) ping(to netip.Addr, n int) error {
+	w.t.Helper()
+	request, network := packettest.Echo(lab.ClientAddr(0).String(), to.String(), 0x1234), "ip4:icmp"
+	if to.Is6() {
+		request, network = packettest.Echo(lab.ClientAddr6(0).String(), to.String(), 0x1234), "ip6:ipv6-icmp"
+	}
+	request.Payload = []byte(strings.Repeat("p", n))
+	frame := request.Bytes()
+	message := frame[len(frame)-8-n:]
+	c, err := w.lab.Clients[0].Dial(w.t.Context(), network, to.String())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(answerTime)); err != nil {
+		return err
+	}
+	if _, err := c.Write(message); err != nil {
+		return err
+	}
+	b := make([]byte, len(frame))
+	got, err := c.Read(b)
+	if err != nil {
+		return err
+	}
+	if reply := b[max(got-len(message), 0):got]; !bytes.Equal(reply[4:], message[4:]) || reply[0] != 0 && reply[0] != 129 {
+		return fmt.Errorf("%d bytes of something else came back", got)
+	}
+	return nil
 }

@@ -63,6 +63,23 @@ func TestUntouch(t *testing.T) {
 	}
 }
 
+// What is about a flow counts for it, also where that fills a word, and keeps it no fresher
+// than it was.
+func TestNote(t *testing.T) {
+	tab := newTable(100, 1)
+	r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), 0)
+	f := tab.Flow(r)
+	tab.touch(r, 100, 500)
+	for range 1 << packetBits {
+		tab.Note(r, f, 10)
+	}
+	tab.Note(r|Ref(Reply), f, 60)
+	in := tab.info(r.index(), 700)
+	if in.Packets != [2]uint64{1<<packetBits + 1, 1} || in.Bytes != [2]uint64{10<<packetBits + 100, 60} || in.Idle.Milliseconds() != 200 {
+		t.Errorf("%+v", in)
+	}
+}
+
 // The counters go on where a word is full, both ways, and in each direction by itself.
 func TestCountersRunOver(t *testing.T) {
 	for _, size := range []int{0, 60, 1514, 65535} {

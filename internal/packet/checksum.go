@@ -64,12 +64,15 @@ func pseudoHeader(ip []byte, ipv6 bool, proto uint8, n int) uint64 {
 	return sum(addresses) + uint64(proto) + uint64(n)
 }
 
-// intact verifies the checksums of a packet that Parse understood. Only a packet
-// that is to be answered is worth the time.
+// intact verifies the checksums of a packet that Parse understood, of a fragment that of
+// IP alone. Only a packet that is to be answered is worth the time.
 func intact(frame []byte, p *Packet) bool {
 	ip, l4 := frame[p.L3:p.L4], frame[p.L4:p.End]
 	if !p.IPv6 && fold16(sum(ip)) != 0xffff {
 		return false
+	}
+	if p.Part != Whole {
+		return true
 	}
 	var pseudo uint64
 	switch p.Key.Proto {

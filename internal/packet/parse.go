@@ -43,6 +43,7 @@ type Packet struct {
 	TCPFlags uint8  // 0 unless TCP
 	IPv6     bool
 	Echo     bool // ICMP or ICMPv6 echo request; Key.SrcPort is its identifier
+	Part     Part
 }
 
 // Hops returns how many hops the packet in frame, which p was found in, may still go:
@@ -67,7 +68,8 @@ func (p *Packet) Tagged() bool { return p.L3 != ethernetLen }
 // with options or IPv6 with extension headers, and TCP, UDP or an echo request.
 // It returns Pending for a packet that is understood and a drop reason for any
 // other; p is then of no use, but for DropICMP, where all of it but the ports is known: see
-// [Quoted], and for DropFragment, where it has what this fragment has. The frame is only read.
+// [Quoted], and for DropFragment, where it has what this fragment has: see [Packet.Place]. The
+// frame is only read.
 //
 // Everything that later code relies on is checked here, once: every header lies
 // inside the IP packet, the IP packet inside the frame, and the addresses are
@@ -137,7 +139,7 @@ func (p *Packet) ports(l4 []byte, proto uint32) {
 	p.Key.SrcPort = binary.BigEndian.Uint16(l4[0:2])
 	p.Key.DstPort = binary.BigEndian.Uint16(l4[2:4])
 	p.Key.Proto = proto
-	p.Echo = false
+	p.Echo, p.Part = false, Whole
 }
 
 // Types of ICMP messages (RFC 792, RFC 4443). The code of an echo is 0.
@@ -155,7 +157,7 @@ func parseEcho(l4 []byte, proto uint32, request uint8, p *Packet) Verdict {
 		return DropMalformed
 	}
 	p.Key.Proto = proto
-	p.TCPFlags = 0
+	p.TCPFlags, p.Part = 0, Whole
 	p.Echo = l4[0] == request && l4[1] == 0
 	if !p.Echo {
 		p.Key.SrcPort, p.Key.DstPort = 0, 0

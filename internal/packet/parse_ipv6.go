@@ -77,8 +77,12 @@ func isExtension(next uint8) bool {
 // and returns the protocol behind it and where that one's header starts; of a fragment,
 // where the fragment header starts.
 func skipExtensions(ip []byte, first uint8) (next uint8, offset int, v Verdict) {
-	next, offset = first, ipv6Len
-	for n := 0; isExtension(next); n++ {
+	return followExtensions(ip, first, ipv6Len, 0)
+}
+
+// followExtensions is skipExtensions from an offset on, before which there were n of them.
+func followExtensions(ip []byte, next uint8, offset, n int) (uint8, int, Verdict) {
+	for ; isExtension(next); n++ {
 		if n == maxExtensions {
 			return 0, 0, DropProtocol
 		}

@@ -10,8 +10,11 @@ import "encoding/binary"
 //
 // Of right checksums one in 65536 is that sum too: it stays what it was, and that is
 // false as well, or on a busy link some packet would soon seem to come from a neighbour. To
-// be called before the packet is rewritten.
+// be called before the packet is rewritten. Fragments come finished: hardware could not do it.
 func CompleteChecksum(frame []byte, p *Packet) bool {
+	if p.Part != Whole {
+		return false
+	}
 	l4 := frame[p.L4:p.End]
 	var field []byte
 	switch p.Key.Proto {

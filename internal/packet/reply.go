@@ -33,11 +33,17 @@ func EchoReply(frame []byte, p *Packet) int {
 }
 
 // answerable reports whether p may be answered at all: no ICMP error is, or two hosts could
-// go on for ever (RFC 1122, 3.2.2). Parse has seen to it that the source is not a group.
+// go on for ever, and of fragments only the first one (RFC 1122, 3.2.2).
 func answerable(frame []byte, p *Packet) bool {
 	if !p.Echo && (p.Key.Proto == ProtoICMP || p.Key.Proto == ProtoICMPv6) {
 		return false
 	}
+	return p.Part != Later && single(frame, p) && intact(frame, p)
+}
+
+// single reports whether p is from one host to another. Parse has seen to it that the
+// source is not a group.
+func single(frame []byte, p *Packet) bool {
 	if DestinationMAC(frame).IsGroup() || SourceMAC(frame).IsGroup() {
 		return false
 	}
@@ -46,7 +52,7 @@ func answerable(frame []byte, p *Packet) bool {
 	if !p.IPv6 { // multicast, class E and limited broadcast
 		group = dst[12] >= 224
 	}
-	return !group && intact(frame, p)
+	return !group
 }
 
 // answerAt is where the transport header of an answer starts.

@@ -18,6 +18,10 @@ const (
 	DropNotIP
 	DropProtocol
 	DropFragment
+	DropTiny
+	DropOverlap
+	DropOverflow
+	DropOrphan
 	DropICMP
 	DropNoService
 	DropNoFlow
@@ -49,7 +53,11 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified, loopback or link-local source, IPv4-mapped IPv6"},
 	DropNotIP:       {"not-ip", "neither IPv4 nor IPv6 inside at most two VLAN tags"},
 	DropProtocol:    {"protocol", "an IP protocol or extension header that the balancer does not handle"},
-	DropFragment:    {"fragment", "an IP fragment; fragments are not followed yet"},
+	DropFragment:    {"fragment", "an IP fragment that has nobody to follow: the first one of its packet is of no flow, or was not sent on"},
+	DropTiny:        {"fragment-tiny", "the first fragment of a packet without all of its headers, or another one that begins within them"},
+	DropOverlap:     {"fragment-overlap", "a fragment that overlaps another one of its packet, or contradicts it, or is its copy"},
+	DropOverflow:    {"fragment-overflow", "a fragment that ends where no packet does, or for which there was no room until its first one came"},
+	DropOrphan:      {"fragment-orphan", "a fragment whose first one did not come in time"},
 	DropICMP:        {"icmp", "an ICMP message that is neither an echo request nor an error about a known flow"},
 	DropNoService:   {"no-service", "no service has this address, protocol and port"},
 	DropNoFlow:      {"no-flow", "it belongs to no known flow, and is of no use to the kernel or another backend"},

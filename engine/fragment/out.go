@@ -1,0 +1,55 @@
+package fragment
+
+// Out is what a [Table] lets go of, for the worker that had it do so.
+type Out struct {
+	Ready   Frames // their first fragment has gone by
+	Overdue Frames // it has not, in time
+	Evicted Tally  // dropped: there was no room
+}
+
+// Tally is how many frames, and how many bytes they have.
+type Tally struct{ Frames, Bytes uint64 }
+
+func (t *Tally) add(size int) {
+	t.Frames++
+	t.Bytes += uint64(size)
+}
+
+// Frames is a queue of frames. Its zero value is empty.
+type Frames struct {
+	bytes []byte
+	sizes []int
+	taken int // of sizes
+	at    int // of bytes
+}
+
+// maxQueued bounds a queue, bytes: what two shards hold.
+const maxQueued = 2 * bytesPerShard
+
+// push appends a copy of frame, if there is room.
+func (f *Frames) push(frame []byte) bool {
+	if len(f.bytes)+len(frame) > maxQueued {
+		return false
+	}
+	f.bytes = append(f.bytes, frame...)
+	f.sizes = append(f.sizes, len(frame))
+	return true
+}
+
+// Len returns how many frames there are.
+func (f *Frames) Len() int { return len(f.sizes) - f.taken }
+
+// Next takes the first frame, nil if there is none. It is the caller's until something is
+// put in the queue again.
+func (f *Frames) Next() []byte {
+	if f.Len() == 0 {
+		return nil
+	}
+	size := f.sizes[f.taken]
+	frame := f.bytes[f.at:][:size:size]
+	f.taken, f.at = f.taken+1, f.at+size
+	if f.Len() == 0 { // the memory is used again
+		*f = Frames{bytes: f.bytes[:0], sizes: f.sizes[:0]}
+	}
+	return frame
+}

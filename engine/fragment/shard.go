@@ -1,0 +1,143 @@
+package fragment
+
+import (
+	"sync"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// shard is a part of a table's datagrams.
+type shard struct {
+	mu      sync.Mutex
+	index   map[Datagram]uint32 // nil: not in use yet
+	records []record            // records[none] is the list's head, and no datagram's
+	free    []uint32
+	held    store
+}
+
+// record is one datagram. All are in one list, in the order in which they began.
+type record struct {
+	datagram   Datagram
+	prev, next uint32
+	since      uint32 // coarse clock when the first that was seen of it came, ms
+	head       Head
+	stage      stage
+	runs       runs // of what has gone by
+}
+
+// none is the number of no record.
+const none = 0
+
+// stage is how far a datagram has come.
+type stage uint8
+
+const (
+	waiting stage = iota // the first fragment has not come
+	begun                // it is on its way
+	opened               // it has gone, and others may follow
+	refused              // they contradict each other
+)
+
+// size has the shard take its memory.
+func (s *shard) size(datagrams, bytes, slots int) {
+	s.index = make(map[Datagram]uint32, datagrams)
+	s.records = make([]record, datagrams+1)
+	for i := datagrams; i > none; i-- {
+		s.free = append(s.free, uint32(i))
+	}
+	s.held = store{bytes: make([]byte, bytes), slots: make([]slot, slots)}
+}
+
+// begin is [Table.Begin].
+func (s *shard) begin(d *Datagram, p packet.Place, h Head, now uint32, out *Out) Outcome {
+	r := &s.records[s.find(d, now, out)]
+	if r.stage == waiting {
+		r.head, r.stage = h, begun
+	} else if r.head != h {
+		r.stage = refused
+	}
+	return r.note(p)
+}
+
+// open is [Table.Open].
+func (s *shard) open(d *Datagram, out *Out) {
+	i, ok := s.index[*d]
+	if r := &s.records[i]; ok && r.stage == begun {
+		r.stage = opened
+		s.held.take(i, &out.Ready, &out.Evicted)
+		s.forgetComplete(i)
+	}
+}
+
+// follow is [Table.Follow].
+func (s *shard) follow(d *Datagram, p packet.Place, frame []byte, now uint32, out *Out) (Head, Outcome) {
+	i := s.find(d, now, out)
+	r := &s.records[i]
+	if r.stage == waiting || r.stage == begun {
+		s.held.push(frame, i, &out.Evicted)
+		return Head{}, Held
+	}
+	h, o := r.head, r.note(p)
+	s.forgetComplete(i)
+	return h, o
+}
+
+// note takes a fragment into account that is to go by, if it may.
+func (r *record) note(p packet.Place) Outcome {
+	if r.stage == refused {
+		return Overlaps
+	}
+	o := r.runs.add(p)
+	if o == Overlaps {
+		r.stage = refused
+	}
+	return o
+}
+
+// find returns the record of d, a new one if there is none.
+func (s *shard) find(d *Datagram, now uint32, out *Out) uint32 {
+	i, ok := s.index[*d]
+	if ok {
+		return i
+	}
+	if len(s.free) == 0 {
+		oldest := s.records[none].next
+		s.held.take(oldest, nil, &out.Evicted)
+		s.forget(oldest)
+	}
+	i = s.free[len(s.free)-1]
+	s.free = s.free[:len(s.free)-1]
+	s.index[*d] = i
+	last := s.records[none].prev
+	s.records[i] = record{datagram: *d, since: now, prev: last, next: none}
+	s.records[last].next, s.records[none].prev = i, i
+	return i
+}
+
+// forget removes a record, of which nothing is held any more.
+func (s *shard) forget(i uint32) {
+	r := &s.records[i]
+	s.records[r.prev].next, s.records[r.next].prev = r.next, r.prev
+	delete(s.index, r.datagram)
+	s.free = append(s.free, i)
+}
+
+// forgetComplete forgets record i if nothing of it is missing: the next datagram may have
+// the same identification.
+func (s *shard) forgetComplete(i uint32) {
+	if r := &s.records[i]; r.stage == opened && r.runs.complete() {
+		s.forget(i)
+	}
+}
+
+// expire forgets what has had its time, and gives out what is held of it.
+func (s *shard) expire(now uint32, out *Out) {
+	for {
+		i := s.records[none].next
+		if i == none || int32(now-s.records[i].since) < Lifetime { // workers' clocks are not quite one
+			return
+		}
+		s.held.take(i, &out.Overdue, &out.Evicted)
+		s.forget(i)
+	}
+}

@@ -133,13 +133,21 @@ func (p *Packet) fragmentIPv6(ip []byte, l3 uint16, at int) Verdict {
 	return p.fragment(ip, l3, l4, next, first)
 }
 
-// fragmentHeader returns where in an IPv6 packet that is a fragment the fragment header is.
+// fragmentHeader returns where in an IPv6 packet that is a fragment the fragment header is
+// that says so: one of a packet that is all in one fragment may be in front of it.
 func fragmentHeader(ip []byte) int {
-	at := ipv6Len
-	for next := ip[6]; next != extFragment; {
-		next, at = ip[at], at+(int(ip[at+1])+1)*8
+	at, next := ipv6Len, ip[6]
+	for {
+		h := (*[fragmentLen]byte)(ip[at:])
+		length := (int(h[1]) + 1) * 8
+		if next == extFragment {
+			if binary.BigEndian.Uint16(h[2:4])&ipv6Fragment != 0 {
+				return at
+			}
+			length = fragmentLen
+		}
+		next, at = h[0], at+length
 	}
-	return at
 }
 
 // EchoPart is [EchoReply] for one fragment of an echo request: it becomes that of the reply.

@@ -60,6 +60,7 @@ enum { TCP_ESTABLISHED = 1, TCP_LISTEN = 10 }; // include/net/tcp_states.h
 
 static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static long (*const map_update)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static long (*const map_delete)(void *map, const void *key) = (void *)3;
 static long (*const redirect_map)(void *map, __u64 key, __u64 flags) = (void *)51;
 static struct bpf_sock *(*const sk_lookup_udp)(void *ctx, void *ends, __u32 size, __u64 netns, __u64 flags) = (void *)85;
 static long (*const sk_release)(struct bpf_sock *sk) = (void *)86;

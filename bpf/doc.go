@@ -52,10 +52,12 @@
 //   - TCP or UDP to a service's address and port. If the address is also this
 //     machine's own, that is so but for the machine's own connections.
 //   - TCP or UDP from a nat backend's address and one of the ports that a service is
-//     answered from, or the first fragment of it, or a later one if every port of the
-//     backend will do; but neither to an address of this machine (the answer to a
-//     health probe) nor to a group. Whatever else a backend sends, as a client or from
-//     another of its servers, is its own affair.
+//     answered from, or the first fragment of it; but neither to an address of this machine
+//     (the answer to a health probe) nor to a group. Whatever else a backend sends, as a
+//     client or from another of its servers, is its own affair.
+//   - Any other fragment from a nat backend's address, of a protocol that a service is
+//     answered by, unless the first one was the backend's own affair: that is remembered
+//     for those that follow it.
 //
 // # The machine's own connections
 //

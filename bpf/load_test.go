@@ -48,7 +48,7 @@ func TestVerifierComplexity(t *testing.T) {
 
 // helpers are the kernel's functions that the program calls: all are in Linux 5.12.
 var helpers = map[int64]string{
-	1: "bpf_map_lookup_elem", 2: "bpf_map_update_elem", 51: "bpf_redirect_map",
+	1: "bpf_map_lookup_elem", 2: "bpf_map_update_elem", 3: "bpf_map_delete_elem", 51: "bpf_redirect_map",
 	85: "bpf_sk_lookup_udp", 86: "bpf_sk_release", 99: "bpf_skc_lookup_tcp",
 }
 

@@ -16,7 +16,7 @@ func oracle(s Steering, frame []byte, own ...ownSocket) Reason {
 // memory is what the oracle has to know besides the steering.
 type memory struct {
 	own       []ownSocket
-	datagrams map[oracleDatagram]bool // the machine's own, that came in fragments
+	datagrams map[oracleDatagram]bool // those in fragments: true if they are the kernel's
 }
 
 type oracleDatagram struct {
@@ -55,24 +55,35 @@ func (m *memory) judge(s Steering, frame []byte) Reason {
 	if slices.Contains(s.Local, p.dst) || isGroup(p.dst) {
 		return Passed
 	}
-	if !s.isReply(p.src, p, 0) {
-		return Passed
-	}
-	if p.fragment {
+	if p.fragment && s.mayReply(p.src, p) {
+		if m.isPassed(p, s.isReply(p.src, p, 0)) {
+			return Passed
+		}
 		return SteeredFragment
+	}
+	if p.fragment || !s.isReply(p.src, p, 0) {
+		return Passed
 	}
 	return SteeredReply
 }
 
-// isOwnDatagram reports whether a fragment to a service's address is the kernel's, and
-// remembers the first one of such a packet.
-func (m *memory) isOwnDatagram(s Steering, p oraclePacket) bool {
-	if !slices.Contains(s.Local, p.dst) {
-		return false
-	}
+// isPassed reports whether a fragment is the kernel's, by its first one.
+func (m *memory) isPassed(p oraclePacket, ours bool) bool {
 	d := oracleDatagram{p.src, p.dst, p.id, p.protocol}
 	if p.later {
 		return m.datagrams[d]
+	}
+	if m.datagrams == nil {
+		m.datagrams = map[oracleDatagram]bool{}
+	}
+	m.datagrams[d] = !ours
+	return !ours
+}
+
+// isOwnDatagram reports whether a fragment to a service's address is the kernel's.
+func (m *memory) isOwnDatagram(s Steering, p oraclePacket) bool {
+	if !slices.Contains(s.Local, p.dst) {
+		return false
 	}
 	own := false
 	switch {
@@ -82,13 +93,7 @@ func (m *memory) isOwnDatagram(s Steering, p oraclePacket) bool {
 	case p.ports != nil:
 		own = !s.serves(p.dst, p.protocol, p.ports[1]) || s.isOwn(m.own, p.protocol, p.end(1), p.end(0))
 	}
-	if own {
-		if m.datagrams == nil {
-			m.datagrams = map[oracleDatagram]bool{}
-		}
-		m.datagrams[d] = true
-	}
-	return own
+	return m.isPassed(p, !own)
 }
 
 func isGroup(a netip.Addr) bool {
@@ -260,6 +265,13 @@ func (s Steering) isReply(a netip.Addr, p oraclePacket, port int) bool {
 	return slices.ContainsFunc(s.Replies, func(e Endpoint) bool {
 		return e.Address == a && int(e.Protocol) == p.protocol &&
 			(e.First == 0 && e.Last == 65535 || p.ports != nil && e.First <= p.ports[port] && p.ports[port] <= e.Last)
+	})
+}
+
+// mayReply reports whether a is a nat backend of p's protocol.
+func (s Steering) mayReply(a netip.Addr, p oraclePacket) bool {
+	return slices.ContainsFunc(s.Replies, func(e Endpoint) bool {
+		return e.Address == a && (int(e.Protocol) == p.protocol || p.protocol == -1)
 	})
 }
 

@@ -107,14 +107,15 @@ struct {
 // before anything is looked up. 0: frames are not judged by their MAC address.
 volatile __u64 own_mac;
 
-// own_datagrams are those to this machine itself, on a service's address, that came in
-// fragments lately.
+// passed_datagrams came in fragments lately, and are the kernel's although their addresses
+// alone don't tell: to this machine itself on a service's address, or from a backend's
+// other servers.
 struct {
 	NUMBER(type, MAP_LRU_HASH);
 	NUMBER(max_entries, 4096);
 	TYPE(key, struct datagram);
 	TYPE(value, __u8);
-} own_datagrams SEC(".maps");
+} passed_datagrams SEC(".maps");
 
 struct {
 	NUMBER(type, MAP_XSK);
@@ -443,6 +444,21 @@ INLINE bool serves(struct xdp_md *ctx, const struct address *a, struct packet *p
 	return share && (*share == SHARE_NONE || !is_own(ctx, p, type, *share));
 }
 
+// may_reply judges without a port: is there a nat backend of this protocol?
+INLINE bool may_reply(const struct address *a, const struct packet *p)
+{
+	switch (p->protocol) {
+	case TCP:
+		return a->reply_tcp;
+	case UDP:
+		return a->reply_udp;
+	case UNKNOWN:
+		return a->reply_tcp | a->reply_udp;
+	default:
+		return false;
+	}
+}
+
 // replies_from reports whether a nat backend listens at ip and port.
 INLINE bool replies_from(const struct address *a, const struct ip *ip, const struct packet *p, __u16 port)
 {
@@ -524,21 +540,28 @@ INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 
 	return PASSED;
 }
 
-// is_own_datagram reports whether a fragment to one of this machine's own addresses is the
-// kernel's: its first one says so by its ports, if they are not served, and is remembered
-// for the others.
-INLINE bool is_own_datagram(struct xdp_md *ctx, const struct packet *p, __u16 type, bool served)
+// is_passed reports whether a fragment, which may be ours, is the kernel's. The first one of
+// a packet tells, by what the caller knows of it, and is remembered for the others.
+INLINE bool is_passed(const struct packet *p, bool ours)
 {
 	struct datagram d = {p->src, p->dst, p->id, p->protocol};
-	struct cursor c = cursor_at(ctx, p->at, p->left);
 	__u8 yes = 1;
 
 	if (p->later)
-		return map_lookup(&own_datagrams, &d);
-	if (p->icmp ? !has(&c, 1) || is_echo_request(type, c.at) : !p->ports || served)
-		return false;
-	map_update(&own_datagrams, &d, &yes, 0);
-	return true;
+		return map_lookup(&passed_datagrams, &d);
+	if (ours) // another one may have had its name
+		map_delete(&passed_datagrams, &d);
+	else
+		map_update(&passed_datagrams, &d, &yes, 0);
+	return !ours;
+}
+
+// is_own_datagram is is_passed for a fragment to one of this machine's own addresses.
+INLINE bool is_own_datagram(struct xdp_md *ctx, const struct packet *p, __u16 type, bool served)
+{
+	struct cursor c = cursor_at(ctx, p->at, p->left);
+
+	return is_passed(p, p->icmp ? !has(&c, 1) || is_echo_request(type, c.at) : !p->ports || served);
 }
 
 INLINE enum reason judge(struct xdp_md *ctx)
@@ -568,9 +591,12 @@ INLINE enum reason judge(struct xdp_md *ctx)
 	if ((to && to->local) || p.group)
 		return PASSED;
 	const struct address *from = map_lookup(&addresses, &p.src);
-	if (from && replies_from(from, &p.src, &p, p.sport))
-		return p.fragment ? STEERED_FRAGMENT : STEERED_REPLY;
-	return PASSED;
+	if (!from || (p.fragment && !may_reply(from, &p)))
+		return PASSED;
+	bool reply = replies_from(from, &p.src, &p, p.sport);
+	if (p.fragment)
+		return is_passed(&p, reply) ? PASSED : STEERED_FRAGMENT;
+	return reply ? STEERED_REPLY : PASSED;
 }
 
 INLINE void count(enum reason why)

@@ -68,15 +68,15 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	steerMapAddresses    = "addresses"
-	steerMapCounters     = "counters"
-	steerMapMacs         = "macs"
-	steerMapOwnDatagrams = "own_datagrams"
-	steerMapReplies      = "replies"
-	steerMapServices     = "services"
-	steerMapSockets      = "sockets"
-	steerProgSteer       = "steer"
-	steerVarOwnMac       = "own_mac"
+	steerMapAddresses       = "addresses"
+	steerMapCounters        = "counters"
+	steerMapMacs            = "macs"
+	steerMapPassedDatagrams = "passed_datagrams"
+	steerMapReplies         = "replies"
+	steerMapServices        = "services"
+	steerMapSockets         = "sockets"
+	steerProgSteer          = "steer"
+	steerVarOwnMac          = "own_mac"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -128,13 +128,13 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
-	Addresses    *ebpf.MapSpec `ebpf:"addresses"`
-	Counters     *ebpf.MapSpec `ebpf:"counters"`
-	Macs         *ebpf.MapSpec `ebpf:"macs"`
-	OwnDatagrams *ebpf.MapSpec `ebpf:"own_datagrams"`
-	Replies      *ebpf.MapSpec `ebpf:"replies"`
-	Services     *ebpf.MapSpec `ebpf:"services"`
-	Sockets      *ebpf.MapSpec `ebpf:"sockets"`
+	Addresses       *ebpf.MapSpec `ebpf:"addresses"`
+	Counters        *ebpf.MapSpec `ebpf:"counters"`
+	Macs            *ebpf.MapSpec `ebpf:"macs"`
+	PassedDatagrams *ebpf.MapSpec `ebpf:"passed_datagrams"`
+	Replies         *ebpf.MapSpec `ebpf:"replies"`
+	Services        *ebpf.MapSpec `ebpf:"services"`
+	Sockets         *ebpf.MapSpec `ebpf:"sockets"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -164,13 +164,13 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
-	Addresses    *ebpf.Map `ebpf:"addresses"`
-	Counters     *ebpf.Map `ebpf:"counters"`
-	Macs         *ebpf.Map `ebpf:"macs"`
-	OwnDatagrams *ebpf.Map `ebpf:"own_datagrams"`
-	Replies      *ebpf.Map `ebpf:"replies"`
-	Services     *ebpf.Map `ebpf:"services"`
-	Sockets      *ebpf.Map `ebpf:"sockets"`
+	Addresses       *ebpf.Map `ebpf:"addresses"`
+	Counters        *ebpf.Map `ebpf:"counters"`
+	Macs            *ebpf.Map `ebpf:"macs"`
+	PassedDatagrams *ebpf.Map `ebpf:"passed_datagrams"`
+	Replies         *ebpf.Map `ebpf:"replies"`
+	Services        *ebpf.Map `ebpf:"services"`
+	Sockets         *ebpf.Map `ebpf:"sockets"`
 }
 
 func (m *steerMaps) Close() error {
@@ -178,7 +178,7 @@ func (m *steerMaps) Close() error {
 		m.Addresses,
 		m.Counters,
 		m.Macs,
-		m.OwnDatagrams,
+		m.PassedDatagrams,
 		m.Replies,
 		m.Services,
 		m.Sockets,

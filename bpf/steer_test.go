@@ -87,11 +87,14 @@ func samplesOf(client, own, inside, vip, every, backend, free, some, other_ stri
 		{"fragment: to the balancer", fragment(udp(client, inside, 1, 7777), 16, 32), Passed},
 		{"fragment: to others", fragment(udp(client, other_, 1, 7777), 0, 16), Passed},
 		{"fragment: first of a reply", fragment(bigReply, 0, 16), SteeredFragment},
-		{"fragment: first of another reply", fragment(udp(backend, client, 1, 2), 0, 16), Passed},
-		{"fragment: last of a reply", fragment(bigReply, 24, 32), Passed},
+		{"fragment: first of another server's", fragment(udp(backend, other_, 1, 2), 0, 16), Passed},
+		{"fragment: last of another server's", fragment(udp(backend, other_, 1, 2), 24, 32), Passed},
+		{"fragment: last of a reply", fragment(bigReply, 24, 32), SteeredFragment},
 		{"fragment: last of a reply from any port", fragment(tcp(free, client, 1, 40000), 16, 25), SteeredFragment},
 		{"fragment: first of a reply from a range", fragment(tcp(some, client, 8000, 40000), 0, 16), SteeredFragment},
-		{"fragment: last of a reply from a range", fragment(tcp(some, client, 8000, 40000), 16, 25), Passed},
+		{"fragment: last of a reply from a range", fragment(tcp(some, client, 8000, 40000), 16, 25), SteeredFragment},
+		{"fragment: of another protocol than the replies", fragment(udp(free, client, 1, 40000), 16, 24), Passed},
+		{"fragment: echo from a backend", fragment(icmp(backend, client, 8, make([]byte, 32)...), 16, 32), Passed},
 		{"fragment: reply to the balancer", fragment(udp(backend, inside, 7777, 40000), 0, 16), Passed},
 	}
 }
@@ -306,6 +309,7 @@ var mixedTags = []layers.EthernetType{layers.EthernetTypeQinQ, layers.EthernetTy
 // (which is nobody's), and with the padding of short frames.
 func TestVerdicts(t *testing.T) {
 	p := loadWithSocket(t, testSteering())
+	var memory memory
 	for _, s := range samples() {
 		for n := range 4 {
 			tags, want := mixedTags[:n], s.want
@@ -320,7 +324,7 @@ func TestVerdicts(t *testing.T) {
 			if got := judge(t, p, padded); got != want {
 				t.Errorf("%s, %d tags, padded: %s, want %s", s.name, len(tags), got, want)
 			}
-			if got := oracle(testSteering(), f); got != want {
+			if got := memory.judge(testSteering(), f); got != want {
 				t.Errorf("%s, %d tags: the oracle says %s, want %s", s.name, len(tags), got, want)
 			}
 		}
@@ -372,9 +376,10 @@ func setLength(p []byte) {
 func TestTruncation(t *testing.T) {
 	steering := testSteering()
 	p := loadWithSocket(t, steering)
+	var memory memory
 	check := func(s sample, cut []byte, how string) {
 		t.Helper()
-		got, want := judge(t, p, cut), oracle(steering, cut)
+		got, want := judge(t, p, cut), memory.judge(steering, cut)
 		if got != want {
 			t.Errorf("%s, %s at %d: %s, the oracle says %s\n%s", s.name, how, len(cut), got, want, hex.Dump(cut))
 		}

@@ -5,11 +5,14 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// echo answers an echo request for a service's address.
+// echo answers an echo request for a service's address, or a fragment of one.
 func (w *worker) echo(i int) packet.Verdict {
 	p := &w.packets[i]
 	if !w.table.HasAddress(&p.Key.Dst) {
 		return packet.DropNoService
+	}
+	if p.Part != packet.Whole {
+		return w.answer(i, packet.DropFragment, echoes, packet.EchoPart)
 	}
 	return w.answer(i, packet.DropICMP, echoes, packet.EchoReply)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/engine/fragment"
 	"github.com/afxlb/afxlb/engine/persist"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
@@ -34,14 +35,15 @@ type Config struct {
 type Engine struct {
 	// Immutable.
 
-	config  Config
-	clock   Clock
-	flows   *conntrack.Table
-	clients *clients
-	allowed []int // CPUs that the process had before its workers took theirs
-	table   atomic.Pointer[balancer.Table]
-	young   atomic.Bool   // see youth
-	joined  chan struct{} // holds a token when there are workers for Run to start
+	config    Config
+	clock     Clock
+	flows     *conntrack.Table
+	clients   *clients
+	fragments *fragment.Table
+	allowed   []int // CPUs that the process had before its workers took theirs
+	table     atomic.Pointer[balancer.Table]
+	young     atomic.Bool   // see youth
+	joined    chan struct{} // holds a token when there are workers for Run to start
 
 	changing  sync.Mutex // held by Apply, Acquire, Extend, Suspend and Release, for as long as the kernel takes
 	plan      *bpf.Plan  // what the kernel steers by, or will
@@ -65,11 +67,12 @@ func New(c Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		config:  c,
-		clock:   NewClock(),
-		allowed: allowed,
-		joined:  make(chan struct{}, 1),
-		plan:    new(bpf.Plan),
+		config:    c,
+		clock:     NewClock(),
+		fragments: fragment.New(),
+		allowed:   allowed,
+		joined:    make(chan struct{}, 1),
+		plan:      new(bpf.Plan),
 	}
 	e.clients = &clients{Table: persist.New(c.MaxFlows / clientShare), clock: e.clock, tables: &e.table}
 	e.flows = conntrack.New(conntrack.Config{

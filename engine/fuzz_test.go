@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -54,7 +55,7 @@ func related() [][]byte {
 // FuzzWorker hands any frame to a worker with known flows. It must end in one
 // verdict, lose no frame and write to no other one.
 func FuzzWorker(f *testing.F) {
-	for _, s := range append(seeds(), related()...) {
+	for _, s := range slices.Concat(seeds(), related(), pieces()) {
 		f.Add(s)
 		f.Add(s[:len(s)-1])
 	}
@@ -62,7 +63,7 @@ func FuzzWorker(f *testing.F) {
 	k, w, back := h.kernels[0], h.engine.workers[0], h.giveBack(true)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		h.t = t
-		if len(frame) > 1700 || len(frame) == 0 {
+		if len(frame) > int(w.socket.Info().MaxPacket) || len(frame) == 0 {
 			t.Skip()
 		}
 		h.passRaw(0, seeds()...)

@@ -39,6 +39,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 			empty = 0
 			w.count.Batches++
 			if w.now-w.published.at >= publishInterval {
+				w.expire()
 				w.publish()
 			}
 			continue
@@ -74,6 +75,7 @@ func (w *worker) rest() error {
 		}
 	}
 	w.socket.Recycle()
+	w.expire()
 	// The published frames are the worker's to compare: nobody else writes them.
 	if w.published.copied != w.count.Received || w.published.frames != w.socket.Account() {
 		if w.now = w.clock.Now(); w.now-w.published.at >= restInterval {

@@ -49,11 +49,13 @@ func (e *Engine) Step(worker int) (int, error) {
 	if n > 0 {
 		w.count.Batches++
 		if w.now-w.published.at >= publishInterval {
+			w.expire()
 			w.publish()
 		}
 		return n, err
 	}
 	w.renew()
+	w.expire()
 	if w.published.copied != w.count.Received {
 		w.publish()
 	}

@@ -153,29 +153,6 @@ func TestPuntLimits(t *testing.T) {
 	h.dropped(0, stray, packet.DropPuntFailed)
 }
 
-// Fragments of a flow, and of what clients send, stay here; others are the kernel's.
-func TestStrayFragments(t *testing.T) {
-	udp := service("dns", "192.0.2.10:53", balancer.NAT, 1)
-	udp.Protocol, udp.Backends[0].Port = balancer.UDP, 53
-	h := newHarness(t, 1, udp)
-	k := h.giveBack(true)
-	fragment := func(src, dst string, place uint16) []byte {
-		b := packettest.UDP(src, dst, "a part").Bytes()
-		b[20], b[21] = byte(place>>8), byte(place)
-		return b
-	}
-	const first, later = 0x2000, 0x2002
-	h.one(0, packettest.UDP(client4, "192.0.2.10:53", "request"))
-	h.droppedRaw(0, fragment(client4, "192.0.2.10:53", first), packet.DropFragment)
-	h.droppedRaw(0, fragment("10.0.0.11:999", "192.0.2.10:53", later), packet.DropFragment)
-	h.droppedRaw(0, fragment("10.0.0.11:53", client4, first), packet.DropFragment)
-	h.droppedRaw(0, fragment("10.0.0.99:53", client4, first), packet.DropFragment)
-	h.punted(k, fragment("10.0.0.11:53", "198.51.100.7:40001", first))
-	h.punted(k, fragment("10.0.0.11:53", "198.51.100.9:40000", later))
-	h.giveBack(false)
-	h.droppedRaw(0, fragment("10.0.0.11:53", "198.51.100.9:40000", later), packet.DropFragment)
-}
-
 // icmpError is what a host sends to src about a packet of its, which f is.
 func icmpError(src, dst string, kind uint8, f packettest.Frame) packettest.Frame {
 	e := packettest.Echo(src, dst, 0)

@@ -35,7 +35,7 @@ func TestDropReasons(t *testing.T) {
 	sctp := syn.Bytes()
 	sctp[23] = 132
 	h.droppedRaw(0, sctp, packet.DropProtocol)
-	fragment := syn.Bytes()
+	fragment := packettest.TCP(client4, "192.0.2.99:80", packet.TCPSyn).Bytes()
 	fragment[20] |= 0x20
 	h.droppedRaw(0, fragment, packet.DropFragment)
 	icmp := packettest.Echo("198.51.100.7", "192.0.2.10", 1)

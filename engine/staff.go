@@ -29,10 +29,11 @@ func (e *Engine) newWorker(id int, queues []int) *worker {
 	return &worker{
 		id: id, queue: queues[id], cpu: e.cpu(id, len(queues)), busy: e.config.Busy,
 		tables: &e.table, flows: e.flows, clients: e.clients, clock: e.clock, young: &e.young,
-		cache:   conntrack.NewCache(2 * e.config.MaxFlows / len(queues)),
-		picker:  balancer.NewPicker(id, e.config.Loads),
-		device:  &nowhere,
-		budgets: newBudgets(),
+		fragments: e.fragments,
+		cache:     conntrack.NewCache(2 * e.config.MaxFlows / len(queues)),
+		picker:    balancer.NewPicker(id, e.config.Loads),
+		device:    &nowhere,
+		budgets:   newBudgets(),
 	}
 }
 

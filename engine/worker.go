@@ -5,6 +5,7 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/engine/fragment"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
@@ -43,6 +44,8 @@ type worker struct {
 	clock   Clock
 	young   *atomic.Bool // the engine's
 
+	fragments *fragment.Table
+
 	// The worker's own.
 
 	socket  *xsk.Socket
@@ -59,6 +62,7 @@ type worker struct {
 	now     uint32 // of this batch, ms
 	count   Counters
 	youth   youth
+	parts   fragment.Out // what the table of fragments has let go of
 
 	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
 	frames   [batchSize][]byte
@@ -104,6 +108,9 @@ func (w *worker) receive() int {
 	n := w.socket.Receive(w.descs[:])
 	if n != 0 {
 		w.socket.Recycle()
+	}
+	if w.parts.Ready.Len() != 0 {
+		n = w.recall(n)
 	}
 	return n
 }
@@ -170,7 +177,10 @@ func (w *worker) handle(from, to int) {
 	prepared := from // for the slow path, up to here
 	for i := from; i < to; i++ {
 		if v := w.verdicts[i]; v != packet.Pending {
-			if v == packet.DropFragment || v == packet.DropICMP {
+			switch v {
+			case packet.DropFragment:
+				w.verdicts[i] = w.fragment(i)
+			case packet.DropICMP:
 				w.verdicts[i] = w.related(i, v)
 			}
 			continue

@@ -170,7 +170,7 @@ func TestShardAgainstModel(t *testing.T) {
 				ready = m.open(d)
 			default:
 				frame := fmt.Appendf(nil, "%d", r.Uint64())
-				h, got := s.follow(&d, p, frame, now, &out)
+				h, got := s.follow(&d, p, frame, port, now, &out)
 				want, o := m.follow(d, p, frame, now)
 				if got != o || got == Goes && h != want {
 					t.Fatalf("follow: %d %v, want %d %v", got, h, o, want)

@@ -18,26 +18,34 @@ func (t *Tally) add(size int) {
 // Frames is a queue of frames. Its zero value is empty.
 type Frames struct {
 	bytes []byte
-	sizes []int
-	taken int // of sizes
-	at    int // of bytes
+	list  []queued
+	taken int // of the list
+	at    int // of the bytes
+}
+
+type queued struct {
+	size int
+	port uint8
 }
 
 // maxQueued bounds a queue, bytes: what two shards hold.
 const maxQueued = 2 * bytesPerShard
 
-// push appends a copy of frame, if there is room.
-func (f *Frames) push(frame []byte) bool {
+// push appends a copy of frame, which came by port, if there is room.
+func (f *Frames) push(frame []byte, port uint8) bool {
 	if len(f.bytes)+len(frame) > maxQueued {
 		return false
 	}
 	f.bytes = append(f.bytes, frame...)
-	f.sizes = append(f.sizes, len(frame))
+	f.list = append(f.list, queued{len(frame), port})
 	return true
 }
 
 // Len returns how many frames there are.
-func (f *Frames) Len() int { return len(f.sizes) - f.taken }
+func (f *Frames) Len() int { return len(f.list) - f.taken }
+
+// Port returns the port that the first frame came by, of which there must be one.
+func (f *Frames) Port() uint8 { return f.list[f.taken].port }
 
 // Next takes the first frame, nil if there is none. It is the caller's until something is
 // put in the queue again.
@@ -45,11 +53,11 @@ func (f *Frames) Next() []byte {
 	if f.Len() == 0 {
 		return nil
 	}
-	size := f.sizes[f.taken]
+	size := f.list[f.taken].size
 	frame := f.bytes[f.at:][:size:size]
 	f.taken, f.at = f.taken+1, f.at+size
 	if f.Len() == 0 { // the memory is used again
-		*f = Frames{bytes: f.bytes[:0], sizes: f.sizes[:0]}
+		*f = Frames{bytes: f.bytes[:0], list: f.list[:0]}
 	}
 	return frame
 }

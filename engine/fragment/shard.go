@@ -70,11 +70,11 @@ func (s *shard) open(d *Datagram, out *Out) {
 }
 
 // follow is [Table.Follow].
-func (s *shard) follow(d *Datagram, p packet.Place, frame []byte, now uint32, out *Out) (Head, Outcome) {
+func (s *shard) follow(d *Datagram, p packet.Place, frame []byte, port uint8, now uint32, out *Out) (Head, Outcome) {
 	i := s.find(d, now, out)
 	r := &s.records[i]
 	if r.stage == waiting || r.stage == begun {
-		s.held.push(frame, i, &out.Evicted)
+		s.held.push(frame, port, i, &out.Evicted)
 		return Head{}, Held
 	}
 	h, o := r.head, r.note(p)

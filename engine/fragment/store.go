@@ -16,6 +16,7 @@ type slot struct {
 	at     uint64 // where it begins, of all bytes that there ever were: modulo the ring's size it is the place
 	size   int
 	record uint32 // none: nobody waits for it any more
+	port   uint8  // that it came by
 }
 
 func (s *store) slot(i uint64) *slot { return &s.slots[i%uint64(len(s.slots))] }
@@ -25,9 +26,9 @@ func (s *store) frame(p *slot) []byte {
 	return s.bytes[at:][:p.size]
 }
 
-// push holds a copy of frame for a record. The oldest ones go if there is no room, and
+// push holds a copy of frame, which came by port, for a record. The oldest ones go if there is no room, and
 // frame itself if there never is.
-func (s *store) push(frame []byte, record uint32, evicted *Tally) {
+func (s *store) push(frame []byte, port uint8, record uint32, evicted *Tally) {
 	size := uint64(len(s.bytes))
 	if uint64(len(frame)) > size {
 		evicted.add(len(frame))
@@ -46,7 +47,7 @@ func (s *store) push(frame []byte, record uint32, evicted *Tally) {
 		s.first++
 	}
 	p := s.slot(s.next)
-	*p = slot{at, len(frame), record}
+	*p = slot{at, len(frame), record, port}
 	copy(s.frame(p), frame)
 	s.next++
 	s.live++
@@ -60,7 +61,7 @@ func (s *store) take(record uint32, to *Frames, evicted *Tally) {
 		if p.record != record {
 			continue
 		}
-		if to == nil || !to.push(s.frame(p)) {
+		if to == nil || !to.push(s.frame(p), p.port) {
 			evicted.add(p.size)
 		}
 		p.record = none

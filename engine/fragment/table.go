@@ -105,12 +105,12 @@ func (t *Table) Open(d *Datagram, now uint32, out *Out) {
 	t.leave(s, held)
 }
 
-// Follow notes a fragment of d, in frame, that is not the first one. If it [Goes], it does
+// Follow notes a fragment of d, in frame, that came by port and is not the first one. If it [Goes], it does
 // so as the head says.
-func (t *Table) Follow(d *Datagram, p packet.Place, frame []byte, now uint32, out *Out) (Head, Outcome) {
+func (t *Table) Follow(d *Datagram, p packet.Place, frame []byte, port uint8, now uint32, out *Out) (Head, Outcome) {
 	s := t.shard(d)
 	held := s.enter(now, out)
-	h, o := s.follow(d, p, frame, now, out)
+	h, o := s.follow(d, p, frame, port, now, out)
 	t.leave(s, held)
 	return h, o
 }

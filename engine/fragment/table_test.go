@@ -10,6 +10,8 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
+const port = 3
+
 var (
 	one  = Datagram{ID: 1, Proto: 17}
 	head = Head{SrcPort: 40000, DstPort: 53, Proto: 17}
@@ -20,7 +22,7 @@ func TestHeldComeOut(t *testing.T) {
 	x := New()
 	var mine, yours Out
 	for i, frame := range []string{"third", "second"} {
-		if _, o := x.Follow(&one, part(uint16(4-2*i), uint16(6-2*i), i == 0), []byte(frame), 0, &yours); o != Held {
+		if _, o := x.Follow(&one, part(uint16(4-2*i), uint16(6-2*i), i == 0), []byte(frame), port, 0, &yours); o != Held {
 			t.Fatalf("%s: %d", frame, o)
 		}
 	}
@@ -31,7 +33,7 @@ func TestHeldComeOut(t *testing.T) {
 		t.Fatalf("the first: %d", o)
 	}
 	// While the first one is on its way, nobody could follow.
-	if _, o := x.Follow(&one, part(6, 8, false), []byte("meanwhile"), 10, &yours); o != Held {
+	if _, o := x.Follow(&one, part(6, 8, false), []byte("meanwhile"), port, 10, &yours); o != Held {
 		t.Errorf("meanwhile: %d", o)
 	}
 	x.Open(&one, 10, &mine)
@@ -41,7 +43,7 @@ func TestHeldComeOut(t *testing.T) {
 	if x.Held() != 0 || yours.Ready.Len() != 0 {
 		t.Errorf("%d are held, and the other worker has %d", x.Held(), yours.Ready.Len())
 	}
-	if h, o := x.Follow(&one, part(2, 4, false), nil, 10, &yours); h != head || o != Goes {
+	if h, o := x.Follow(&one, part(2, 4, false), nil, port, 10, &yours); h != head || o != Goes {
 		t.Errorf("the second: %v, %d", h, o)
 	}
 }
@@ -57,7 +59,7 @@ func TestCompleteIsForgotten(t *testing.T) {
 			t.Fatalf("datagram %d: %d", i, o)
 		}
 		x.Open(&one, 0, &out)
-		if got, o := x.Follow(&one, part(2, 3, true), nil, 0, &out); got != h || o != Goes {
+		if got, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); got != h || o != Goes {
 			t.Fatalf("datagram %d: its second fragment is %d, by %v", i, o, got)
 		}
 	}
@@ -75,7 +77,7 @@ func TestForgedFirstFragment(t *testing.T) {
 		t.Errorf("a first one that says something else: %d", o)
 	}
 	x.Open(&one, 0, &out)
-	if _, o := x.Follow(&one, part(2, 3, true), nil, 0, &out); o != Overlaps {
+	if _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); o != Overlaps {
 		t.Errorf("what followed it: %d", o)
 	}
 	other := one
@@ -91,7 +93,7 @@ func TestLifetime(t *testing.T) {
 	var out Out
 	const begin = 1<<32 - 1000 // the clock comes round
 	now := uint32(begin)
-	x.Follow(&one, part(2, 3, true), []byte("late"), now, &out)
+	x.Follow(&one, part(2, 3, true), []byte("late"), port, now, &out)
 	x.Expire(now-3, &out) // by the clock of another worker
 	x.Expire(now+Lifetime-1, &out)
 	if out.Overdue.Len() != 0 {
@@ -107,7 +109,7 @@ func TestLifetime(t *testing.T) {
 	if out.Ready.Len() != 0 || x.Held() != 0 {
 		t.Error("it comes out twice")
 	}
-	if _, o := x.Follow(&one, part(2, 3, true), nil, now+Lifetime, &out); o != Held {
+	if _, o := x.Follow(&one, part(2, 3, true), nil, port, now+Lifetime, &out); o != Held {
 		t.Errorf("a head is known for longer than its time: %d", o)
 	}
 }
@@ -127,7 +129,7 @@ func TestOldestGoesFirst(t *testing.T) {
 			frame := make([]byte, c.size)
 			for i := range c.frames {
 				d := Datagram{ID: uint32(i % c.datagrams)}
-				s.follow(&d, part(2, 3, true), frame, 0, &out)
+				s.follow(&d, part(2, 3, true), frame, port, 0, &out)
 				if held := s.held.live; held+int(out.Evicted.Frames) != i+1 || len(s.index) > perShard {
 					t.Fatalf("after %d: %d held, %d evicted, %d datagrams", i+1, held, out.Evicted.Frames, len(s.index))
 				}
@@ -140,7 +142,7 @@ func TestOldestGoesFirst(t *testing.T) {
 				t.Errorf("evicted %+v of %d bytes each", out.Evicted, c.size)
 			}
 			mine := Datagram{ID: 1 << 20}
-			s.follow(&mine, part(2, 3, true), []byte("mine"), 0, &out)
+			s.follow(&mine, part(2, 3, true), []byte("mine"), port, 0, &out)
 			s.begin(&mine, part(0, 2, false), head, 0, &out)
 			s.open(&mine, &out)
 			if got := drain(&out.Ready); len(got) != 1 || string(got[0]) != "mine" {
@@ -154,13 +156,13 @@ func TestOldestGoesFirst(t *testing.T) {
 func TestQueueIsBounded(t *testing.T) {
 	var f Frames
 	n := 0
-	for f.push(make([]byte, 1000)) {
+	for f.push(make([]byte, 1000), port) {
 		n++
 	}
 	if n != maxQueued/1000 || f.Len() != n {
 		t.Errorf("%d frames of a queue of %d", f.Len(), n)
 	}
-	if got := drain(&f); len(got) != n || !f.push([]byte("room")) {
+	if got := drain(&f); len(got) != n || !f.push([]byte("room"), port) {
 		t.Errorf("%d came out, and there is room: %v", len(got), f.Len())
 	}
 }
@@ -181,7 +183,7 @@ func TestMemory(t *testing.T) {
 	var out Out
 	frame := make([]byte, 1500)
 	for i := range uint32(50_000) {
-		x.Follow(&Datagram{ID: i}, part(2, 3, true), frame, 0, &out)
+		x.Follow(&Datagram{ID: i}, part(2, 3, true), frame, port, 0, &out)
 	}
 	if took := heap() - before; took > 4<<20 {
 		t.Errorf("a full table takes %d bytes", took)
@@ -201,12 +203,12 @@ func TestNoAllocations(t *testing.T) {
 	once := func() {
 		id++
 		d := Datagram{ID: id}
-		x.Follow(&d, part(2, 3, true), frame, id/10, &out)
+		x.Follow(&d, part(2, 3, true), frame, port, id/10, &out)
 		x.Begin(&d, part(0, 2, false), head, id/10, &out)
 		x.Open(&d, id/10, &out)
 		for out.Ready.Next() != nil {
 		}
-		x.Follow(&Datagram{ID: id ^ 1<<20}, part(2, 3, true), frame, id/10, &out)
+		x.Follow(&Datagram{ID: id ^ 1<<20}, part(2, 3, true), frame, port, id/10, &out)
 		x.Expire(id/10, &out)
 	}
 	for range 20_000 {
@@ -240,7 +242,7 @@ func TestWorkersAtOnce(t *testing.T) {
 						x.Begin(&d, part(0, 1, false), head, 0, &out)
 						went[w][name]++
 						x.Open(&d, 0, &out)
-					} else if h, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), 0, &out); o == Goes && h == head {
+					} else if h, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), port, 0, &out); o == Goes && h == head {
 						went[w][name]++
 					} else if o != Held {
 						t.Errorf("%s: %d", name, o)
@@ -288,7 +290,7 @@ func FuzzShard(f *testing.F) {
 			case steps[3]&2 != 0:
 				s.open(&d, &out)
 			default:
-				if _, o := s.follow(&d, p, steps[:1+steps[2]%4], now, &out); o == Held {
+				if _, o := s.follow(&d, p, steps[:1+steps[2]%4], port, now, &out); o == Held {
 					came++
 				}
 			}
@@ -316,5 +318,21 @@ func checkShard(t *testing.T, s *shard) {
 	}
 	if used := s.held.next - s.held.first; used > uint64(len(s.held.slots)) {
 		t.Fatalf("%d slots are used of %d", used, len(s.held.slots))
+	}
+}
+
+// A frame keeps the port that it came by.
+func TestPortOfAFrame(t *testing.T) {
+	x := New()
+	var out Out
+	for i := range uint16(3) {
+		x.Follow(&one, part(2+i, 3+i, false), []byte{byte(i)}, uint8(i), 0, &out)
+	}
+	x.Begin(&one, part(0, 2, false), head, 0, &out)
+	x.Open(&one, 0, &out)
+	for i := range uint8(3) {
+		if port := out.Ready.Port(); port != i || out.Ready.Next()[0] != i {
+			t.Errorf("frame %d came by port %d", i, port)
+		}
 	}
 }

@@ -161,3 +161,22 @@ func errorSeeds(add func(frame []byte)) {
 		add(e.Bytes())
 	}
 }
+
+// fragmented returns the bytes of f, without extension headers of its own, as a fragment
+// at an offset in units of 8 bytes.
+func fragmented(f packettest.Frame, offset uint16, more bool) []byte {
+	f.Extensions = nil
+	at := 14 + 4*len(f.VLANs) + 6
+	place := offset
+	if more {
+		place |= 0x2000
+	}
+	if !f.Is4() {
+		f.Extensions = []packettest.Extension{{Type: 44, Data: make([]byte, 6)}}
+		at += 36
+		if place = offset << 3; more {
+			place |= 1
+		}
+	}
+	return vary(f, set16(at, place))
+}

@@ -13,9 +13,6 @@ const (
 	ipv4MoreFragments = 0x2000
 )
 
-// fragmentLen is the size of an IPv6 fragment header (RFC 8200, 4.5).
-const fragmentLen = 8
-
 // ipHeader is what the headers of both families say. IPv4 options and IPv6 extension
 // headers are not part of it: a translation leaves them out (RFC 7915, 1.2).
 type ipHeader struct {

@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"github.com/afxlb/afxlb/engine/fragment"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Only the first fragment of a packet has the transport's header. So it goes as a whole packet
+// does, in whatever mode, and the others follow it, whichever worker has them. One
+// that comes before the first is held, and received once more when that has gone by.
+
+// fragment handles packet i, a fragment.
+func (w *worker) fragment(i int) packet.Verdict {
+	p := &w.packets[i]
+	if !w.table.HasAddress(&p.Key.Dst) && !w.table.HasBackend(&p.Key.Src) {
+		return packet.DropFragment // nothing is remembered of what is nobody's
+	}
+	at, v := p.Place(w.frames[i])
+	if v != packet.Pending {
+		return v
+	}
+	d := fragment.Datagram{Src: p.Key.Src, Dst: p.Key.Dst, ID: at.ID, Proto: uint32(at.Proto)}
+	if p.Part == packet.First {
+		v = w.first(i, &d, at)
+	} else {
+		v = w.later(i, &d, at)
+	}
+	w.evict()
+	return v
+}
+
+// first handles packet i, the first fragment of d. The others are let go once it has made
+// or found its flow: before that they would find none.
+func (w *worker) first(i int, d *fragment.Datagram, at packet.Place) packet.Verdict {
+	p := &w.packets[i]
+	h := fragment.Head{SrcPort: p.Key.SrcPort, DstPort: p.Key.DstPort, Proto: uint8(p.Key.Proto), Echo: p.Echo}
+	if o := w.fragments.Begin(d, at, h, w.now, &w.parts); o != fragment.Goes {
+		return w.refused(o)
+	}
+	v := packet.DropICMP
+	if p.Echo || !isICMP(h.Proto) {
+		v = w.slow(i)
+	}
+	w.fragments.Open(d, w.now, &w.parts)
+	return v
+}
+
+// later handles packet i, another fragment of d.
+func (w *worker) later(i int, d *fragment.Datagram, at packet.Place) packet.Verdict {
+	p := &w.packets[i]
+	h, o := w.fragments.Follow(d, at, w.frames[i], w.port, w.now, &w.parts)
+	switch {
+	case o == fragment.Held:
+		return w.hold(i)
+	case o != fragment.Goes:
+		return w.refused(o)
+	}
+	p.Key.SrcPort, p.Key.DstPort, p.Key.Proto, p.Echo = h.SrcPort, h.DstPort, uint32(h.Proto), h.Echo
+	w.hashes[i] = w.flows.Hash(&p.Key)
+	switch {
+	case h.Echo:
+		return w.echo(i)
+	case isICMP(h.Proto):
+		return packet.DropICMP
+	}
+	s := w.table.Lookup(&p.Key)
+	r, ok := w.known(&p.Key, s)
+	switch {
+	case ok:
+		w.learn(i, r)
+		p.Key.Proto = 0 // there is no header of it to be rewritten
+		f := w.flows.Flow(r)
+		return w.deliver(i, r, f, w.backend(f.BackendID))
+	case s != nil:
+		return packet.DropFragment // as the first one was
+	}
+	return w.stray(i)
+}
+
+func isICMP(proto uint8) bool { return proto == packet.ProtoICMP || proto == packet.ProtoICMPv6 }
+
+// refused says why a fragment goes nowhere.
+func (w *worker) refused(o fragment.Outcome) packet.Verdict {
+	if o == fragment.Overflows {
+		return packet.DropOverflow
+	}
+	return packet.DropOverlap
+}
+
+// hold has packet i be under way still: of the copy it will be said what became of it, when
+// it is received once more. Until then it is not counted.
+func (w *worker) hold(i int) packet.Verdict {
+	w.count.Received--
+	w.count.ReceivedBytes -= uint64(len(w.frames[i]))
+	w.count.Verdicts[packet.Pending]-- // send will count it as what it is
+	return packet.Pending
+}
+
+// recall receives fragments whose first one has gone by, behind the n packets of a batch and
+// as far as it and the frames go. It returns the batch's size.
+func (w *worker) recall(n int) int {
+	ready := &w.parts.Ready
+	end := n + w.socket.Allocate(w.descs[n:min(n+ready.Len(), batchSize)])
+	for ; n < end && ready.Port() == w.port; n++ {
+		d := &w.descs[n]
+		d.Len = uint32(copy(w.socket.UMEM().Frame(*d), ready.Next()))
+	}
+	w.socket.Release(w.descs[n:end])
+	return n
+}
+
+// expire ends the time of fragments whose first one did not come here. That of a backend
+// may have been the kernel's from the start.
+func (w *worker) expire() {
+	overdue := &w.parts.Overdue
+	if w.fragments.Held() == 0 && overdue.Len() == 0 {
+		return
+	}
+	w.now = w.clock.Now()
+	w.fragments.Expire(w.now, &w.parts)
+	for frame := overdue.Next(); frame != nil; frame = overdue.Next() {
+		w.frames[0] = frame // there is no batch now
+		packet.Parse(frame, &w.packets[0])
+		w.settle(w.orphan(0), 1, uint64(len(frame)))
+	}
+	w.evict()
+}
+
+// orphan handles packet i, a fragment whose first one did not come.
+func (w *worker) orphan(i int) packet.Verdict {
+	k := &w.packets[i].Key
+	if !w.table.HasAddress(&k.Dst) && w.table.HasBackend(&k.Src) {
+		if v := w.punt(i); v != packet.DropNoFlow {
+			return v
+		}
+	}
+	return packet.DropOrphan
+}
+
+// evict counts the fragments that were held and had to go for others.
+func (w *worker) evict() {
+	e := &w.parts.Evicted
+	w.settle(packet.DropOverflow, e.Frames, e.Bytes)
+	*e = fragment.Tally{}
+}
+
+// settle counts n packets that were held, and of which it is known now what became of them.
+func (w *worker) settle(v packet.Verdict, n, bytes uint64) {
+	w.count.Received += n
+	w.count.ReceivedBytes += bytes
+	w.count.Verdicts[v] += n
+}

@@ -1,0 +1,496 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/fragment"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+)
+
+// datagramService is service for UDP.
+func datagramService(name, vip string, mode balancer.Mode, backends int) balancer.ServiceSpec {
+	s := service(name, vip, mode, backends)
+	s.Protocol = balancer.UDP
+	return s
+}
+
+// big returns a datagram of so many bytes of payload, with an identification of its own.
+func big(src, dst string, n int, id uint16) packettest.Frame {
+	f := packettest.UDP(src, dst, "")
+	f.ID, f.Payload = id, make([]byte, n)
+	for i := range f.Payload {
+		f.Payload[i] = byte(i * 7)
+	}
+	return f
+}
+
+// cut returns the fragments of f on a link with Ethernet's MTU.
+func cut(f packettest.Frame) [][]byte {
+	return packettest.Fragments(f.Bytes(), uint32(f.ID)<<16|7, 1400)
+}
+
+// spread delivers each frame on the queue that is named for it, and returns all that comes
+// out, whichever queue it comes by.
+func (h *harness) spread(frames [][]byte, queue func(i int) int) (out [][]byte) {
+	h.t.Helper()
+	for i, f := range frames {
+		out = append(out, h.passRaw(queue(i), f)...)
+	}
+	return out
+}
+
+// assembled puts what came out together, and returns it decoded; its checksums are right.
+func assembled(t testing.TB, out [][]byte) packettest.Frame {
+	t.Helper()
+	b, err := packettest.Assemble(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return packettest.Verify(t, b)
+}
+
+// counted sums up what all workers have counted as v.
+func (h *harness) counted(v packet.Verdict) (n uint64) {
+	for _, w := range h.engine.workers {
+		n += w.count.Verdicts[v]
+	}
+	return n
+}
+
+// Packets in fragments become what whole ones become, in every mode, both directions,
+// whatever order and whichever queues the fragments come in.
+func TestFragmentsFollowTheFirst(t *testing.T) {
+	orders := map[string]func([][]byte){
+		"in order": func([][]byte) {}, "backwards": slices.Reverse[[][]byte],
+		"the first one last": func(f [][]byte) { copy(f, append(slices.Clone(f[1:]), f[0])) },
+	}
+	queues := map[string]func(int) int{
+		"one queue": func(int) int { return 0 }, "turns": func(i int) int { return i % 3 }, "another queue": func(i int) int { return min(i, 1) },
+	}
+	for _, ends := range [][2]string{{client4, "192.0.2.10:53"}, {client6, "[2001:db8:2::10]:53"}} {
+		for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+			for order, sort := range orders {
+				for name, queue := range queues {
+					for _, vlans := range [][]uint16{nil, {7}} {
+						t.Run(fmt.Sprint(mode, ends[0], order, name, vlans), func(t *testing.T) {
+							h := newHarness(t, 3, datagramService("dns", ends[1], mode, 3))
+							in := big(ends[0], ends[1], 5000, 1)
+							in.VLANs = vlans
+							list := cut(in)
+							sort(list)
+							out := assembled(t, h.spread(list, queue))
+							whole := big(ends[0], ends[1], 100, 1)
+							whole.VLANs = vlans
+							want := h.one(2, whole)
+							want.Payload = in.Payload
+							if d := packettest.Diff(out, want); d != "" {
+								t.Errorf("the request: %s", d)
+							}
+							if n := h.engine.flows.Stats().Inserted; n != 1 {
+								t.Errorf("%d flows", n)
+							}
+							if mode == balancer.DSR {
+								return
+							}
+							answer := big(out.Dst.String(), in.Src.String(), 4000, 9)
+							answer.SrcMAC = out.DstMAC
+							list = cut(answer)
+							sort(list)
+							got := assembled(t, h.spread(list, queue))
+							whole = big(out.Dst.String(), in.Src.String(), 100, 9)
+							want = h.one(1, whole)
+							want.Payload = answer.Payload
+							if d := packettest.Diff(got, want); d != "" || got.Src != in.Dst {
+								t.Errorf("the answer from %v: %s", got.Src, d)
+							}
+							if n := h.engine.fragments.Held(); n != 0 {
+								t.Errorf("%d are held", n)
+							}
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+// Segments in fragments are followed, too, and say nothing of their connection but by the
+// first fragment.
+func TestSegmentInFragments(t *testing.T) {
+	for _, ends := range [][2]string{{client4, vip4}, {client6, vip6}} {
+		h := newHarness(t, 2, service("web", ends[1], balancer.NAT, 2))
+		to := h.one(0, packettest.TCP(ends[0], ends[1], packet.TCPSyn)).Dst
+		h.one(1, packettest.TCP(to.String(), ends[0], packet.TCPSyn|packet.TCPAck))
+		in := packettest.TCP(ends[0], ends[1], packet.TCPAck)
+		in.Payload = bytes.Repeat([]byte("segment "), 500)
+		out := assembled(t, h.spread(cut(in), func(i int) int { return i % 2 }))
+		in.Dst, in.TTL, in.SrcMAC, in.DstMAC = to, 63, gatewayMAC, backendMAC(to.Addr())
+		if d := packettest.Diff(out, in); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+// pieces are fragments of each kind, for fuzzers.
+func pieces() (list [][]byte) {
+	for _, f := range []packettest.Frame{big(client4, "192.0.2.10:53", 1500, 1), big(client6, vip6, 1500, 2),
+		big("10.0.0.11:8080", client4, 1500, 3), packettest.Echo("198.51.100.7", "192.0.2.10", 1)} {
+		f.Payload = append(f.Payload, make([]byte, 1500)...)
+		list = append(list, cut(f)...)
+	}
+	return list
+}
+
+// Many packets at once, of which fragments come in any order on any queue: each is put
+// together again at its end, and at no other.
+func TestFragmentsOfManyPackets(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	services := []balancer.ServiceSpec{datagramService("nat4", "192.0.2.10:53", balancer.NAT, 3), datagramService("nat6", "[2001:db8:2::10]:53", balancer.NAT, 3),
+		datagramService("dsr4", "192.0.2.11:53", balancer.DSR, 3), datagramService("dsr6", "[2001:db8:2::11]:53", balancer.DSR, 3)}
+	h := newHarness(t, 4, services...)
+	type piece struct {
+		of    int
+		bytes []byte
+	}
+	var pieces []piece
+	var in []packettest.Frame
+	for i := range 150 {
+		s := &services[i%4]
+		client := "198.51.100.7"
+		if i%2 == 1 {
+			client = "2001:db8:100::7"
+		}
+		f := big(netip.AddrPortFrom(netip.MustParseAddr(client), uint16(1024+r.IntN(60000))).String(), netip.AddrPortFrom(s.Address, 53).String(), 2000+r.IntN(5000), uint16(i))
+		in = append(in, f)
+		for _, b := range cut(f) {
+			pieces = append(pieces, piece{i, b})
+		}
+	}
+	for range len(pieces) { // near each other, as on the way of packets that overtake each other
+		i := r.IntN(len(pieces))
+		j := min(i+r.IntN(20), len(pieces)-1)
+		pieces[i], pieces[j] = pieces[j], pieces[i]
+	}
+	out := map[uint32][][]byte{}
+	for _, p := range pieces {
+		for _, b := range h.passRaw(r.IntN(4), p.bytes) {
+			var got packet.Packet
+			packet.Parse(b, &got)
+			at, _ := got.Place(b)
+			id := at.ID
+			if got.IPv6 {
+				id >>= 16
+			}
+			out[id] = append(out[id], b)
+		}
+	}
+	for i, f := range in {
+		got := assembled(t, out[uint32(i)])
+		if !bytes.Equal(got.Payload, f.Payload) || got.Src != f.Src {
+			t.Errorf("datagram %d from %v became one from %v, of %d bytes", i, f.Src, got.Src, len(got.Payload))
+		}
+	}
+	if n := h.counted(packet.Forwarded); n != uint64(len(pieces)) {
+		t.Errorf("%d of %d fragments are forwarded", n, len(pieces))
+	}
+}
+
+// later moves the clocks of all workers on.
+func (h *harness) later(d time.Duration) {
+	for _, w := range h.engine.workers {
+		w.clock.start = w.clock.start.Add(-d)
+	}
+}
+
+const patience = (fragment.Lifetime + 1) * time.Millisecond
+
+// What is held is counted when its fate is known, and then once.
+func TestHeldIsCountedOnce(t *testing.T) {
+	h := newHarness(t, 2, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	in := big(client4, "192.0.2.10:53", 3000, 1)
+	list := cut(in)
+	h.passRaw(0, list[1:]...)
+	if n := h.engine.workers[0].count; n.Received != 0 || n.ReceivedBytes != 0 || h.engine.fragments.Held() != 2 {
+		t.Errorf("received %d, of %d bytes; %d are held", n.Received, n.ReceivedBytes, h.engine.fragments.Held())
+	}
+	h.passRaw(1, list[0])
+	total := len(bytes.Join(list, nil))
+	if n := h.engine.workers[1].count; n.Received != 3 || n.ReceivedBytes != uint64(total) || n.Verdicts[packet.Forwarded] != 3 {
+		t.Errorf("received %d, of %d bytes, want %d: %v", n.Received, n.ReceivedBytes, total, h.verdicts(1))
+	}
+	// One that nobody comes for is counted where its time is found to be over.
+	again := cut(big(client4, "192.0.2.10:53", 3000, 2))
+	h.passRaw(0, again[1])
+	w := h.engine.workers[1]
+	w.expire()
+	if w.count.Verdicts[packet.DropOrphan] != 0 {
+		t.Error("an orphan before its time")
+	}
+	h.later(patience)
+	w.expire()
+	h.check(1)
+	if w.count.Verdicts[packet.DropOrphan] != 1 || h.engine.fragments.Held() != 0 {
+		t.Errorf("%v, %d are held", h.verdicts(1), h.engine.fragments.Held())
+	}
+	// Its first one finds nothing then, and goes alone.
+	if out := h.passRaw(0, again[0]); len(out) != 1 {
+		t.Errorf("%d packets came out", len(out))
+	}
+}
+
+// When strangers have more fragments held than there is room for, each is counted.
+func TestEvictedAreCounted(t *testing.T) {
+	h := newHarness(t, 1, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	const n = 6000
+	for i := range uint16(n) {
+		h.passRaw(0, cut(big(client4, "192.0.2.10:53", 1500, i))[1])
+	}
+	w := h.engine.workers[0]
+	if w.count.Verdicts[packet.DropOverflow] == 0 || w.count.Received+uint64(h.engine.fragments.Held()) != n {
+		t.Errorf("%v, %d are held", h.verdicts(0), h.engine.fragments.Held())
+	}
+	in := big(client4, "192.0.2.10:53", 3000, n)
+	list := cut(in)
+	slices.Reverse(list)
+	if got := assembled(t, h.passRaw(0, list...)); !bytes.Equal(got.Payload, in.Payload) {
+		t.Error("a datagram in the midst of that is spoiled")
+	}
+	h.later(patience)
+	w.expire()
+	h.check(0)
+	if h.engine.fragments.Held() != 0 || w.count.Received != n+3 {
+		t.Errorf("received %d; %d are held", w.count.Received, h.engine.fragments.Held())
+	}
+}
+
+// What must not be followed is dropped under its name, and nothing else is.
+func TestFragmentsThatAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(list [][]byte) [][]byte
+		want   packet.Verdict
+		sent   int
+	}{
+		"a copy of the first": {func(f [][]byte) [][]byte { return [][]byte{f[0], f[0], f[1], f[2], f[3]} }, packet.DropOverlap, 4},
+		"a copy of another":   {func(f [][]byte) [][]byte { return [][]byte{f[0], f[1], f[1], f[2], f[3]} }, packet.DropOverlap, 4},
+		"another first": {func(f [][]byte) [][]byte {
+			forged := bytes.Clone(f[0])
+			forged[35]++ // the source port
+			return [][]byte{f[0], forged, f[1]}
+		}, packet.DropOverlap, 1},
+		"an overlap": {func(f [][]byte) [][]byte {
+			over := bytes.Clone(f[2])
+			over[21] -= 8
+			packettest.Resize(over)
+			return [][]byte{f[0], f[1], over, f[3]}
+		}, packet.DropOverlap, 2},
+		"behind the end": {func(f [][]byte) [][]byte {
+			beyond := bytes.Clone(f[1])
+			beyond[20], beyond[21] = 0x24, 0
+			packettest.Resize(beyond)
+			return [][]byte{f[0], f[3], beyond, f[2]}
+		}, packet.DropOverlap, 2},
+		"beyond all packets": {func(f [][]byte) [][]byte {
+			beyond := bytes.Clone(f[3])
+			beyond[20], beyond[21] = 0x1f, 0xff
+			packettest.Resize(beyond)
+			return [][]byte{f[0], beyond}
+		}, packet.DropOverflow, 1},
+		"a tiny first": {func(f [][]byte) [][]byte {
+			tiny := f[0][:34+8]
+			tiny[23] = packet.ProtoTCP
+			packettest.Resize(tiny)
+			return [][]byte{tiny}
+		}, packet.DropTiny, 0},
+		"of another port": {func(f [][]byte) [][]byte {
+			f[0][37]++
+			return f
+		}, packet.DropNoService, 0},
+		"of nobody": {func(f [][]byte) [][]byte {
+			for _, b := range f {
+				b[33] = 99
+				packettest.Resize(b)
+			}
+			return f
+		}, packet.DropFragment, 0},
+		"of no echo": {func(f [][]byte) [][]byte {
+			for _, b := range f {
+				b[23] = packet.ProtoICMP
+				packettest.Resize(b)
+			}
+			f[0][34] = 3
+			return f
+		}, packet.DropICMP, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tcp := service("web", "192.0.2.10:80", balancer.NAT, 1)
+			h := newHarness(t, 2, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1), tcp)
+			in := c.change(cut(big(client4, "192.0.2.10:53", 5000, 1)))
+			out := h.spread(in, func(i int) int { return i % 2 })
+			if len(out) != c.sent || h.counted(c.want) != uint64(len(in)-c.sent) {
+				t.Errorf("%d of %d came out, want %d; %v, %v", len(out), len(in), c.sent, h.verdicts(0), h.verdicts(1))
+			}
+		})
+	}
+}
+
+// Where the first fragment does not go, the others do not either.
+func TestFragmentsOfWhatIsDropped(t *testing.T) {
+	h := newHarness(t, 1, datagramService("none", "192.0.2.10:53", balancer.NAT, 0), datagramService("dns", "192.0.2.11:53", balancer.DSR, 1))
+	unreachable := h.passRaw(0, cut(big(client4, "192.0.2.10:53", 3000, 1))...)
+	if len(unreachable) != 1 || packettest.Verify(t, unreachable[0]).Type != 3 || h.verdicts(0)["fragment"] != 2 {
+		t.Errorf("%d came out, %v", len(unreachable), h.verdicts(0))
+	}
+	in := big(client4, "192.0.2.11:53", 3000, 2)
+	in.TTL = 1
+	exceeded := h.passRaw(0, cut(in)...)
+	if len(exceeded) != 1 || packettest.Verify(t, exceeded[0]).Type != 11 {
+		t.Errorf("%d came out, %v", len(exceeded), h.verdicts(0))
+	}
+	// Of a flow that is there, each counts as what it is; only of the first one anybody is told.
+	in.TTL = 64
+	h.one(0, packettest.UDP(client4, "192.0.2.11:53", "whole"))
+	in.TTL, in.ID = 1, 3
+	before := h.counted(packet.DropTTL)
+	if out := h.passRaw(0, cut(in)...); len(out) != 1 || h.counted(packet.DropTTL) != before+2 {
+		t.Errorf("%d came out, %v", len(out), h.verdicts(0))
+	}
+}
+
+// Fragments of what backends say to others are the kernel's: the first one tells, and where
+// that went by, or did not come, the others go too, in the end.
+func TestStrayFragments(t *testing.T) {
+	udp := datagramService("dns", "192.0.2.10:53", balancer.NAT, 1)
+	udp.Backends[0].Port = 53
+	h := newHarness(t, 1, udp)
+	k := h.giveBack(true)
+	h.one(0, packettest.UDP(client4, "192.0.2.10:53", "request"))
+	for i, b := range cut(big("10.0.0.11:53", "198.51.100.7:40001", 3000, 1)) {
+		t.Log("fragment", i)
+		h.punted(k, b)
+	}
+	list := cut(big("10.0.0.11:53", "198.51.100.7:40001", 3000, 2))
+	h.passRaw(0, list[1], list[2])
+	if f := k.next(); f != nil {
+		t.Errorf("the kernel has %x at once", f)
+	}
+	h.later(patience)
+	h.engine.workers[0].expire()
+	h.check(0)
+	for _, want := range list[1:] {
+		copy(want, deviceMAC[:])
+		if got := k.next(); !bytes.Equal(got, want) {
+			t.Errorf("the kernel has\n%x, want\n%x", got, want)
+		}
+	}
+	// A client's never goes there.
+	h.passRaw(0, cut(big(client4, "192.0.2.10:53", 3000, 3))[1], cut(big("10.0.0.11:53", "192.0.2.10:53", 3000, 4))[1])
+	h.later(patience)
+	h.engine.workers[0].expire()
+	if f := k.next(); f != nil || h.verdicts(0)["fragment-orphan"] != 2 {
+		t.Errorf("the kernel has %x; %v", f, h.verdicts(0))
+	}
+	// Where the machine does not forward, nothing does.
+	h.giveBack(false)
+	h.passRaw(0, list[1])
+	h.later(patience)
+	h.engine.workers[0].expire()
+	if h.verdicts(0)["fragment-orphan"] != 3 {
+		t.Error(h.verdicts(0))
+	}
+}
+
+// An echo request of any size is answered, fragment by fragment, within the budget of echoes.
+func TestEchoInFragments(t *testing.T) {
+	for _, ends := range [][2]string{{"198.51.100.7", "192.0.2.10"}, {"2001:db8:100::7", "2001:db8:2::10"}} {
+		at := netip.AddrPortFrom(netip.MustParseAddr(ends[1]), 80).String()
+		h := newHarness(t, 2, service("web", at, balancer.NAT, 1))
+		in := packettest.Echo(ends[0], ends[1], 7)
+		in.Payload = bytes.Repeat([]byte("echo"), 10_000)
+		list := cut(in)
+		slices.Reverse(list[5:])
+		out := assembled(t, h.spread(list, func(i int) int { return i % 2 }))
+		if out.Src != in.Dst || out.Dst != in.Src || out.EchoID != in.EchoID || !bytes.Equal(out.Payload, in.Payload) || out.DstMAC != in.SrcMAC {
+			t.Errorf("the answer is %d bytes from %v to %v", len(out.Payload), out.Src, out.Dst)
+		}
+		w := h.engine.workers[0]
+		w.budgets[echoes] = budget{perSecond: 1, primed: true, at: w.clock.Now()}
+		in.ID = 9
+		for i := range list {
+			h.droppedRaw(0, packettest.Fragments(in.Bytes(), 99, 1400)[i], packet.DropReplyLimit)
+		}
+	}
+}
+
+// A flow that goes between two fragments takes the later one with it.
+func TestFragmentOfAForgottenFlow(t *testing.T) {
+	h := newHarness(t, 1, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	list := cut(big(client4, "192.0.2.10:53", 3000, 1))
+	h.passRaw(0, list[0])
+	w := h.engine.workers[0]
+	w.flows.Remove(w.refs[0])
+	h.droppedRaw(0, list[1], packet.DropFragment)
+	if n := h.engine.flows.Stats().Inserted; n != 1 {
+		t.Errorf("%d flows", n)
+	}
+}
+
+// More fragments than a batch has room for, or than there are frames free, come in turn.
+func TestManyAreReadyAtOnce(t *testing.T) {
+	h := newHarness(t, 2, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	in := big(client4, "192.0.2.10:53", 40_000, 1)
+	list := packettest.Fragments(in.Bytes(), 0, 256)
+	h.passRaw(0, list[1:]...)
+	if n := h.engine.fragments.Held(); n != len(list)-1 || n <= batchSize {
+		t.Fatalf("%d are held", n)
+	}
+	k, w := h.kernels[1], h.engine.workers[1]
+	w.socket.Recycle()
+	k.Deliver(list[0])
+	var out [][]byte
+	for range len(list) {
+		if _, err := w.pass(); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, k.Sent()...)
+		w.socket.Recycle()
+		h.check(1)
+	}
+	if got := assembled(t, out); !bytes.Equal(got.Payload, in.Payload) {
+		t.Error("it became another packet")
+	}
+}
+
+// Nothing of this allocates.
+func TestFragmentsDoNotAllocate(t *testing.T) {
+	h := newHarness(t, 1, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	k, w := h.kernels[0], h.engine.workers[0]
+	var list [][]byte
+	for i := range uint16(8) {
+		f := cut(big(client4, "192.0.2.10:53", 3000, i))
+		list = append(list, f[1], f[0], f[2])
+	}
+	once := func() {
+		w.socket.Recycle()
+		k.DeliverAll(list)
+		for n, _ := w.pass(); n > 0; n, _ = w.pass() {
+		}
+	}
+	k.Record(false)
+	for range 100 {
+		once()
+	}
+	if n := testing.AllocsPerRun(100, once); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if held := h.engine.fragments.Held(); held != 0 || h.counted(packet.Forwarded) == 0 {
+		t.Errorf("%d are held; %v", held, h.verdicts(0))
+	}
+}

@@ -21,7 +21,7 @@ var rules = []rule{
 	{"internal/testutil", nil},
 	{"internal/arch", nil},
 	{"internal/lab", nil},
-	{"internal/neighbour", nil},
+	{"internal/egress", nil},
 	{"internal/nic", nil},
 	{"internal/api", nil},
 	{"internal/punt", nil},
@@ -34,10 +34,10 @@ var rules = []rule{
 	{"internal/config", []string{"balancer"}},
 	{"internal/health", []string{"balancer"}},
 	{"internal/listener", []string{"balancer"}},
-	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/neighbour"}},
+	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/egress"}},
 	{"internal/report", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
-		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/neighbour", "internal/report", "internal/nic", "internal/packet", "internal/punt"}},
+		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/egress", "internal/report", "internal/nic", "internal/packet", "internal/punt"}},
 	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 	{"cmd/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 
@@ -64,10 +64,10 @@ var third = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
-	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic", "internal/health", "internal/vmlab/..."}, true},
+	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/egress", "internal/punt", "internal/daemon", "internal/demo", "cmd/...", "bench/...", "internal/nic", "internal/health", "internal/vmlab/..."}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "internal/vmlab/...", "bench/..."}, true},
-	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/neighbour", "internal/nic", "bench/..."}, true},
+	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/egress", "internal/nic", "bench/..."}, true},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

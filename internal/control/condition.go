@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // The states of a backend, as people see them.
@@ -77,7 +77,7 @@ func (o *observed) way(k *check, now time.Time) way {
 
 // Obstacle says why a mode can't send packets by a next hop, whatever its MAC address;
 // empty if it can.
-func Obstacle(h neighbour.Hop, mode balancer.Mode) string {
+func Obstacle(h egress.Hop, mode balancer.Mode) string {
 	switch {
 	case h.Why != "":
 		return h.Why
@@ -88,7 +88,7 @@ func Obstacle(h neighbour.Hop, mode balancer.Mode) string {
 }
 
 // question names the protocol by which the kernel asks for a next hop.
-func question(h neighbour.Hop) string {
+func question(h egress.Hop) string {
 	if h.Via.Is4() {
 		return "ARP"
 	}

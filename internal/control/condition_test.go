@@ -8,31 +8,31 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 func TestWay(t *testing.T) {
 	now := time.Now()
 	a, router, mac := addr("10.0.0.11"), addr("10.0.0.254"), [6]byte{2, 0, 0, 0, 0, 1}
 	for name, c := range map[string]struct {
-		hop    neighbour.Hop
+		hop    egress.Hop
 		mode   balancer.Mode
 		known  bool
 		reason string
 		wait   time.Duration
 	}{
-		"known":                 {neighbour.Hop{Via: a, OnLink: true, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
-		"by another interface":  {neighbour.Hop{Why: "route is by eth1"}, balancer.NAT, false, "route is by eth1", 0},
-		"nat behind a router":   {neighbour.Hop{Via: router, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
-		"dsr behind a router":   {neighbour.Hop{Via: router, Known: true, MAC: mac}, balancer.DSR, false, "10.0.0.254", 0},
-		"being asked for":       {neighbour.Hop{Via: a, OnLink: true, Asked: now.Add(-time.Second)}, balancer.NAT, false, "", 2 * time.Second},
-		"asked in vain":         {neighbour.Hop{Via: a, OnLink: true, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "no answer to ARP since 3s", 0},
-		"lost a moment ago":     {neighbour.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-time.Second)}, balancer.NAT, true, "", 2 * time.Second},
-		"lost for good":         {neighbour.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "ARP", 0},
-		"IPv6 router of IPv4":   {neighbour.Hop{Via: addr("fe80::1"), Known: true, MAC: mac}, balancer.NAT, true, "", 0},
-		"silent IPv6 neighbour": {neighbour.Hop{Via: addr("2001:db8::1"), Asked: now.Add(-time.Hour)}, balancer.NAT, false, "neighbour discovery", 0},
+		"known":                 {egress.Hop{Via: a, OnLink: true, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
+		"by another interface":  {egress.Hop{Why: "route is by eth1"}, balancer.NAT, false, "route is by eth1", 0},
+		"nat behind a router":   {egress.Hop{Via: router, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
+		"dsr behind a router":   {egress.Hop{Via: router, Known: true, MAC: mac}, balancer.DSR, false, "10.0.0.254", 0},
+		"being asked for":       {egress.Hop{Via: a, OnLink: true, Asked: now.Add(-time.Second)}, balancer.NAT, false, "", 2 * time.Second},
+		"asked in vain":         {egress.Hop{Via: a, OnLink: true, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "no answer to ARP since 3s", 0},
+		"lost a moment ago":     {egress.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-time.Second)}, balancer.NAT, true, "", 2 * time.Second},
+		"lost for good":         {egress.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "ARP", 0},
+		"IPv6 router of IPv4":   {egress.Hop{Via: addr("fe80::1"), Known: true, MAC: mac}, balancer.NAT, true, "", 0},
+		"silent IPv6 neighbour": {egress.Hop{Via: addr("2001:db8::1"), Asked: now.Add(-time.Hour)}, balancer.NAT, false, "neighbour discovery", 0},
 	} {
-		o := observed{link: link{up: true, since: now.Add(-time.Hour)}, snapshot: neighbour.Snapshot{Hops: map[netip.Addr]neighbour.Hop{a: c.hop}}}
+		o := observed{link: link{up: true, since: now.Add(-time.Hour)}, snapshot: egress.Snapshot{Hops: map[netip.Addr]egress.Hop{a: c.hop}}}
 		k := &check{group: &group{spec: &balancer.ServiceSpec{Mode: c.mode}}, key: balancer.BackendKey{Address: a}}
 		w := o.way(k, now)
 		if w.known != c.known || w.wait != c.wait || !strings.Contains(w.reason, c.reason) || (w.reason == "") != (c.reason == "") {
@@ -53,7 +53,7 @@ func TestUnreachable(t *testing.T) {
 		r := start(t, w, webSpec())
 		after(time.Second)
 		hop := w.snapshot.Hops[addr("10.0.0.12")]
-		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.12")] = neighbour.Hop{Why: "route is by eth1"} })
+		w.change(func(s *egress.Snapshot) { s.Hops[addr("10.0.0.12")] = egress.Hop{Why: "route is by eth1"} })
 		r.expect("with a route by another interface", map[string]string{"web/a": "up", "web/b": "unreachable"})
 		if f := r.flags("web", "b"); f&(balancer.Usable|balancer.Up) != 0 {
 			t.Errorf("flags of the unreachable: %b", f)
@@ -61,7 +61,7 @@ func TestUnreachable(t *testing.T) {
 		if b := r.View().Services[0].Backends[1]; b.Reason != "route is by eth1" || b.Check != wellChecked {
 			t.Errorf("%+v", b)
 		}
-		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.12")] = hop })
+		w.change(func(s *egress.Snapshot) { s.Hops[addr("10.0.0.12")] = hop })
 		r.expect("with the route back", map[string]string{"web/a": "up", "web/b": "up"})
 		if r.logged("backend is unreachable") != 1 || r.logged("backend is up: it can be reached again") != 1 {
 			t.Error("beginning and end were not told once each")
@@ -73,7 +73,7 @@ func TestUnreachable(t *testing.T) {
 func TestModesDoNotShareAVerdict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
-		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Via: addr("10.0.0.254"), Known: true, MAC: [6]byte{2, 1}}
+		w.snapshot.Hops[addr("10.0.0.11")] = egress.Hop{Via: addr("10.0.0.254"), Known: true, MAC: [6]byte{2, 1}}
 		spec := testSpec()
 		spec.Services[1].Backends[0].Weight = 1
 		r := start(t, w, spec)
@@ -90,7 +90,7 @@ func TestUnprobedBackendNeedsItsMAC(t *testing.T) {
 		spec.Services[0].Backends[0].Weight = 1
 		w := newWire("10.0.0.11")
 		hop := w.snapshot.Hops[addr("10.0.0.11")]
-		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}
+		w.snapshot.Hops[addr("10.0.0.11")] = egress.Hop{Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}
 		r := start(t, w, spec)
 		r.expect("at first", map[string]string{"direct/a": "warming"})
 		begun := time.Now()
@@ -99,7 +99,7 @@ func TestUnprobedBackendNeedsItsMAC(t *testing.T) {
 			t.Errorf("settled after %v, before anything is known or long after", took)
 		}
 		r.expect("when nobody answers", map[string]string{"direct/a": "unreachable"})
-		w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = hop })
+		w.change(func(s *egress.Snapshot) { s.Hops[addr("10.0.0.11")] = hop })
 		r.expect("when it is found", map[string]string{"direct/a": "up"})
 	})
 }
@@ -107,13 +107,13 @@ func TestUnprobedBackendNeedsItsMAC(t *testing.T) {
 // A fault on the way to all backends, noticed by ARP or by routes long before a check
 // notices it, moves no flow; and who returns first does not make the others dead.
 func TestOutageOfTheWay(t *testing.T) {
-	for name, lose := range map[string]func(s *neighbour.Snapshot, a string){
-		"no answer to ARP": func(s *neighbour.Snapshot, a string) {
+	for name, lose := range map[string]func(s *egress.Snapshot, a string){
+		"no answer to ARP": func(s *egress.Snapshot, a string) {
 			h := s.Hops[addr(a)]
 			h.Known, h.Asked = false, time.Now()
 			s.Hops[addr(a)] = h
 		},
-		"no route": func(s *neighbour.Snapshot, a string) { s.Hops[addr(a)] = neighbour.Hop{Why: "no route"} },
+		"no route": func(s *egress.Snapshot, a string) { s.Hops[addr(a)] = egress.Hop{Why: "no route"} },
 	} {
 		for _, health := range []balancer.HealthType{balancer.HealthTCP, balancer.HealthNone} {
 			t.Run(name+"/"+health.String(), func(t *testing.T) {
@@ -133,13 +133,13 @@ func TestOutageOfTheWay(t *testing.T) {
 						}
 					}
 					for _, a := range []string{"10.0.0.11", "10.0.0.12"} { // one just after the other
-						w.change(func(s *neighbour.Snapshot) { lose(s, a) })
+						w.change(func(s *egress.Snapshot) { lose(s, a) })
 						after(20 * time.Millisecond)
 					}
 					after(reachGrace)
 					r.expect("in the outage", map[string]string{"web/a": "unreachable", "web/b": "unreachable"})
 					mustStay("in the outage")
-					w.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.12")] = hops[addr("10.0.0.12")] })
+					w.change(func(s *egress.Snapshot) { s.Hops[addr("10.0.0.12")] = hops[addr("10.0.0.12")] })
 					after(2 * time.Second)
 					r.expect("with b back", map[string]string{"web/a": "unreachable", "web/b": "up"})
 					mustStay("with b back")
@@ -159,7 +159,7 @@ func TestLinkLossIsNoReturn(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, webSpec())
 		after(time.Second)
-		w.change(func(s *neighbour.Snapshot) {
+		w.change(func(s *egress.Snapshot) {
 			h := s.Hops[addr("10.0.0.11")]
 			h.Known, h.Asked = false, time.Now()
 			s.Hops[addr("10.0.0.11")] = h
@@ -168,9 +168,9 @@ func TestLinkLossIsNoReturn(t *testing.T) {
 		r.expect("without an answer to ARP", map[string]string{"web/a": "unreachable", "web/b": "up"})
 		generation := r.View().Generation()
 		for range 3 {
-			w.change(func(s *neighbour.Snapshot) { s.LinkUp = false })
+			w.change(func(s *egress.Snapshot) { s.LinkUp = false })
 			after(time.Minute)
-			w.change(func(s *neighbour.Snapshot) { s.LinkUp = true })
+			w.change(func(s *egress.Snapshot) { s.LinkUp = true })
 			after(time.Second)
 			r.expect("after the link's return", map[string]string{"web/a": "unreachable", "web/b": "up"})
 		}

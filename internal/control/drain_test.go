@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // drainSpec is webSpec whose a has this weight, and so much time to drain.
@@ -58,7 +58,7 @@ func TestDrainTimeWithoutALink(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, drainSpec(0, time.Minute))
 		after(30 * time.Second)
-		w.change(func(s *neighbour.Snapshot) { s.LinkUp = false })
+		w.change(func(s *egress.Snapshot) { s.LinkUp = false })
 		after(29 * time.Second)
 		if r.flags("web", "a")&balancer.Drained != 0 {
 			t.Error("drained too early")

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // loadSpec is a service of a, b and c that goes by load; c has twice the weight.
@@ -139,10 +139,10 @@ func TestWhoHasNoHandicap(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := loaded(t)
 			hop := r.wire.snapshot.Hops[addr("10.0.0.11")]
-			r.wire.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = neighbour.Hop{Why: "no route"} })
+			r.wire.change(func(s *egress.Snapshot) { s.Hops[addr("10.0.0.11")] = egress.Hop{Why: "no route"} })
 			after(time.Second)
 			r.expect("away", map[string]string{"web/a": "unreachable"})
-			r.wire.change(func(s *neighbour.Snapshot) { s.Hops[addr("10.0.0.11")] = hop })
+			r.wire.change(func(s *egress.Snapshot) { s.Hops[addr("10.0.0.11")] = hop })
 			none(t, r, "with all its connections")
 			r.connect("a", 40) // they were of before its death, as its clients notice now
 			after(time.Second)
@@ -170,9 +170,9 @@ func TestReturnByReload(t *testing.T) {
 		spec = loadSpec()
 		spec.Services[0].Backends[2] = balancer.BackendSpec{Name: "d", Address: addr("10.0.0.14"), Weight: 1}
 		r.wire.answer(nil, "10.0.0.14")
-		r.wire.change(func(s *neighbour.Snapshot) {
+		r.wire.change(func(s *egress.Snapshot) {
 			a := addr("10.0.0.14")
-			s.Hops[a] = neighbour.Hop{OnLink: true, Via: a, Known: true, MAC: macOf(14)}
+			s.Hops[a] = egress.Hop{OnLink: true, Via: a, Known: true, MAC: macOf(14)}
 		})
 		r.must(r.Reload(t.Context(), spec))
 		after(1500 * time.Millisecond)

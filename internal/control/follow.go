@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // follower has replies follow neighbours that have moved: where a flow's replies go was
@@ -22,8 +22,8 @@ type follower struct {
 	wake   chan struct{} // holds a token when there is something to follow
 
 	mu      sync.Mutex
-	moves   []neighbour.Move
-	present neighbour.Snapshot // the latest
+	moves   []egress.Move
+	present egress.Snapshot // the latest
 }
 
 const (
@@ -40,7 +40,7 @@ func newFollower(e Engine, log *zap.Logger) *follower {
 }
 
 // follow adds moves to those that wait, if there are any, and tells where everybody is now.
-func (f *follower) follow(moves []neighbour.Move, s neighbour.Snapshot) {
+func (f *follower) follow(moves []egress.Move, s egress.Snapshot) {
 	if len(moves) == 0 {
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // replies returns where a client's replies go.
@@ -18,7 +18,7 @@ func (k *kernel) replies(client string) uint64 {
 
 // move has a neighbour be at another MAC address.
 func (w *wire) move(a string, from, to byte) {
-	w.change(func(s *neighbour.Snapshot) {
+	w.change(func(s *egress.Snapshot) {
 		neighbours := map[netip.Addr][6]byte{}
 		for a, mac := range s.Neighbours {
 			neighbours[a] = mac
@@ -26,11 +26,11 @@ func (w *wire) move(a string, from, to byte) {
 		neighbours[addr(a)] = macOf(to)
 		s.Neighbours = neighbours
 		if from != 0 {
-			w.moves = append(w.moves, neighbour.Move{Addr: addr(a), From: macOf(from)})
+			w.moves = append(w.moves, egress.Move{Addr: addr(a), From: macOf(from)})
 		}
 		for i := range s.Gateways {
 			if s.Gateways[i].Addr == addr(a) {
-				s.Gateways = []neighbour.Gateway{{Addr: addr(a), IPv4: true, MAC: macOf(to)}}
+				s.Gateways = []egress.Gateway{{Addr: addr(a), IPv4: true, MAC: macOf(to)}}
 			}
 		}
 	})
@@ -40,7 +40,7 @@ func (w *wire) move(a string, from, to byte) {
 func TestRepliesFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
-		w.snapshot.Gateways = []neighbour.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
+		w.snapshot.Gateways = []egress.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
 		r := start(t, w, webSpec())
 		w.move("10.0.0.254", 0, 1)
 		r.kernel.flows = map[netip.Addr]uint64{addr("203.0.113.7"): word(macOf(1)), addr("10.0.0.7"): word(macOf(7))}
@@ -63,7 +63,7 @@ func TestRepliesFollow(t *testing.T) {
 		w.move("10.0.0.7", 0, 7)
 		w.move("10.0.0.7", 7, 8)
 		w.move("10.0.0.7", 8, 7)
-		w.change(func(*neighbour.Snapshot) { w.moves = []neighbour.Move{{Addr: addr("10.0.0.7"), From: macOf(7)}} })
+		w.change(func(*egress.Snapshot) { w.moves = []egress.Move{{Addr: addr("10.0.0.7"), From: macOf(7)}} })
 		after(time.Second)
 		if n := r.kernel.sweeps - sweeps; n != 0 {
 			t.Errorf("%d sweeps for one who is back", n)
@@ -96,11 +96,11 @@ func TestFloodOfMoves(t *testing.T) {
 		if n := r.kernel.sweeps; n > 110 || n < 50 {
 			t.Errorf("%d sweeps in ten seconds", n)
 		}
-		many := make([]neighbour.Move, maxMoves+10)
+		many := make([]egress.Move, maxMoves+10)
 		for i := range many {
-			many[i] = neighbour.Move{Addr: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), From: macOf(200)}
+			many[i] = egress.Move{Addr: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), From: macOf(200)}
 		}
-		w.change(func(*neighbour.Snapshot) { w.moves = many })
+		w.change(func(*egress.Snapshot) { w.moves = many })
 		after(time.Second)
 		if n := len(r.log.FilterMessageSnippet("more neighbours move than can be followed").All()); n != 1 {
 			t.Errorf("what is not followed was told %d times", n)
@@ -129,7 +129,7 @@ func TestOwnMACIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, webSpec())
-		become := func(mac byte) { w.change(func(s *neighbour.Snapshot) { s.MAC = macOf(mac) }) }
+		become := func(mac byte) { w.change(func(s *egress.Snapshot) { s.MAC = macOf(mac) }) }
 		told := func(want int) {
 			t.Helper()
 			after(time.Second)
@@ -153,7 +153,7 @@ func TestOwnMACIsFollowed(t *testing.T) {
 func TestFloodOfChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
-		w.snapshot.Gateways = []neighbour.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
+		w.snapshot.Gateways = []egress.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
 		r := start(t, w, webSpec())
 		after(time.Second)
 		r.kernel.slow.Store(int64(20 * time.Millisecond))

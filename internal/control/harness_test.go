@@ -17,8 +17,8 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/neighbour"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -109,9 +109,9 @@ func (k *kernel) set(refuse error) {
 type wire struct {
 	mu       sync.Mutex
 	notify   func()
-	snapshot neighbour.Snapshot
+	snapshot egress.Snapshot
 	wanted   []netip.Addr
-	moves    []neighbour.Move
+	moves    []egress.Move
 	former   map[netip.Addr][6]byte // that it was told of
 	answers  map[netip.Addr]error   // to probes; missing: silence
 	probes   map[string]int         // by address and port
@@ -119,17 +119,17 @@ type wire struct {
 
 func newWire(alive ...string) *wire {
 	w := &wire{
-		snapshot: neighbour.Snapshot{Ifindex: 2, LinkUp: true, MAC: [6]byte{2, 0, 0, 0, 9, 9}, Hops: map[netip.Addr]neighbour.Hop{}},
+		snapshot: egress.Snapshot{Ifindex: 2, LinkUp: true, MAC: [6]byte{2, 0, 0, 0, 9, 9}, Hops: map[netip.Addr]egress.Hop{}},
 		answers:  map[netip.Addr]error{}, probes: map[string]int{}, notify: func() {},
 	}
 	for i, a := range alive {
 		w.answers[addr(a)] = nil
-		w.snapshot.Hops[addr(a)] = neighbour.Hop{OnLink: true, Via: addr(a), Known: true, MAC: [6]byte{2, 0, 0, 0, 0, byte(i + 1)}}
+		w.snapshot.Hops[addr(a)] = egress.Hop{OnLink: true, Via: addr(a), Known: true, MAC: [6]byte{2, 0, 0, 0, 0, byte(i + 1)}}
 	}
 	return w
 }
 
-func (w *wire) Snapshot() neighbour.Snapshot {
+func (w *wire) Snapshot() egress.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.snapshot
@@ -141,7 +141,7 @@ func (w *wire) Set(a []netip.Addr) {
 	w.wanted = a
 }
 
-func (w *wire) Moves() []neighbour.Move {
+func (w *wire) Moves() []egress.Move {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	moves := w.moves
@@ -156,9 +156,9 @@ func (w *wire) Remember(former map[netip.Addr][6]byte) {
 }
 
 // change changes the snapshot, whose hops are a copy, and tells.
-func (w *wire) change(f func(s *neighbour.Snapshot)) {
+func (w *wire) change(f func(s *egress.Snapshot)) {
 	w.mu.Lock()
-	hops := map[netip.Addr]neighbour.Hop{}
+	hops := map[netip.Addr]egress.Hop{}
 	for a, h := range w.snapshot.Hops {
 		hops[a] = h
 	}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/neighbour"
 )
 
 func TestBackendDiesAndReturns(t *testing.T) {
@@ -175,7 +175,7 @@ func TestWarmUpBesideAnUnreachable(t *testing.T) {
 		spec := webSpec()
 		spec.Services[0].Health.Timeout = 9 * time.Second
 		w := newWire("10.0.0.11", "10.0.0.12")
-		w.snapshot.Hops[addr("10.0.0.11")] = neighbour.Hop{Why: "route is by eth1"} // and yet it answers its check
+		w.snapshot.Hops[addr("10.0.0.11")] = egress.Hop{Why: "route is by eth1"} // and yet it answers its check
 		delete(w.answers, addr("10.0.0.12"))
 		r := start(t, w, spec)
 		after(balancer.WarmUp + time.Second)
@@ -211,7 +211,7 @@ func TestLinkDownFreezes(t *testing.T) {
 		generation := r.View().Generation()
 		w.answer(errors.New("i/o timeout"), "10.0.0.11", "10.0.0.12")
 		down := time.Now()
-		w.change(func(s *neighbour.Snapshot) {
+		w.change(func(s *egress.Snapshot) {
 			s.LinkUp, s.LinkWhy = false, "no carrier"
 			for a, h := range s.Hops { // the kernel forgets its neighbours with the carrier
 				h.Known, h.Asked = false, down
@@ -225,7 +225,7 @@ func TestLinkDownFreezes(t *testing.T) {
 		}
 		before := w.probed("10.0.0.11:8080")
 		w.answer(nil, "10.0.0.11", "10.0.0.12")
-		w.change(func(s *neighbour.Snapshot) { s.LinkUp = true })
+		w.change(func(s *egress.Snapshot) { s.LinkUp = true })
 		after(150 * time.Millisecond)
 		r.expect("right after its return", map[string]string{"web/a": "up", "web/b": "up"})
 		if n := w.probed("10.0.0.11:8080"); n == before {
@@ -333,10 +333,10 @@ func TestBadAnswersAfterTheLinksReturn(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, spec)
 		after(time.Second)
-		w.change(func(s *neighbour.Snapshot) { s.LinkUp = false })
+		w.change(func(s *egress.Snapshot) { s.LinkUp = false })
 		after(time.Second)
 		w.answer(errors.New("i/o timeout"), "10.0.0.11", "10.0.0.12")
-		w.change(func(s *neighbour.Snapshot) { s.LinkUp = true })
+		w.change(func(s *egress.Snapshot) { s.LinkUp = true })
 		after(time.Second)
 		r.expect("while neighbours are found", map[string]string{"web/a": "up", "web/b": "up"})
 		after(reachGrace)
@@ -367,15 +367,15 @@ func TestRecoveryByWayOfWarming(t *testing.T) {
 		r := start(t, w, webSpec())
 		after(time.Second)
 		hops := w.Snapshot().Hops
-		w.change(func(s *neighbour.Snapshot) {
-			s.Hops = map[netip.Addr]neighbour.Hop{addr("10.0.0.11"): {Why: "route is by eth1"}, addr("10.0.0.12"): {Why: "route is by eth1"}}
+		w.change(func(s *egress.Snapshot) {
+			s.Hops = map[netip.Addr]egress.Hop{addr("10.0.0.11"): {Why: "route is by eth1"}, addr("10.0.0.12"): {Why: "route is by eth1"}}
 		})
 		after(time.Minute)
-		w.change(func(s *neighbour.Snapshot) {
-			s.Hops = map[netip.Addr]neighbour.Hop{addr("10.0.0.11"): {Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}}
+		w.change(func(s *egress.Snapshot) {
+			s.Hops = map[netip.Addr]egress.Hop{addr("10.0.0.11"): {Via: addr("10.0.0.11"), OnLink: true, Asked: time.Now()}}
 		})
 		after(time.Second)
-		w.change(func(s *neighbour.Snapshot) { s.Hops = hops })
+		w.change(func(s *egress.Snapshot) { s.Hops = hops })
 		after(time.Second)
 		if n, m := r.logged("service has no backend in rotation"), r.logged("service has a backend in rotation again"); n != 1 || m != 1 {
 			t.Errorf("the loss was told %d times, the recovery %d times", n, m)

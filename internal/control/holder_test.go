@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/neighbour"
 )
 
 // directSpec is webSpec by dsr.
@@ -261,7 +261,7 @@ func TestServed(t *testing.T) {
 	if h, err := s.Hop(addr("10.0.0.11")); err != nil || h.Ifindex != 2 || h.MAC != [6]byte{2, 0, 0, 0, 0, 1} {
 		t.Errorf("the way is %+v: %v", h, err)
 	}
-	w.change(func(s *neighbour.Snapshot) {
+	w.change(func(s *egress.Snapshot) {
 		h := s.Hops[addr("10.0.0.11")]
 		h.Known = false
 		s.Hops[addr("10.0.0.11")] = h

@@ -5,18 +5,18 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/neighbour"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // observed is what is known of the world. It is guarded by the Reconciler's lock.
 type observed struct {
 	link     link
-	seen     bool               // the link was up once
-	hops     Hops               // nil while the interface is away
-	snapshot neighbour.Snapshot // the latest; its hops are of when the link was up
-	groups   []*group           // one a service, in the Spec's order
+	seen     bool            // the link was up once
+	hops     Hops            // nil while the interface is away
+	snapshot egress.Snapshot // the latest; its hops are of when the link was up
+	groups   []*group        // one a service, in the Spec's order
 	askers   map[health.Target][]*check
 	troubles troubles
 	scratch  scratch
@@ -216,7 +216,7 @@ func (o *observed) addresses() (list []netip.Addr) {
 }
 
 // moves returns which neighbours have moved since it was called last.
-func (o *observed) moves() []neighbour.Move {
+func (o *observed) moves() []egress.Move {
 	if o.hops == nil {
 		return nil
 	}

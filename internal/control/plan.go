@@ -7,7 +7,7 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // Check says whether the kernel's part of a valid spec has room. It is the plan that a
@@ -20,11 +20,11 @@ func Check(spec *balancer.Spec) error {
 // machine is what steering has to know of the machine itself.
 type machine struct {
 	local     []netip.Addr // its own addresses
-	macs      [][6]byte    // as [neighbour.Snapshot] has them
-	ephemeral neighbour.Ports
+	macs      [][6]byte    // as [egress.Snapshot] has them
+	ephemeral egress.Ports
 }
 
-func machineOf(s *neighbour.Snapshot) machine { return machine{s.Local, s.MACs, s.Ephemeral} }
+func machineOf(s *egress.Snapshot) machine { return machine{s.Local, s.MACs, s.Ephemeral} }
 
 func (m *machine) equal(o *machine) bool {
 	return slices.Equal(m.local, o.local) && slices.Equal(m.macs, o.macs) && m.ephemeral == o.ephemeral

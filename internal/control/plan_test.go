@@ -8,7 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/afxlb/afxlb/bpf"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 var nopLog = zap.NewNop()
@@ -20,8 +20,8 @@ func TestSteer(t *testing.T) {
 	spec.Services[2].First, spec.Services[2].Last = 8000, 8099
 	spec.Services = append(spec.Services, spec.Services[2]) // a third, on the same address for all ports
 	spec.Services[3].First, spec.Services[3].Last = 0, 65535
-	m := machineOf(&neighbour.Snapshot{
-		Local: []netip.Addr{addr("10.0.0.1")}, MACs: [][6]byte{{2, 0, 0, 0, 0, 1}}, Ephemeral: neighbour.Ports{First: 32768, Last: 60999},
+	m := machineOf(&egress.Snapshot{
+		Local: []netip.Addr{addr("10.0.0.1")}, MACs: [][6]byte{{2, 0, 0, 0, 0, 1}}, Ephemeral: egress.Ports{First: 32768, Last: 60999},
 	})
 	want := bpf.Steering{
 		Services: []bpf.Service{

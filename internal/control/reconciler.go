@@ -12,8 +12,8 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/neighbour"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -24,11 +24,11 @@ type Engine interface {
 	MoveHops(to func(client packet.Addr, mac uint64) uint64) int
 }
 
-// Hops tells of next hops on the served interface; [neighbour.Watcher] does.
+// Hops tells of next hops on the served interface; [egress.Watcher] does.
 type Hops interface {
-	Snapshot() neighbour.Snapshot
+	Snapshot() egress.Snapshot
 	Set([]netip.Addr)
-	Moves() []neighbour.Move
+	Moves() []egress.Move
 	Remember(map[netip.Addr][6]byte)
 }
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/neighbour"
 )
 
 // largeSpec has 1,000 services of 20 backends on 40 addresses.
@@ -36,7 +36,7 @@ func large(b *testing.B) *Reconciler {
 	w := newWire()
 	for i := range 40 {
 		a := largeAddr(i)
-		w.snapshot.Hops[a] = neighbour.Hop{OnLink: true, Via: a, Known: true, MAC: [6]byte{2, 0, 0, 0, 0, byte(i)}}
+		w.snapshot.Hops[a] = egress.Hop{OnLink: true, Via: a, Known: true, MAC: [6]byte{2, 0, 0, 0, 0, byte(i)}}
 	}
 	r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: largeSpec(), Log: nopLog})
 	b.Cleanup(r.prober.Close)

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -25,7 +25,7 @@ type departure struct {
 
 // newTransfers returns what moves amount to, by where everybody is now. One who is back
 // has not moved.
-func newTransfers(moves []neighbour.Move, s *neighbour.Snapshot) *transfers {
+func newTransfers(moves []egress.Move, s *egress.Snapshot) *transfers {
 	t := &transfers{left: map[uint64]*departure{}, home: make(map[netip.Addr]uint64, len(s.Neighbours))}
 	for a, mac := range s.Neighbours {
 		t.home[a] = word(mac)

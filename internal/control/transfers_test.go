@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -16,8 +16,8 @@ func macOf(last byte) [6]byte { return [6]byte{2, 0, 0, 0, 0, last} }
 
 // A world of a few neighbours, of which some are routers, and where they were.
 type street struct {
-	snapshot neighbour.Snapshot
-	moves    []neighbour.Move
+	snapshot egress.Snapshot
+	moves    []egress.Move
 }
 
 // at has a neighbour be at the last of some MAC addresses, and have been at the others.
@@ -28,7 +28,7 @@ func (s *street) at(a string, macs ...byte) *street {
 	last := len(macs) - 1
 	s.snapshot.Neighbours[addr(a)] = macOf(macs[last])
 	for _, m := range macs[:last] {
-		s.moves = append(s.moves, neighbour.Move{Addr: addr(a), From: macOf(m)})
+		s.moves = append(s.moves, egress.Move{Addr: addr(a), From: macOf(m)})
 	}
 	return s
 }
@@ -36,7 +36,7 @@ func (s *street) at(a string, macs ...byte) *street {
 // router is at, of one that routes lead by.
 func (s *street) router(a string, macs ...byte) *street {
 	s.at(a, macs...)
-	s.snapshot.Gateways = append(s.snapshot.Gateways, neighbour.Gateway{
+	s.snapshot.Gateways = append(s.snapshot.Gateways, egress.Gateway{
 		Addr: addr(a), IPv4: addr(a).Is4(), IPv6: addr(a).Is6(), MAC: macOf(macs[len(macs)-1]),
 	})
 	return s
@@ -110,7 +110,7 @@ func TestTransfersNeverGuess(t *testing.T) {
 			t.Fatalf("replies go to %x, where nobody went who was at %x", got, mac)
 		case known && home == mac && got != word(mac):
 			t.Fatalf("the client is at %x, and its replies go to %x", mac, got)
-		case known && slices.Contains(s.moves, neighbour.Move{Addr: client, From: mac}) && got != word(home):
+		case known && slices.Contains(s.moves, egress.Move{Addr: client, From: mac}) && got != word(home):
 			t.Fatalf("the client has gone to %x, its replies to %x", home, got)
 		}
 	})

@@ -7,7 +7,7 @@ import (
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/punt"
 )
 
@@ -77,7 +77,7 @@ func (r *remarks) ofBackends(c *config.Config) error {
 			addrs = append(addrs, b.Address)
 		}
 	}
-	snapshot, err := neighbour.Look(c.Interface, addrs)
+	snapshot, err := egress.Look(c.Interface, addrs)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
-	"github.com/afxlb/afxlb/internal/neighbour"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/nic"
 )
 
@@ -148,10 +148,10 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 // follow watches what the kernel knows of the interface, and tells the control plane
 // when that changes. The watcher is the caller's to close. It calls stop when the
 // interface goes.
-func (d *daemon) follow(ifindex int, stop context.CancelCauseFunc) (w *neighbour.Watcher, err error) {
+func (d *daemon) follow(ifindex int, stop context.CancelCauseFunc) (w *egress.Watcher, err error) {
 	made := make(chan struct{})
 	defer close(made)
-	return neighbour.New(d.config.Interface, d.log.Named("neighbour"), func() {
+	return egress.New(d.config.Interface, d.log.Named("egress"), func() {
 		<-made
 		if s := w.Snapshot(); s.Gone || s.Ifindex != ifindex {
 			stop(errInterfaceGone)

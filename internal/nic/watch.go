@@ -36,7 +36,7 @@ type Watcher struct {
 // Watch follows an interface, in the calling thread's network namespace. It calls adapt
 // with its state before it returns, and from then on from one goroutine whenever the
 // state is another, and after some time again if adapt returns an error, which is
-// adapt's to tell. It tells nothing of an interface that goes: see package neighbour.
+// adapt's to tell. It tells nothing of an interface that goes: see package egress.
 func Watch(name string, log *zap.Logger, adapt func(State) error) (*Watcher, error) {
 	events, err := subscribe() // first, so that nothing is missed
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // packages are those whose tests ask the kernel for something.
-var packages = []string{"bpf", "xsk", "xsk/xsktest", "internal/lab", "internal/neighbour", "internal/nic", "internal/punt", "engine", "engine/conntrack"}
+var packages = []string{"bpf", "xsk", "xsk/xsktest", "internal/lab", "internal/egress", "internal/nic", "internal/punt", "engine", "engine/conntrack"}
 
 // packageTime bounds the tests of one package.
 const packageTime = 15 * time.Minute

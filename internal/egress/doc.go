@@ -1,4 +1,4 @@
-// Package neighbour knows where frames go on one interface: for each address it was
+// Package egress knows where frames go on one interface: for each address it was
 // asked about, the MAC address of the next hop, as the kernel's routes and neighbour
 // tables say, or why there is no way. It has the kernel resolve what is missing and keep
 // what is in use, so that the datapath never sends an ARP request itself.
@@ -12,4 +12,4 @@
 //
 // So a lost event delays and never misleads, and a routing daemon beside it that changes
 // hundreds of routes a second costs next to nothing.
-package neighbour
+package egress

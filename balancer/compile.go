@@ -42,6 +42,9 @@ func NewCompiler(loads *Loads) *Compiler {
 	}}
 }
 
+// Links returns the links that the hop words of all its tables name.
+func (c *Compiler) Links() *Links { return c.links }
+
 // Compile drafts the next generation. It changes nothing: a draft may be thrown away,
 // and only [Compiler.Commit] makes it the one that others follow. The Spec must be valid
 // ([Spec.Validate]). The error says that there are not enough IDs.

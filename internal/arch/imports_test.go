@@ -21,7 +21,7 @@ var rules = []rule{
 	{"internal/testutil", nil},
 	{"internal/arch", nil},
 	{"internal/lab", nil},
-	{"internal/egress", nil},
+	{"internal/egress", []string{"internal/packet"}},
 	{"internal/nic", nil},
 	{"internal/api", nil},
 	{"internal/punt", nil},

@@ -25,7 +25,7 @@ type Change struct {
 // order of the new one's services.
 func Changes(old, v *View) (list []Change) {
 	list = append(list, linkChange(old, v)...)
-	list = append(list, macChange(old.Link.MAC, v.Link.MAC)...)
+	list = append(list, portChanges(old, v)...)
 	list = append(list, failureChange(old.Failure, v.Failure)...)
 	list = append(list, troubleChanges(old.Troubles, v.Troubles)...)
 	before := index(old, v)
@@ -92,10 +92,30 @@ func linkChange(old, v *View) []Change {
 	return nil
 }
 
+// portChanges tells what has become of each port, and of one alone nothing that the link's
+// change tells.
+func portChanges(old, v *View) (list []Change) {
+	if len(old.Ports) != len(v.Ports) {
+		return nil
+	}
+	for i := range v.Ports {
+		was, is := &old.Ports[i], &v.Ports[i]
+		switch {
+		case len(v.Ports) == 1 || was.Up == is.Up || !old.Link.Up || !v.Link.Up:
+		case is.Up:
+			list = append(list, Change{Level: zap.WarnLevel, Text: "a port is up again", Reason: is.Name})
+		default:
+			list = append(list, Change{Level: zap.WarnLevel, Text: "a port is down; what is behind it is reached by others, or not at all", Reason: is.Name + ": " + is.Why})
+		}
+		list = append(list, macChange(is.Name, was.MAC, is.MAC)...)
+	}
+	return list
+}
+
 // macChange tells of another card, or of an interface that was made again: who is on the
 // link knows the old address, and the kernel announces another one only if it is told to
 // (inetdev_event in net/ipv4/devinet.c, ndisc_netdev_event in net/ipv6/ndisc.c).
-func macChange(was, is [6]byte) []Change {
+func macChange(name string, was, is [6]byte) []Change {
 	if was == is || was == [6]byte{} {
 		return nil
 	}
@@ -103,7 +123,7 @@ func macChange(was, is [6]byte) []Change {
 		Level: zap.WarnLevel,
 		Text: "the interface has another MAC address, and its neighbours send to the old one until they ask again; " +
 			"the kernel can tell them (sysctls arp_notify and ndisc_notify)",
-		Reason: fmt.Sprintf("it was %v, and is %v", net.HardwareAddr(was[:]), net.HardwareAddr(is[:])),
+		Reason: fmt.Sprintf("that of %s was %v, and is %v", name, net.HardwareAddr(was[:]), net.HardwareAddr(is[:])),
 	}}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // viewOf returns a View of one service with backends in these states.
@@ -34,6 +35,14 @@ func viewOf(states ...string) *View {
 func TestChanges(t *testing.T) {
 	up, down, warming, drain, unreachable := BackendUp, BackendDown, BackendWarming, BackendDrain, BackendUnreachable
 	with := func(v *View, f func(*View)) *View { f(v); return v }
+	at := func(mac byte) func(*View) {
+		return func(v *View) { v.Ports = []egress.Port{{Name: "eth0", Up: true, MAC: macOf(mac)}} }
+	}
+	two := func(up bool) func(*View) {
+		return func(v *View) {
+			v.Ports = []egress.Port{{Name: "eth0", Up: true}, {Name: "eth1", Up: up, Why: "no carrier"}}
+		}
+	}
 	broken := errors.New("no memory")
 	for name, c := range map[string]struct {
 		old, now *View
@@ -54,10 +63,12 @@ func TestChanges(t *testing.T) {
 		"link lost":                      {viewOf(up), with(viewOf(up), func(v *View) { v.Link = LinkView{Why: "no carrier"} }), []string{"warn: the link is down; what is known of the backends stays: no carrier"}},
 		"link back":                      {with(viewOf(up), func(v *View) { v.Link = LinkView{} }), viewOf(up), []string{"warn: the link is up; all backends are probed"}},
 		"another MAC address": {
-			with(viewOf(up), func(v *View) { v.Link.MAC = macOf(1) }), with(viewOf(up), func(v *View) { v.Link.MAC = macOf(2) }),
-			[]string{"warn: the interface has another MAC address, and its neighbours send to the old one until they ask again; the kernel can tell them (sysctls arp_notify and ndisc_notify): it was 02:00:00:00:00:01, and is 02:00:00:00:00:02"},
+			with(viewOf(up), at(1)), with(viewOf(up), at(2)),
+			[]string{"warn: the interface has another MAC address, and its neighbours send to the old one until they ask again; the kernel can tell them (sysctls arp_notify and ndisc_notify): that of eth0 was 02:00:00:00:00:01, and is 02:00:00:00:00:02"},
 		},
-		"the first MAC address": {viewOf(up), with(viewOf(up), func(v *View) { v.Link.MAC = macOf(1) }), nil},
+		"the first MAC address": {viewOf(up), with(viewOf(up), at(1)), nil},
+		"a port of two is lost": {with(viewOf(up), two(true)), with(viewOf(up), two(false)), []string{"warn: a port is down; what is behind it is reached by others, or not at all: eth1: no carrier"}},
+		"and is back":           {with(viewOf(up), two(false)), with(viewOf(up), two(true)), []string{"warn: a port is up again: eth1"}},
 		"commit failed":         {viewOf(up), with(viewOf(up), func(v *View) { v.Failure = broken }), []string{"error: the table is not what it should be; it is tried again: no memory"}},
 		"still failing":         {with(viewOf(up), func(v *View) { v.Failure = errors.New("no memory") }), with(viewOf(up), func(v *View) { v.Failure = broken }), nil},
 		"own trouble":           {viewOf(up), with(viewOf(up), func(v *View) { v.Troubles = []Trouble{{"a", "no a"}, {"b", "no b"}} }), []string{"error: " + cannotAsk + ": no a", "error: " + cannotAsk + ": no b"}},

@@ -58,7 +58,7 @@ func (o *observed) way(k *check, now time.Time) way {
 	if why := Obstacle(h, k.group.spec.Mode); why != "" {
 		return way{reason: why}
 	}
-	w := way{hop: balancer.NextHop{MAC: h.MAC, OnLink: h.OnLink}, known: h.MAC != [6]byte{}}
+	w := way{hop: o.nextHop(&h), known: h.MAC != [6]byte{}}
 	if h.Known {
 		return w
 	}
@@ -228,7 +228,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 	a := &assessment{
 		machine: machineOf(&o.snapshot), conditions: make([][]condition, len(groups)),
 		facts: balancer.Facts{
-			Ports: []balancer.Port{{MAC: o.snapshot.MAC}}, Gateways: o.gateways(), States: make(map[balancer.BackendKey]balancer.State, n),
+			Ports: o.ports(), Gateways: o.gateways(), States: make(map[balancer.BackendKey]balancer.State, n),
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)),
 		},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
 )
 
@@ -18,6 +19,7 @@ import (
 // that come meanwhile wait for the next one, however many they are.
 type follower struct {
 	engine Engine
+	words  words
 	log    *zap.Logger
 	wake   chan struct{} // holds a token when there is something to follow
 
@@ -35,8 +37,8 @@ const (
 	maxMoves = 1 << 13
 )
 
-func newFollower(e Engine, log *zap.Logger) *follower {
-	return &follower{engine: e, log: log, wake: make(chan struct{}, 1)}
+func newFollower(e Engine, links *balancer.Links, log *zap.Logger) *follower {
+	return &follower{engine: e, words: words{links}, log: log, wake: make(chan struct{}, 1)}
 }
 
 // follow adds moves to those that wait, if there are any, and tells where everybody is now.
@@ -82,11 +84,11 @@ func (f *follower) sweep() {
 	moves, present := f.moves, f.present
 	f.moves = nil
 	f.mu.Unlock()
-	t := newTransfers(moves, &present)
+	t := newTransfers(moves, &present, f.words)
 	if len(t.left) == 0 {
 		return // all are where they were
 	}
 	if n := f.engine.MoveHops(t.to); n > 0 {
-		f.log.Info("replies follow who has moved on the link", zap.Int("flows", n), zap.Int("mac_addresses", len(t.left)))
+		f.log.Info("replies follow who has moved on the link", zap.Int("flows", n), zap.Int("places", len(t.left)))
 	}
 }

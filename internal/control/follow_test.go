@@ -1,6 +1,7 @@
 package control
 
 import (
+	"maps"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -19,18 +20,18 @@ func (k *kernel) replies(client string) uint64 {
 // move has a neighbour be at another MAC address.
 func (w *wire) move(a string, from, to byte) {
 	w.change(func(s *egress.Snapshot) {
-		neighbours := map[netip.Addr][6]byte{}
-		for a, mac := range s.Neighbours {
-			neighbours[a] = mac
+		neighbours := maps.Clone(s.Neighbours)
+		if neighbours == nil {
+			neighbours = map[egress.Neighbour]egress.Place{}
 		}
-		neighbours[addr(a)] = macOf(to)
+		neighbours[neighbour(a)] = placeOf(to)
 		s.Neighbours = neighbours
 		if from != 0 {
-			w.moves = append(w.moves, egress.Move{Addr: addr(a), From: macOf(from)})
+			w.moves = append(w.moves, egress.Move{Who: neighbour(a), From: placeOf(from)})
 		}
 		for i := range s.Gateways {
 			if s.Gateways[i].Addr == addr(a) {
-				s.Gateways = []egress.Gateway{{Addr: addr(a), IPv4: true, MAC: macOf(to)}}
+				s.Gateways = []egress.Gateway{{Neighbour: neighbour(a), IPv4: true, Place: placeOf(to)}}
 			}
 		}
 	})
@@ -40,7 +41,7 @@ func (w *wire) move(a string, from, to byte) {
 func TestRepliesFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
-		w.snapshot.Gateways = []egress.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
+		w.snapshot.Gateways = []egress.Gateway{{Neighbour: neighbour("10.0.0.254"), IPv4: true}}
 		r := start(t, w, webSpec())
 		w.move("10.0.0.254", 0, 1)
 		r.kernel.flows = map[netip.Addr]uint64{addr("203.0.113.7"): word(macOf(1)), addr("10.0.0.7"): word(macOf(7))}
@@ -63,7 +64,7 @@ func TestRepliesFollow(t *testing.T) {
 		w.move("10.0.0.7", 0, 7)
 		w.move("10.0.0.7", 7, 8)
 		w.move("10.0.0.7", 8, 7)
-		w.change(func(*egress.Snapshot) { w.moves = []egress.Move{{Addr: addr("10.0.0.7"), From: macOf(7)}} })
+		w.change(func(*egress.Snapshot) { w.moves = []egress.Move{{Who: neighbour("10.0.0.7"), From: placeOf(7)}} })
 		after(time.Second)
 		if n := r.kernel.sweeps - sweeps; n != 0 {
 			t.Errorf("%d sweeps for one who is back", n)
@@ -98,7 +99,7 @@ func TestFloodOfMoves(t *testing.T) {
 		}
 		many := make([]egress.Move, maxMoves+10)
 		for i := range many {
-			many[i] = egress.Move{Addr: netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), From: macOf(200)}
+			many[i] = egress.Move{Who: neighbour(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String()), From: placeOf(200)}
 		}
 		w.change(func(*egress.Snapshot) { w.moves = many })
 		after(time.Second)
@@ -118,7 +119,7 @@ func TestNeighboursOutliveTheInterface(t *testing.T) {
 		r.must(r.Attach(t.Context(), nil))
 		again := newWire("10.0.0.11", "10.0.0.12")
 		r.must(r.Attach(t.Context(), again))
-		if got := again.former[addr("10.0.0.254")]; got != macOf(1) {
+		if got := again.former[neighbour("10.0.0.254")]; got != placeOf(1) {
 			t.Errorf("the next watcher was told %v", again.former)
 		}
 	})
@@ -129,11 +130,15 @@ func TestOwnMACIsFollowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, webSpec())
-		become := func(mac byte) { w.change(func(s *egress.Snapshot) { s.MAC = macOf(mac) }) }
+		become := func(mac byte) {
+			w.change(func(s *egress.Snapshot) {
+				s.Ports = []egress.Port{{Name: "eth0", Ifindex: 2, Up: true, MAC: macOf(mac)}}
+			})
+		}
 		told := func(want int) {
 			t.Helper()
 			after(time.Second)
-			list := Changes(&View{Link: LinkView{MAC: macOf(1)}}, &View{Link: LinkView{MAC: macOf(2)}})
+			list := macChange("eth0", macOf(1), macOf(2))
 			if n := r.logged(list[0].Text); n != want {
 				t.Errorf("told %d times, want %d", n, want)
 			}
@@ -153,7 +158,7 @@ func TestOwnMACIsFollowed(t *testing.T) {
 func TestFloodOfChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
-		w.snapshot.Gateways = []egress.Gateway{{Addr: addr("10.0.0.254"), IPv4: true}}
+		w.snapshot.Gateways = []egress.Gateway{{Neighbour: neighbour("10.0.0.254"), IPv4: true}}
 		r := start(t, w, webSpec())
 		after(time.Second)
 		r.kernel.slow.Store(int64(20 * time.Millisecond))

@@ -112,19 +112,19 @@ type wire struct {
 	snapshot egress.Snapshot
 	wanted   []netip.Addr
 	moves    []egress.Move
-	former   map[netip.Addr][6]byte // that it was told of
-	answers  map[netip.Addr]error   // to probes; missing: silence
-	probes   map[string]int         // by address and port
+	former   map[egress.Neighbour]egress.Place // that it was told of
+	answers  map[netip.Addr]error              // to probes; missing: silence
+	probes   map[string]int                    // by address and port
 }
 
 func newWire(alive ...string) *wire {
 	w := &wire{
-		snapshot: egress.Snapshot{Ifindex: 2, LinkUp: true, MAC: [6]byte{2, 0, 0, 0, 9, 9}, Hops: map[netip.Addr]egress.Hop{}},
+		snapshot: egress.Snapshot{LinkUp: true, Ports: []egress.Port{{Name: "eth0", Ifindex: 2, Up: true, MAC: [6]byte{2, 0, 0, 0, 9, 9}, MTU: 1500}}, Hops: map[netip.Addr]egress.Hop{}},
 		answers:  map[netip.Addr]error{}, probes: map[string]int{}, notify: func() {},
 	}
 	for i, a := range alive {
 		w.answers[addr(a)] = nil
-		w.snapshot.Hops[addr(a)] = egress.Hop{OnLink: true, Via: addr(a), Known: true, MAC: [6]byte{2, 0, 0, 0, 0, byte(i + 1)}}
+		w.snapshot.Hops[addr(a)] = egress.Hop{OnLink: true, Via: addr(a), Device: 2, Known: true, MTU: 1500, MAC: [6]byte{2, 0, 0, 0, 0, byte(i + 1)}}
 	}
 	return w
 }
@@ -149,7 +149,7 @@ func (w *wire) Moves() []egress.Move {
 	return moves
 }
 
-func (w *wire) Remember(former map[netip.Addr][6]byte) {
+func (w *wire) Remember(former map[egress.Neighbour]egress.Place) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.former = former

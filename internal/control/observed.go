@@ -7,7 +7,6 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/health"
-	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // observed is what is known of the world. It is guarded by the Reconciler's lock.
@@ -22,8 +21,8 @@ type observed struct {
 	scratch  scratch
 }
 
-// link is the served interface's carrier. Without it nothing can be known of anybody
-// else: what was known before stays.
+// link is the ports' carrier: that of any. Without one nothing can be known of anybody else:
+// what was known before stays.
 type link struct {
 	known bool // somebody has looked
 	up    bool
@@ -223,16 +222,6 @@ func (o *observed) moves() []egress.Move {
 	return o.hops.Moves()
 }
 
-// gateways returns the routers that are known.
-func (o *observed) gateways() (list []balancer.Station) {
-	for _, g := range o.snapshot.Gateways {
-		if mac := packet.MAC(g.MAC); mac != (packet.MAC{}) {
-			list = append(list, balancer.Station{MAC: mac})
-		}
-	}
-	return list
-}
-
 // look takes over what the watcher of next hops says, and reports whether the link
 // has come back. While it is away the hops stay as they were.
 func (o *observed) look(now time.Time) (returned bool) {
@@ -244,13 +233,9 @@ func (o *observed) look(now time.Time) (returned bool) {
 		o.link = link{why: "the interface is away"}
 	default:
 		s := o.hops.Snapshot()
-		if s.Gone {
-			o.link = link{why: "the interface is gone"}
-			break
-		}
 		o.link = link{up: s.LinkUp, why: s.LinkWhy}
 		if !s.LinkUp || len(s.Hops) == 0 { // or the watcher has not looked yet
-			s.Hops = o.snapshot.Hops
+			s.Hops, s.Ways = o.snapshot.Hops, o.snapshot.Ways
 		}
 		o.snapshot = s
 	}

@@ -20,11 +20,19 @@ func Check(spec *balancer.Spec) error {
 // machine is what steering has to know of the machine itself.
 type machine struct {
 	local     []netip.Addr // its own addresses
-	macs      [][6]byte    // as [egress.Snapshot] has them
-	ephemeral egress.Ports
+	macs      [][6]byte    // of all ports, as [egress.Port] has them
+	ephemeral egress.PortRange
 }
 
-func machineOf(s *egress.Snapshot) machine { return machine{s.Local, s.MACs, s.Ephemeral} }
+func machineOf(s *egress.Snapshot) machine {
+	m := machine{local: s.Local, ephemeral: s.Ephemeral}
+	for i := range s.Ports {
+		m.macs = append(m.macs, s.Ports[i].MACs...)
+	}
+	slices.SortFunc(m.macs, func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) })
+	m.macs = slices.Compact(m.macs)
+	return m
+}
 
 func (m *machine) equal(o *machine) bool {
 	return slices.Equal(m.local, o.local) && slices.Equal(m.macs, o.macs) && m.ephemeral == o.ephemeral

@@ -21,7 +21,8 @@ func TestSteer(t *testing.T) {
 	spec.Services = append(spec.Services, spec.Services[2]) // a third, on the same address for all ports
 	spec.Services[3].First, spec.Services[3].Last = 0, 65535
 	m := machineOf(&egress.Snapshot{
-		Local: []netip.Addr{addr("10.0.0.1")}, MACs: [][6]byte{{2, 0, 0, 0, 0, 1}}, Ephemeral: egress.Ports{First: 32768, Last: 60999},
+		Ports: []egress.Port{{MACs: [][6]byte{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 3}}}, {MACs: [][6]byte{{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}}},
+		Local: []netip.Addr{addr("10.0.0.1")}, Ephemeral: egress.PortRange{First: 32768, Last: 60999},
 	})
 	want := bpf.Steering{
 		Services: []bpf.Service{
@@ -38,7 +39,7 @@ func TestSteer(t *testing.T) {
 			{Address: addr("10.0.0.12"), Protocol: 6, First: 0, Last: 65535},
 		},
 		Local:     []netip.Addr{addr("10.0.0.1")},
-		MACs:      [][6]byte{{2, 0, 0, 0, 0, 1}},
+		MACs:      [][6]byte{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}},
 		Ephemeral: bpf.Ports{First: 32768, Last: 60999},
 	}
 	if got := steer(&spec, &m); !reflect.DeepEqual(got, want) {

@@ -24,12 +24,12 @@ type Engine interface {
 	MoveHops(to func(client packet.Addr, mac uint64) uint64) int
 }
 
-// Hops tells of next hops on the served interface; [egress.Watcher] does.
+// Hops tells of ports, of next hops by them and of neighbours; [egress.Watcher] does.
 type Hops interface {
 	Snapshot() egress.Snapshot
 	Set([]netip.Addr)
 	Moves() []egress.Move
-	Remember(map[netip.Addr][6]byte)
+	Remember(map[egress.Neighbour]egress.Place)
 }
 
 // Options say what to control.
@@ -90,7 +90,7 @@ func New(o Options) *Reconciler {
 	r.observed = observed{link: link{since: now}}
 	r.observed.install(r.observed.regroup(r.spec, now))
 	r.prober = health.New(o.Log.Named("health"), r.observe, append([]health.Option{health.WithLink(served{r})}, o.Health...)...)
-	r.follower = newFollower(o.Engine, o.Log)
+	r.follower = newFollower(o.Engine, r.compiler.Links(), o.Log)
 	r.view.Store(r.first(now))
 	return r
 }
@@ -218,7 +218,7 @@ func (r *Reconciler) Settled(ctx context.Context) {
 	}
 }
 
-// Attach makes h the source of next hops, and nil says that the interface is away. It
+// Attach makes h the source of next hops by the ports, and nil says that all of these are away. It
 // returns when what is known by it is in force, or why it is not.
 func (r *Reconciler) Attach(ctx context.Context, h Hops) error {
 	return r.ask(ctx, func() error {

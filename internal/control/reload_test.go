@@ -208,7 +208,8 @@ func TestNoRoomAtTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		for i := range 5000 {
-			w.snapshot.MACs = append(w.snapshot.MACs, [6]byte{2, 0, 0, 1, byte(i >> 8), byte(i)})
+			p := &w.snapshot.Ports[0]
+			p.MACs = append(p.MACs, [6]byte{2, 0, 0, 1, byte(i >> 8), byte(i)})
 		}
 		r := newRig(t, w, webSpec())
 		if err := r.Attach(t.Context(), w); !errors.Is(err, bpf.ErrFull) {

@@ -16,12 +16,11 @@ type served struct{ *Reconciler }
 func (r served) Hop(backend netip.Addr) (health.Hop, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := &r.observed.snapshot
-	h := s.Hops[backend]
+	h := r.observed.snapshot.Hops[backend]
 	if !r.observed.link.up || !h.Known || !h.OnLink {
 		return health.Hop{}, fmt.Errorf("no MAC address is known for %v: %w", backend, syscall.EHOSTUNREACH)
 	}
-	return health.Hop{Ifindex: s.Ifindex, MAC: h.MAC}, nil
+	return health.Hop{Ifindex: h.Device, MAC: h.MAC}, nil
 }
 
 // Taken implements [health.Link].

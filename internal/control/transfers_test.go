@@ -2,17 +2,30 @@ package control
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
 func macOf(last byte) [6]byte { return [6]byte{2, 0, 0, 0, 0, last} }
+
+func placeOf(last byte) egress.Place { return egress.Place{MAC: macOf(last)} }
+
+// neighbour is an address on the one interface of these tests.
+func neighbour(a string) egress.Neighbour { return egress.Neighbour{Device: 2, Addr: addr(a)} }
+
+// word is the hop word of a place by the first port.
+func word(mac [6]byte) uint64 {
+	m := packet.MAC(mac)
+	return m.Word()
+}
+
+var ports = words{balancer.NewLinks()}
 
 // A world of a few neighbours, of which some are routers, and where they were.
 type street struct {
@@ -23,12 +36,12 @@ type street struct {
 // at has a neighbour be at the last of some MAC addresses, and have been at the others.
 func (s *street) at(a string, macs ...byte) *street {
 	if s.snapshot.Neighbours == nil {
-		s.snapshot.Neighbours = map[netip.Addr][6]byte{}
+		s.snapshot.Neighbours = map[egress.Neighbour]egress.Place{}
 	}
 	last := len(macs) - 1
-	s.snapshot.Neighbours[addr(a)] = macOf(macs[last])
+	s.snapshot.Neighbours[neighbour(a)] = placeOf(macs[last])
 	for _, m := range macs[:last] {
-		s.moves = append(s.moves, egress.Move{Addr: addr(a), From: macOf(m)})
+		s.moves = append(s.moves, egress.Move{Who: neighbour(a), From: placeOf(m)})
 	}
 	return s
 }
@@ -37,7 +50,7 @@ func (s *street) at(a string, macs ...byte) *street {
 func (s *street) router(a string, macs ...byte) *street {
 	s.at(a, macs...)
 	s.snapshot.Gateways = append(s.snapshot.Gateways, egress.Gateway{
-		Addr: addr(a), IPv4: addr(a).Is4(), IPv6: addr(a).Is6(), MAC: macOf(macs[len(macs)-1]),
+		Neighbour: neighbour(a), IPv4: addr(a).Is4(), IPv6: addr(a).Is6(), Place: placeOf(macs[len(macs)-1]),
 	})
 	return s
 }
@@ -73,7 +86,7 @@ func TestTransfers(t *testing.T) {
 		{"no route leads by it", new(street).at("10.0.0.1", 1, 2), far4, 1, 2},
 		{"no route leads by it, and another is still there", new(street).at("10.0.0.1", 1, 2).at(other, 1), far4, 1, 1},
 	} {
-		got := newTransfers(c.street.moves, &c.street.snapshot).to(packet.AddrFrom(addr(c.client)), word(macOf(c.mac)))
+		got := newTransfers(c.street.moves, &c.street.snapshot, ports).to(packet.AddrFrom(addr(c.client)), word(macOf(c.mac)))
 		if want := word(macOf(c.now)); got != want {
 			t.Errorf("%s: replies to %s go to %x, want %x", c.name, c.client, got, want)
 		}
@@ -94,24 +107,24 @@ func TestTransfersNeverGuess(t *testing.T) {
 				s.at(a, macs...)
 			}
 		}
-		x := newTransfers(s.moves, &s.snapshot)
+		x := newTransfers(s.moves, &s.snapshot, ports)
 		client := addr(rapid.SampledFrom([]string{"10.0.0.0", "10.0.0.3", "203.0.113.7"}).Draw(t, "client"))
 		mac := macOf(rapid.ByteRange(1, 5).Draw(t, "mac"))
 		got := x.to(packet.AddrFrom(client), word(mac))
-		home, known := s.snapshot.Neighbours[client]
+		home, known := s.snapshot.Neighbours[neighbour(client.String())]
 		var heirs []uint64
 		for _, m := range s.moves {
-			if m.From == mac {
-				heirs = append(heirs, word(s.snapshot.Neighbours[m.Addr]))
+			if m.From.MAC == mac {
+				heirs = append(heirs, word(s.snapshot.Neighbours[m.Who].MAC))
 			}
 		}
 		switch {
 		case got != word(mac) && !slices.Contains(heirs, got):
 			t.Fatalf("replies go to %x, where nobody went who was at %x", got, mac)
-		case known && home == mac && got != word(mac):
+		case known && home.MAC == mac && got != word(mac):
 			t.Fatalf("the client is at %x, and its replies go to %x", mac, got)
-		case known && slices.Contains(s.moves, egress.Move{Addr: client, From: mac}) && got != word(home):
-			t.Fatalf("the client has gone to %x, its replies to %x", home, got)
+		case known && slices.Contains(s.moves, egress.Move{Who: neighbour(client.String()), From: egress.Place{MAC: mac}}) && got != word(home.MAC):
+			t.Fatalf("the client has gone to %x, its replies to %x", home.MAC, got)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // View is what is so at one moment: what was desired and is in force, and the state of
@@ -14,6 +15,7 @@ type View struct {
 	Spec     *balancer.Spec  // in force; before the first table, what is desired
 	Table    *balancer.Table // in force; nil before the first
 	Link     LinkView
+	Ports    []egress.Port // each for itself; nobody has looked yet if there is none
 	Services []ServiceView // in the Spec's order
 	Failure  error         // why what is desired is not in force; it is tried again
 	Troubles []Trouble     // why probes can't be made: the balancer's own, by cause
@@ -22,12 +24,11 @@ type View struct {
 // Trouble is one cause that keeps the balancer itself from probing.
 type Trouble struct{ Cause, Text string }
 
-// LinkView is the served interface's carrier.
+// LinkView is the ports' carrier: that of any of them.
 type LinkView struct {
 	Up    bool
 	Since time.Time
-	Why   string  // why not up
-	MAC   [6]byte // the interface's; zero: not known yet
+	Why   string // why not up
 }
 
 // ServiceView is one service.
@@ -107,7 +108,7 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 	r.mu.Lock()
 	o := &r.observed
 	v.Link, v.Troubles = o.link.view(), o.troubles.view()
-	v.Link.MAC = o.snapshot.MAC
+	v.Ports = o.snapshot.Ports
 	for i, g := range o.groups {
 		v.Services[i] = r.describe(g, a.conditions[i], now)
 	}

@@ -77,7 +77,7 @@ func (r *remarks) ofBackends(c *config.Config) error {
 			addrs = append(addrs, b.Address)
 		}
 	}
-	snapshot, err := egress.Look(c.Interface, addrs)
+	snapshot, err := egress.Look([]string{c.Interface}, addrs)
 	if err != nil {
 		return err
 	}

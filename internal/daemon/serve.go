@@ -151,9 +151,9 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 func (d *daemon) follow(ifindex int, stop context.CancelCauseFunc) (w *egress.Watcher, err error) {
 	made := make(chan struct{})
 	defer close(made)
-	return egress.New(d.config.Interface, d.log.Named("egress"), func() {
+	return egress.New([]string{d.config.Interface}, d.log.Named("egress"), func() {
 		<-made
-		if s := w.Snapshot(); s.Gone || s.Ifindex != ifindex {
+		if w.Snapshot().Ports[0].Ifindex != ifindex {
 			stop(errInterfaceGone)
 		}
 		d.control.Notify()

@@ -25,49 +25,54 @@ const (
 // address if nobody answers (__neigh_update takes NUD_PERMANENT away from what is used).
 // r, read at the time now, gets to know of a table that is full.
 func (w *Watcher) ask(r *reading, which asking, now time.Time) {
-	if r.Gone || !r.LinkUp {
+	if !r.LinkUp {
 		return
 	}
-	asked := map[netip.Addr]error{}
+	asked := map[Neighbour]error{}
 	if which > askNew {
 		w.askGateways(r, which, asked)
 	}
-	for a, h := range r.Hops {
-		if !h.Via.IsValid() || r.permanent[h.Via] || h.Known && which < askAll || which < askMissing && h.Asked != now {
-			continue
-		}
-		err, done := asked[h.Via]
-		if !done {
-			err = w.kernel.NeighSet(question(r.Ifindex, h.Via))
-			asked[h.Via] = err
-			if err != nil {
-				w.log.Debug("ask for a neighbour", zap.Stringer("address", h.Via), zap.Error(err))
+	for _, ways := range r.ways {
+		for i := range ways {
+			h := &ways[i]
+			n := Neighbour{h.Device, h.Via}
+			if !h.Via.IsValid() || r.permanent[n] || h.Known && which < askAll || which < askMissing && h.Asked != now {
+				continue
 			}
-		}
-		if !h.Known {
-			h.Why = refusal(h.Via, err)
-			r.Hops[a] = h
+			err, done := asked[n]
+			if !done {
+				err = w.kernel.NeighSet(question(n))
+				asked[n] = err
+				if err != nil {
+					w.log.Debug("ask for a neighbour", zap.Stringer("address", h.Via), zap.Error(err))
+				}
+			}
+			if !h.Asked.IsZero() { // and so nothing else is wrong
+				h.refused = refusal(h.Via, err)
+				h.Why = h.refused
+			}
 		}
 	}
 }
 
 // askGateways asks for the routers, so that one that fails over is found though nothing is
 // sent by it but what AF_XDP sends.
-func (w *Watcher) askGateways(r *reading, which asking, asked map[netip.Addr]error) {
-	for _, g := range r.Gateways {
-		if _, known := r.macs[g.Addr]; r.permanent[g.Addr] || known && which < askAll {
+func (w *Watcher) askGateways(r *reading, which asking, asked map[Neighbour]error) {
+	for i := range r.Gateways {
+		n := r.Gateways[i].Neighbour
+		if _, known := r.macs[n]; r.permanent[n] || known && which < askAll {
 			continue
 		}
-		asked[g.Addr] = w.kernel.NeighSet(question(r.Ifindex, g.Addr))
+		asked[n] = w.kernel.NeighSet(question(n))
 	}
 }
 
-func question(ifindex int, a netip.Addr) *netlink.Neigh {
+func question(n Neighbour) *netlink.Neigh {
 	family := netlink.FAMILY_V4
-	if a.Is6() {
+	if n.Addr.Is6() {
 		family = netlink.FAMILY_V6
 	}
-	return &netlink.Neigh{LinkIndex: ifindex, Family: family, Flags: netlink.NTF_USE, State: netlink.NUD_NONE, IP: a.AsSlice()}
+	return &netlink.Neigh{LinkIndex: n.Device, Family: family, Flags: netlink.NTF_USE, State: netlink.NUD_NONE, IP: n.Addr.AsSlice()}
 }
 
 // refusal says why the kernel can't ask for a.

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// Ports is a range of ports, both ends included.
-type Ports struct{ First, Last uint16 }
+// PortRange is a range of TCP and UDP ports, both ends included.
+type PortRange struct{ First, Last uint16 }
 
 // ephemeralFile has the range that the kernel gives to connections of both families
 // (Documentation/networking/ip-sysctl.rst), in the calling thread's network namespace.
@@ -27,9 +27,9 @@ func readEphemeral(r *reading) error {
 	return nil
 }
 
-func parseEphemeral(b []byte) (p Ports, err error) {
+func parseEphemeral(b []byte) (p PortRange, err error) {
 	if _, err := fmt.Fscan(bytes.NewReader(b), &p.First, &p.Last); err != nil || p.First > p.Last {
-		return Ports{}, fmt.Errorf("%q is no range of ports", b)
+		return PortRange{}, fmt.Errorf("%q is no range of ports", b)
 	}
 	return p, nil
 }

@@ -3,7 +3,7 @@ package egress
 import "testing"
 
 func TestParseEphemeral(t *testing.T) {
-	for text, want := range map[string]Ports{
+	for text, want := range map[string]PortRange{
 		"32768\t60999\n": {32768, 60999},
 		"1024 65535":     {1024, 65535},
 		"":               {},
@@ -13,7 +13,7 @@ func TestParseEphemeral(t *testing.T) {
 		"some ports\n":   {},
 	} {
 		got, err := parseEphemeral([]byte(text))
-		if got != want || (err == nil) != (want != Ports{}) {
+		if got != want || (err == nil) != (want != PortRange{}) {
 			t.Errorf("%q: %+v, %v; want %+v", text, got, err, want)
 		}
 	}
@@ -25,7 +25,7 @@ func TestEphemeral(t *testing.T) {
 	if err := l.Balancer.Sysctl("net/ipv4/ip_local_port_range", "20000 20999"); err != nil {
 		t.Fatal(err)
 	}
-	if s := lookAt(t, l); s.Ephemeral != (Ports{20000, 20999}) {
+	if s := lookAt(t, l); s.Ephemeral != (PortRange{20000, 20999}) {
 		t.Errorf("%+v", s.Ephemeral)
 	}
 }

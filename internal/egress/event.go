@@ -14,17 +14,19 @@ const (
 	aboutAll       subject = iota // anything: a rule, an own address, a lost message
 	aboutLink                     // an interface
 	aboutNeighbour                // an entry of a neighbour table
+	aboutStation                  // an entry of a bridge's forwarding table
 	aboutRoute                    // a route
 )
 
 // event is what a netlink message says, as far as it matters here.
 type event struct {
 	subject
-	ifindex int          // of the link or the neighbour
+	ifindex int          // of the link or the neighbour; of the bridge's port, 0 if the entry goes
 	carrier int          // of the link: what it is on, if anything (IFLA_LINK)
-	master  int          // of the link: what it is a port of, if anything (IFLA_MASTER)
+	master  int          // of the link, the bridge's port: what it is a port of, if anything (IFLA_MASTER)
 	addr    netip.Addr   // the neighbour's
-	mac     [6]byte      // the neighbour's, if it is usable; else zero
+	mac     [6]byte      // the neighbour's, if it is usable; else zero. The station's
+	vlan    int          // the station's
 	prefix  netip.Prefix // the route's destination
 }
 
@@ -88,8 +90,11 @@ func parseNeighbour(b []byte, gone bool) (e event, ok bool) {
 	if len(b) < unix.SizeofNdMsg {
 		return event{}, true
 	}
+	if b[0] == unix.AF_BRIDGE {
+		return parseStation(b, gone)
+	}
 	if b[0] != unix.AF_INET && b[0] != unix.AF_INET6 || b[10]&unix.NTF_PROXY != 0 {
-		return event{}, false // a bridge's table, or whom the machine answers for
+		return event{}, false // another protocol's, or whom the machine answers for
 	}
 	e = event{subject: aboutNeighbour, ifindex: int(int32(binary.NativeEndian.Uint32(b[4:])))}
 	state := binary.NativeEndian.Uint16(b[8:])
@@ -104,6 +109,26 @@ func parseNeighbour(b []byte, gone bool) (e event, ok bool) {
 		}
 	}
 	return e, e.addr.IsValid()
+}
+
+// parseStation is parseNeighbour for an entry of a bridge's table (fdb_fill_info in
+// net/bridge/br_fdb.c).
+func parseStation(b []byte, gone bool) (e event, ok bool) {
+	e = event{subject: aboutStation, ifindex: int(int32(binary.NativeEndian.Uint32(b[4:])))}
+	if gone {
+		e.ifindex = 0
+	}
+	for typ, value := range attributes(b[unix.SizeofNdMsg:]) {
+		switch {
+		case typ == unix.NDA_LLADDR && len(value) == len(e.mac):
+			e.mac = [6]byte(value)
+		case typ == unix.NDA_MASTER && len(value) == 4:
+			e.master = int(int32(binary.NativeEndian.Uint32(value)))
+		case typ == unix.NDA_VLAN && len(value) == 2:
+			e.vlan = int(binary.NativeEndian.Uint16(value))
+		}
+	}
+	return e, e.master != 0 // else it is a network card's own
 }
 
 func parseRoute(b []byte) (e event, ok bool) {

@@ -30,6 +30,12 @@ func neighbourMessage(typ uint16, family, state, flags byte) []byte {
 	return message(typ, []byte{family, 0, 0, 0, 7, 0, 0, 0, state, 0, flags, 0}, attribute(unix.NDA_DST, 10, 0, 0, 11), attribute(unix.NDA_LLADDR, 2, 0, 0, 0, 0, 1))
 }
 
+// bridged is about an entry of bridge 9's table.
+func bridged(typ uint16) []byte {
+	return message(typ, []byte{unix.AF_BRIDGE, 0, 0, 0, 7, 0, 0, 0, unix.NUD_REACHABLE, 0, 0, 0}, attribute(unix.NDA_LLADDR, 2, 0, 0, 0, 0, 1),
+		attribute(unix.NDA_MASTER, 9, 0, 0, 0), attribute(unix.NDA_VLAN, 5, 0))
+}
+
 func routeMessage(family, bits byte, attrs ...[]byte) []byte {
 	return message(unix.RTM_NEWROUTE, []byte{family, bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, attrs...)
 }
@@ -57,7 +63,9 @@ func TestParse(t *testing.T) {
 		{"neighbour", reachable, []event{known}},
 		{"failed neighbour", neighbourMessage(unix.RTM_NEWNEIGH, unix.AF_INET, unix.NUD_FAILED, 0), []event{unknown}},
 		{"neighbour that goes", neighbourMessage(unix.RTM_DELNEIGH, unix.AF_INET, unix.NUD_REACHABLE, 0), []event{unknown}},
-		{"a bridge's table", neighbourMessage(unix.RTM_NEWNEIGH, unix.AF_BRIDGE, unix.NUD_REACHABLE, 0), nil},
+		{"a network card's own table", neighbourMessage(unix.RTM_NEWNEIGH, unix.AF_BRIDGE, unix.NUD_REACHABLE, 0), nil},
+		{"a bridge's table", bridged(unix.RTM_NEWNEIGH), []event{{subject: aboutStation, ifindex: 7, master: 9, vlan: 5, mac: [6]byte{2, 0, 0, 0, 0, 1}}}},
+		{"an entry that goes", bridged(unix.RTM_DELNEIGH), []event{{subject: aboutStation, master: 9, vlan: 5, mac: [6]byte{2, 0, 0, 0, 0, 1}}}},
 		{"proxied", neighbourMessage(unix.RTM_NEWNEIGH, unix.AF_INET, unix.NUD_PERMANENT, unix.NTF_PROXY), nil},
 		{"route", routeMessage(unix.AF_INET, 24, attribute(unix.RTA_DST, 10, 0, 0, 0)), []event{route("10.0.0.0/24")}},
 		{"route of IPv6", routeMessage(unix.AF_INET6, 8, attribute(unix.RTA_DST, 0x20, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)), []event{route("2000::/8")}},
@@ -97,7 +105,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v", e)
 			}
 			var s scope
-			newIndex(&reading{}).mark(&s, &e)
+			newIndex(&reading{tree: &tree{}}).mark(&s, &e)
 		}
 	})
 }

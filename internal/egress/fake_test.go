@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ type fake struct {
 	macs    map[netip.Addr]byte
 	routes  map[netip.Addr]netlink.Route // those that are not on the link
 	took    time.Duration                // by each look
-	routeOf error                        // of each RouteGet
+	routeOf error                        // of each RouteGetWithOptions
 	dump    error                        // of each NeighList
 	set     error                        // of each NeighSet
 	reread  func()                       // once, after the next NeighList
@@ -52,31 +53,36 @@ func (f *fake) RouteListFilteredIter(family int, _ *netlink.Route, _ uint64, vis
 	return f.dumpOf
 }
 
-func (f *fake) LinkByIndex(index int) (netlink.Link, error) {
-	f.mu.Lock()
-	took := f.took
-	f.mu.Unlock()
-	time.Sleep(took) // unlocked: a bubble's clock stands still while anybody waits for a lock
+func (f *fake) LinkList() ([]netlink.Link, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.looks++
-	state := netlink.LinkOperState(netlink.OperUp)
+	l := device(served, "", 0, 0)
+	l.Name, l.OperState = "eth0", netlink.OperUp
 	if f.down {
-		state = netlink.OperDown
+		l.OperState = netlink.OperDown
 	}
-	return &netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: index, OperState: state}}, nil
+	return []netlink.Link{l}, nil
 }
 
-func (f *fake) LinkList() ([]netlink.Link, error) { return nil, nil }
+func (f *fake) BridgeVlanList() (map[int32][]*nl.BridgeVlanInfo, error) { return nil, nil }
 
 func (f *fake) AddrList(netlink.Link, int) ([]netlink.Addr, error) { return nil, nil }
 
 func (f *fake) NeighList(_, family int) (list []netlink.Neigh, err error) {
 	f.mu.Lock()
+	took := f.took
+	f.mu.Unlock()
+	if family == netlink.FAMILY_V4 {
+		time.Sleep(took) // unlocked: a bubble's clock stands still while anybody waits for a lock
+	}
+	f.mu.Lock()
 	defer f.mu.Unlock()
+	if family == netlink.FAMILY_V4 {
+		f.looks++
+	}
 	for a, mac := range f.macs {
 		if a.Is4() == (family == netlink.FAMILY_V4) {
-			list = append(list, netlink.Neigh{IP: a.AsSlice(), State: unix.NUD_REACHABLE, HardwareAddr: net.HardwareAddr{mac, 0, 0, 0, 0, 0}})
+			list = append(list, netlink.Neigh{LinkIndex: served, IP: a.AsSlice(), State: unix.NUD_REACHABLE, HardwareAddr: net.HardwareAddr{mac, 0, 0, 0, 0, 0}})
 		}
 	}
 	if f.reread != nil && family == netlink.FAMILY_V6 {
@@ -93,7 +99,7 @@ func (f *fake) NeighSet(*netlink.Neigh) error {
 	return f.set
 }
 
-func (f *fake) RouteGet(to net.IP) ([]netlink.Route, error) {
+func (f *fake) RouteGetWithOptions(to net.IP, _ *netlink.RouteGetOptions) ([]netlink.Route, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lookups++
@@ -137,7 +143,7 @@ func run(t *testing.T, f *fake, addrs []netip.Addr, test func(t *testing.T, w *f
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
 		batches := make(chan []event)
-		w := &faked{newWatcher("eth0", served, zap.New(core), func() {}, f, batches), f, batches, logs}
+		w := &faked{newWatcher([]string{"eth0"}, zap.New(core), func() {}, f, batches), f, batches, logs}
 		go w.watch()
 		defer w.Close()
 		w.Set(addrs)

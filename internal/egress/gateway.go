@@ -1,10 +1,10 @@
 package egress
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -13,35 +13,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Gateway is a router on the interface that some route of the machine's names: what comes
-// from beyond the link is sent by one.
+// Gateway is a router that some route of the machine's names, and that is reached by a
+// port: what comes from beyond a link is sent by one.
 type Gateway struct {
-	Addr netip.Addr // maybe of the other family than the route (RFC 8950)
+	Neighbour // the address may be of the other family than the route (RFC 8950)
 	// IPv4 and IPv6 tell of which families it has routes.
 	IPv4, IPv6 bool
-	MAC        [6]byte // the last that was known; zero: none was
+	Place      Place // the last that was known; zero: none was
 }
 
-// maxGateways bounds them: a link with more routers is no link for a balancer.
+// maxGateways bounds them: with more routers on its links nothing is a balancer's place.
 const maxGateways = 256
 
-// readGateways returns the gateways that any route by the interface names, of whatever
-// table, without their MAC addresses. With an error they may be not all.
-func readGateways(k kernel, ifindex int) ([]Gateway, error) {
+// readGateways returns the gateways that any route names, of whatever table, on interfaces
+// that lead to a port, without where they are. With an error they may be not all.
+func readGateways(k kernel, t *tree) ([]Gateway, error) {
 	var errs []error
-	found := map[netip.Addr]Gateway{}
+	found := map[Neighbour]Gateway{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		add := func(by int, route *netlink.Route) {
-			a := nextHop(route)
-			if by != ifindex || !a.IsValid() {
+			n := Neighbour{by, nextHop(route)}
+			if !t.leads[by] || !n.Addr.IsValid() {
 				return
 			}
-			g, had := found[a]
+			g, had := found[n]
 			if !had && len(found) == maxGateways {
 				return
 			}
-			g.Addr, g.IPv4, g.IPv6 = a, g.IPv4 || family == netlink.FAMILY_V4, g.IPv6 || family == netlink.FAMILY_V6
-			found[a] = g
+			g.Neighbour, g.IPv4, g.IPv6 = n, g.IPv4 || family == netlink.FAMILY_V4, g.IPv6 || family == netlink.FAMILY_V6
+			found[n] = g
 		}
 		any := &netlink.Route{Table: unix.RT_TABLE_UNSPEC}
 		err := k.RouteListFilteredIter(family, any, netlink.RT_FILTER_TABLE, func(r netlink.Route) bool {
@@ -52,11 +52,11 @@ func readGateways(k kernel, ifindex int) ([]Gateway, error) {
 			return true
 		})
 		if err != nil {
-			errs = append(errs, fmt.Errorf("read the routes by interface %d: %w", ifindex, err))
+			errs = append(errs, fmt.Errorf("read the routes: %w", err))
 		}
 	}
 	list := slices.Collect(maps.Values(found))
-	slices.SortFunc(list, func(a, b Gateway) int { return a.Addr.Compare(b.Addr) })
+	slices.SortFunc(list, func(a, b Gateway) int { return cmp.Or(a.Device-b.Device, a.Addr.Compare(b.Addr)) })
 	return list, errors.Join(errs...)
 }
 
@@ -64,10 +64,10 @@ func readGateways(k kernel, ifindex int) ([]Gateway, error) {
 // million routes takes a second or two: so not before a hundred times as long has passed.
 // Without a link they stay, as in [Snapshot.LinkUp].
 func (w *Watcher) reroute(now time.Time) {
-	if !w.rerouted || now.Before(w.readable) || w.last.Gone || !w.last.LinkUp {
+	if !w.rerouted || now.Before(w.readable) || !w.last.LinkUp {
 		return
 	}
-	list, err := readGateways(w.kernel, w.last.Ifindex)
+	list, err := readGateways(w.kernel, w.last.tree)
 	w.readable = now.Add(tickFactor * time.Since(now))
 	if w.rerouted = err != nil; err != nil {
 		w.log.Debug("read the gateways; once more, soon", zap.Error(err))
@@ -81,10 +81,10 @@ func (w *Watcher) reroute(now time.Time) {
 }
 
 // located are the gateways with what is known of where they are.
-func located(gateways []Gateway, neighbours map[netip.Addr][6]byte) []Gateway {
+func located(gateways []Gateway, neighbours map[Neighbour]Place) []Gateway {
 	list := slices.Clone(gateways)
 	for i := range list {
-		list[i].MAC = neighbours[list[i].Addr]
+		list[i].Place = neighbours[list[i].Neighbour]
 	}
 	return list
 }

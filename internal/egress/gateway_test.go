@@ -53,15 +53,15 @@ func TestGateways(t *testing.T) {
 			t.Fatalf("%v: %v", r, err)
 		}
 	}
-	got, err := readGateways(nl, served)
+	got, err := readGateways(nl, &tree{leads: map[int]bool{served: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := netip.MustParseAddr
+	a := func(s string) Neighbour { return Neighbour{served, netip.MustParseAddr(s)} }
 	want := []Gateway{
-		{Addr: a("10.0.0.21"), IPv4: true}, {Addr: a("10.0.0.22"), IPv4: true},
-		{Addr: a("10.0.0.23"), IPv4: true}, {Addr: a("10.0.0.24"), IPv4: true},
-		{Addr: a("2001:db8:10::21"), IPv6: true}, {Addr: a("fe80::21"), IPv4: true, IPv6: true},
+		{Neighbour: a("10.0.0.21"), IPv4: true}, {Neighbour: a("10.0.0.22"), IPv4: true},
+		{Neighbour: a("10.0.0.23"), IPv4: true}, {Neighbour: a("10.0.0.24"), IPv4: true},
+		{Neighbour: a("2001:db8:10::21"), IPv6: true}, {Neighbour: a("fe80::21"), IPv4: true, IPv6: true},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("gateways %+v, want %+v", got, want)
@@ -72,14 +72,14 @@ func TestGateways(t *testing.T) {
 // nobody has asked for it and nothing is sent by it.
 func TestGatewayIsFollowed(t *testing.T) {
 	w := watch(t)
-	router := lab.BackendAddr(1)
-	route := &netlink.Route{LinkIndex: w.Snapshot().Ifindex, Gw: router.AsSlice(), Dst: netlink.NewIPNet(net.IPv4(203, 0, 113, 7))}
+	router, link := lab.BackendAddr(1), w.Snapshot().Ports[0].Ifindex
+	route := &netlink.Route{LinkIndex: link, Gw: router.AsSlice(), Dst: netlink.NewIPNet(net.IPv4(203, 0, 113, 7))}
 	if err := w.lab.Balancer.Netlink().RouteAdd(route); err != nil {
 		t.Fatal(err)
 	}
 	only := func(mac [6]byte) func(Snapshot) bool {
 		return func(s Snapshot) bool {
-			return slices.Equal(s.Gateways, []Gateway{{Addr: router, IPv4: true, MAC: mac}})
+			return slices.Equal(s.Gateways, []Gateway{{Neighbour: Neighbour{link, router}, IPv4: true, Place: Place{MAC: mac}}})
 		}
 	}
 	old := mac(t, w.lab.Backends[1])
@@ -95,7 +95,7 @@ func TestGatewayIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.until("the new MAC address", only([6]byte(to)))
-	if moves := w.Moves(); !slices.Contains(moves, Move{router, old}) {
+	if moves := w.Moves(); !slices.Contains(moves, Move{Neighbour{link, router}, Place{MAC: old}}) {
 		t.Errorf("the router's move is not among %v", moves)
 	}
 	if err := w.lab.Balancer.Netlink().RouteDel(route); err != nil {
@@ -156,7 +156,7 @@ func TestManyGateways(t *testing.T) {
 	for i := range 2 * maxGateways {
 		f.gateways = append(f.gateways, netlink.Route{LinkIndex: served, Gw: net.IPv4(10, 0, byte(i>>8), byte(i))})
 	}
-	if list, err := readGateways(f, served); err != nil || len(list) != maxGateways {
+	if list, err := readGateways(f, &tree{leads: map[int]bool{served: true}}); err != nil || len(list) != maxGateways {
 		t.Errorf("%d gateways, %v; want %d", len(list), err, maxGateways)
 	}
 }

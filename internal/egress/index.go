@@ -34,36 +34,40 @@ func (s scope) and(o scope) scope {
 
 // index tells whom an event may concern. It is made from a reading and not changed.
 type index struct {
-	ifindex int
-	keys    []key                  // sorted by address: the wanted addresses, and their next hops
-	macs    map[netip.Addr][6]byte // of the next hops and gateways; zero: not known
-	others  map[netip.Addr][6]byte // of all neighbours
-	users   map[int][]netip.Addr   // of other interfaces: whose routes are by them
-	stack   map[int]bool           // the interface, and those whose MAC addresses are ours by it
+	keys     []key                 // sorted by address: the wanted addresses, and their next hops
+	macs     map[Neighbour][6]byte // of the next hops and gateways; zero: not known
+	others   map[Neighbour]Place   // of all neighbours
+	users    map[int][]netip.Addr  // of interfaces that lead to no port: whose routes are by them
+	tree     *tree
+	stations map[[6]byte]bool // MAC addresses that a bridge may lead to
 }
 
 // key says that what becomes of address at concerns the way to addr.
 type key struct{ at, addr netip.Addr }
 
 func newIndex(r *reading) *index {
-	x := &index{ifindex: r.Ifindex, stack: r.stack, macs: map[netip.Addr][6]byte{}, others: r.Neighbours, users: map[int][]netip.Addr{}}
-	for _, g := range r.Gateways {
-		x.macs[g.Addr] = r.macs[g.Addr]
+	x := &index{tree: r.tree, macs: map[Neighbour][6]byte{}, others: r.Neighbours, users: map[int][]netip.Addr{}, stations: map[[6]byte]bool{}}
+	for i := range r.Gateways {
+		n := r.Gateways[i].Neighbour
+		x.macs[n] = r.macs[n]
 	}
-	for a, h := range r.Hops {
+	for a, ways := range r.ways {
 		x.keys = append(x.keys, key{a, a})
-		if h.Via.IsValid() {
-			mac := h.MAC
-			if !h.Known {
-				mac = [6]byte{}
+		for _, h := range ways {
+			if n := (Neighbour{h.Device, h.Via}); h.Via.IsValid() {
+				x.macs[n] = r.macs[n]
+				if h.Via != a {
+					x.keys = append(x.keys, key{h.Via, a})
+				}
 			}
-			x.macs[h.Via] = mac
-			if h.Via != a {
-				x.keys = append(x.keys, key{h.Via, a})
+			if !r.tree.leads[h.Device] {
+				x.users[h.Device] = append(x.users[h.Device], a)
 			}
 		}
-		if by := r.by[a]; by != x.ifindex {
-			x.users[by] = append(x.users[by], a)
+	}
+	if r.tree.bridges {
+		for _, mac := range r.macs {
+			x.stations[mac] = true
 		}
 	}
 	slices.SortFunc(x.keys, func(k, o key) int { return k.at.Compare(o.at) })
@@ -76,18 +80,20 @@ func (x *index) mark(s *scope, e *event) {
 	case aboutAll:
 		s.all = true
 	case aboutLink:
-		if e.ifindex == x.ifindex || x.stack[e.ifindex] || x.stack[e.carrier] || x.stack[e.master] {
+		if t := x.tree; t.stack[e.ifindex] || t.stack[e.carrier] || t.stack[e.master] {
 			s.all = true
 		}
 		s.add(x.users[e.ifindex]...)
 	case aboutNeighbour:
-		if e.ifindex != x.ifindex {
-			return
-		}
-		if mac, ok := x.macs[e.addr]; ok && mac != e.mac {
+		n := Neighbour{e.ifindex, e.addr}
+		if mac, ok := x.macs[n]; ok && mac != e.mac {
 			s.neighbours = true
 			x.markPrefix(s, netip.PrefixFrom(e.addr, e.addr.BitLen()))
-		} else if mac, ok := x.others[e.addr]; ok && mac != e.mac && e.mac != [6]byte{} {
+		} else if at, ok := x.others[n]; ok && at.MAC != e.mac && e.mac != [6]byte{} {
+			s.neighbours = true
+		}
+	case aboutStation:
+		if x.stations[e.mac] && x.tree.fdb[station{e.master, e.vlan, e.mac}] != e.ifindex {
 			s.neighbours = true
 		}
 	case aboutRoute:

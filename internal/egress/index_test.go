@@ -26,24 +26,26 @@ func address() *rapid.Generator[netip.Addr] {
 // The index finds whom a prefix concerns as a look at each would.
 func TestIndexAgainstOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &reading{Snapshot: Snapshot{Hops: map[netip.Addr]Hop{}}}
+		r := &reading{tree: &tree{}, ways: map[netip.Addr][]Hop{}}
 		for range rapid.IntRange(0, 20).Draw(t, "wanted") {
 			a := address().Draw(t, "address")
 			switch rapid.IntRange(0, 2).Draw(t, "kind") {
 			case 0:
-				r.Hops[a] = Hop{OnLink: true, Via: a}
+				r.ways[a] = []Hop{{OnLink: true, Via: a}}
 			case 1:
-				r.Hops[a] = Hop{Via: address().Draw(t, "via")}
+				r.ways[a] = []Hop{{Via: address().Draw(t, "via")}, {Via: address().Draw(t, "another")}}
 			case 2:
-				r.Hops[a] = Hop{Why: "no route"}
+				r.ways[a] = []Hop{{Why: "no route"}}
 			}
 		}
 		at := address().Draw(t, "of the prefix")
 		p := netip.PrefixFrom(at, rapid.IntRange(0, at.BitLen()).Draw(t, "bits")).Masked()
 		want := map[netip.Addr]bool{}
-		for a, h := range r.Hops {
-			if p.Contains(a) || p.Contains(h.Via) {
-				want[a] = true
+		for a, ways := range r.ways {
+			for _, h := range ways {
+				if p.Contains(a) || p.Contains(h.Via) {
+					want[a] = true
+				}
 			}
 		}
 		var got scope
@@ -80,9 +82,13 @@ func TestWhomEventsConcern(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Hops[onLink] = Hop{OnLink: true, Via: onLink, Known: true, MAC: [6]byte{2}}
-	s.Hops[behind] = Hop{Via: lab.BackendAddr(1)}
-	index := newIndex(&reading{Snapshot: s, stack: map[int]bool{s.Ifindex: true}, by: map[netip.Addr]int{onLink: s.Ifindex, behind: s.Ifindex, far: second.Attrs().Index}})
+	port := s.Ports[0].Ifindex
+	index := newIndex(&reading{
+		tree: &tree{stack: map[int]bool{port: true}, leads: map[int]bool{port: true}}, macs: map[Neighbour][6]byte{{port, onLink}: {2}},
+		ways: map[netip.Addr][]Hop{
+			onLink: {{OnLink: true, Via: onLink, Device: port}}, behind: {{Via: lab.BackendAddr(1), Device: port}}, far: {s.Hops[far]},
+		},
+	})
 
 	var events *subscription
 	err = l.Balancer.Do(func() (err error) {
@@ -99,7 +105,7 @@ func TestWhomEventsConcern(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &netlink.Route{LinkIndex: s.Ifindex, Dst: dst}
+		return &netlink.Route{LinkIndex: port, Dst: dst}
 	}
 	neigh := func(a netip.Addr, ifindex, state int, mac byte) *netlink.Neigh {
 		return &netlink.Neigh{LinkIndex: ifindex, State: state, IP: a.AsSlice(), HardwareAddr: net.HardwareAddr{mac, 0, 0, 0, 0, 0}}
@@ -117,12 +123,12 @@ func TestWhomEventsConcern(t *testing.T) {
 		{"a route to a wanted address", func() error { return h.RouteAdd(route("203.0.113.0/24")) }, []netip.Addr{behind}, false},
 		{"a route to a next hop", func() error { return h.RouteAdd(route("10.0.0.12/32")) }, []netip.Addr{behind}, false},
 		{"a default route", func() error { return h.RouteAdd(route("0.0.0.0/0")) }, []netip.Addr{onLink, behind, far}, false},
-		{"somebody else's neighbour", func() error { return h.NeighSet(neigh(lab.BackendAddr(50), s.Ifindex, unix.NUD_REACHABLE, 2)) }, nil, false},
-		{"what is known already", func() error { return h.NeighSet(neigh(onLink, s.Ifindex, unix.NUD_REACHABLE, 2)) }, nil, false},
-		{"another state", func() error { return h.NeighSet(neigh(onLink, s.Ifindex, unix.NUD_STALE, 2)) }, nil, false},
-		{"another MAC address", func() error { return h.NeighSet(neigh(onLink, s.Ifindex, unix.NUD_REACHABLE, 4)) }, []netip.Addr{onLink}, false},
-		{"a lost neighbour", func() error { return h.NeighDel(neigh(onLink, s.Ifindex, 0, 0)) }, []netip.Addr{onLink}, false},
-		{"a next hop's address", func() error { return h.NeighSet(neigh(lab.BackendAddr(1), s.Ifindex, unix.NUD_REACHABLE, 2)) }, []netip.Addr{behind}, false},
+		{"somebody else's neighbour", func() error { return h.NeighSet(neigh(lab.BackendAddr(50), port, unix.NUD_REACHABLE, 2)) }, nil, false},
+		{"what is known already", func() error { return h.NeighSet(neigh(onLink, port, unix.NUD_REACHABLE, 2)) }, nil, false},
+		{"another state", func() error { return h.NeighSet(neigh(onLink, port, unix.NUD_STALE, 2)) }, nil, false},
+		{"another MAC address", func() error { return h.NeighSet(neigh(onLink, port, unix.NUD_REACHABLE, 4)) }, []netip.Addr{onLink}, false},
+		{"a lost neighbour", func() error { return h.NeighDel(neigh(onLink, port, 0, 0)) }, []netip.Addr{onLink}, false},
+		{"a next hop's address", func() error { return h.NeighSet(neigh(lab.BackendAddr(1), port, unix.NUD_REACHABLE, 2)) }, []netip.Addr{behind}, false},
 		{"that address elsewhere", func() error { return h.NeighSet(neigh(onLink, second.Attrs().Index, unix.NUD_REACHABLE, 6)) }, nil, false},
 		{"another interface", func() error { return h.LinkSetMTU(second, 1400) }, []netip.Addr{far}, false},
 		{"the loopback", func() error { return l.Balancer.Sysfs("class/net/lo/mtu", "60000") }, nil, false},
@@ -138,7 +144,7 @@ func TestWhomEventsConcern(t *testing.T) {
 		if err := c.change(); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if err := h.NeighSet(neigh(sentinel, s.Ifindex, unix.NUD_REACHABLE, 2)); err != nil {
+		if err := h.NeighSet(neigh(sentinel, port, unix.NUD_REACHABLE, 2)); err != nil {
 			t.Fatal(err)
 		}
 		var got scope
@@ -160,7 +166,7 @@ func TestWhomEventsConcern(t *testing.T) {
 		if got.all != c.all || !c.all && !maps.Equal(got.addrs, want) {
 			t.Errorf("%s: %+v, want %v, all %v", c.name, got, c.want, c.all)
 		}
-		if err := h.NeighDel(neigh(sentinel, s.Ifindex, 0, 0)); err != nil {
+		if err := h.NeighDel(neigh(sentinel, port, 0, 0)); err != nil {
 			t.Fatal(err)
 		}
 		for end := false; !end; { // its deletion is announced too

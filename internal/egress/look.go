@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,90 +14,132 @@ import (
 // reading is what the tables said at one moment. It is not changed once published.
 type reading struct {
 	Snapshot
-	by        map[netip.Addr]int     // interfaces that the routes of the wanted addresses are by; 0: none
-	macs      map[netip.Addr][6]byte // all usable neighbours on the interface
-	permanent map[netip.Addr]bool    // neighbours that the kernel never asks for
-	stack     map[int]bool           // interfaces whose MAC addresses are in MACs
-	moves     []Move                 // since the reading before
+	tree      *tree
+	ways      map[netip.Addr][]Hop  // to the wanted addresses, at least one each
+	macs      map[Neighbour][6]byte // all usable neighbours
+	permanent map[Neighbour]bool    // neighbours that the kernel never asks for
+	moves     []Move                // since the reading before
 }
 
-// Look reads the tables for an interface once, in the calling thread's network
-// namespace, and has nobody asked for anything: hops that the kernel does not know just
-// now are not Known, without Asked.
-func Look(name string, addrs []netip.Addr) (Snapshot, error) {
+// unread is the reading of a watcher that has not looked yet.
+func unread(names []string) *reading {
+	r := &reading{tree: &tree{}}
+	for _, name := range names {
+		r.Ports = append(r.Ports, Port{Name: name})
+	}
+	return r
+}
+
+// Look reads the tables for the ports once, in the calling thread's network namespace, and
+// has nobody asked for anything: hops that the kernel does not know just now are not Known,
+// without Asked.
+func Look(ports []string, addrs []netip.Addr) (Snapshot, error) {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("look at neighbours of %s: %w", name, err)
+		return Snapshot{}, fmt.Errorf("look at routes and neighbours: %w", err)
 	}
 	defer h.Close()
-	l, err := h.LinkByName(name)
+	r, err := look(h, unread(ports), addrs, scope{all: true}, time.Time{})
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("look at neighbours of %s: %w", name, err)
+		return Snapshot{}, fmt.Errorf("look at routes and neighbours: %w", err)
 	}
-	r, err := look(h, &reading{Snapshot: Snapshot{Ifindex: l.Attrs().Index}}, addrs, scope{all: true}, time.Time{})
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("look at neighbours of %s: %w", name, err)
-	}
+	r.choose()
 	return r.Snapshot, nil
 }
 
 // look reads the tables anew as far as the scope goes, at the time now. What could not
-// be read, as the error says, is as it was.
+// be read, as the error says, is as it was. The Hops are still to be chosen.
 func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (*reading, error) {
 	r := *was
-	if err := readLink(k, &r); err != nil || r.Gone {
-		return &r, err
-	}
 	var errs []error
-	routes := router{kernel: k, ifindex: r.Ifindex}
 	if s.all {
-		var err error
-		routes.links, err = readMACs(k, &r)
-		errs = append(errs, err, readLocal(k, &r), readEphemeral(&r))
+		errs = append(errs, readLinks(k, &r), readLocal(k, &r), readEphemeral(&r))
 	}
 	errs = append(errs, readNeighbours(k, &r))
-	r.Neighbours, r.moves = remember(was.Neighbours, r.macs)
+	r.Neighbours, r.moves = remember(was.Neighbours, r.places())
 	r.Gateways = located(was.Gateways, r.Neighbours)
 
 	linked := r.LinkUp && !was.LinkUp
-	r.Hops, r.by = make(map[netip.Addr]Hop, len(wanted)), make(map[netip.Addr]int, len(wanted))
+	r.ways = make(map[netip.Addr][]Hop, len(wanted))
 	var failed error // the first: one is much like the other
 	for _, a := range wanted {
-		old, had := was.Hops[a]
-		h, by := old, was.by[a]
+		old, had := was.ways[a]
+		list := old
 		if s.all || s.addrs[a] || !had {
-			found, foundBy, err := routes.way(a)
+			found, err := r.tree.route(k, a)
 			switch {
 			case err != nil && failed == nil:
 				failed = err
-			case err == nil && (r.LinkUp || !old.Via.IsValid()): // else see Snapshot.LinkUp
-				h, by = found, foundBy
+			case err == nil && (r.LinkUp || !had || !old[0].Via.IsValid()): // else see Snapshot.LinkUp
+				list = found
 			}
 			if err != nil && !had {
 				continue // nothing can be said yet
 			}
 		}
-		r.Hops[a], r.by[a] = r.resolved(h, old, linked, now), by
+		r.ways[a] = r.resolve(list, old, linked, now)
 	}
 	return &r, errors.Join(append(errs, failed)...)
 }
 
-// resolved completes the way h, which was old, by what is known of its next hop. linked
-// tells if the link has just come up.
+// resolve returns the ways with what is known of their next hops. old are those of the
+// reading before; linked tells if the first port has just come up.
+func (r *reading) resolve(ways, old []Hop, linked bool, now time.Time) []Hop {
+	list := make([]Hop, len(ways))
+	for i, h := range ways {
+		var was Hop
+		for j := range old {
+			if old[j].Device == h.Device && old[j].Via == h.Via {
+				was = old[j]
+			}
+		}
+		list[i] = r.resolved(h, was, linked, now)
+	}
+	return list
+}
+
 func (r *reading) resolved(h, old Hop, linked bool, now time.Time) Hop {
 	if !h.Via.IsValid() {
 		return h
 	}
-	h.Why, h.Asked = "", time.Time{}
-	if h.MAC, h.Known = r.macs[h.Via]; h.Known {
+	mac, has := r.macs[Neighbour{h.Device, h.Via}]
+	e := r.tree.down(h.Device, mac)
+	h.Why, h.refused, h.Asked = e.why, "", time.Time{}
+	if e.known && r.LinkUp && !r.Ports[e.link.Port].Up {
+		h.Why = fmt.Sprintf("%s: %s", r.Ports[e.link.Port].Name, r.Ports[e.link.Port].Why)
+	}
+	if h.MTU = e.mtu; h.limit > 0 {
+		h.MTU = min(h.MTU, h.limit)
+	}
+	if l := r.tree.at[h.Device]; l != nil {
+		h.Source = macOf(l)
+	}
+	if h.Known = has && e.known && h.Why == ""; h.Known {
+		h.MAC, h.Link = mac, e.link
+		return h
+	}
+	h.MAC, h.Link = old.MAC, old.Link
+	if h.Why != "" {
 		return h
 	}
 	h.Asked = now
-	if h.Via == old.Via {
-		h.MAC, h.Why = old.MAC, old.Why
-		if !old.Known && !linked {
-			h.Asked = old.Asked
+	if h.refused = old.refused; !old.Asked.IsZero() && !linked {
+		h.Asked = old.Asked
+	}
+	h.Why = cmp.Or(h.Why, h.refused)
+	return h
+}
+
+// choose puts the ways into the Snapshot.
+func (r *reading) choose() {
+	r.Hops, r.Ways = make(map[netip.Addr]Hop, len(r.ways)), nil
+	for a, list := range r.ways {
+		r.Hops[a] = choose(a, list)
+		if len(list) > 1 {
+			if r.Ways == nil {
+				r.Ways = map[netip.Addr][]Hop{}
+			}
+			r.Ways[a] = list
 		}
 	}
-	return h
 }

@@ -13,7 +13,7 @@ import (
 func TestNoAnswer(t *testing.T) {
 	w := watch(t)
 	silent, behind := lab.BackendAddr(99), netip.MustParseAddr("203.0.113.7")
-	route := &netlink.Route{LinkIndex: w.Snapshot().Ifindex, Dst: netlink.NewIPNet(behind.AsSlice()), Gw: silent.AsSlice()}
+	route := &netlink.Route{LinkIndex: w.Snapshot().Ports[0].Ifindex, Dst: netlink.NewIPNet(behind.AsSlice()), Gw: silent.AsSlice()}
 	if err := w.lab.Balancer.Netlink().RouteAdd(route); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestLostNeighbour(t *testing.T) {
 	if err := w.lab.SetForwarding(w.lab.Backends[0], false); err != nil {
 		t.Fatal(err)
 	}
-	n := &netlink.Neigh{LinkIndex: w.Snapshot().Ifindex, IP: a.AsSlice()}
+	n := &netlink.Neigh{LinkIndex: w.Snapshot().Ports[0].Ifindex, IP: a.AsSlice()}
 	if err := w.lab.Balancer.Netlink().NeighDel(n); err != nil {
 		t.Fatal(err)
 	}

@@ -2,15 +2,14 @@ package egress
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 )
 
-// Move says that a neighbour has another MAC address than it had: a router has failed
-// over, or a machine has got another network card. Where it is now the Snapshot tells.
+// Move says that a neighbour is at another place than it was: a router has failed over, a
+// machine has got another network card, or a bond has turned to another slave. Where it is now the Snapshot tells.
 type Move struct {
-	Addr netip.Addr
-	From [6]byte
+	Who  Neighbour
+	From Place
 }
 
 const (
@@ -21,14 +20,14 @@ const (
 	maxMoves = 1 << 12
 )
 
-// remember returns what MAC addresses were and are known, and who has moved. An entry that
+// remember returns what places were and are known, and who has moved. An entry that
 // the kernel has dropped stays: who fails over is not there for a while, and comes back
-// with another address. Neither of the maps is changed.
-func remember(was, is map[netip.Addr][6]byte) (known map[netip.Addr][6]byte, moves []Move) {
-	var fresh []netip.Addr
-	for a, mac := range is {
+// elsewhere. Neither of the maps is changed.
+func remember(was, is map[Neighbour]Place) (known map[Neighbour]Place, moves []Move) {
+	var fresh []Neighbour
+	for a, at := range is {
 		old, had := was[a]
-		if had && old == mac {
+		if had && old == at {
 			continue
 		}
 		if fresh = append(fresh, a); had {
@@ -48,9 +47,9 @@ func remember(was, is map[netip.Addr][6]byte) (known map[netip.Addr][6]byte, mov
 	return known, moves
 }
 
-// Remember has the watcher go on with what another one knew of the interface before it
-// went away, the Neighbours of its last Snapshot: whoever is elsewhere now has moved.
-func (w *Watcher) Remember(neighbours map[netip.Addr][6]byte) {
+// Remember has the watcher go on with what another one knew before it ended,
+// the Neighbours of its last Snapshot: whoever is elsewhere now has moved.
+func (w *Watcher) Remember(neighbours map[Neighbour]Place) {
 	w.mu.Lock()
 	w.former = neighbours
 	w.mu.Unlock()
@@ -58,22 +57,22 @@ func (w *Watcher) Remember(neighbours map[netip.Addr][6]byte) {
 }
 
 // recall makes what another watcher knew a part of the last reading.
-func (w *Watcher) recall(former map[netip.Addr][6]byte) {
+func (w *Watcher) recall(former map[Neighbour]Place) {
 	if len(former) == 0 {
 		return
 	}
 	r := *w.last
 	r.Neighbours = maps.Clone(former)
-	for a, mac := range w.last.Neighbours {
+	for a, at := range w.last.Neighbours {
 		if _, had := former[a]; !had {
-			r.Neighbours[a] = mac
+			r.Neighbours[a] = at
 		}
 	}
 	w.last = &r
 }
 
-// Moves returns who has moved since it was called last. There is one for each MAC address
-// that a neighbour had in between, unless there are thousands.
+// Moves returns who has moved since it was called last. There is one for each place
+// where a neighbour was in between, unless there are thousands.
 func (w *Watcher) Moves() []Move {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -15,18 +15,23 @@ import (
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
+// on is an address on the interface of a fake, and place where a MAC address is there.
+func on(a netip.Addr) Neighbour { return Neighbour{served, a} }
+
+func place(mac byte) Place { return Place{MAC: [6]byte{mac}} }
+
 // Over any course of readings: the memory has the last MAC address that each neighbour
 // had, a move is told for each that has changed and for no other, and what was published
 // stays as it was.
 func TestRememberAgainstOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var known map[netip.Addr][6]byte
-		oracle := map[netip.Addr][6]byte{}
+		var known map[Neighbour]Place
+		oracle := map[Neighbour]Place{}
 		for range rapid.IntRange(1, 8).Draw(t, "readings") {
-			is := rapid.MapOf(rapid.Custom(func(t *rapid.T) netip.Addr {
-				return netip.AddrFrom4([4]byte{10, 0, 0, rapid.ByteMax(5).Draw(t, "host")})
-			}), rapid.Custom(func(t *rapid.T) [6]byte {
-				return [6]byte{2, 5: rapid.ByteMax(3).Draw(t, "mac")}
+			is := rapid.MapOf(rapid.Custom(func(t *rapid.T) Neighbour {
+				return Neighbour{rapid.IntRange(2, 3).Draw(t, "device"), netip.AddrFrom4([4]byte{10, 0, 0, rapid.ByteMax(5).Draw(t, "host")})}
+			}), rapid.Custom(func(t *rapid.T) Place {
+				return Place{[6]byte{2, 5: rapid.ByteMax(3).Draw(t, "mac")}, Link{Port: rapid.ByteMax(1).Draw(t, "port")}}
 			})).Draw(t, "neighbours")
 			before, was := known, maps.Clone(known)
 			var moves []Move
@@ -53,18 +58,20 @@ func TestRememberAgainstOracle(t *testing.T) {
 
 // What is remembered and what waits is bounded.
 func TestBoundsOfMoves(t *testing.T) {
-	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
-	was, is := map[netip.Addr][6]byte{}, map[netip.Addr][6]byte{}
-	for i := range maxNeighbours {
-		was[at(i)] = [6]byte{1}
+	at := func(i int) Neighbour {
+		return Neighbour{served, netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}
 	}
-	is[at(0)], is[at(maxNeighbours)] = [6]byte{2}, [6]byte{3}
-	if known, moves := remember(was, is); !maps.Equal(known, is) || !slices.Equal(moves, []Move{{at(0), [6]byte{1}}}) {
+	was, is := map[Neighbour]Place{}, map[Neighbour]Place{}
+	for i := range maxNeighbours {
+		was[at(i)] = place(1)
+	}
+	is[at(0)], is[at(maxNeighbours)] = place(2), place(3)
+	if known, moves := remember(was, is); !maps.Equal(known, is) || !slices.Equal(moves, []Move{{at(0), place(1)}}) {
 		t.Errorf("beyond the bound %d are known, and %v have moved", len(known), moves)
 	}
 	w := &Watcher{}
 	for i := range maxMoves + 1 {
-		w.note([]Move{{at(i), [6]byte{1}}, {at(i), [6]byte{1}}})
+		w.note([]Move{{at(i), place(1)}, {at(i), place(1)}})
 	}
 	if moves := w.Moves(); len(moves) != maxMoves || len(w.Moves()) != 0 {
 		t.Errorf("%d moves wait, want %d, and none after they were taken", len(moves), maxMoves)
@@ -75,7 +82,7 @@ func TestBoundsOfMoves(t *testing.T) {
 // card, that says so itself, by ARP and by neighbour discovery.
 func TestMoveOfAnybody(t *testing.T) {
 	w := watch(t)
-	link := w.Snapshot().Ifindex
+	link := w.Snapshot().Ports[0].Ifindex
 	c := w.lab.Clients[0]
 	old := mac(t, c)
 	for i, a := range []netip.Addr{lab.ClientAddr(0), lab.ClientAddr6(0)} {
@@ -91,8 +98,8 @@ func TestMoveOfAnybody(t *testing.T) {
 		if err := c.Announce(lab.Interface, a); err != nil {
 			t.Fatal(err)
 		}
-		w.until("the move", func(s Snapshot) bool { return s.Neighbours[a] == [6]byte(to) })
-		if moves := w.Moves(); !slices.Contains(moves, Move{a, old}) {
+		w.until("the move", func(s Snapshot) bool { return s.Neighbours[Neighbour{link, a}].MAC == [6]byte(to) })
+		if moves := w.Moves(); !slices.Contains(moves, Move{Neighbour{link, a}, Place{MAC: old}}) {
 			t.Errorf("the move of %v is not among %v", a, moves)
 		}
 		old = [6]byte(to)
@@ -106,12 +113,12 @@ func TestMoveAfterAnAbsence(t *testing.T) {
 		a := netip.MustParseAddr("10.0.0.7")
 		w.fake.with(func(f *fake) { f.macs = nil })
 		w.hop(2*tickInterval, a)
-		if s := w.Snapshot(); s.Neighbours[a] != [6]byte{2} || len(w.Moves()) != 0 {
+		if s := w.Snapshot(); s.Neighbours[on(a)] != place(2) || len(w.Moves()) != 0 {
 			t.Errorf("while it is away: %v", s.Neighbours)
 		}
 		w.fake.with(func(f *fake) { f.macs = map[netip.Addr]byte{a: 4} })
 		w.hop(2*tickInterval, a)
-		if moves := w.Moves(); !slices.Equal(moves, []Move{{a, [6]byte{2}}}) {
+		if moves := w.Moves(); !slices.Equal(moves, []Move{{on(a), place(2)}}) {
 			t.Errorf("moves %v", moves)
 		}
 	})
@@ -121,12 +128,12 @@ func TestMoveAfterAnAbsence(t *testing.T) {
 func TestRememberOfAnother(t *testing.T) {
 	a, b, c := netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8"), netip.MustParseAddr("10.0.0.9")
 	run(t, &fake{macs: map[netip.Addr]byte{a: 2, b: 4}}, nil, func(t *testing.T, w *faked) {
-		w.Remember(map[netip.Addr][6]byte{a: {2}, b: {6}, c: {8}})
+		w.Remember(map[Neighbour]Place{on(a): place(2), on(b): place(6), on(c): place(8)})
 		w.hop(tickInterval, a)
-		if moves := w.Moves(); !slices.Equal(moves, []Move{{b, [6]byte{6}}}) {
+		if moves := w.Moves(); !slices.Equal(moves, []Move{{on(b), place(6)}}) {
 			t.Errorf("moves %v", moves)
 		}
-		if got := w.Snapshot().Neighbours; !maps.Equal(got, map[netip.Addr][6]byte{a: {2}, b: {4}, c: {8}}) {
+		if got := w.Snapshot().Neighbours; !maps.Equal(got, map[Neighbour]Place{on(a): place(2), on(b): place(4), on(c): place(8)}) {
 			t.Errorf("neighbours %v", got)
 		}
 	})
@@ -181,8 +188,8 @@ func TestFloodOfMoves(t *testing.T) {
 		}
 		w.hop(maxRest, a)
 		moves, s := w.Moves(), w.Snapshot()
-		if len(moves) > 201 || len(moves) < 2 || s.Neighbours[a] != [6]byte{4 + 4999%200} {
-			t.Errorf("%d moves, and it is at %v", len(moves), s.Neighbours[a])
+		if len(moves) > 201 || len(moves) < 2 || s.Neighbours[on(a)] != place(4+4999%200) {
+			t.Errorf("%d moves, and it is at %v", len(moves), s.Neighbours[on(a)])
 		}
 	})
 }

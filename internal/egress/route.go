@@ -3,19 +3,12 @@ package egress
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// router looks ways up for one reading.
-type router struct {
-	kernel
-	ifindex int
-	links   []netlink.Link // all, once they were needed
-	upper   map[int]bool   // those above the interface, once they were needed
-}
 
 // definite are the errors by which the kernel says what the routes are; any other is
 // about the question (fib_props in net/ipv4/fib_semantics.c, ip6_rt_type_to_error in
@@ -30,48 +23,87 @@ var definite = []struct {
 	{unix.EINVAL, "route is blackhole"},
 }
 
-// way returns the way to a without its MAC address, and the interface that its route is
-// by (0: none). An error says nothing about the way.
-func (r *router) way(a netip.Addr) (h Hop, by int, err error) {
+// kinds are the types of routes that lead nowhere by a port.
+var kinds = map[int]string{
+	unix.RTN_LOCAL: "own address", unix.RTN_BROADCAST: "broadcast address",
+	unix.RTN_ANYCAST: "anycast address", unix.RTN_MULTICAST: "multicast address",
+}
+
+// route returns the ways to a by its route, one for each next hop, without what neighbour
+// tables and bridges say; or one that says why there is none. An error says nothing about
+// them. It is the route itself that is asked for, not what a packet of the machine's own
+// would make of it: so with all next hops, and without an MTU that somebody has told the
+// machine of, which the kernel forwards nothing by either (ip_forward_use_pmtu).
+func (t *tree) route(k kernel, a netip.Addr) ([]Hop, error) {
 	if a.IsLinkLocalUnicast() { // means another machine on each interface
-		return Hop{Why: "link-local"}, 0, nil
+		return nowhere("link-local", 0), nil
 	}
-	routes, err := r.RouteGet(a.AsSlice())
+	routes, err := k.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
 	for _, d := range definite {
 		if errors.Is(err, d.errno) {
-			return Hop{Why: d.why}, 0, nil
+			return nowhere(d.why, 0), nil
 		}
 	}
 	if err == nil && len(routes) == 0 {
 		err = errors.New("no answer")
 	}
 	if err != nil {
-		return Hop{}, 0, fmt.Errorf("look up the route to %v: %w", a, err)
+		return nil, fmt.Errorf("look up the route to %v: %w", a, err)
 	}
 	route := &routes[0]
-	by = route.LinkIndex
-	switch {
-	case route.Type == unix.RTN_LOCAL:
-		h.Why = "own address"
-	case route.Type == unix.RTN_BROADCAST:
-		h.Why = "broadcast address"
-	case route.Type == unix.RTN_ANYCAST:
-		h.Why = "anycast address"
-	case route.Type == unix.RTN_MULTICAST:
-		h.Why = "multicast address"
+	switch why, ok := kinds[route.Type]; {
+	case ok:
+		return nowhere(why, route.LinkIndex), nil
 	case route.Type != unix.RTN_UNICAST:
-		h.Why = fmt.Sprintf("route is of type %d", route.Type)
-	case by != r.ifindex:
-		h.Why, err = r.elsewhere(by)
+		return nowhere(fmt.Sprintf("route is of type %d", route.Type), route.LinkIndex), nil
+	case len(route.MultiPath) == 0:
+		h, err := t.hop(a, route, 1)
+		return []Hop{h}, err
+	}
+	return t.several(a, route)
+}
+
+func nowhere(why string, device int) []Hop { return []Hop{{Why: why, Device: device}} }
+
+// several returns the ways by those next hops of a route that lead to a port, or else why
+// the first of them does not. Those that the kernel leaves out (fib_select_multipath in
+// net/ipv4/fib_semantics.c) are left out.
+func (t *tree) several(a netip.Addr, route *netlink.Route) (hops []Hop, err error) {
+	var out []Hop
+	for _, n := range route.MultiPath {
+		one := &netlink.Route{LinkIndex: n.LinkIndex, Gw: n.Gw, Via: n.Via, Encap: n.Encap, MTU: route.MTU}
+		h, err := t.hop(a, one, n.Hops+1)
+		switch {
+		case err != nil:
+			return nil, err
+		case h.Why != "" || n.Flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0:
+			out = append(out, h)
+		default:
+			hops = append(hops, h)
+		}
+	}
+	if len(hops) == 0 {
+		return out[:1], nil
+	}
+	return hops, nil
+}
+
+// hop returns the way by one next hop of a route.
+func (t *tree) hop(a netip.Addr, route *netlink.Route, weight int) (h Hop, err error) {
+	h = Hop{Device: route.LinkIndex, weight: weight, limit: route.MTU}
+	switch {
+	case t.at[h.Device] == nil:
+		return h, fmt.Errorf("read interfaces: number %d, of the route to %v, is not there", h.Device, a)
+	case !t.leads[h.Device]:
+		h.Why = t.unserved(h.Device, h.Device)
 	case route.Encap != nil:
 		h.Why = "route encapsulates"
 	default:
-		h.Via = nextHop(route)
-		if !h.Via.IsValid() {
+		if h.Via = nextHop(route); !h.Via.IsValid() {
 			h.Via, h.OnLink = a, true
 		}
 	}
-	return h, by, err
+	return h, nil
 }
 
 // nextHop returns the gateway of a route; invalid: it needs none.
@@ -87,44 +119,34 @@ func nextHop(r *netlink.Route) netip.Addr {
 	return a
 }
 
-// elsewhere names the interface that a route is by instead.
-func (r *router) elsewhere(by int) (why string, err error) {
-	if r.links == nil {
-		if r.links, err = listLinks(r.kernel); err != nil {
-			return "", err
+// choose returns the one of several ways to a that is to be used: of those that are known,
+// or may be, the one that a hash of the address and the weights have chosen.
+func choose(a netip.Addr, ways []Hop) (chosen Hop) {
+	chosen = ways[0]
+	var best float64
+	for i := range ways {
+		h := &ways[i]
+		if rank, than := h.rank(), chosen.rank(); rank < than {
+			continue
+		} else if rank > than {
+			best = 0
+		}
+		// With u even in (0, 1], -ln(u)/weight is least for each as often as its weight has it.
+		u := (float64(score(h.Device, append(a.AsSlice(), h.Via.AsSlice()...))>>11) + 1) / (1 << 53)
+		if cost := -math.Log(u) / float64(max(h.weight, 1)); best == 0 || cost < best {
+			chosen, best = *h, cost
 		}
 	}
-	if r.upper == nil {
-		r.upper = above(r.links, r.ifindex)
-	}
-	names := map[int]string{}
-	for _, l := range r.links {
-		names[l.Attrs().Index] = l.Attrs().Name
-	}
-	if names[by] == "" {
-		return "", fmt.Errorf("read interfaces: number %d, of a route, is not there", by)
-	}
-	if r.upper[by] {
-		return fmt.Sprintf("route is by %s, which is above %s", names[by], names[r.ifindex]), nil
-	}
-	return "route is by " + names[by], nil
+	return chosen
 }
 
-// above returns the interfaces whose frames go by another one: the bridge or bond that
-// it is a port of, the VLANs and macvlans that it carries, and those above these.
-func above(links []netlink.Link, lower int) map[int]bool {
-	next := map[int][]int{}
-	for _, l := range links {
-		a := l.Attrs()
-		if a.MasterIndex != 0 {
-			next[a.Index] = append(next[a.Index], a.MasterIndex)
-		}
-		// To a veth, the parent is its other end; with a NetNsID, it is another namespace's.
-		if a.ParentIndex != 0 && a.NetNsID < 0 && l.Type() != "veth" {
-			next[a.ParentIndex] = append(next[a.ParentIndex], a.Index)
-		}
+// rank says how near a way is to be used.
+func (h *Hop) rank() int {
+	switch {
+	case h.Known:
+		return 2
+	case h.Why == "":
+		return 1
 	}
-	upper := closure(lower, func(i int) []int { return next[i] })
-	delete(upper, lower)
-	return upper
+	return 0
 }

@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -37,7 +36,7 @@ func newLab(t *testing.T) *lab.Lab {
 func lookAt(t *testing.T, l *lab.Lab, addrs ...netip.Addr) (s Snapshot) {
 	t.Helper()
 	err := l.Balancer.Do(func() (err error) {
-		s, err = Look(lab.Interface, addrs)
+		s, err = Look([]string{lab.Interface}, addrs)
 		return err
 	})
 	if err != nil {
@@ -70,13 +69,13 @@ func TestWhy(t *testing.T) {
 		"203.0.113.4": "no route", "2001:db8:ff::4": "no route",
 		"203.0.113.5": "no route", "2001:db8:ff::5": "no route",
 		"10.0.0.1": "own address", "2001:db8:10::1": "own address", "127.0.0.1": "own address", "10.0.1.1": "own address",
-		"10.0.1.11": "route is by eth1", "2001:db8:11::11": "route is by eth1",
+		"10.0.1.11": "route is by eth1, which is not served", "2001:db8:11::11": "route is by eth1, which is not served",
 		"169.254.7.7": "link-local", "fe80::7": "link-local",
 		"10.0.0.255": "broadcast address", "224.0.0.5": "no route", "10.0.0.11": "", "2001:db8:10::11": "",
 	} {
 		addr := netip.MustParseAddr(a)
 		h := lookAt(t, l, addr).Hops[addr]
-		if want := (Hop{Why: why}); why != "" && h != want {
+		if want := (Hop{Why: why, Device: h.Device, weight: h.weight}); why != "" && h != want {
 			t.Errorf("%s: %+v, want %+v", a, h, want)
 		}
 		if why == "" && (h.Why != "" || h.Via != addr || !h.OnLink || !h.Asked.IsZero()) {
@@ -90,7 +89,7 @@ func TestOtherFamily(t *testing.T) {
 	w := watch(t)
 	behind, via := netip.MustParseAddr("203.0.113.7"), lab.BackendAddr6(1)
 	route := &netlink.Route{
-		LinkIndex: w.Snapshot().Ifindex, Dst: netlink.NewIPNet(behind.AsSlice()),
+		LinkIndex: w.Snapshot().Ports[0].Ifindex, Dst: netlink.NewIPNet(behind.AsSlice()),
 		Via: &netlink.Via{AddrFamily: unix.AF_INET6, Addr: via.AsSlice()},
 	}
 	if err := w.lab.Balancer.Netlink().RouteAdd(route); err != nil {
@@ -98,12 +97,13 @@ func TestOtherFamily(t *testing.T) {
 	}
 	w.Set([]netip.Addr{behind})
 	s := w.until("the neighbour", func(s Snapshot) bool { return s.Hops[behind].Known })
-	if got, want := s.Hops[behind], (Hop{Via: via, Known: true, MAC: mac(t, w.lab.Backends[1])}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
+	if h := s.Hops[behind]; h.Via != via || h.OnLink || h.MAC != mac(t, w.lab.Backends[1]) {
+		t.Errorf("%+v, want it by %v", h, via)
 	}
 }
 
-// Where the addresses are on a device above the interface, that one is named.
+// Where the addresses are on a device above the interface, its frames leave by the
+// interface.
 func TestUpperDevice(t *testing.T) {
 	for name, add := range map[string]func(*lab.Host, string) error{"br0": (*lab.Host).AddBridge, "mv0": (*lab.Host).AddMacvlan} {
 		t.Run(name, func(t *testing.T) {
@@ -114,8 +114,20 @@ func TestUpperDevice(t *testing.T) {
 			if err := add(w.lab.Balancer, name); err != nil {
 				t.Fatal(err)
 			}
-			want := Hop{Why: fmt.Sprintf("route is by %s, which is above eth0", name)}
-			w.until("the move", func(s Snapshot) bool { return s.Hops[a] == want && s.Hops[a6] == want })
+			upper, err := w.lab.Balancer.Netlink().LinkByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := w.until("the way by it", func(s Snapshot) bool {
+				return s.Hops[a].Known && s.Hops[a6].Known && s.Hops[a].Device == upper.Attrs().Index && s.Hops[a6].Device == upper.Attrs().Index
+			})
+			for a, h := range s.Hops {
+				want := Hop{OnLink: true, Via: a, Device: upper.Attrs().Index, Known: true, MAC: mac(t, w.lab.Backends[0]),
+					Source: [6]byte(upper.Attrs().HardwareAddr), MTU: 1500, weight: 1}
+				if h != want {
+					t.Errorf("%+v, want %+v", h, want)
+				}
+			}
 		})
 	}
 }
@@ -123,11 +135,14 @@ func TestUpperDevice(t *testing.T) {
 func TestLookWithoutInterface(t *testing.T) {
 	l := newLab(t)
 	err := l.Balancer.Do(func() error {
-		_, err := Look("nosuch0", nil)
+		s, err := Look([]string{"nosuch0"}, []netip.Addr{lab.BackendAddr(0)})
+		if s.LinkUp || s.LinkWhy != "the interface is not there" || s.Hops[lab.BackendAddr(0)].Why != "route is by eth0, which is not served" {
+			t.Errorf("%+v", s)
+		}
 		return err
 	})
-	if err == nil {
-		t.Error("no error for an interface that there is not")
+	if err != nil {
+		t.Error(err)
 	}
 }
 
@@ -150,7 +165,11 @@ func TestAbove(t *testing.T) {
 		{"a loop", []netlink.Link{link("device", 2, 3, 0, -1), link("bridge", 3, 2, 0, -1)}, []int{3}},
 	} {
 		var got []int
-		for i := range above(c.links, 2) {
+		at := map[int]netlink.Link{}
+		for _, l := range c.links {
+			at[l.Attrs().Index] = l
+		}
+		for i := range above(at, 2) {
 			got = append(got, i)
 		}
 		if slices.Sort(got); !slices.Equal(got, c.want) {

@@ -9,46 +9,55 @@ import (
 
 // Hop is the way to one address.
 type Hop struct {
-	OnLink bool       // the address itself is the next hop, and its route is by the interface
-	Via    netip.Addr // next hop, maybe of the other family (RFC 8950); invalid: there is no route by the interface
-	Known  bool       // MAC is the one to use
-	MAC    [6]byte    // if not Known, the last one that was, or zero
+	OnLink bool       // the address itself is the next hop
+	Via    netip.Addr // next hop, maybe of the other family (RFC 8950); invalid: no route leads by a port
+	Device int        // number of the interface that the route is by: a port, or one above
+	Known  bool       // MAC and Link are those to use
 
-	// Why says what is wrong, for people: there is no route by the interface, or the
-	// kernel can't ask for Via. Empty: nothing is, but that nobody may answer.
+	// MAC and Link are, if not Known, the last that were, or zero.
+
+	MAC  [6]byte
+	Link Link
+
+	Source [6]byte // of the frames that go there
+	MTU    int     // of the route, or the least of the interfaces down to the port
+
+	// Why says what is wrong, for people: no route leads by a port, or the kernel can't ask
+	// for Via. Empty: nothing is, but that nobody may answer.
 	Why string
 	// Asked is since when Via has been asked for in vain; zero if Known, or if there is
-	// no Via. The time starts anew when the link comes up.
+	// no Via. The time starts anew when the first port comes up.
 	Asked time.Time
+
+	weight, limit int    // of the route: among several next hops, and its own MTU or 0
+	refused       string // why the kernel can't ask
 }
 
 // Snapshot is all that is known at one moment. It is never changed once made.
 type Snapshot struct {
-	Gone    bool // the interface was removed; the rest is from before
-	Ifindex int
-	// LinkUp tells whether there is a carrier. While there is none, the hops stay as
-	// they were, but that those whose entry the kernel has dropped are not Known: the
-	// routes that it takes away with the link come back with it.
+	Ports []Port // as they were named to the watcher
+	// LinkUp tells whether any port has a carrier. While none has, the hops stay as they
+	// were, but that those whose entry the kernel has dropped are not Known: the routes that
+	// it takes away with the link come back with it.
 	LinkUp  bool
-	LinkWhy string // why there is none, for people
-	MAC     [6]byte
+	LinkWhy string // why none has, for people
 	Hops    map[netip.Addr]Hop
-	Local   []netip.Addr // the machine's own addresses, on all interfaces, sorted
-	// MACs are those by which a frame on the interface is this machine's: MAC first, then,
-	// sorted, those of the devices above and below it that are up. None: no Ethernet.
-	MACs      [][6]byte
-	Ephemeral Ports // that the kernel gives to the machine's own connections
-	// Gateways are the routers on the interface, sorted by address.
+	// Ways are all next hops by ports, for the addresses whose route has several. Hops has
+	// one of them that is Known, if any is.
+	Ways      map[netip.Addr][]Hop
+	Local     []netip.Addr // the machine's own addresses, on all interfaces, sorted
+	Ephemeral PortRange    // that the kernel gives to the machine's own connections
+	// Gateways are the routers that are reached by a port, sorted.
 	Gateways []Gateway
-	// Neighbours are the MAC addresses of all that the kernel knows on the interface, or
-	// has known. That one has come is no change that is told; [Watcher.Moves] tells of
+	// Neighbours is where all are that the kernel knows, or has known, and that are reached
+	// by a port. That one has come is no change that is told; [Watcher.Moves] tells of
 	// those that have moved.
-	Neighbours map[netip.Addr][6]byte
+	Neighbours map[Neighbour]Place
 }
 
 // equal reports whether nothing that anybody acts on differs.
 func (s *Snapshot) equal(o *Snapshot) bool {
-	return s.Gone == o.Gone && s.Ifindex == o.Ifindex && s.LinkUp == o.LinkUp && s.LinkWhy == o.LinkWhy && s.MAC == o.MAC &&
-		maps.Equal(s.Hops, o.Hops) && slices.Equal(s.Local, o.Local) && slices.Equal(s.Gateways, o.Gateways) &&
-		slices.Equal(s.MACs, o.MACs) && s.Ephemeral == o.Ephemeral
+	return slices.EqualFunc(s.Ports, o.Ports, Port.equal) && s.LinkUp == o.LinkUp && s.LinkWhy == o.LinkWhy &&
+		maps.Equal(s.Hops, o.Hops) && maps.EqualFunc(s.Ways, o.Ways, slices.Equal) && slices.Equal(s.Local, o.Local) &&
+		slices.Equal(s.Gateways, o.Gateways) && s.Ephemeral == o.Ephemeral
 }

@@ -1,79 +1,85 @@
 package egress
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // kernel is what is asked of the kernel: a *netlink.Handle, but in tests.
 type kernel interface {
-	LinkByIndex(index int) (netlink.Link, error)
 	LinkList() ([]netlink.Link, error)
+	BridgeVlanList() (map[int32][]*nl.BridgeVlanInfo, error)
 	AddrList(link netlink.Link, family int) ([]netlink.Addr, error)
 	NeighList(index, family int) ([]netlink.Neigh, error)
 	NeighSet(n *netlink.Neigh) error
-	RouteGet(to net.IP) ([]netlink.Route, error)
+	RouteGetWithOptions(to net.IP, o *netlink.RouteGetOptions) ([]netlink.Route, error)
 	RouteListFilteredIter(family int, filter *netlink.Route, mask uint64, visit func(netlink.Route) bool) error
 }
 
 // usable are the states in which the kernel itself would use an entry.
 const usable = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PROBE
 
-// readLink puts the interface's state into r.
-func readLink(k kernel, r *reading) error {
-	l, err := k.LinkByIndex(r.Ifindex)
-	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
-		r.Gone = true
-		return nil
-	}
+// readLinks puts the interfaces into r: the ports, and what is above them.
+func readLinks(k kernel, r *reading) error {
+	links, err := listLinks(k)
 	if err != nil {
-		return fmt.Errorf("read interface %d: %w", r.Ifindex, err)
+		return err
 	}
-	state := l.Attrs().OperState
-	r.LinkUp, r.LinkWhy = state == netlink.OperUp || state == netlink.OperUnknown, ""
-	switch {
-	case r.LinkUp:
-	case l.Attrs().Flags&net.FlagUp == 0:
-		r.LinkWhy = fmt.Sprintf("the interface is down (ip link set %s up)", l.Attrs().Name)
-	default:
-		r.LinkWhy = "no carrier"
-	}
-	if mac := l.Attrs().HardwareAddr; len(mac) == len(r.MAC) {
-		r.MAC = [6]byte(mac)
-	}
-	return nil
+	r.Ports = readPorts(r.Ports, links)
+	r.LinkUp, r.LinkWhy = anyUp(r.Ports)
+	t := newTree(links, r.Ports)
+	t.fdb = r.tree.fdb
+	t.vlans, err = t.readVLANs(k)
+	r.tree = t
+	return err
 }
 
-// readNeighbours puts the MAC addresses that are known on the interface into r.
+// readNeighbours puts the MAC addresses into r that are known on the interfaces that lead
+// to a port, and where bridges have these.
 func readNeighbours(k kernel, r *reading) error {
-	macs, permanent := map[netip.Addr][6]byte{}, map[netip.Addr]bool{}
+	macs, permanent := map[Neighbour][6]byte{}, map[Neighbour]bool{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		list, err := k.NeighList(r.Ifindex, family)
+		list, err := k.NeighList(0, family)
 		if err != nil {
-			return fmt.Errorf("read neighbours of interface %d: %w", r.Ifindex, err)
+			return fmt.Errorf("read neighbours: %w", err)
 		}
 		for _, n := range list {
 			a, ok := netip.AddrFromSlice(n.IP)
-			if !ok {
+			if !ok || !r.tree.leads[n.LinkIndex] {
 				continue
 			}
-			a = a.Unmap()
+			at := Neighbour{n.LinkIndex, a.Unmap()}
 			if n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 {
-				permanent[a] = true
+				permanent[at] = true
 			}
 			if n.State&usable != 0 && len(n.HardwareAddr) == 6 && [6]byte(n.HardwareAddr) != [6]byte{} {
-				macs[a] = [6]byte(n.HardwareAddr)
+				macs[at] = [6]byte(n.HardwareAddr)
 			}
 		}
 	}
 	r.macs, r.permanent = macs, permanent
-	return nil
+	t := *r.tree
+	var err error
+	t.fdb, err = t.readFDB(k)
+	r.tree = &t
+	return err
+}
+
+// places returns where all are whose MAC addresses are known.
+func (r *reading) places() map[Neighbour]Place {
+	places := make(map[Neighbour]Place, len(r.macs))
+	for n, mac := range r.macs {
+		if e := r.tree.down(n.Device, mac); e.known {
+			places[n] = Place{mac, e.link}
+		}
+	}
+	return places
 }
 
 // readLocal puts the machine's own addresses into r.

@@ -102,6 +102,7 @@ func (w *Watcher) look(s scope, which asking) time.Duration {
 	start := time.Now()
 	r, err := look(w.kernel, w.last, wanted, s, start)
 	w.ask(r, which, start)
+	r.choose()
 	w.last, w.index = r, newIndex(r)
 	took := time.Since(start)
 	w.rested = start.Add(took + min(restFactor*took, maxRest))
@@ -122,9 +123,9 @@ func (w *Watcher) look(s scope, which asking) time.Duration {
 func (w *Watcher) report(err error) {
 	switch {
 	case err != nil && !w.troubled:
-		w.log.Warn("the routes and neighbours can't be read; going on with what is known", zap.String("interface", w.name), zap.Error(err))
+		w.log.Warn("the routes and neighbours can't be read; going on with what is known", zap.Error(err))
 	case err == nil && w.troubled:
-		w.log.Info("the routes and neighbours can be read again", zap.String("interface", w.name))
+		w.log.Info("the routes and neighbours can be read again")
 	}
 	if w.troubled = err != nil; w.troubled {
 		w.fresh.all = true

@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Watcher follows the tables for one interface. Its methods may be called by anyone.
+// Watcher follows the tables of a network namespace for the ports. Its methods may be called
+// by anyone.
 type Watcher struct {
 	// Immutable.
 
-	name    string
 	log     *zap.Logger
 	changed func()
 	kernel  kernel
@@ -40,35 +40,30 @@ type Watcher struct {
 
 	mu      sync.Mutex // the rest
 	wanted  []netip.Addr
-	former  map[netip.Addr][6]byte // see Remember
+	former  map[Neighbour]Place // see Remember
 	current Snapshot
 	moves   []Move
 }
 
-// New returns a watcher of the interface, in the calling thread's network
-// namespace. It calls changed, from one goroutine, whenever a Snapshot would differ
-// from the one before.
-func New(name string, log *zap.Logger, changed func()) (*Watcher, error) {
-	return open(name, log, changed, func(k kernel) kernel { return k })
+// New returns a watcher of the network namespace of the calling thread, for the ports, which
+// are named and may come and go. It calls changed, from one goroutine, whenever a Snapshot
+// would differ from the one before.
+func New(ports []string, log *zap.Logger, changed func()) (*Watcher, error) {
+	return open(ports, log, changed, func(k kernel) kernel { return k })
 }
 
 // open is New, with a test between the watcher and the kernel.
-func open(name string, log *zap.Logger, changed func(), between func(kernel) kernel) (*Watcher, error) {
+func open(ports []string, log *zap.Logger, changed func(), between func(kernel) kernel) (*Watcher, error) {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("watch neighbours of %s: %w", name, err)
-	}
-	l, err := h.LinkByName(name)
-	if err != nil {
-		h.Close()
-		return nil, fmt.Errorf("watch neighbours of %s: %w", name, err)
+		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	events, err := subscribe()
 	if err != nil {
 		h.Close()
-		return nil, fmt.Errorf("watch neighbours of %s: %w", name, err)
+		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	w := newWatcher(name, l.Attrs().Index, log, changed, between(h), events.batches)
+	w := newWatcher(ports, log, changed, between(h), events.batches)
 	w.release = func() {
 		events.close()
 		h.Close()
@@ -77,13 +72,13 @@ func open(name string, log *zap.Logger, changed func(), between func(kernel) ker
 	return w, nil
 }
 
-// newWatcher returns a watcher that has read the interface, for the goroutine that
-// runs watch.
-func newWatcher(name string, ifindex int, log *zap.Logger, changed func(), k kernel, batches <-chan []event) *Watcher {
+// newWatcher returns a watcher that has looked at the ports, for the goroutine that runs
+// watch.
+func newWatcher(ports []string, log *zap.Logger, changed func(), k kernel, batches <-chan []event) *Watcher {
 	w := &Watcher{
-		name: name, log: log, changed: func() {}, kernel: k, release: func() {}, batches: batches,
+		log: log, changed: func() {}, kernel: k, release: func() {}, batches: batches,
 		want: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
-		last: &reading{Snapshot: Snapshot{Ifindex: ifindex}}, refreshed: time.Now(), rerouted: true,
+		last: unread(ports), refreshed: time.Now(), rerouted: true,
 	}
 	w.look(scope{all: true}, askNew)
 	w.reroute(time.Now())

@@ -53,7 +53,7 @@ func watch(t *testing.T) *watched {
 	}
 	w := &watched{t: t, lab: l, changes: make(chan struct{}, 1), locals: make(chan struct{})}
 	err = l.Balancer.Do(func() (err error) {
-		w.Watcher, err = open(lab.Interface, zap.NewNop(), func() {
+		w.Watcher, err = open([]string{lab.Interface}, zap.NewNop(), func() {
 			select {
 			case w.changes <- struct{}{}:
 			default:
@@ -111,7 +111,8 @@ func TestNextHopsAreResolved(t *testing.T) {
 		return s.Hops[lab.BackendAddr(0)].Known && s.Hops[lab.BackendAddr6(1)].Known
 	})
 	for a, h := range map[netip.Addr]*lab.Host{lab.BackendAddr(0): w.lab.Backends[0], lab.BackendAddr6(1): w.lab.Backends[1]} {
-		if got, want := s.Hops[a], (Hop{OnLink: true, Via: a, Known: true, MAC: mac(t, h)}); got != want {
+		want := Hop{OnLink: true, Via: a, Device: s.Ports[0].Ifindex, Known: true, MAC: mac(t, h), Source: mac(t, w.lab.Balancer), MTU: 1500, weight: 1}
+		if got := s.Hops[a]; got != want {
 			t.Errorf("hop to %v: %+v, want %+v", a, got, want)
 		}
 	}
@@ -121,7 +122,7 @@ func TestNextHopsAreResolved(t *testing.T) {
 	if h := s.Hops[elsewhere]; h != (Hop{Why: "no route"}) {
 		t.Errorf("hop to an address without a route: %+v", h)
 	}
-	if s.MAC != mac(t, w.lab.Balancer) || !s.LinkUp || s.Gone {
+	if s.Ports[0].MAC != mac(t, w.lab.Balancer) || !s.LinkUp {
 		t.Errorf("interface: %+v", s)
 	}
 	has := map[netip.Addr]bool{}
@@ -183,7 +184,7 @@ func TestPermanentEntries(t *testing.T) {
 		w.Set([]netip.Addr{a})
 		w.until("the entry", func(s Snapshot) bool { return s.Hops[a].Known })
 		for range 2 {
-			r, err := look(handle, &reading{Snapshot: Snapshot{Ifindex: l.Attrs().Index}}, []netip.Addr{a}, scope{all: true}, time.Now())
+			r, err := look(handle, unread([]string{lab.Interface}), []netip.Addr{a}, scope{all: true}, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,8 +223,8 @@ func TestGateway(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := w.until("the way by the gateway", func(s Snapshot) bool { return s.Hops[far].Known })
-	if got, want := s.Hops[far], (Hop{Via: lab.BackendAddr(1), Known: true, MAC: mac(t, w.lab.Backends[1])}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
+	if h := s.Hops[far]; h.Via != lab.BackendAddr(1) || h.MAC != mac(t, w.lab.Backends[1]) || h.OnLink {
+		t.Errorf("%+v, want it by %v", h, lab.BackendAddr(1))
 	}
 
 	other, rule := *route, netlink.NewRule()
@@ -280,30 +281,33 @@ func TestLinkAndAddresses(t *testing.T) {
 	if err := h.Netlink().LinkDel(l); err != nil {
 		t.Fatal(err)
 	}
-	w.until("the interface's end", func(s Snapshot) bool { return s.Gone })
-}
-
-func TestNoSuchInterface(t *testing.T) {
-	testutil.RequireRoot(t)
-	if w, err := New("nosuch0", zap.NewNop(), func() {}); err == nil {
-		w.Close()
-		t.Error("a watcher for an interface that does not exist")
+	was := w.Snapshot().Ports[0]
+	gone := w.until("the interface's end", func(s Snapshot) bool { return s.Ports[0].Ifindex == 0 }).Ports[0]
+	if gone.Up || gone.MAC != was.MAC || gone.Why != "the interface is not there" {
+		t.Errorf("gone: %+v, before %+v", gone, was)
 	}
-	goleak.VerifyNone(t)
+	if err := w.lab.PlugBalancer(1); err != nil {
+		t.Fatal(err)
+	}
+	w.until("another one of this name", func(s Snapshot) bool {
+		return s.LinkUp && s.Ports[0].Ifindex != 0 && s.Ports[0].Ifindex != was.Ifindex
+	})
 }
 
 func TestEqual(t *testing.T) {
 	a := netip.MustParseAddr("10.0.0.1")
-	base := Snapshot{Ifindex: 2, LinkUp: true, Hops: map[netip.Addr]Hop{a: {Known: true}}, Local: []netip.Addr{a}}
+	base := Snapshot{Ports: []Port{{Ifindex: 2}}, LinkUp: true, Hops: map[netip.Addr]Hop{a: {Known: true}}, Local: []netip.Addr{a}}
 	same := base
 	same.Hops, same.Local = map[netip.Addr]Hop{a: {Known: true}}, []netip.Addr{a}
 	if !base.equal(&same) {
 		t.Error("equal snapshots differ")
 	}
 	for name, change := range map[string]func(*Snapshot){
-		"gone": func(s *Snapshot) { s.Gone = true }, "index": func(s *Snapshot) { s.Ifindex++ },
+		"index":   func(s *Snapshot) { s.Ports = []Port{{Ifindex: 3}} },
 		"no link": func(s *Snapshot) { s.LinkWhy = "no carrier" },
-		"link":    func(s *Snapshot) { s.LinkUp = false }, "mac": func(s *Snapshot) { s.MAC[5]++ },
+		"link":    func(s *Snapshot) { s.LinkUp = false }, "mac": func(s *Snapshot) { s.Ports = []Port{{Ifindex: 2, MAC: [6]byte{2}}} },
+		"MACs":  func(s *Snapshot) { s.Ports = []Port{{Ifindex: 2, MACs: [][6]byte{{2}}}} },
+		"ways":  func(s *Snapshot) { s.Ways = map[netip.Addr][]Hop{a: {{}, {}}} },
 		"hop":   func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a: {}} },
 		"hops":  func(s *Snapshot) { s.Hops = nil },
 		"other": func(s *Snapshot) { s.Hops = map[netip.Addr]Hop{a.Next(): {Known: true}} },

@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"errors"
 	"maps"
 	"net"
 	"slices"
@@ -96,33 +95,36 @@ func TestListLinksAnew(t *testing.T) {
 	}
 }
 
-func TestReadMACs(t *testing.T) {
+// The MAC addresses of a port, each once, and the port's own first. What is not there keeps
+// what it had.
+func TestReadPorts(t *testing.T) {
 	own := [6]byte{2, 0, 0, 0, 0, 2}
 	twice := device(4, "macvlan", 2, 0)
 	twice.HardwareAddr = net.HardwareAddr{2, 0, 0, 0, 0, 1}
 	none := device(5, "macvlan", 2, 0)
 	none.HardwareAddr = nil
-	k := links{list: []netlink.Link{device(2, "", 0, 0), device(1, "macvlan", 2, 0), twice, none, device(6, "vlan", 2, 0)}}
-	r := &reading{Snapshot: Snapshot{Ifindex: 2, MAC: own}}
-	if _, err := readMACs(k, r); err != nil {
-		t.Fatal(err)
+	port := device(2, "", 0, 0)
+	port.Name, port.MTU, port.OperState = "eth0", 1500, netlink.OperUp
+	list := []netlink.Link{port, device(1, "macvlan", 2, 0), twice, none, device(6, "vlan", 2, 0)}
+	got := readPorts([]Port{{Name: "eth0"}, {Name: "eth1", Ifindex: 9, Up: true, MAC: own}}, list)
+	want := []Port{
+		{Name: "eth0", Ifindex: 2, Up: true, MTU: 1500, MAC: own, MACs: [][6]byte{own, {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 6}}},
+		{Name: "eth1", Why: "the interface is not there", MAC: own},
 	}
-	want := [][6]byte{own, {2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 6}}
-	if !slices.Equal(r.MACs, want) {
-		t.Errorf("%x, want %x", r.MACs, want)
+	if !slices.EqualFunc(got, want, Port.equal) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
-
-	k.err = errors.New("interrupted")
-	if _, err := readMACs(k, r); !errors.Is(err, k.err) || !slices.Equal(r.MACs, want) {
-		t.Errorf("after an error: %x, %v", r.MACs, err)
+	port.Name, port.OperState = "lan0", netlink.OperLowerLayerDown // it is the same under another name
+	want[0].Up, want[0].Why = false, "no carrier"
+	if got = readPorts(got, list); !slices.EqualFunc(got, want, Port.equal) {
+		t.Errorf("renamed: %+v, want %+v", got, want)
 	}
-	r.MAC = [6]byte{2, 0, 0, 0, 0, 9}
-	if _, err := readMACs(k, r); !errors.Is(err, k.err) || !slices.Equal(r.MACs, [][6]byte{r.MAC}) {
-		t.Errorf("after an error, with another MAC address: %x, %v", r.MACs, err)
+	port.HardwareAddr = nil
+	if got = readPorts(got, list); len(got[0].MACs) > 0 || got[0].MAC != [6]byte{} {
+		t.Errorf("without a MAC address: %+v", got[0])
 	}
-	r.MAC = [6]byte{}
-	if _, err := readMACs(k, r); err == nil || len(r.MACs) > 0 {
-		t.Errorf("without a MAC address: %x, %v", r.MACs, err)
+	if up, why := anyUp(got); up || why != "eth0: no carrier; eth1: the interface is not there" {
+		t.Errorf("up %v, %q", up, why)
 	}
 }
 
@@ -133,7 +135,7 @@ func TestMACsAreFollowed(t *testing.T) {
 	own, vrrp := mac(t, w.lab.Balancer), [6]byte{0, 0, 0x5e, 0, 1, 10}
 	are := func(what string, want ...[6]byte) {
 		t.Helper()
-		w.until(what, func(s Snapshot) bool { return slices.Equal(s.MACs, want) })
+		w.until(what, func(s Snapshot) bool { return slices.Equal(s.Ports[0].MACs, want) })
 	}
 	are("its own", own)
 	if err := w.lab.Balancer.AddVRRP("vrrp", vrrp[:]); err != nil {

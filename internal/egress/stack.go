@@ -10,38 +10,6 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// readMACs puts the MAC addresses into r by which frames on the interface are this
-// machine's, and the interfaces that have them.
-func readMACs(k kernel, r *reading) ([]netlink.Link, error) {
-	if len(r.MACs) == 0 || r.MACs[0] != r.MAC {
-		r.MACs, r.stack = nil, map[int]bool{r.Ifindex: true}
-		if r.MAC != [6]byte{} {
-			r.MACs = [][6]byte{r.MAC}
-		}
-	}
-	links, err := listLinks(k)
-	if err != nil {
-		return nil, err
-	}
-	if r.MAC == [6]byte{} { // no Ethernet
-		return links, nil
-	}
-	r.stack = stack(links, r.Ifindex)
-	var others [][6]byte
-	for _, l := range links {
-		a := l.Attrs()
-		if !r.stack[a.Index] || len(a.HardwareAddr) != len(r.MAC) {
-			continue
-		}
-		if mac := [6]byte(a.HardwareAddr); mac != r.MAC && mac != [6]byte{} {
-			others = append(others, mac)
-		}
-	}
-	slices.SortFunc(others, func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) })
-	r.MACs = append([][6]byte{r.MAC}, slices.Compact(others)...)
-	return links, nil
-}
-
 // listLinks returns all interfaces. A list in the midst of which something has changed is
 // made anew: where containers come and go that is nothing to tell of.
 func listLinks(k kernel) (links []netlink.Link, err error) {
@@ -54,6 +22,20 @@ func listLinks(k kernel) (links []netlink.Link, err error) {
 		return nil, fmt.Errorf("read interfaces: %w", err)
 	}
 	return links, nil
+}
+
+// owned returns the MAC addresses by which frames on a port, which has one, are this
+// machine's.
+func owned(links []netlink.Link, p *Port) [][6]byte {
+	has := stack(links, p.Ifindex)
+	var others [][6]byte
+	for _, l := range links {
+		if mac := macOf(l); has[l.Attrs().Index] && mac != p.MAC && mac != [6]byte{} {
+			others = append(others, mac)
+		}
+	}
+	slices.SortFunc(others, func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) })
+	return append([][6]byte{p.MAC}, slices.Compact(others)...)
 }
 
 // stack returns the interfaces for whose MAC addresses the kernel takes frames that come

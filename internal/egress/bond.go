@@ -1,0 +1,80 @@
+package egress
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+)
+
+// slave returns the slave of a bond, above a port, that frames to mac leave by: the active
+// one, or one that a hash has chosen among those that are up and lead to a port. 0: there
+// is none, for the reason why.
+func (t *tree) slave(b *netlink.Bond, mac [6]byte) (slave int, why string) {
+	switch b.Mode {
+	case netlink.BOND_MODE_ACTIVE_BACKUP, netlink.BOND_MODE_BALANCE_TLB, netlink.BOND_MODE_BALANCE_ALB:
+		switch {
+		case t.at[b.ActiveSlave] == nil:
+			return 0, fmt.Sprintf("%s has no active slave", b.Name)
+		case !t.leads[b.ActiveSlave]:
+			return 0, fmt.Sprintf("%s, the active slave of %s, is not served", t.name(b.ActiveSlave), b.Name)
+		}
+		return b.ActiveSlave, ""
+	}
+	why = fmt.Sprintf("no slave of %s is up", b.Name)
+	var best uint64
+	for _, l := range t.members[b.Index] {
+		if !sends(b, l) {
+			continue
+		}
+		i := l.Attrs().Index
+		if !t.leads[i] {
+			why = fmt.Sprintf("no slave of %s is up and served", b.Name)
+		} else if s := score(i, mac[:]); slave == 0 || s > best {
+			slave, best = i, s
+		}
+	}
+	if slave != 0 {
+		why = ""
+	}
+	return slave, why
+}
+
+// sends reports whether a bond sends by a slave: one that is up and, by 802.3ad, in the
+// aggregator that is active (bond_set_slave_arr in drivers/net/bonding/bond_main.c).
+func sends(b *netlink.Bond, l netlink.Link) bool {
+	if a := l.Attrs(); a.Flags&net.FlagUp == 0 || !isUp(l) {
+		return false
+	}
+	s, ok := l.Attrs().Slave.(*netlink.BondSlave)
+	switch {
+	case !ok:
+		return true
+	case s.State != netlink.BondStateActive || s.MiiStatus != netlink.BondLinkUp:
+		return false
+	}
+	return b.Mode != netlink.BOND_MODE_802_3AD || b.AdInfo == nil || int(s.AggregatorId) == b.AdInfo.AggregatorId
+}
+
+// score says how much a choice suits a key. Who takes the one with the highest score takes
+// another one only if that goes, or if a better one comes (rendezvous hashing, Thaler and
+// Ravishankar, "Using name-based mappings to increase hit rates").
+func score(choice int, key []byte) uint64 {
+	h := mix(uint64(choice))
+	for len(key) > 0 {
+		var word [8]byte
+		key = key[copy(word[:], key):]
+		h = mix(h ^ binary.LittleEndian.Uint64(word[:]))
+	}
+	return h
+}
+
+// mix is the finalizer of splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
+// number generators").
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

@@ -188,7 +188,8 @@ func TestCheckHereOfTheMachine(t *testing.T) {
 	expect("a loopback", config, exitMachine, "lo is a loopback")
 }
 
-// C04: the addresses are on a device above the served one, which the routes lead by.
+// C04: the addresses are on a device above the served one, which the routes lead by. Frames
+// leave by the served one, as the kernel's own would.
 func TestFieldAddressesOnAnUpperDevice(t *testing.T) {
 	for name, move := range map[string]func(*lab.Host) error{
 		"br0": func(h *lab.Host) error { return h.AddBridge("br0") },
@@ -199,19 +200,24 @@ func TestFieldAddressesOnAnUpperDevice(t *testing.T) {
 			if err := move(w.lab.Balancer); err != nil {
 				t.Fatal(err)
 			}
-			config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
-			p := w.start(nil, "--config", config)
-			for i := range 3 {
-				p.mustTell(fmt.Sprint("b", i), "route is by "+name+", which is above eth0")
+			upper, err := w.lab.Balancer.Netlink().LinkByName(name)
+			if err != nil {
+				t.Fatal(err)
 			}
-			s := p.await("say that nobody is in rotation", func(s api.Status) bool {
-				return slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return w.Code == "no-backend" })
-			})
-			if s.Services.Up != 0 || s.Backends.Up != 0 {
-				t.Errorf("%d services, %d backends are called up", s.Services.Up, s.Backends.Up)
+			w.knowRouterBy(upper.Attrs().HardwareAddr)
+			config := w.writeConfig("afxlb.yaml", service("nat4", natVIP4, "nat", "tcp", quickHealth), service("nat6", natVIP6, "nat", "tcp", quickHealth),
+				service("dsr4", dsrVIP4, "dsr", "tcp", quickHealth), service("dsr6", dsrVIP6, "dsr", "tcp", quickHealth))
+			p := w.serve(config)
+			for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4, dsrVIP6} {
+				if by := w.mustAnswer(6, vip); len(by) != 3 {
+					t.Errorf("%s is answered by %v", vip, by)
+				}
 			}
-			if n := p.awaitLines(1, "WARN.*service has no backend in rotation"); n != 1 {
-				t.Errorf("told %d times that the service has nobody", n)
+			var code int
+			var stderr string
+			_ = w.lab.Balancer.Do(func() error { code, _, stderr = cli("check", "--here", config); return nil })
+			if code != exitDone {
+				t.Errorf("check --here: exit code %d, %q", code, stderr)
 			}
 			p.stop()
 		})

@@ -176,3 +176,28 @@ func TestWhomEventsConcern(t *testing.T) {
 		}
 	}
 }
+
+// Of a bridge's table only that concerns somebody which says another port than is known, of
+// who is a neighbour.
+func TestWhomABridgesTableConcerns(t *testing.T) {
+	known := [6]byte{2, 0, 0, 0, 0, 7}
+	x := newIndex(&reading{
+		tree: &tree{bridges: true, fdb: fdb{{9, 0, known}: 3}},
+		macs: map[Neighbour][6]byte{{9, netip.MustParseAddr("10.0.0.7")}: known},
+	})
+	for name, c := range map[string]struct {
+		event event
+		want  bool
+	}{
+		"what is known":  {event{subject: aboutStation, ifindex: 3, master: 9, mac: known}, false},
+		"another port":   {event{subject: aboutStation, ifindex: 4, master: 9, mac: known}, true},
+		"it has gone":    {event{subject: aboutStation, master: 9, mac: known}, true},
+		"another bridge": {event{subject: aboutStation, ifindex: 3, master: 8, mac: known}, true},
+		"a stranger":     {event{subject: aboutStation, ifindex: 4, master: 9, mac: [6]byte{2}}, false},
+	} {
+		var got scope
+		if x.mark(&got, &c.event); got.neighbours != c.want || got.all {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

@@ -35,9 +35,13 @@ func newTree(links []netlink.Link, served []Port) *tree {
 		if on := carrier(l); on != 0 {
 			upper[on] = append(upper[on], a.Index)
 		}
-		if a.MasterIndex != 0 {
-			t.members[a.MasterIndex] = append(t.members[a.MasterIndex], l)
-			upper[a.Index] = append(upper[a.Index], a.MasterIndex)
+	}
+	for _, l := range links {
+		i, master := l.Attrs().Index, l.Attrs().MasterIndex
+		switch t.at[master].(type) {
+		case *netlink.Bond, *netlink.Bridge:
+			t.members[master] = append(t.members[master], l)
+			upper[i] = append(upper[i], master)
 		}
 	}
 	for i := range served {
@@ -46,7 +50,7 @@ func newTree(links []netlink.Link, served []Port) *tree {
 			continue
 		}
 		t.ports[p.Ifindex] = uint8(i)
-		for d := range closure(p.Ifindex, func(i int) []int { return t.passable(upper[i]) }) {
+		for d := range closure(p.Ifindex, func(i int) []int { return upper[i] }) {
 			t.leads[d], t.stack[d] = true, true
 		}
 		for d := range stack(links, p.Ifindex) {
@@ -59,17 +63,6 @@ func newTree(links []netlink.Link, served []Port) *tree {
 		}
 	}
 	return t
-}
-
-// passable returns those of the interfaces whose way down [tree.down] knows.
-func (t *tree) passable(list []int) (kept []int) {
-	for _, i := range list {
-		switch t.at[i].(type) {
-		case *netlink.Vlan, *netlink.Macvlan, *netlink.Bond, *netlink.Bridge:
-			kept = append(kept, i)
-		}
-	}
-	return kept
 }
 
 func (t *tree) isPort(i int) bool {

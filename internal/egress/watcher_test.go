@@ -46,14 +46,23 @@ func (w *watched) awaitLook() {
 
 func watch(t *testing.T) *watched {
 	t.Helper()
+	return watchPorts(t, func(*lab.Lab) error { return nil }, lab.Interface)
+}
+
+// watchPorts is watch of these ports, in a lab that was changed.
+func watchPorts(t *testing.T, change func(*lab.Lab) error, ports ...string) *watched {
+	t.Helper()
 	testutil.RequireRoot(t)
 	l, err := lab.New(lab.Options{Backends: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := change(l); err != nil {
+		t.Fatal(err, l.Close())
+	}
 	w := &watched{t: t, lab: l, changes: make(chan struct{}, 1), locals: make(chan struct{})}
 	err = l.Balancer.Do(func() (err error) {
-		w.Watcher, err = open([]string{lab.Interface}, zap.NewNop(), func() {
+		w.Watcher, err = open(ports, zap.NewNop(), func() {
 			select {
 			case w.changes <- struct{}{}:
 			default:

@@ -25,6 +25,22 @@ func (h *Host) AddBridge(name string) error {
 	return h.moveAddrs(lower, name)
 }
 
+// AddPort makes one of the host's interfaces a port of a bridge or bond.
+func (h *Host) AddPort(master, name string) error {
+	upper, err := h.link.LinkByName(master)
+	if err != nil {
+		return fmt.Errorf("find %s of %s: %w", master, h.Name, err)
+	}
+	lower, err := h.link.LinkByName(name)
+	if err == nil {
+		err = h.link.LinkSetMaster(lower, upper)
+	}
+	if err != nil {
+		return fmt.Errorf("make %s of %s a port of %s: %w", name, h.Name, master, err)
+	}
+	return nil
+}
+
 // AddMacvlan makes a macvlan of this name above the host's [Interface], and moves the
 // interface's addresses there.
 func (h *Host) AddMacvlan(name string) error {

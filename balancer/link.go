@@ -65,6 +65,7 @@ type Links struct {
 // linkList is never changed once it is published.
 type linkList struct {
 	links []Link
+	plain []LinkID // of each, the same without an MTU
 	ids   map[Link]LinkID
 }
 
@@ -81,13 +82,29 @@ func NewLinks() *Links {
 
 func (l *linkList) add(k Link) LinkID {
 	id := LinkID(len(l.links))
-	l.links = append(l.links, k)
+	plain := id
+	if k.MTU != 0 {
+		plain = l.ids[k.plain()]
+	}
+	l.links, l.plain = append(l.links, k), append(l.plain, plain)
 	l.ids[k] = id
 	return id
 }
 
+// plain is the link without regard to its MTU, as frames that come by it tell of it.
+func (k Link) plain() Link {
+	k.MTU = 0
+	return k
+}
+
 // At returns the link with the ID.
 func (l *Links) At(id LinkID) Link { return l.list.Load().links[id] }
+
+// Origin returns the hop word of frames that come from where hop leads to: they know nothing
+// of an MTU.
+func (l *Links) Origin(hop uint64) uint64 {
+	return l.list.Load().plain[HopLink(hop)].Word(HopMAC(hop))
+}
 
 // ID returns the number of a link that the machine has, and whether there is room for it.
 func (l *Links) ID(k Link) (LinkID, bool) { return l.id(k, maxLinks) }
@@ -97,6 +114,11 @@ func (l *Links) ID(k Link) (LinkID, bool) { return l.id(k, maxLinks) }
 func (l *Links) Seen(k Link) (LinkID, bool) { return l.id(k, maxStrangers) }
 
 func (l *Links) id(k Link, limit int) (LinkID, bool) {
+	if k.MTU != 0 {
+		if _, ok := l.id(k.plain(), limit); !ok {
+			return 0, false
+		}
+	}
 	if id, ok := l.list.Load().ids[k]; ok {
 		return id, true
 	}
@@ -109,7 +131,7 @@ func (l *Links) id(k Link, limit int) (LinkID, bool) {
 	if len(old.links) >= limit {
 		return 0, false
 	}
-	next := &linkList{links: append([]Link(nil), old.links...), ids: maps.Clone(old.ids)}
+	next := &linkList{links: append([]Link(nil), old.links...), plain: append([]LinkID(nil), old.plain...), ids: maps.Clone(old.ids)}
 	id := next.add(k)
 	l.list.Store(next)
 	return id, true

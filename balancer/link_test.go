@@ -22,6 +22,15 @@ func TestLinks(t *testing.T) {
 		if id, ok := l.ID(Link{Port: port}); !ok || id != LinkID(port) {
 			t.Errorf("port %d is link %d", port, id)
 		}
+		id, ok := l.ID(Link{Port: port, MTU: 1400})
+		if !ok || id < MaxPorts || l.Origin(id.Word(7)) != LinkID(port).Word(7) || l.Origin(LinkID(port).Word(7)) != LinkID(port).Word(7) {
+			t.Errorf("port %d with an MTU is link %d", port, id)
+		}
+	}
+	tagged := Link{Tags: packet.Tags{packet.NewTag(7)}, MTU: 1400}
+	id, _ := l.ID(tagged)
+	if origin := l.Origin(id.Word(9)); l.At(HopLink(origin)) != tagged.plain() || HopMAC(origin) != 9 {
+		t.Errorf("frames from %+v come from %+v", tagged, l.At(HopLink(origin)))
 	}
 	// Several at once get the same numbers, each link its own.
 	link := func(n int) Link { return Link{Port: uint8(n % 3), Tags: packet.Tags{packet.NewTag(uint16(n))}} }

@@ -46,8 +46,11 @@ func (t *Table) origins(facts *Facts) {
 	}
 	for i := range t.Backends {
 		b := &t.Backends[i]
-		if b.Flags&(Present|HasMAC) == Present|HasMAC && b.Mode.Traits().NeedsLink && !t.IsGateway(b.Next) {
-			t.senders[sender{hop: b.Next, service: uint64(t.Services[b.Service].ID)}] = struct{}{}
+		if b.Flags&(Present|HasMAC) != Present|HasMAC || !b.Mode.Traits().NeedsLink {
+			continue
+		}
+		if from := t.Links.Origin(b.Next); !t.IsGateway(from) {
+			t.senders[sender{hop: from, service: uint64(t.Services[b.Service].ID)}] = struct{}{}
 		}
 	}
 }

@@ -33,6 +33,9 @@ func TestOriginsAgainstOracle(t *testing.T) {
 			for _, b := range s.Backends {
 				if _, known := facts.NextHops[b.Address]; !known && rapid.Bool().Draw(t, "known") {
 					facts.NextHops[b.Address] = NextHop{MAC: mac.Draw(t, "mac"), Link: rapid.SampledFrom(links).Draw(t, "link"), OnLink: rapid.Bool().Draw(t, "on link")}
+					h := facts.NextHops[b.Address]
+					h.Link.MTU = rapid.SampledFrom([]uint16{0, 1400}).Draw(t, "mtu") // which frames know nothing of
+					facts.NextHops[b.Address] = h
 				}
 			}
 			spec.Services = append(spec.Services, s)
@@ -49,7 +52,7 @@ func TestOriginsAgainstOracle(t *testing.T) {
 				want := false
 				for _, b := range spec.Services[i].Backends {
 					h := facts.NextHops[b.Address]
-					want = want || spec.Services[i].Mode == DSR && h.OnLink && (Station{h.MAC, h.Link}) == at && !gateway
+					want = want || spec.Services[i].Mode == DSR && h.OnLink && (Station{h.MAC, h.Link.plain()}) == at && !gateway
 				}
 				if got := table.FromBackend(&table.Services[i], word); got != want {
 					t.Fatalf("%v is of a backend of service %d: %t, want %t", at, i, got, want)

@@ -33,6 +33,20 @@ func TestDSRLoops(t *testing.T) {
 		out := h.one(0, packettest.TCP(client, vip, packet.TCPSyn))
 		h.dropped(0, from(out.DstMAC, packettest.TCP(client, vip, packet.TCPAck)), packet.DropLoop)
 		h.one(0, packettest.TCP(client, vip, packet.TCPAck))
+		for _, b := range s.Backends { // an MTU of the way changes nothing
+			hop := h.facts.NextHops[b.Address]
+			hop.Link.MTU = 1400
+			h.facts.NextHops[b.Address] = hop
+		}
+		h.apply()
+		for _, mac := range []packet.MAC{a, b} {
+			for _, flags := range []uint8{packet.TCPSyn, packet.TCPAck} {
+				f := packettest.TCP(client, vip, flags)
+				f.Src = netipPort(f.Src, 2000)
+				h.dropped(0, from(mac, f), packet.DropLoop)
+			}
+		}
+		h.dropped(0, from(out.DstMAC, packettest.TCP(client, vip, packet.TCPAck)), packet.DropLoop)
 	}
 }
 

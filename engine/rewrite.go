@@ -19,7 +19,7 @@ func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
 		return packet.DropVLAN
 	case b.Flags&balancer.HasMAC == 0:
 		return packet.DropNoNeighbour
-	case mode.Translates && p.Key.Src == b.Address, mode.NeedsLink && from == b.Next:
+	case mode.Translates && p.Key.Src == b.Address, mode.NeedsLink && from == w.table.Links.Origin(b.Next):
 		return packet.DropLoop
 	case p.Hops(w.frames[i]) <= 1:
 		return packet.DropTTL
@@ -76,7 +76,7 @@ func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
 	if w.stays(i, b.Next) {
 		return packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
 	}
-	if w.origin(i) == b.Next {
+	if w.origin(i) == w.table.Links.Origin(b.Next) {
 		return packet.DropLoop
 	}
 	if mtu, ok := w.fits(i, b.Next, 0); !ok {

@@ -41,7 +41,7 @@ func (w *worker) first(i int, d *fragment.Datagram, at packet.Place) packet.Verd
 	if p.Echo || !isICMP(h.Proto) {
 		v = w.slow(i)
 	}
-	w.fragments.Open(d, w.now, &w.parts)
+	w.fragments.Open(d, w.taker(i, v), w.now, &w.parts)
 	return v
 }
 
@@ -71,6 +71,8 @@ func (w *worker) later(i int, d *fragment.Datagram, at packet.Place) packet.Verd
 		p.Key.Proto = 0 // there is no header of it to be rewritten
 		f := w.flows.Flow(r)
 		return w.deliver(i, r, f, w.backend(f.BackendID))
+	case s != nil && scatters(s):
+		return w.alike(i, s, h.Backend)
 	case s != nil:
 		return packet.DropFragment // as the first one was
 	}

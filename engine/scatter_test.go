@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -105,5 +106,37 @@ func TestAffinityChanges(t *testing.T) {
 	}
 	if len(seen) != 3 || h.verdicts(0)[packet.DropTupleClash.String()] != 0 {
 		t.Errorf("without affinity a new one is at %v; %v", seen, h.verdicts(0))
+	}
+}
+
+// All fragments of a datagram go to the backend that the first one went to, in whatever
+// order they come.
+func TestFragmentsOfScatteredDatagrams(t *testing.T) {
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+		for name, ends := range map[string][2]string{"ipv4": {client4, vip4}, "ipv6": {client6, vip6}} {
+			t.Run(fmt.Sprint(mode, name), func(t *testing.T) {
+				s := scattering(ends[1], mode, 3)
+				h := newHarness(t, 2, s)
+				seen := map[string]int{}
+				for n := range 12 {
+					parts := cut(big(ends[0], ends[1], 5000, uint16(n)))
+					switch n % 3 {
+					case 1:
+						slices.Reverse(parts)
+					case 2:
+						parts[0], parts[1] = parts[1], parts[0]
+					}
+					out := h.spread(parts, func(int) int { return n % 2 })
+					got := assembled(t, out)
+					if len(got.Payload) != 5000 {
+						t.Fatalf("%d bytes", len(got.Payload))
+					}
+					seen[target(t, &s, got)]++
+				}
+				if seen["a"] != 4 || seen["b"] != 4 || seen["c"] != 4 {
+					t.Errorf("the datagrams went to %v", seen)
+				}
+			})
+		}
 	}
 }

@@ -162,11 +162,11 @@ func TestShardAgainstModel(t *testing.T) {
 				}
 				seen[fmt.Sprint("begin ", got)]++
 				if r.IntN(3) > 0 {
-					s.open(&d, &out)
+					s.open(&d, 0, &out)
 					ready = m.open(d)
 				}
 			case r.IntN(20) == 0:
-				s.open(&d, &out)
+				s.open(&d, 0, &out)
 				ready = m.open(d)
 			default:
 				frame := fmt.Appendf(nil, "%d", r.Uint64())

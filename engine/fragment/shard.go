@@ -20,7 +20,7 @@ type record struct {
 	datagram   Datagram
 	prev, next uint32
 	since      uint32 // coarse clock when the first that was seen of it came, ms
-	head       Head
+	head       Head // its Backend is known once it is opened
 	stage      stage
 	runs       runs // of what has gone by
 }
@@ -53,17 +53,17 @@ func (s *shard) begin(d *Datagram, p packet.Place, h Head, now uint32, out *Out)
 	r := &s.records[s.find(d, now, out)]
 	if r.stage == waiting {
 		r.head, r.stage = h, begun
-	} else if r.head != h {
+	} else if h.Backend = r.head.Backend; r.head != h {
 		r.stage = refused
 	}
 	return r.note(p)
 }
 
 // open is [Table.Open].
-func (s *shard) open(d *Datagram, out *Out) {
+func (s *shard) open(d *Datagram, backend uint32, out *Out) {
 	i, ok := s.index[*d]
 	if r := &s.records[i]; ok && r.stage == begun {
-		r.stage = opened
+		r.stage, r.head.Backend = opened, backend
 		s.held.take(i, &out.Ready, &out.Evicted)
 		s.forgetComplete(i)
 	}

@@ -37,6 +37,7 @@ type Head struct {
 	SrcPort, DstPort uint16 // as in a packet.Key
 	Proto            uint8  // of the transport
 	Echo             bool   // an echo request
+	Backend          uint32 // whatever the caller of Open says
 }
 
 // Outcome says what becomes of a fragment.
@@ -97,11 +98,12 @@ func (t *Table) Begin(d *Datagram, p packet.Place, h Head, now uint32, out *Out)
 	return o
 }
 
-// Open lets the other fragments of d follow the first one. Those that were held are ready.
-func (t *Table) Open(d *Datagram, now uint32, out *Out) {
+// Open lets the other fragments of d follow the first one, to the backend. Those that were
+// held are ready.
+func (t *Table) Open(d *Datagram, backend, now uint32, out *Out) {
 	s := t.shard(d)
 	held := s.enter(now, out)
-	s.open(d, out)
+	s.open(d, backend, out)
 	t.leave(s, held)
 }
 

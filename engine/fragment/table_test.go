@@ -36,14 +36,17 @@ func TestHeldComeOut(t *testing.T) {
 	if _, o := x.Follow(&one, part(6, 8, false), []byte("meanwhile"), port, 10, &yours); o != Held {
 		t.Errorf("meanwhile: %d", o)
 	}
-	x.Open(&one, 10, &mine)
+	const backend = 7
+	x.Open(&one, backend, 10, &mine)
 	if got := drain(&mine.Ready); len(got) != 3 || string(bytes.Join(got, nil)) != "thirdsecondmeanwhile" {
 		t.Errorf("ready: %q", got)
 	}
 	if x.Held() != 0 || yours.Ready.Len() != 0 {
 		t.Errorf("%d are held, and the other worker has %d", x.Held(), yours.Ready.Len())
 	}
-	if h, o := x.Follow(&one, part(2, 4, false), nil, port, 10, &yours); h != head || o != Goes {
+	want := head
+	want.Backend = backend
+	if h, o := x.Follow(&one, part(2, 4, false), nil, port, 10, &yours); h != want || o != Goes {
 		t.Errorf("the second: %v, %d", h, o)
 	}
 }
@@ -58,7 +61,7 @@ func TestCompleteIsForgotten(t *testing.T) {
 		if o := x.Begin(&one, part(0, 2, false), h, 0, &out); o != Goes {
 			t.Fatalf("datagram %d: %d", i, o)
 		}
-		x.Open(&one, 0, &out)
+		x.Open(&one, 0, 0, &out)
 		if got, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); got != h || o != Goes {
 			t.Fatalf("datagram %d: its second fragment is %d, by %v", i, o, got)
 		}
@@ -72,11 +75,11 @@ func TestForgedFirstFragment(t *testing.T) {
 	forged := head
 	forged.SrcPort++
 	x.Begin(&one, part(0, 2, false), forged, 0, &out)
-	x.Open(&one, 0, &out)
+	x.Open(&one, 0, 0, &out)
 	if o := x.Begin(&one, part(0, 2, false), head, 0, &out); o != Overlaps {
 		t.Errorf("a first one that says something else: %d", o)
 	}
-	x.Open(&one, 0, &out)
+	x.Open(&one, 0, 0, &out)
 	if _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); o != Overlaps {
 		t.Errorf("what followed it: %d", o)
 	}
@@ -105,7 +108,7 @@ func TestLifetime(t *testing.T) {
 	}
 	now += Lifetime
 	x.Begin(&one, part(0, 2, false), head, now, &out)
-	x.Open(&one, now, &out)
+	x.Open(&one, 0, now, &out)
 	if out.Ready.Len() != 0 || x.Held() != 0 {
 		t.Error("it comes out twice")
 	}
@@ -144,7 +147,7 @@ func TestOldestGoesFirst(t *testing.T) {
 			mine := Datagram{ID: 1 << 20}
 			s.follow(&mine, part(2, 3, true), []byte("mine"), port, 0, &out)
 			s.begin(&mine, part(0, 2, false), head, 0, &out)
-			s.open(&mine, &out)
+			s.open(&mine, 0, &out)
 			if got := drain(&out.Ready); len(got) != 1 || string(got[0]) != "mine" {
 				t.Errorf("ready: %q", got)
 			}
@@ -205,7 +208,7 @@ func TestNoAllocations(t *testing.T) {
 		d := Datagram{ID: id}
 		x.Follow(&d, part(2, 3, true), frame, port, id/10, &out)
 		x.Begin(&d, part(0, 2, false), head, id/10, &out)
-		x.Open(&d, id/10, &out)
+		x.Open(&d, 0, id/10, &out)
 		for out.Ready.Next() != nil {
 		}
 		x.Follow(&Datagram{ID: id ^ 1<<20}, part(2, 3, true), frame, port, id/10, &out)
@@ -241,7 +244,7 @@ func TestWorkersAtOnce(t *testing.T) {
 					if n == 0 {
 						x.Begin(&d, part(0, 1, false), head, 0, &out)
 						went[w][name]++
-						x.Open(&d, 0, &out)
+						x.Open(&d, 0, 0, &out)
 					} else if h, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), port, 0, &out); o == Goes && h == head {
 						went[w][name]++
 					} else if o != Held {
@@ -288,7 +291,7 @@ func FuzzShard(f *testing.F) {
 			case steps[1] == 0:
 				s.begin(&d, p, Head{SrcPort: uint16(steps[3])}, now, &out)
 			case steps[3]&2 != 0:
-				s.open(&d, &out)
+				s.open(&d, 0, &out)
 			default:
 				if _, o := s.follow(&d, p, steps[:1+steps[2]%4], port, now, &out); o == Held {
 					came++
@@ -329,7 +332,7 @@ func TestPortOfAFrame(t *testing.T) {
 		x.Follow(&one, part(2+i, 3+i, false), []byte{byte(i)}, uint8(i), 0, &out)
 	}
 	x.Begin(&one, part(0, 2, false), head, 0, &out)
-	x.Open(&one, 0, &out)
+	x.Open(&one, 0, 0, &out)
 	for i := range uint8(3) {
 		if port := out.Ready.Port(); port != i || out.Ready.Next()[0] != i {
 			t.Errorf("frame %d came by port %d", i, port)

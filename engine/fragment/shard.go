@@ -20,7 +20,7 @@ type record struct {
 	datagram   Datagram
 	prev, next uint32
 	since      uint32 // coarse clock when the first that was seen of it came, ms
-	head       Head // its Backend is known once it is opened
+	head       Head   // its Backend is known once it is opened
 	stage      stage
 	runs       runs // of what has gone by
 }

@@ -51,8 +51,8 @@ func openAsavie(c Config, ifindex int, flags uint16) (b bound, err error) {
 	}
 	undo.add(maps.unmap)
 	b.rings = rings
-	b.memory = lib.GetFrame(asavie.Desc{Addr: 0, Len: c.Frames * c.FrameSize})
-	b.ledger, b.memfd = plainLedger(c.Frames), -1
+	memory := lib.GetFrame(asavie.Desc{Addr: 0, Len: c.Frames * c.FrameSize})
+	b.umem = newUMEM(memory, plainLedger(c.Frames), c.Frames, c.FrameSize, 0)
 	b.close = undo.run
 	return b, nil
 }

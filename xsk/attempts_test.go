@@ -136,7 +136,7 @@ func TestUnbound(t *testing.T) {
 		k := &stubKernel{send: unix.ENXIO, err: test.err}
 		rings := Rings{NewRing[uint64](8), NewRing[Desc](8), NewRing[Desc](8), NewRing[uint64](8)}
 		rings.TX.Flags.Store(flagNeedWakeup)
-		s, err := NewFake(Info{Mode: test.mode, TxBudget: 8, Frames: 16, FrameSize: 2048}, rings, k)
+		s, err := NewFake(Info{Mode: test.mode, TxBudget: 8, Frames: 16, FrameSize: 2048}, rings, k, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func TestUnbound(t *testing.T) {
 // TestStrays: a frame that the kernel did not have is not taken from it.
 func TestStrays(t *testing.T) {
 	rings := Rings{NewRing[uint64](8), NewRing[Desc](8), NewRing[Desc](8), NewRing[uint64](8)}
-	s, err := NewFake(Info{Mode: ModeCopy, TxBudget: 8, Frames: 16, FrameSize: 2048}, rings, &stubKernel{})
+	s, err := NewFake(Info{Mode: ModeCopy, TxBudget: 8, Frames: 16, FrameSize: 2048}, rings, &stubKernel{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

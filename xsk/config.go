@@ -38,13 +38,22 @@ type Config struct {
 	Driver   Driver // default DriverNative
 	Mode     Mode   // default ModeAuto
 
+	// Share is a socket whose UMEM this one is to use too, of another queue or interface
+	// and of the same owner. The mode and all that is said of the frames are then as
+	// there. The error is ErrNotSupported where that can't be; a UMEM of its own may.
+	Share *Socket
+
 	// Frames is the number of packet buffers. The default, four times RingSize, keeps
-	// all four rings full at once.
+	// all four rings full at once. For each further socket that is to share them it is
+	// well to have as many more as its FILL and RX rings take.
 	Frames uint32
 	// FrameSize is 2048 or 4096 bytes; a packet has up to [Info].MaxPacket of them.
-	// The default is the smallest that takes the interface's MTU in the mode that it
-	// comes to: in zero-copy, with an MTU of 1500, it is 4096.
+	// The default is the smallest that takes MTU in the mode that it comes to: in
+	// zero-copy, with an MTU of 1500, it is 4096.
 	FrameSize uint32
+	// MTU is the largest that frames are to take, if it is larger than the interface's: of
+	// the others that are to share them.
+	MTU int
 	// RingSize is the number of descriptors of each ring, a power of two. Default 2048.
 	RingSize uint32
 }

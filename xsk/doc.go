@@ -33,12 +33,20 @@
 // trusts a descriptor that it is given: a frame that is not the caller's to give is
 // refused and counted, so that a mistake costs a packet and never a frame.
 //
+// # Several interfaces
+//
+// Sockets of one owner may share a UMEM ([Config.Share]), so that a frame that was received
+// on one interface leaves by another without a copy. Each has rings of its own; free list
+// and account are one for all. A socket needs no queue to send from there: see
+// [OpenSender].
+//
 // # Drivers
 //
 // Two drivers set a socket up; the rings and everything above are the same code.
 //
 //   - [DriverNative] makes the system calls itself. Frames, free list and counts
 //     live in one memfd, mapped shared, so that another process can map them again.
+//     Only its sockets can share frames.
 //   - [DriverAsavie] lets github.com/asavie/xdp v0.3.3 make the socket and then maps
 //     the rings a second time, which needs Linux 6.4. That library's Close leaves
 //     its own ring maps behind, and with them the queue bound until the process

@@ -29,6 +29,9 @@ func explain(err error, c Config, mtu int) error {
 	case unix.EAFNOSUPPORT:
 		return fmt.Errorf("%w: the kernel was built without CONFIG_XDP_SOCKETS: %w", ErrNotSupported, err)
 	case unix.EOPNOTSUPP, enotsupp:
+		if c.Mode == ModeZeroCopy && c.Share != nil {
+			return fmt.Errorf("%w: the driver of %s has no zero-copy, in which the frames of %s are used: %w", ErrNotSupported, c.Interface, c.Share.name, err)
+		}
 		if c.Mode == ModeZeroCopy {
 			return fmt.Errorf("%w: the driver of %s has no zero-copy (mode auto would take copy): %w", ErrNotSupported, c.Interface, err)
 		}
@@ -39,6 +42,9 @@ func explain(err error, c Config, mtu int) error {
 	case unix.EINVAL:
 		if n := queues(c.Interface); n > 0 && c.Queue >= n {
 			return fmt.Errorf("%w: %s has %d (from 0 to %d): %w", ErrNoQueue, c.Interface, n, n-1, err)
+		}
+		if c.Share != nil {
+			return fmt.Errorf("%w: frames that are shared between interfaces or queues need Linux 5.10: %w", ErrNotSupported, err)
 		}
 		if c.Mode == ModeZeroCopy {
 			return fmt.Errorf("%w: an MTU of %d may not fit frames of %d bytes in zero-copy", err, mtu, c.FrameSize)
@@ -61,6 +67,15 @@ func queues(name string) int {
 	}
 	// xsk_reg_pool_at_qid (net/xdp/xsk.c): either direction will do.
 	return int(max(ch.RxCount, ch.TxCount) + ch.CombinedCount)
+}
+
+// interfaceByName returns the interface, in the calling thread's network namespace.
+func interfaceByName(name string) (*net.Interface, error) {
+	device, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("interface %q: %w", name, noInterface(err))
+	}
+	return device, nil
 }
 
 // noInterface turns the standard library's words for a missing interface into

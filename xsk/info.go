@@ -26,6 +26,8 @@ type Info struct {
 	// it has, through a packet socket.
 	Detour bool
 
+	Shared bool // the UMEM is one that another socket came with
+
 	NeedWakeup bool // the kernel says when it wants a system call
 	TxBudget   int  // packets a sendto sends at most in copy mode
 	SendBuffer int  // bytes that may be under way in copy mode (SO_SNDBUF)

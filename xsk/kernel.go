@@ -24,8 +24,12 @@ type Kernel interface {
 
 // NewFake returns a socket over memory that someone else plays the kernel of: package
 // xsktest. All but the system calls is the code of a real socket. Of info it takes what
-// that kernel granted: Mode, TxBudget, Frames and FrameSize.
-func NewFake(info Info, rings Rings, kernel Kernel) (*Socket, error) {
+// that kernel granted: Index, Mode, TxBudget, Frames and FrameSize. The UMEM is that of
+// share, if it is not nil.
+func NewFake(info Info, rings Rings, kernel Kernel, share *Socket) (*Socket, error) {
+	if share != nil {
+		info.Shared, info.Frames, info.FrameSize = true, share.info.Frames, share.info.FrameSize
+	}
 	frames, frameSize := info.Frames, info.FrameSize
 	info.RingSize = uint32(len(rings.RX.Entries))
 	if err := checkSizes(frames, frameSize, info.RingSize); err != nil {
@@ -35,11 +39,18 @@ func NewFake(info Info, rings Rings, kernel Kernel) (*Socket, error) {
 	if info.Mode == ModeZeroCopy {
 		spread = 0
 	}
-	memory := make([]byte, uint64(frames)*uint64(frameSize))
-	umem := newUMEM(memory, plainLedger(frames), frames, frameSize, spread)
+	var umem *UMEM
+	if share != nil {
+		umem = share.umem
+	} else {
+		umem = newUMEM(make([]byte, uint64(frames)*uint64(frameSize)), plainLedger(frames), frames, frameSize, spread)
+	}
 	info.Interface, info.Driver = "fake", "fake"
 	info.MaxPacket = maxPacket(frameSize, spread, info.Mode)
-	s := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
+	s, err := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
+	if err != nil {
+		return nil, err
+	}
 	s.kernel = kernel
 	s.Recycle()
 	return s, nil

@@ -17,36 +17,25 @@ func openNative(c Config, ifindex int, flags uint16) (b bound, err error) {
 		}
 	}()
 
-	// Frames and ledger in one memfd, whose pages outlive this process in the hands
-	// of one that it passes the descriptor to. MAP_POPULATE: the pages come from the
-	// NUMA node of the calling thread, which should be the one that will use them.
-	size := int(c.Frames) * int(c.FrameSize)
-	b.memfd, err = unix.MemfdCreate("afxlb-umem", unix.MFD_CLOEXEC)
-	if err != nil {
-		return b, fmt.Errorf("create memfd: %w", err)
-	}
-	undo.add(func() error { return unix.Close(b.memfd) })
-	total := size + ledgerSize(c.Frames)
-	if err := unix.Ftruncate(b.memfd, int64(total)); err != nil {
-		return b, fmt.Errorf("size memfd to %d bytes: %w", total, err)
-	}
-	memory, err := unix.Mmap(b.memfd, 0, total, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
-	if err != nil {
-		return b, fmt.Errorf("map UMEM of %d bytes: %w", total, err)
-	}
-	undo.add(func() error { return unix.Munmap(memory) })
-	b.memory, b.ledger = memory[:size:size], memory[size:]
-
 	b.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return b, fmt.Errorf("create AF_XDP socket: %w", err)
 	}
 	undo.add(func() error { return unix.Close(b.fd) })
-	if flags&unix.XDP_COPY != 0 {
-		b.spread = packetSpread
-	}
-	if err := registerUMEM(b.fd, b.memory, c.FrameSize, b.spread); err != nil {
-		return b, fmt.Errorf("register UMEM of %d bytes: %w", size, err)
+	address := &unix.SockaddrXDP{Flags: flags, Ifindex: uint32(ifindex), QueueID: uint32(c.Queue)}
+	if c.Share != nil {
+		// The flags are those that the UMEM's first socket was bound with, and must not
+		// be named (xp_assign_dev_shared of net/xdp/xsk_buff_pool.c).
+		address.Flags, address.SharedUmemFD = unix.XDP_SHARED_UMEM, uint32(c.Share.fd)
+		b.umem = c.Share.umem
+	} else {
+		if b.umem, err = mapUMEM(c, flags); err != nil {
+			return b, err
+		}
+		undo.add(b.umem.release)
+		if err := registerUMEM(b.fd, b.umem.memory, c.FrameSize, b.umem.spread); err != nil {
+			return b, fmt.Errorf("register UMEM of %d bytes: %w", len(b.umem.memory), err)
+		}
 	}
 	for _, option := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING, unix.XDP_TX_RING} {
 		if err := unix.SetsockoptInt(b.fd, unix.SOL_XDP, option, int(c.RingSize)); err != nil {
@@ -60,10 +49,43 @@ func openNative(c Config, ifindex int, flags uint16) (b bound, err error) {
 	undo.add(maps.unmap)
 	b.rings = rings
 
-	address := &unix.SockaddrXDP{Flags: flags, Ifindex: uint32(ifindex), QueueID: uint32(c.Queue)}
 	if err := unix.Bind(b.fd, address); err != nil {
 		return b, fmt.Errorf("bind: %w", err)
 	}
-	b.close = undo.run
+	b.close = func() error { return errors.Join(maps.unmap(), unix.Close(b.fd)) }
 	return b, nil
+}
+
+// mapUMEM makes frames and ledger in one memfd, whose pages outlive this process in the
+// hands of one that it passes the descriptor to. MAP_POPULATE: the pages come from the
+// NUMA node of the calling thread, which should be the one that will use them.
+func mapUMEM(c Config, flags uint16) (u *UMEM, err error) {
+	var undo cleanup
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, undo.run())
+		}
+	}()
+	fd, err := unix.MemfdCreate("afxlb-umem", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("create memfd: %w", err)
+	}
+	undo.add(func() error { return unix.Close(fd) })
+	size := int(c.Frames) * int(c.FrameSize)
+	total := size + ledgerSize(c.Frames)
+	if err := unix.Ftruncate(fd, int64(total)); err != nil {
+		return nil, fmt.Errorf("size memfd to %d bytes: %w", total, err)
+	}
+	memory, err := unix.Mmap(fd, 0, total, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err != nil {
+		return nil, fmt.Errorf("map UMEM of %d bytes: %w", total, err)
+	}
+	undo.add(func() error { return unix.Munmap(memory) })
+	spread := uint64(0)
+	if flags&unix.XDP_COPY != 0 {
+		spread = packetSpread
+	}
+	u = newUMEM(memory[:size:size], memory[size:], c.Frames, c.FrameSize, spread)
+	u.fd, u.release = fd, undo.run
+	return u, nil
 }

@@ -53,18 +53,24 @@ func inNetns(t testing.TB) {
 // addVeth makes the pair v0 and v1, both up, with so many queues each.
 func addVeth(t testing.TB, queues int) (v0, v1 netlink.Link) {
 	t.Helper()
+	return addPair(t, "v0", "v1", queues)
+}
+
+// addPair makes a pair of veths of other names.
+func addPair(t testing.TB, name, peer string, queues int) (near, far netlink.Link) {
+	t.Helper()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = "v0"
+	attrs.Name = name
 	attrs.NumRxQueues, attrs.NumTxQueues = queues, queues
 	pair := &netlink.Veth{
-		LinkAttrs: attrs, PeerName: "v1",
+		LinkAttrs: attrs, PeerName: peer,
 		PeerNumRxQueues: uint32(queues), PeerNumTxQueues: uint32(queues),
 	}
 	must(t, netlink.LinkAdd(pair))
-	v0, v1 = linkByName(t, "v0"), linkByName(t, "v1")
-	must(t, netlink.LinkSetUp(v0))
-	must(t, netlink.LinkSetUp(v1))
-	return v0, v1
+	near, far = linkByName(t, name), linkByName(t, peer)
+	must(t, netlink.LinkSetUp(near))
+	must(t, netlink.LinkSetUp(far))
+	return near, far
 }
 
 func linkByName(t testing.TB, name string) netlink.Link {
@@ -139,6 +145,7 @@ func open(t testing.TB, c xsk.Config) *xsk.Socket {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { must(t, s.Close()) })
+	s.Recycle() // of one that shares frames the owner's to do
 	return s
 }
 

@@ -3,7 +3,6 @@ package xsk
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,13 +13,11 @@ type opener func(c Config, ifindex int, flags uint16) (bound, error)
 
 // bound is what an opener hands over.
 type bound struct {
-	config         Config // as it was called for, with a frame size
-	fd             int
-	memory, ledger []byte
-	spread         uint64 // see packetSpread
-	memfd          int    // that both are in; or -1
-	rings          Rings
-	close          func() error // takes everything back
+	config Config // as it was called for, with a frame size
+	fd     int
+	umem   *UMEM
+	rings  Rings
+	close  func() error // takes all back but the UMEM
 }
 
 var openers = map[Driver]opener{
@@ -47,19 +44,25 @@ var bindPauses = []time.Duration{
 }
 
 // Open makes a socket on a queue, with a UMEM of its own and the FILL ring filled: it
-// receives as soon as an XDP program redirects to it. Call it from the thread that
-// will use the socket, for the memory to be near. A queue that is just being given up
-// by another socket is waited for, up to two seconds.
+// receives as soon as an XDP program redirects to it. Call it from the thread that will use
+// the socket, for the memory to be near. A queue that is just being given up by another
+// socket is waited for, up to two seconds.
+//
+// One that shares another's UMEM any goroutine may open while the owner is at work: it
+// receives from its first Recycle on, which is the owner's.
 func Open(c Config) (*Socket, error) {
-	device, err := net.InterfaceByName(c.Interface)
+	device, err := interfaceByName(c.Interface)
 	if err != nil {
-		return nil, fmt.Errorf("interface %q: %w", c.Interface, noInterface(err))
+		return nil, err
 	}
 	c = c.withDefaults()
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("queue %d of %s", c.Queue, c.Interface)
+	if err := c.share(device.Index, device.MTU); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	b, why, err := bindPatiently(c, device.Index, device.MTU)
 	c = b.config
 	if err != nil {
@@ -70,19 +73,25 @@ func Open(c Config) (*Socket, error) {
 		Frames: c.Frames, FrameSize: c.FrameSize, RingSize: c.RingSize,
 		WhyCopy: why,
 	}
-	if err := info.tune(b.fd); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close())
+	if c.Share != nil {
+		info.Shared, info.WhyCopy = true, c.Share.whyCopyToo()
 	}
-	info.MaxPacket = maxPacket(c.FrameSize, b.spread, info.Mode)
-	umem := newUMEM(b.memory, b.ledger, c.Frames, c.FrameSize, b.spread)
-	umem.fd = b.memfd
-	s := newSocket(name, info, b.fd, umem, b.rings, b.close)
+	if err := info.tune(b.fd); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close(), b.umem.discard())
+	}
+	info.MaxPacket = maxPacket(c.FrameSize, b.umem.spread, info.Mode)
+	s, err := newSocket(name, info, b.fd, b.umem, b.rings, b.close)
+	if err != nil {
+		return nil, err
+	}
 	if c.receiveOnly() {
 		if err := s.openDetour(); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s: %w", name, err), s.Close())
 		}
 	}
-	s.Recycle()
+	if c.Share == nil {
+		s.Recycle()
+	}
 	return s, nil
 }
 
@@ -134,7 +143,7 @@ func bindWith(flags uint16, c Config, ifindex, mtu int) (b bound, err error) {
 		mode = ModeZeroCopy
 	}
 	if c.FrameSize == 0 {
-		if c.FrameSize, err = frameSizeFor(mtu, mode); err != nil {
+		if c.FrameSize, err = frameSizeFor(max(mtu, c.MTU), mode); err != nil {
 			return bound{config: c}, err
 		}
 	}
@@ -143,10 +152,10 @@ func bindWith(flags uint16, c Config, ifindex, mtu int) (b bound, err error) {
 	return b, err
 }
 
-// Close gives the queue back and the memory up; held frames and slices from
-// [UMEM.Frame] must not be used any more. The owner calls it, or whoever has stopped
-// the owner. What is on the TX ring is lost. After it nothing is received, and Flush
-// and Wait return ErrClosed.
+// Close gives the queue back, and the memory up unless another socket shares it; held
+// frames and slices from [UMEM.Frame] must not be used any more then. The owner calls it,
+// or whoever has stopped the owner. What is on the rings is lost. After it nothing is
+// received, and Flush and Wait return ErrClosed.
 func (s *Socket) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,18 +163,14 @@ func (s *Socket) Close() error {
 		return nil
 	}
 	s.closed = true
+	gone := s.lost()
 	s.fd, s.pollFD[0].Fd = -1, -1
 	s.gone, s.errs.gone = true, fmt.Errorf("%s: %w", s.name, ErrClosed)
-	// A late call of the owner must meet empty rings and not unmapped memory.
-	s.fill = newFillRing(NewRing[uint64](0))
-	s.rx = newRXRing(NewRing[Desc](0))
-	s.tx = newTXRing(NewRing[Desc](0), 0)
-	s.completion = newCompletionRing(NewRing[uint64](0))
+	// A late call of the owner must meet empty rings.
+	s.use(noRings())
 	s.detour.close()
 	s.detour = nil
-	s.umem.memory = nil
-	s.umem.ledger = ledger{ledgerHead: new(ledgerHead)}
-	if err := s.release(); err != nil {
+	if err := errors.Join(s.release(), s.umem.leave(s.member, gone)); err != nil {
 		return fmt.Errorf("close %s: %w", s.name, err)
 	}
 	return nil

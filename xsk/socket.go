@@ -1,14 +1,17 @@
 package xsk
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
 
-// Socket is an AF_XDP socket bound to one queue of one interface, with its UMEM. It
-// belongs to one goroutine; only Statistics, Info and FD are for any.
+// Socket is an AF_XDP socket bound to one queue of one interface, with its UMEM, which it
+// may share with others (Config.Share) that belong to the same goroutine. It belongs to
+// one goroutine; only Statistics, Info and FD are for any.
 type Socket struct {
 	// Set before first use, read only.
 	name   string // "queue 0 of eth0", for errors
@@ -16,16 +19,20 @@ type Socket struct {
 	fd     int
 	kernel Kernel // nil: the real one, through fd
 	umem   *UMEM
+	member int // of those that share umem
 	errs   socketErrors
 
 	// The owner's. They stand in the middle of the struct, so that no neighbour in
 	// memory shares their cache lines.
+	filled     hand // of a frame that is filled by way of this socket
+	transmit   hand // of one that it sends
 	fill       fillRing
 	rx         rxRing
 	tx         txRing
 	completion completionRing
 	pollFD     [1]unix.PollFd
 	detour     *detour // nil: packets leave by the TX ring
+	settled    bool    // what a socket before on this queue had left is back
 	gone       bool    // the interface was removed: ErrGone from now on
 	continued  bool    // the next descriptor of the RX ring continues a packet
 
@@ -41,16 +48,29 @@ type counters struct {
 	kicks, again, dropped, pieces, refused, strays atomic.Uint64
 }
 
-func newSocket(name string, info Info, fd int, umem *UMEM, r Rings, release func() error) *Socket {
-	return &Socket{
-		name: name, info: info, fd: fd, umem: umem, release: release,
-		errs:       newSocketErrors(name),
-		fill:       newFillRing(r.Fill),
-		rx:         newRXRing(r.RX),
-		tx:         newTXRing(r.TX, info.txLimit()),
-		completion: newCompletionRing(r.Completion),
-		pollFD:     [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}},
+// newSocket makes a socket of what was opened, with one more user of the UMEM. On an error
+// release was called.
+func newSocket(name string, info Info, fd int, umem *UMEM, r Rings, release func() error) (*Socket, error) {
+	member, ok := umem.join(endpoint{info.Index, info.Queue})
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("share frames for %s: %w", name, ErrClosed), release())
 	}
+	s := &Socket{
+		name: name, info: info, fd: fd, umem: umem, release: release,
+		member: member, filled: handOf(filled, member), transmit: handOf(transmit, member),
+		errs:   newSocketErrors(name),
+		pollFD: [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}},
+	}
+	s.use(r)
+	return s, nil
+}
+
+// use makes r the socket's rings.
+func (s *Socket) use(r Rings) {
+	s.fill = newFillRing(r.Fill)
+	s.rx = newRXRing(r.RX)
+	s.tx = newTXRing(r.TX, s.info.txLimit())
+	s.completion = newCompletionRing(r.Completion)
 }
 
 // FD returns the socket's file descriptor, for the XSKMAP of an XDP program; -1 after
@@ -67,7 +87,7 @@ func (s *Socket) Info() Info { return s.info }
 // UMEM returns the packet memory.
 func (s *Socket) UMEM() *UMEM { return s.umem }
 
-// Account returns whose the frames are.
+// Account returns whose the frames of the UMEM are, over all sockets that share it.
 func (s *Socket) Account() Account { return s.umem.Account() }
 
 // Receive takes up to len(descs) packets off the RX ring and returns how many. Their
@@ -92,7 +112,7 @@ func (s *Socket) receive(descs []Desc) int {
 	for i := range n {
 		d := *ring.at(i)
 		d.Addr = received(d.Addr)
-		if hands.move(d.Addr, filled, held) {
+		if hands.move(d.Addr, s.filled, held) {
 			descs[k] = d
 			k++
 		}
@@ -126,8 +146,9 @@ func (s *Socket) dropPieces(descs []Desc) int {
 }
 
 // Transmit puts held packets on the TX ring, in order, and returns how many it took:
-// descs[:n] are no longer the caller's, descs[n:] did not fit and still are. The
-// kernel may not look at the ring before Flush.
+// descs[:n] are no longer the caller's, descs[n:] did not fit and still are. They may
+// have been received on another socket that shares the UMEM. The kernel may not look at
+// the ring before Flush.
 //
 // A descriptor that the kernel would not send (empty, across the end of its frame,
 // options set) is refused and counted: it is among the n, its frame goes to the free
@@ -144,7 +165,7 @@ func (s *Socket) Transmit(descs []Desc) int {
 	ring, hands := s.tx.window(), s.umem.view()
 	for i := range descs[:n] {
 		d := &descs[i]
-		if hands.sendable(d) && hands.move(d.Addr, held, transmit) {
+		if hands.sendable(d) && hands.move(d.Addr, held, s.transmit) {
 			*ring.at(sent) = *d
 			sent++
 			continue
@@ -195,10 +216,14 @@ func (s *Socket) Allocate(descs []Desc) int {
 // Recycle takes completed frames back, and fills the FILL ring as far as there are
 // free frames. It is cheap when there is nothing to do; call it once a batch.
 func (s *Socket) Recycle() {
+	if !s.settled {
+		s.settled = true
+		s.umem.takeBack(s.member)
+	}
 	s.reclaim()
 	if n := s.fill.room(s.umem.count[free]); n != 0 {
 		ring, shift, spread := s.fill.window(), s.umem.shift&63, s.umem.spread
-		for i, frame := range s.umem.takeFree(n, filled) {
+		for i, frame := range s.umem.takeFree(n, s.filled) {
 			*ring.at(uint32(i)) = fillAddress(frame, shift, spread)
 		}
 		s.fill.publish(n)
@@ -219,7 +244,7 @@ func (s *Socket) reclaim() {
 	k := uint32(0)
 	ring, top, hands := s.completion.window(), s.umem.top(), s.umem.view()
 	for i := range n {
-		if addr := *ring.at(i); hands.move(addr, transmit, free) {
+		if addr := *ring.at(i); hands.move(addr, s.transmit, free) {
 			top[k] = hands.frame(addr)
 			k++
 		}

@@ -49,6 +49,8 @@ func (s *Socket) kernelStatistics() (KernelStatistics, error) {
 		return KernelStatistics{}, ErrClosed
 	case s.kernel != nil:
 		return s.kernel.Statistics()
+	case s.fd < 0: // a sender: the kernel has nothing to count
+		return KernelStatistics{}, nil
 	default:
 		return getStatistics(s.fd)
 	}

@@ -12,20 +12,21 @@ type Desc struct {
 }
 
 // UMEM is the packet memory: a row of frames of one size, and the ledger that says
-// whose each frame is. It belongs to the goroutine that owns its socket.
-//
-// It knows nothing of rings, so that a second socket, for the interface on the other
-// arm, can share it: frames received on one may be sent on the other, and come back
-// from whichever completion ring to the one free list.
+// whose each frame is. It belongs to the goroutine that owns its sockets, of which
+// there is one, or several that share it (sharing.go): frames received on one may be
+// sent on another, and come back from whichever completion ring to the one free list.
 type UMEM struct {
-	memory []byte // the frames
-	shift  uint   // log2 of the frame size
-	spread uint64 // of the packets in their frames: 0 or packetSpread
-	fd     int    // of the memfd with frames and ledger, for a successor; or -1
+	memory  []byte // the frames
+	shift   uint   // log2 of the frame size
+	spread  uint64 // of the packets in their frames: 0 or packetSpread
+	fd      int    // of the memfd with frames and ledger, for a successor; or -1
+	release func() error
+	sharing
 	ledger
 }
 
-// hand says who has a frame.
+// hand says who has a frame: of filled and transmit also which of the UMEM's sockets, in
+// the bits above (see handOf).
 type hand uint8
 
 const (
@@ -56,7 +57,7 @@ type ledgerHead struct {
 
 const (
 	ledgerMagic   = 0x6166786c // "afxl"
-	ledgerVersion = 1
+	ledgerVersion = 2
 )
 
 // ledgerSize returns the bytes that the ledger of so many frames takes.
@@ -66,15 +67,16 @@ func ledgerSize(frames uint32) int {
 
 func alignUp(n, to int) int { return (n + to - 1) &^ (to - 1) }
 
-// newUMEM puts all frames on the free list. Both memories belong to the caller, and
-// must outlive the UMEM.
+// newUMEM puts all frames on the free list. Both memories must outlive the UMEM, whose
+// release is called once its last socket is closed.
 func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint64) *UMEM {
 	u := &UMEM{
-		memory: memory[:uint64(frames)*uint64(frameSize)],
-		fd:     -1,
-		spread: spread,
-		shift:  uint(bits.TrailingZeros32(frameSize)),
-		ledger: ledgerAt(ledgerMemory, frames),
+		memory:  memory[:uint64(frames)*uint64(frameSize)],
+		fd:      -1,
+		spread:  spread,
+		shift:   uint(bits.TrailingZeros32(frameSize)),
+		release: func() error { return nil },
+		ledger:  ledgerAt(ledgerMemory, frames),
 	}
 	*u.ledgerHead = ledgerHead{magic: ledgerMagic, version: ledgerVersion, frames: frames, frameSize: frameSize}
 	u.count[free] = frames
@@ -187,6 +189,6 @@ func (u *UMEM) takeFree(n uint32, to hand) []uint32 {
 	for _, i := range taken {
 		u.hands[i] = to
 	}
-	u.counted(n, free, to)
+	u.counted(n, free, to.kind())
 	return taken
 }

@@ -64,6 +64,16 @@ func New(frames, frameSize, ringSize uint32) *Kernel {
 
 // NewAs is New for another kernel than today's.
 func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
+	return newKernel(linux, nil, make([]owner, frames), frameSize, ringSize)
+}
+
+// Share returns the kernel's side of a further socket, of another interface and queue,
+// that shares the UMEM of k's.
+func (k *Kernel) Share(ringSize uint32) *Kernel {
+	return newKernel(k.linux, k.socket, k.owners, k.socket.UMEM().FrameSize(), ringSize)
+}
+
+func newKernel(linux Linux, share *xsk.Socket, owners []owner, frameSize, ringSize uint32) *Kernel {
 	k := &Kernel{
 		linux: linux,
 		rings: xsk.Rings{
@@ -72,7 +82,7 @@ func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
 			TX:         xsk.NewRing[xsk.Desc](ringSize),
 			Completion: xsk.NewRing[uint64](ringSize),
 		},
-		owners:   make([]owner, frames),
+		owners:   owners,
 		arrived:  make(chan struct{}, 1),
 		inFlight: make([]uint64, 0, ringSize),
 		record:   true,
@@ -80,8 +90,8 @@ func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
 	}
 	k.SetNeedWakeup(true)
 	s, err := xsk.NewFake(xsk.Info{
-		Mode: linux.mode(), TxBudget: k.budget, Frames: frames, FrameSize: frameSize,
-	}, k.rings, (*calls)(k))
+		Mode: linux.mode(), TxBudget: k.budget, Frames: uint32(len(owners)), FrameSize: frameSize,
+	}, k.rings, (*calls)(k), share)
 	if err != nil {
 		panic("xsktest: " + err.Error())
 	}
@@ -106,11 +116,27 @@ func (k *Kernel) Err() error {
 // sent, and what is on the rings stays.
 func (k *Kernel) SetDown(down bool) { k.down.Store(down) }
 
-// Remove removes the interface, for good.
+// Remove removes the interface, for good. It is the delivering goroutine's.
 func (k *Kernel) Remove() {
 	k.gone.Store(true)
 	k.lastError.Store(uint32(unix.ENETDOWN))
+	k.letGo()
 	k.wake()
+}
+
+// letGo ends what the kernel does with frames.
+func (k *Kernel) letGo() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	size := uint64(k.socket.UMEM().FrameSize())
+	if k.haveNext {
+		k.owners[(k.next+k.headroom)/size] = theirs
+		k.haveNext = false
+	}
+	for _, addr := range k.inFlight {
+		k.owners[addr/size] = theirs
+	}
+	k.inFlight = k.inFlight[:0]
 }
 
 // SetNeedWakeup says whether the kernel waits for a system call to look at the TX

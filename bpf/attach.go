@@ -32,7 +32,8 @@ var attachFlags = map[AttachMode]link.XDPAttachFlags{
 //
 // It attaches by a BPF link that this process alone holds: when the process ends,
 // however it ends, the kernel detaches the program. A program is on at most one
-// interface, as its sockets are those of one interface's queues.
+// interface, as its sockets are those of one interface's queues: for another one there is
+// [Program.Share].
 //
 // The error is [ErrBusy] if another program is there, which is left alone, and
 // ENODEV if there is no such interface in the caller's network namespace.

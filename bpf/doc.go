@@ -19,6 +19,9 @@
 //	                        |
 //	             AF_XDP socket of worker q
 //
+// A machine may have several such interfaces. The program is loaded for each of them, with
+// sockets, MAC addresses and counters of its own, and they share what is steered.
+//
 // All policy is in Go: the program knows addresses and ports, but neither
 // backends' state nor flows. [Load] puts it into the kernel, [Program.Attach] on
 // an interface, [Program.SetSocket] gives it somewhere to steer to,

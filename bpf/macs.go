@@ -13,8 +13,36 @@ type macWord uint64
 
 type macSet map[macWord]struct{}
 
+// station is whom the frames on one interface have to be for.
+type station struct {
+	macs   macSet
+	ownMAC macWord // 0: frames are not judged by their MAC address
+}
+
+func newStation() station { return station{macs: macSet{}} }
+
+// at returns what goes for the interface with the number.
+func (s *state) at(port int) station {
+	switch {
+	case port == 0:
+		return s.station
+	case port <= len(s.further):
+		return s.further[port-1]
+	}
+	return station{}
+}
+
+func (s *station) addMACs(macs [][6]byte) error {
+	for _, m := range macs {
+		if err := s.addMAC(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // addMAC adds one of the machine's MAC addresses; the first is the interface's own.
-func (s *state) addMAC(m [6]byte) error {
+func (s *station) addMAC(m [6]byte) error {
 	if m == [6]byte{} || m[0]&1 != 0 {
 		return fmt.Errorf("own MAC address %s: it is no machine's", net.HardwareAddr(m[:]))
 	}
@@ -35,7 +63,7 @@ func (m macWord) String() string {
 
 // setMACs writes whom frames have to be for. While they are not judged, the map may
 // hold anything.
-func (t *steering) setMACs(want state) error {
+func (t *steering) setMACs(want station) error {
 	for m := range want.macs {
 		if _, ok := t.have.macs[m]; ok {
 			continue

@@ -21,6 +21,10 @@ const maxMACs = 1024
 func room(limit int) uint32 { return uint32(2 * limit) }
 
 func (l Limits) check(s state) error {
+	macs := len(s.macs)
+	for _, further := range s.further {
+		macs = max(macs, len(further.macs))
+	}
 	for _, c := range []struct {
 		what     string
 		n, limit int
@@ -28,7 +32,7 @@ func (l Limits) check(s state) error {
 		{"addresses of services, nat backends and this machine", len(s.addresses), l.Addresses},
 		{"port blocks of services (a range of ports has up to 30)", len(s.services), l.Ports},
 		{"port blocks of nat backends (a range of ports has up to 30)", len(s.replies), l.Ports},
-		{"MAC addresses of this machine", len(s.macs), maxMACs},
+		{"MAC addresses of this machine", macs, maxMACs},
 	} {
 		if c.n > c.limit {
 			return fmt.Errorf("%d %s: %w of %d", c.n, c.what, ErrFull, c.limit)

@@ -30,6 +30,7 @@ func (o *objects) Close() error { return errors.Join(o.steerObjects.Close(), o.V
 type Program struct {
 	objects  objects
 	config   Config
+	port     int // number of the interface in plans
 	steering steering
 	queues   int
 	link     link.Link // nil: not attached
@@ -68,15 +69,18 @@ func Load(c Config) (*Program, error) {
 	if err := spec.LoadAndAssign(&p.objects, nil); err != nil {
 		return nil, fmt.Errorf("load the steering program: %w", explainLoad(err))
 	}
-	p.steering = steering{
-		addresses: p.objects.Addresses,
-		services:  p.objects.Services,
-		replies:   p.objects.Replies,
+	p.steering = p.writer()
+	p.steering.addresses, p.steering.services, p.steering.replies = p.objects.Addresses, p.objects.Services, p.objects.Replies
+	return p, nil
+}
+
+// writer returns the writer of what is this program's alone.
+func (p *Program) writer() steering {
+	return steering{
 		macs:      p.objects.Macs,
 		setOwnMAC: func(m macWord) error { return p.objects.OwnMac.Set(uint64(m)) },
 		have:      newState(),
 	}
-	return p, nil
 }
 
 // spec returns the program's object with maps of the config's sizes.
@@ -93,16 +97,51 @@ func (c *Config) spec() (*ebpf.CollectionSpec, error) {
 	return spec, nil
 }
 
+// apart are the maps that the program has on each interface for itself. All others are
+// one for all.
+var apart = []string{steerMapSockets, steerMapMacs, steerMapCounters, ".bss"}
+
+// Share loads the program once more, for a further interface, which in plans is the one
+// with that number, from 1. It steers by what is applied to p, which must be the program of
+// the first interface. Sockets, MAC addresses and counters are its own: so nothing has to be
+// looked up by interface, and a packet costs no more than with one. The caller owns it and
+// must close it.
+func (p *Program) Share(port int) (*Program, error) {
+	if p.port != 0 || port < 1 {
+		return nil, fmt.Errorf("share the steering of interface %d with interface %d: it is the first one's to share", p.port, port)
+	}
+	spec, err := p.config.spec()
+	if err != nil {
+		return nil, err
+	}
+	common := p.maps()
+	for _, name := range apart {
+		delete(common, name)
+	}
+	s := &Program{queues: p.queues, config: p.config, port: port}
+	if err := spec.LoadAndAssign(&s.objects, &ebpf.CollectionOptions{MapReplacements: common}); err != nil {
+		return nil, fmt.Errorf("load the steering program once more: %w", explainLoad(err))
+	}
+	s.steering = s.writer()
+	return s, nil
+}
+
+// maps returns the program's maps by their names in its object.
+func (p *Program) maps() map[string]*ebpf.Map {
+	maps, have := map[string]*ebpf.Map{".bss": p.objects.Variables}, reflect.ValueOf(p.objects.steerMaps)
+	for i := range have.NumField() {
+		maps[have.Type().Field(i).Tag.Get("ebpf")] = have.Field(i).Interface().(*ebpf.Map)
+	}
+	return maps
+}
+
 // reload loads the program once more, with the maps that there are.
 func (p *Program) reload() (*ebpf.Program, error) {
 	spec, err := p.config.spec()
 	if err != nil {
 		return nil, err
 	}
-	maps, have := map[string]*ebpf.Map{".bss": p.objects.Variables}, reflect.ValueOf(p.objects.steerMaps)
-	for i := range have.NumField() {
-		maps[have.Type().Field(i).Tag.Get("ebpf")] = have.Field(i).Interface().(*ebpf.Map)
-	}
+	maps := p.maps()
 	for name := range spec.Maps {
 		if maps[name] == nil {
 			return nil, fmt.Errorf("load the steering program again: its map %s would be another one", name)

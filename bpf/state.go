@@ -12,8 +12,8 @@ type state struct {
 	addresses map[steerIp]steerAddress
 	services  blocks
 	replies   blocks
-	macs      macSet
-	ownMAC    macWord // 0: frames are not judged by their MAC address
+	station           // of the first interface
+	further   []station
 }
 
 // blocks are blocks of 2^order ports each, as steer.bpf.c describes them, and what is
@@ -30,7 +30,7 @@ const (
 const anyPort = 16
 
 func newState() state {
-	return state{addresses: map[steerIp]steerAddress{}, services: blocks{}, replies: blocks{}, macs: macSet{}}
+	return state{addresses: map[steerIp]steerAddress{}, services: blocks{}, replies: blocks{}, station: newStation()}
 }
 
 // compile checks s and returns it as the maps say it.
@@ -78,10 +78,15 @@ func compile(s Steering) (state, error) {
 		*orders |= want.replies.add(e.Address, e.Protocol, e.First, e.Last, shareNone)
 		want.addresses[ipFrom(e.Address)] = a
 	}
-	for _, m := range s.MACs {
-		if err := want.addMAC(m); err != nil {
+	if err := want.addMACs(s.MACs); err != nil {
+		return state{}, err
+	}
+	for _, macs := range s.MoreMACs {
+		further := newStation()
+		if err := further.addMACs(macs); err != nil {
 			return state{}, err
 		}
+		want.further = append(want.further, further)
 	}
 	return want, nil
 }

@@ -22,9 +22,11 @@ type Steering struct {
 	Services []Service
 	Replies  []Endpoint   // the nat backends
 	Local    []netip.Addr // the machine's own addresses: backends' packets to these are the kernel's
-	// MACs are those that the machine takes frames for, the interface's own first; none:
-	// frames are not judged by them.
-	MACs [][6]byte
+	// MACs are those that the machine takes frames for on the first interface, whose own is
+	// the first; none: frames are not judged by them. MoreMACs are the same of each
+	// further one.
+	MACs     [][6]byte
+	MoreMACs [][][6]byte
 	// Ephemeral are the ports that the kernel gives to the machine's own connections
 	// (net.ipv4.ip_local_port_range); the zero value: it is asked for none of them.
 	Ephemeral Ports
@@ -49,20 +51,28 @@ type Endpoint struct {
 }
 
 // Apply makes the plan what the program steers by, in place of what was applied
-// before. It changes only what differs, and adds before it removes: at no moment is a
+// before; of a program that [Program.Share] has made it is only whom frames have to be
+// for, as all else is the first one's to write. It changes only what differs, and adds before it removes: at no moment is a
 // packet passed that both the old and the new steering steer, or the reverse. The
 // plan's limits must be those that the program was loaded with.
 //
 // An error is the kernel's. Parts of both plans are in force then; Apply may be tried
 // again, with this plan or another one.
 func (p *Program) Apply(plan *Plan) error {
-	if err := p.steering.apply(plan.want); err != nil {
+	var err error
+	if p.port == 0 {
+		err = p.steering.apply(plan.want)
+	} else {
+		err = p.steering.setMACs(plan.want.at(p.port))
+	}
+	if err != nil {
 		return fmt.Errorf("apply the steering: %w", err)
 	}
 	return nil
 }
 
-// steering is the one writer of the maps that the program judges by.
+// steering is the one writer of the maps that the program judges by. A program that
+// shares another's has only macs, and the own MAC address.
 type steering struct {
 	addresses, services, replies, macs table
 
@@ -79,7 +89,7 @@ type table interface {
 // apply changes the maps from what they hold to want, which is only read. While blocks
 // come and go, their addresses say of both the old and the new that they have them.
 func (t *steering) apply(want state) error {
-	if err := t.setMACs(want); err != nil {
+	if err := t.setMACs(want.station); err != nil {
 		return err
 	}
 	for ip, a := range want.addresses {

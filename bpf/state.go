@@ -12,7 +12,7 @@ type state struct {
 	addresses map[steerIp]steerAddress
 	services  blocks
 	replies   blocks
-	station           // of the first interface
+	station   // of the first interface
 	further   []station
 }
 

@@ -205,8 +205,8 @@ func TestNewRefusesWhatCannotRun(t *testing.T) {
 	for name, c := range map[string]struct {
 		config Config
 	}{
-		"too few CPUs": {Config{Interface: "eth0", Queues: []int{0, 1}, CPUs: []int{0}}},
-		"no such CPU":  {Config{Interface: "eth0", Queues: []int{0}, CPUs: []int{1000}}},
+		"too few CPUs": {Config{Interfaces: []string{"eth0"}, Queues: []int{0, 1}, CPUs: []int{0}}},
+		"no such CPU":  {Config{Interfaces: []string{"eth0"}, Queues: []int{0}, CPUs: []int{1000}}},
 	} {
 		if e, err := New(c.config); !errors.Is(err, ErrPlacement) || e != nil {
 			t.Errorf("%s: %v, %v; ErrPlacement wanted", name, e, err)

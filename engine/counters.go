@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"cmp"
 	"sync"
 
 	"github.com/afxlb/afxlb/internal/packet"
-	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -19,7 +17,15 @@ type Counters struct {
 	Completed     uint64                     // packets whose checksum was finished here
 	Sleeps        uint64                     // times the worker slept in poll(2)
 	Verdicts      [packet.NumVerdicts]uint64 // their sum equals Received at every batch boundary
-	Backends      []BackendCounters          // by backend ID
+	Ports         [maxPorts]PortCounters
+	Backends      []BackendCounters // by backend ID
+}
+
+// PortCounters are the packets of one interface. What was sent was put on a TX ring, as is
+// what is counted as forwarded or replied.
+type PortCounters struct {
+	Received, Sent uint64
+	Copied         uint64 // of those sent: into frames that the interface can send from
 }
 
 // BackendCounters are one backend's share: what was put on the TX ring for it, or came
@@ -47,6 +53,11 @@ func (c *Counters) add(o *Counters) {
 	c.Sleeps += o.Sleeps
 	for i, n := range o.Verdicts {
 		c.Verdicts[i] += n
+	}
+	for i := range o.Ports {
+		c.Ports[i].Received += o.Ports[i].Received
+		c.Ports[i].Sent += o.Ports[i].Sent
+		c.Ports[i].Copied += o.Ports[i].Copied
 	}
 }
 
@@ -87,23 +98,6 @@ func (w *worker) publish() {
 	p.frames = w.account()
 	p.mu.Unlock()
 	p.at, p.copied = w.now, w.count.Received
-}
-
-// equip gives the worker, which does not run, a socket and the way back to the kernel; nil
-// takes them away.
-func (w *worker) equip(s *xsk.Socket, d *punt.Device) {
-	w.socket, w.device = s, cmp.Or(d, &nowhere)
-	w.published.mu.Lock()
-	defer w.published.mu.Unlock()
-	w.published.frames = w.account()
-}
-
-// account returns whose the socket's frames are; zero without one.
-func (w *worker) account() xsk.Account {
-	if w.socket == nil {
-		return xsk.Account{}
-	}
-	return w.socket.Account()
 }
 
 // tell writes what was published, but for the backends, into in, and adds it to sum.

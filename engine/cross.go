@@ -71,6 +71,9 @@ func (w *worker) cross(i int, next, source uint64) bool {
 		source = w.table.Ports[link.Port].MAC.Word()
 	}
 	packet.PutEthernet(w.frames[i], balancer.HopMAC(next), source, &link.Tags, p.IPv6)
+	if link.Port != w.port {
+		w.across.leaveBy(i, link.Port)
+	}
 	return true
 }
 

@@ -71,14 +71,14 @@ func acquireWithin(queues int, driver xsk.Driver) error {
 		return err
 	}
 	before := descriptors()
-	if err := leave(before, Descriptors(queues)); err != nil {
+	if err := leave(before, Descriptors(1, queues)); err != nil {
 		return err
 	}
 	if err := e.Acquire(device.Index); err != nil {
 		return err
 	}
 	kept := len(descriptors()) - len(before)
-	fmt.Printf("%d queues, driver %s: %d descriptors are kept of %d\n", queues, driver, kept, Descriptors(queues))
+	fmt.Printf("%d queues, driver %s: %d descriptors are kept of %d\n", queues, driver, kept, Descriptors(1, queues))
 	if err := e.Release(); err != nil {
 		return err
 	}

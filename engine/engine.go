@@ -18,15 +18,17 @@ import (
 
 // Config says what an engine serves and with what.
 type Config struct {
-	Interface string
-	Queues    []int // RX queues, one worker each; empty: all that the interface has, at any time
-	CPUs      []int // worker i runs on CPUs[i]; empty: chosen here
-	Driver    xsk.Driver
-	Mode      xsk.Mode
-	Busy      bool // never sleep
-	MaxFlows  int
-	Timeouts  conntrack.Timeouts
-	Loads     *balancer.Loads
+	// Interfaces are those that are served, at most [balancer.MaxPorts]; their numbers are
+	// their places here.
+	Interfaces []string
+	Queues     []int // RX queues of each, one worker for those of one number; empty: all that there are, at any time
+	CPUs       []int // worker i runs on CPUs[i]; empty: chosen here
+	Driver     xsk.Driver
+	Mode       xsk.Mode
+	Busy       bool // never sleep
+	MaxFlows   int
+	Timeouts   conntrack.Timeouts
+	Loads      *balancer.Loads
 }
 
 // Engine is the workers and what they share. Flows, counters and the table
@@ -45,9 +47,9 @@ type Engine struct {
 	young     atomic.Bool   // see youth
 	joined    chan struct{} // holds a token when there are workers for Run to start
 
-	changing  sync.Mutex // held by Apply, Acquire, Extend, Suspend and Release, for as long as the kernel takes
+	changing  sync.Mutex // held by Apply and all that changes the lease, for as long as the kernel takes
 	plan      *bpf.Plan  // what the kernel steers by, or will
-	suspended *lease     // a program without sockets; nil: none
+	suspended *lease     // programs without sockets; nil: none
 
 	// Both are written with both locks held.
 	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long
@@ -95,14 +97,15 @@ func (e *Engine) Apply(t *balancer.Table, plan *bpf.Plan) error {
 	e.table.Store(t) // before the kernel steers what only t knows
 	e.plan = plan
 	for _, w := range e.resting() { // so that a backend's ID that changes hands counts from zero there too
-		w.adopt(t)
-		w.publish()
+		w.adoptAtRest(t)
 	}
-	if e.lease == nil || e.lease.program == nil {
+	if e.lease == nil {
 		return nil
 	}
-	if err := e.lease.program.Apply(plan); err != nil {
-		return fmt.Errorf("generation %d is in force, but of its steering only a part: %w", t.Generation, err)
+	for _, program := range e.lease.programs {
+		if err := program.Apply(plan); err != nil {
+			return fmt.Errorf("generation %d is in force, but of its steering only a part: %w", t.Generation, err)
+		}
 	}
 	return nil
 }
@@ -131,7 +134,8 @@ const (
 	expireLimit = 32768 // records a tick: 300 k a second, above what a SYN flood can insert and time out
 )
 
-// Run works until ctx ends, and then returns nil, or until the interface is gone.
+// Run works until ctx ends, and then returns nil, or until the interface is gone. Of
+// several, one that is gone does not end it.
 func (e *Engine) Run(ctx context.Context) error {
 	serving := e.serving()
 	if err := reserve(cpusOf(serving)); err != nil {
@@ -161,9 +165,10 @@ func (e *Engine) Run(ctx context.Context) error {
 			if stop.Load() {
 				continue
 			}
-			makeRoom(len(e.serving()))
-			for _, w := range e.serving()[started:] {
-				go e.work(w, &stop, ended)
+			serving := e.serving()
+			makeRoom(len(serving))
+			for started < len(serving) { // some may rest by now, and go on to run
+				go e.work(serving[started], &stop, ended)
 				started, running = started+1, running+1
 			}
 		case <-tick.C:

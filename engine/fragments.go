@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/afxlb/afxlb/engine/fragment"
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -109,6 +111,14 @@ func (w *worker) recall(n int) int {
 	}
 	w.socket.Release(w.descs[n:end])
 	return n
+}
+
+// forsake drops fragments that can't be received once more, since their port is away.
+func (w *worker) forsake() {
+	ready := &w.parts.Ready
+	for ready.Len() != 0 && !slices.Contains(w.arms.receives, ready.Port()) {
+		w.settle(packet.DropLinkDown, 1, uint64(len(ready.Next())))
+	}
 }
 
 // expire ends the time of fragments whose first one did not come here. That of a backend

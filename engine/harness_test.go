@@ -9,6 +9,7 @@ import (
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/packet/packettest"
+	"github.com/afxlb/afxlb/xsk"
 	"github.com/afxlb/afxlb/xsk/xsktest"
 )
 
@@ -42,7 +43,7 @@ func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services 
 	for i := range queues {
 		queues[i] = i
 	}
-	e, err := New(Config{Interface: "fake0", Queues: queues, MaxFlows: maxFlows, Timeouts: conntrack.DefaultTimeouts(), Loads: loads})
+	e, err := New(Config{Interfaces: []string{"fake0"}, Queues: queues, MaxFlows: maxFlows, Timeouts: conntrack.DefaultTimeouts(), Loads: loads})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,11 +65,11 @@ func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services 
 
 // plug gives the workers sockets with the harness's kernels behind them.
 func (h *harness) plug() {
-	l := &lease{}
+	var sockets []*xsk.Socket
 	for _, k := range h.kernels {
-		l.sockets = append(l.sockets, k.Socket())
+		sockets = append(sockets, k.Socket())
 	}
-	h.engine.hand(l)
+	must(h.t, h.engine.hand(leaseOf(sockets)))
 }
 
 // resolve makes the next hops of all backends of services known.

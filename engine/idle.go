@@ -23,18 +23,26 @@ const (
 
 // run works until stop is set or the interface is gone.
 func (w *worker) run(stop *atomic.Bool) error {
+	w.begin()
 	w.adopt(w.tables.Load())
 	w.flows.Grace.Quiescent(w.id)
 	defer func() {
 		w.flows.Grace.Offline(w.id)
 		w.publish()
+		w.cease()
 	}()
 	empty, spinning := 0, time.Time{}
 	for !stop.Load() {
+		if w.orders.Load() != nil {
+			w.obey()
+		}
 		n, err := w.pass()
 		switch {
 		case err != nil && errors.Is(err, xsk.ErrGone):
-			return err
+			if err := w.bereave(err); err != nil {
+				return err
+			}
+			continue
 		case n > 0:
 			empty = 0
 			w.count.Batches++
@@ -50,8 +58,11 @@ func (w *worker) run(stop *atomic.Bool) error {
 		if empty%checkEvery != 0 || time.Since(spinning) < spinTime {
 			continue
 		}
-		if err := w.rest(); err != nil {
-			return err
+		if err := w.rest(); errors.Is(err, xsk.ErrGone) {
+			err = w.bereave(err)
+			if err != nil {
+				return err
+			}
 		}
 		empty = 0
 	}
@@ -68,16 +79,14 @@ func (w *worker) rest() error {
 		w.published.copied = ^w.count.Received // what counts for whom may have changed
 	}
 	sleep := sleepTime
-	pending := w.socket.Pending() > 0
-	if pending {
-		if err := w.socket.Flush(); errors.Is(err, xsk.ErrGone) {
-			return err
-		}
+	pending, err := w.push()
+	if err != nil {
+		return err
 	}
-	w.socket.Recycle()
+	w.forsake()
 	w.expire()
 	// The published frames are the worker's to compare: nobody else writes them.
-	if w.published.copied != w.count.Received || w.published.frames != w.socket.Account() {
+	if w.published.copied != w.count.Received || w.published.frames != w.account() {
 		if w.now = w.clock.Now(); w.now-w.published.at >= restInterval {
 			w.publish()
 		} else {
@@ -93,7 +102,7 @@ func (w *worker) rest() error {
 	}
 	w.count.Sleeps++
 	w.flows.Grace.Offline(w.id)
-	err := w.socket.Wait(sleep)
+	err = w.wait(sleep)
 	w.flows.Grace.Quiescent(w.id)
 	if errors.Is(err, xsk.ErrGone) {
 		return err

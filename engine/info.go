@@ -10,23 +10,59 @@ import (
 
 // Info is the engine at one moment, for people and metrics.
 type Info struct {
-	Table    *balancer.Table
+	Table   *balancer.Table
+	Ports   []PortInfo
+	Workers []WorkerInfo // of the queues that are served, or were last
+	Total   Counters     // of all workers that there ever were, without the backends
+	Flows   conntrack.Stats
+	Clients persist.Stats // of services with persistence
+}
+
+// PortInfo is one served interface.
+type PortInfo struct {
+	Name     string
+	Index    int            // of the interface; 0: it is away
 	Attached bpf.AttachMode // empty: not attached now
 	Steering bpf.Counters
 	Punt     PuntInfo
-	Workers  []WorkerInfo // of the queues that are served, or were last
-	Total    Counters     // of all workers that there ever were, without the backends
-	Flows    conntrack.Stats
-	Clients  persist.Stats // of services with persistence
+	Apart    string       // why packets that cross to it are copied; empty: they are not
+	Sockets  []SocketInfo // by worker, as far as it has some; those that only send included
 }
+
+// SocketInfo is one socket: the zero value is none.
+type SocketInfo struct {
+	xsk.Info
+	Kernel xsk.Statistics
+}
+
+// Queues returns the queues that a port's sockets receive from.
+func (p *PortInfo) Queues() (queues []int) {
+	for _, s := range p.Sockets {
+		if s.Receives() {
+			queues = append(queues, s.Queue)
+		}
+	}
+	return queues
+}
+
+// Receives reports whether it is one that receives.
+func (s *SocketInfo) Receives() bool { return s.Interface != "" && s.Queue != xsk.NoQueue }
 
 // WorkerInfo is one worker.
 type WorkerInfo struct {
 	Queue, CPU int
-	Socket     xsk.Info // zero while there is none
-	Kernel     xsk.Statistics
 	Counters   Counters    // without the backends
 	Frames     xsk.Account // as of the same moment as the counters
+}
+
+// Sockets returns those of a worker that receive, of all ports.
+func (in *Info) Sockets(worker int) (list []SocketInfo) {
+	for i := range in.Ports {
+		if p := &in.Ports[i]; worker < len(p.Sockets) && p.Sockets[worker].Receives() {
+			list = append(list, p.Sockets[worker])
+		}
+	}
+	return list
 }
 
 // PuntInfo is the way back to the kernel.
@@ -50,9 +86,12 @@ func (e *Engine) Info() Info {
 		for i := range in.Workers {
 			in.Workers[i].Frames = xsk.Account{} // of a socket that is given or taken just now
 		}
-	} else {
-		in.Workers = in.Workers[:len(l.sockets)]
-		l.tell(&in)
+	} else if n := l.workers(); n > 0 { // else they are about to get others
+		in.Workers = in.Workers[:n]
+	}
+	for i, name := range e.config.Interfaces {
+		in.Ports = append(in.Ports, PortInfo{Name: name})
+		e.lease.tell(i, &in.Ports[i])
 	}
 	return in
 }
@@ -75,18 +114,28 @@ func (e *Engine) Traffic(ids []uint32) []BackendCounters {
 	return sums
 }
 
-// tell writes what the kernel knows into in.
-func (l *lease) tell(in *Info) {
-	in.Attached = l.attached
-	if l.program != nil {
-		in.Steering, _ = l.program.Counters()
+// tell writes what the kernel knows of a port into in. There need not be a lease.
+func (l *lease) tell(number int, in *PortInfo) {
+	if l == nil {
+		return
 	}
-	if l.device != nil {
-		in.Punt = PuntInfo{Device: l.device.Name(), Obstacles: l.device.Obstacles()}
+	if len(l.programs) > 0 {
+		in.Steering, _ = l.programs[number].Counters()
 	}
-	for i, s := range l.sockets {
-		in.Workers[i].Socket = s.Info()
-		in.Workers[i].Kernel, _ = s.Statistics()
+	p := l.ports[number]
+	if p == nil {
+		return
+	}
+	in.Index, in.Attached, in.Apart = p.ifindex, p.attached, p.apart
+	if p.device != nil {
+		in.Punt = PuntInfo{Device: p.device.Name(), Obstacles: p.device.Obstacles()}
+	}
+	in.Sockets = make([]SocketInfo, len(p.sockets))
+	for i, s := range p.sockets {
+		if s != nil {
+			in.Sockets[i].Info = s.Info()
+			in.Sockets[i].Kernel, _ = s.Statistics()
+		}
 	}
 }
 

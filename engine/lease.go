@@ -6,171 +6,201 @@ import (
 	"slices"
 
 	"github.com/afxlb/afxlb/bpf"
-	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// lease is what the engine has of the kernel while it serves an interface. It is not
-// changed once the workers have it.
+// lease is what the engine has of the kernel while it serves. It is not changed once the
+// workers have it.
 type lease struct {
-	program  *bpf.Program // nil: offline
-	ifindex  int          // of the interface that the program is on
-	attached bpf.AttachMode
-	rx       int           // RX queues that the interface had when it was last asked
-	sockets  []*xsk.Socket // by worker
-	device   *punt.Device  // the way back to the kernel; nil: none
+	programs []*bpf.Program // by port; none: offline
+	ports    []*port        // by port; nil: away
 }
 
-// Acquire attaches the steering program to the interface and opens a socket per queue,
+// Acquire attaches the steering program to the interfaces and opens a socket per queue,
 // in the network namespace of the calling thread: all that [Engine.Run] needs of the
 // kernel, and what a successor of this process could be given instead of making it anew.
-// On an error nothing is left behind. After an Acquire there must be a Release or a
-// Suspend before the next one.
+// The interfaces are those of the config, by their indices; 0 is one that is away, which
+// [Engine.Take] takes later. On an error nothing is left behind. After an Acquire there must
+// be a Release or a Suspend before the next one.
 //
-// The program goes first: if another instance serves the interface, the kernel
+// The programs go first: if another instance serves an interface, the kernel
 // refuses here, before anything of the other's was touched. Only then the interface is
 // asked for its queues: a driver may get some by the attachment (virtnet_xdp_set of
 // drivers/net/virtio_net.c makes its spare pairs receive).
-func (e *Engine) Acquire(ifindex int) error {
+func (e *Engine) Acquire(ifindexes ...int) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
+	if len(ifindexes) != len(e.config.Interfaces) {
+		return fmt.Errorf("acquire %d interfaces of %d", len(ifindexes), len(e.config.Interfaces))
+	}
 	if err := xsk.Probe(); err != nil {
 		return err
 	}
-	l := &lease{}
-	if e.suspended != nil && e.suspended.ifindex == ifindex {
-		l, e.suspended = e.suspended, nil
+	l := e.suspended
+	e.suspended = nil
+	if l == nil {
+		l = &lease{ports: make([]*port, len(ifindexes))}
 	}
-	if err := errors.Join(e.giveUp(), l.acquire(e, ifindex)); err != nil {
+	if err := l.acquire(e, ifindexes); err != nil {
 		return errors.Join(err, l.release())
 	}
-	e.hand(l)
+	if err := errors.Join(e.hand(l), l.steer()); err != nil {
+		return errors.Join(err, e.hand(nil), l.release())
+	}
 	return nil
 }
 
-func (l *lease) acquire(e *Engine, ifindex int) (err error) {
-	if l.program == nil {
-		if l.program, err = bpf.Load(bpf.Config{Limits: bpf.DefaultLimits()}); err != nil {
+func (l *lease) acquire(e *Engine, ifindexes []int) error {
+	if err := l.load(e); err != nil {
+		return err
+	}
+	for i, index := range ifindexes {
+		if p := l.ports[i]; p != nil && p.ifindex != index { // of a port that was suspended, and is another now
+			l.ports[i] = nil
+			if err := l.programs[i].Detach(); err != nil {
+				return err
+			}
+		}
+	}
+	for i, index := range ifindexes { // all, before what is large
+		if index != 0 && l.ports[i] == nil {
+			if err := l.attach(e, i, index); err != nil {
+				return err
+			}
+		}
+	}
+	for i, index := range ifindexes {
+		if index == 0 {
+			continue
+		}
+		if err := l.open(e, i); err != nil {
+			return err
+		}
+		l.ports[i].device = punt.Open(e.config.Interfaces[i], len(l.ports[i].sockets))
+	}
+	return l.complete(e)
+}
+
+// load loads the programs, as far as that was not done before, and applies the plan.
+func (l *lease) load(e *Engine) error {
+	for i := range e.config.Interfaces {
+		if i == len(l.programs) {
+			program, err := l.loadOne(i)
+			if err != nil {
+				return err
+			}
+			l.programs = append(l.programs, program)
+		}
+		if err := l.programs[i].Apply(e.plan); err != nil {
 			return err
 		}
 	}
-	if err := l.program.Apply(e.plan); err != nil {
-		return err
-	}
-	if l.ifindex != ifindex {
-		if l.attached, err = l.program.Attach(ifindex, attachModes(e.config.Mode)...); err != nil {
-			return err
-		}
-		l.ifindex = ifindex
-	}
-	if err := l.open(e); err != nil {
-		return err
-	}
-	l.device = punt.Open(e.config.Interface, len(l.sockets))
 	return nil
 }
 
-// open opens sockets on those queues that should have one and have none. On an error
-// some of them may have.
-func (l *lease) open(e *Engine) error {
-	now, err := nic.Look(e.config.Interface)
+func (l *lease) loadOne(i int) (*bpf.Program, error) {
+	if i == 0 {
+		return bpf.Load(bpf.Config{Limits: bpf.DefaultLimits()})
+	}
+	return l.programs[0].Share(i)
+}
+
+// Take serves an interface that was away, with the number that it has in the config, while
+// the others are at work. On an error nothing of it is left behind.
+func (e *Engine) Take(number, ifindex int) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	if e.lease == nil || e.lease.ports[number] != nil {
+		return fmt.Errorf("take %s: it is served, or nothing is", e.config.Interfaces[number])
+	}
+	next := e.lease.clone()
+	err := next.attach(e, number, ifindex)
+	if err == nil {
+		err = e.outfit(next, number)
+	}
 	if err != nil {
-		return err
-	}
-	queues, err := Queues(e.config.Queues, now.RX)
-	if err != nil {
-		return fmt.Errorf("%s: %w", e.config.Interface, err)
-	}
-	if len(queues) > conntrack.MaxWorkers {
-		return fmt.Errorf("%s has %d queues, of which %d can be served: name them: %w", e.config.Interface, len(queues), conntrack.MaxWorkers, xsk.ErrNotSupported)
-	}
-	e.recruit(queues)
-	if l.rx != 0 && l.rx != now.RX {
-		if err := l.program.Renew(); err != nil {
-			return err
-		}
-	}
-	l.rx = now.RX
-	for i := len(l.sockets); i < len(queues); i++ {
-		s, err := xsk.Open(xsk.Config{
-			Interface: e.config.Interface, Queue: queues[i], TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode,
-		})
-		if err != nil {
-			return err
-		}
-		if err := l.program.SetSocket(queues[i], s.FD()); err != nil {
-			return errors.Join(fmt.Errorf("steer queue %d of %s: %w", queues[i], e.config.Interface, err), s.Close())
-		}
-		l.sockets = append(l.sockets, s)
+		return errors.Join(err, e.drop(number))
 	}
 	return nil
 }
 
-// Extend serves the queues that the interface has got since Acquire, if they are to be
+// outfit opens what an interface with the program on it needs besides, and has it served.
+func (e *Engine) outfit(next *lease, number int) error {
+	err := next.open(e, number)
+	if err == nil {
+		err = next.complete(e)
+	}
+	if err != nil {
+		return errors.Join(err, next.abandon(e.lease))
+	}
+	p := next.ports[number]
+	p.device = punt.Open(e.config.Interfaces[number], len(p.sockets))
+	return errors.Join(e.hand(next), next.steer())
+}
+
+// Drop lets an interface go, and leaves the others at work. It is no error if it was not
+// served.
+func (e *Engine) Drop(number int) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	return e.drop(number)
+}
+
+func (e *Engine) drop(number int) error {
+	if e.lease == nil {
+		return nil
+	}
+	next := e.lease.clone()
+	p := next.ports[number]
+	next.ports[number] = nil
+	err := e.hand(next)
+	if p != nil {
+		err = errors.Join(err, p.close())
+	}
+	return errors.Join(err, e.lease.programs[number].Detach())
+}
+
+// Anew opens the sockets of an interface anew, since those that there are do not suit it any
+// more, and leaves the others at work. What comes meanwhile is dropped by the program, as
+// with Suspend. On an error the interface is not served any more.
+func (e *Engine) Anew(number int) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	if e.lease == nil || e.lease.ports[number] == nil {
+		return nil
+	}
+	bare := e.lease.clone()
+	p := bare.ports[number]
+	bare.ports[number] = p.bare()
+	err := errors.Join(e.hand(bare), p.close())
+	if err == nil {
+		err = e.outfit(bare.clone(), number)
+	}
+	if err != nil {
+		return errors.Join(err, e.drop(number))
+	}
+	return nil
+}
+
+// Extend serves the queues that an interface has got since Acquire, if they are to be
 // served, and sees to it that the program runs on all of them: what comes by one that is
 // not served must be counted. Nothing that is served is disturbed, and Run may run. An
 // error is about the new queues, of which some may be served all the same.
-func (e *Engine) Extend() error {
+func (e *Engine) Extend(number int) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	if e.lease == nil || e.lease.program == nil {
+	if e.lease == nil || len(e.lease.programs) == 0 || e.lease.ports[number] == nil {
 		return nil
 	}
-	next := *e.lease
-	next.sockets = slices.Clone(next.sockets)
-	err := next.open(e)
-	e.join(&next)
+	next := e.lease.clone()
+	err := next.open(e, number)
+	err = errors.Join(err, next.complete(e), e.hand(next), next.steer())
 	if err != nil {
-		return fmt.Errorf("serve more queues of %s: %w", e.config.Interface, err)
+		return fmt.Errorf("serve more queues of %s: %w", e.config.Interfaces[number], err)
 	}
 	return nil
-}
-
-// attachModes returns the XDP modes to try for a bind mode: generic is slow, so
-// it is a last resort of auto and otherwise taken only when asked for.
-func attachModes(m xsk.Mode) []bpf.AttachMode {
-	switch m {
-	case xsk.ModeGeneric:
-		return []bpf.AttachMode{bpf.Generic}
-	case xsk.ModeAuto:
-		return []bpf.AttachMode{bpf.Native, bpf.Generic}
-	default:
-		return []bpf.AttachMode{bpf.Native}
-	}
-}
-
-// hand gives l to the workers, none of which runs, and shows it to [Engine.Info]; nil
-// takes away what they have.
-func (e *Engine) hand(l *lease) {
-	for i, w := range e.workers {
-		if l != nil && i < len(l.sockets) {
-			w.equip(l.sockets[i], l.device)
-		} else {
-			w.equip(nil, nil)
-		}
-	}
-	e.show(l)
-}
-
-// join gives l, which has more sockets than the lease before, to the workers that had none,
-// and has Run start them.
-func (e *Engine) join(l *lease) {
-	for i := len(e.lease.sockets); i < len(l.sockets); i++ {
-		e.workers[i].equip(l.sockets[i], l.device)
-	}
-	e.show(l)
-	select {
-	case e.joined <- struct{}{}:
-	default:
-	}
-}
-
-func (e *Engine) show(l *lease) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.lease = l
 }
 
 // nowhere is the way back to the kernel where there is none.
@@ -183,13 +213,16 @@ func (e *Engine) Release() error {
 	defer e.changing.Unlock()
 	l := e.lease
 	if l == nil {
-		return e.giveUp()
+		l, e.suspended = e.suspended, nil
+		if l == nil {
+			return nil
+		}
+		return l.release()
 	}
-	e.hand(nil) // before it is closed: Info must not ask what is half gone
-	return l.release()
+	return errors.Join(e.hand(nil), l.release())
 }
 
-// Suspend is Release for who will Acquire the same interface again at once: the program
+// Suspend is Release for who will Acquire the same interfaces again at once: the program
 // stays, and drops what comes for the services meanwhile. The kernel would answer a
 // connection of theirs by a RST.
 func (e *Engine) Suspend() error {
@@ -199,34 +232,109 @@ func (e *Engine) Suspend() error {
 	if l == nil {
 		return nil
 	}
-	e.hand(nil)
-	e.suspended = &lease{program: l.program, ifindex: l.ifindex, attached: l.attached, rx: l.rx}
-	sockets := &lease{sockets: l.sockets, device: l.device}
-	return sockets.release()
+	e.suspended = &lease{programs: l.programs, ports: make([]*port, len(l.ports))}
+	errs := []error{e.hand(nil)}
+	for i, p := range l.ports {
+		if p != nil {
+			e.suspended.ports[i] = p.bare()
+			errs = append(errs, p.close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
-// giveUp releases what was suspended.
-func (e *Engine) giveUp() error {
-	l := e.suspended
-	if l == nil {
-		return nil
+// clone returns a copy that may be changed.
+func (l *lease) clone() *lease {
+	next := &lease{programs: l.programs, ports: slices.Clone(l.ports)}
+	for i, p := range next.ports {
+		if p != nil {
+			q := *p
+			q.sockets = slices.Clone(p.sockets)
+			next.ports[i] = &q
+		}
 	}
-	e.suspended = nil
-	return l.release()
+	return next
+}
+
+// workers returns how many workers have something to receive from.
+func (l *lease) workers() (n int) {
+	for _, p := range l.ports {
+		if p != nil {
+			n = max(n, p.reach())
+		}
+	}
+	return n
+}
+
+// steer has the programs steer to the sockets, which have frames to receive into by now.
+func (l *lease) steer() error {
+	for i, program := range l.programs {
+		p := l.ports[i]
+		if p == nil {
+			continue
+		}
+		for _, s := range p.sockets {
+			if !receives(s) {
+				continue
+			}
+			if err := program.SetSocket(s.Info().Queue, s.FD()); err != nil {
+				return fmt.Errorf("steer queue %d of %s: %w", s.Info().Queue, s.Info().Interface, err)
+			}
+		}
+	}
+	return nil
+}
+
+// abandon closes the sockets that l has and was not, none of which a worker has seen.
+func (l *lease) abandon(was *lease) error {
+	old := map[*xsk.Socket]bool{}
+	for _, p := range was.ports {
+		if p != nil {
+			for _, s := range p.sockets {
+				old[s] = true
+			}
+		}
+	}
+	var errs []error
+	for _, p := range l.ports {
+		if p == nil {
+			continue
+		}
+		for _, s := range p.sockets {
+			if s != nil && !old[s] {
+				errs = append(errs, s.Close())
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (l *lease) release() error {
 	var errs []error
-	if l.program != nil {
-		errs = append(errs, l.program.Close())
+	for _, program := range slices.Backward(l.programs) {
+		errs = append(errs, program.Close())
 	}
-	for _, s := range l.sockets {
-		errs = append(errs, s.Close())
-	}
-	if l.device != nil {
-		errs = append(errs, l.device.Close())
+	for _, p := range l.ports {
+		if p != nil {
+			errs = append(errs, p.close())
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// looks returns what the interfaces are that l has, which their sockets are made for.
+func (e *Engine) looks(l *lease) (mtu int, err error) {
+	for i, p := range l.ports {
+		if p == nil {
+			continue
+		}
+		now, err := nic.Look(e.config.Interfaces[i])
+		if err != nil {
+			return 0, err
+		}
+		mtu = max(mtu, now.MTU)
+	}
+	return mtu, nil
 }
 
 const (
@@ -244,8 +352,8 @@ const (
 )
 
 // Descriptors returns how many file descriptors [Engine.Acquire] needs at most for so
-// many queues, including those that it has given back when it returns. A process that has
-// not got as many to spare should say so before it tries.
-func Descriptors(queues int) int {
-	return programDescriptors + puntDescriptors + queueDescriptors*queues
+// many interfaces and queues of each, including those that it has given back when it
+// returns. A process that has not got as many to spare should say so before it tries.
+func Descriptors(ports, queues int) int {
+	return ports * (programDescriptors + puntDescriptors + queueDescriptors*queues)
 }

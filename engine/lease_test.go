@@ -39,7 +39,7 @@ func onWire(t *testing.T, queues int, f func(ifindex int)) {
 
 // newReal returns an engine for the interface of onWire.
 func newReal(queues int, driver xsk.Driver) (*Engine, error) {
-	c := Config{Interface: lab.Interface, Driver: driver, Mode: xsk.ModeAuto, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()}
+	c := Config{Interfaces: []string{lab.Interface}, Driver: driver, Mode: xsk.ModeAuto, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()}
 	for q := range queues {
 		c.Queues = append(c.Queues, q)
 	}
@@ -53,7 +53,7 @@ func mustNewReal(t *testing.T, queues int) *Engine {
 	return e
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Error(err)
@@ -76,21 +76,21 @@ func TestAcquire(t *testing.T) {
 			must(t, first.Acquire(ifindex))
 			must(t, first.Apply(&balancer.Table{Generation: 1}, planOf(t, 80)))
 			in := first.Info()
-			if in.Attached == "" || len(in.Workers) != 2 || in.Workers[1].Socket.Queue != 1 {
-				t.Errorf("round %d: attached %q, workers %+v", round, in.Attached, in.Workers)
+			if in.Ports[0].Attached == "" || len(in.Workers) != 2 || !slices.Equal(in.Ports[0].Queues(), []int{0, 1}) {
+				t.Errorf("round %d: attached %q, workers %+v", round, in.Ports[0].Attached, in.Workers)
 			}
 			if err := second.Acquire(ifindex); !errors.Is(err, bpf.ErrBusy) {
 				t.Errorf("round %d: a second engine: %v", round, err)
 			}
-			if in := second.Info(); in.Attached != "" || in.Workers[0].Socket != (xsk.Info{}) {
-				t.Errorf("round %d: it has %q and %+v", round, in.Attached, in.Workers[0].Socket)
+			if in := second.Info(); in.Ports[0].Attached != "" || in.Ports[0].Sockets != nil {
+				t.Errorf("round %d: it has %q and %+v", round, in.Ports[0].Attached, in.Ports[0].Sockets)
 			}
 			for range 2 {
 				must(t, second.Release())
 			}
 			must(t, first.Release())
-			if in := first.Info(); in.Attached != "" || in.Workers[0].Socket != (xsk.Info{}) {
-				t.Errorf("round %d: after the release %q and %+v", round, in.Attached, in.Workers[0].Socket)
+			if in := first.Info(); in.Ports[0].Attached != "" || in.Ports[0].Sockets != nil {
+				t.Errorf("round %d: after the release %q and %+v", round, in.Ports[0].Attached, in.Ports[0].Sockets)
 			}
 		}
 		must(t, second.Acquire(ifindex))
@@ -112,17 +112,17 @@ func TestSuspend(t *testing.T) {
 		}
 		must(t, first.Suspend()) // there is nothing
 		must(t, first.Acquire(ifindex))
-		program := first.lease.program
+		program := first.lease.programs[0]
 		for range 2 {
 			must(t, first.Suspend())
-			if in := first.Info(); in.Attached != "" || in.Workers[0].Socket != (xsk.Info{}) {
-				t.Errorf("suspended, it has %q and %+v", in.Attached, in.Workers[0].Socket)
+			if in := first.Info(); in.Ports[0].Attached != "" || in.Ports[0].Sockets != nil {
+				t.Errorf("suspended, it has %q and %+v", in.Ports[0].Attached, in.Ports[0].Sockets)
 			}
 			busy("suspended", true)
 			must(t, first.Apply(&balancer.Table{Generation: 1}, planOf(t, 80)))
 			must(t, first.Acquire(ifindex))
-			if in := first.Info(); first.lease.program != program || in.Attached == "" || in.Workers[1].Socket.Queue != 1 {
-				t.Errorf("acquired again, it has %q and %+v", in.Attached, in.Workers)
+			if in := first.Info(); first.lease.programs[0] != program || in.Ports[0].Attached == "" || !slices.Equal(in.Ports[0].Queues(), []int{0, 1}) {
+				t.Errorf("acquired again, it has %q and %+v", in.Ports[0].Attached, in.Ports[0].Sockets)
 			}
 			busy("acquired again", true)
 		}
@@ -205,8 +205,8 @@ func TestInfoDuringChanges(t *testing.T) {
 				case <-done:
 					return
 				default:
-					if in := e.Info(); (in.Attached == "") != (in.Workers[0].Socket.Interface == "") {
-						t.Errorf("attached %q, but the socket is %+v", in.Attached, in.Workers[0].Socket)
+					if in := e.Info(); (in.Ports[0].Attached == "") != (in.Ports[0].Sockets == nil) {
+						t.Errorf("attached %q, but the socket is %+v", in.Ports[0].Attached, in.Ports[0].Sockets)
 					}
 				}
 			}
@@ -234,7 +234,7 @@ func TestExtend(t *testing.T) {
 			t.Fatal(err)
 		}
 		must(t, l.SetQueues(2, 2))
-		config := Config{Interface: lab.Interface, Queues: c.list, Mode: xsk.ModeAuto, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()}
+		config := Config{Interfaces: []string{lab.Interface}, Queues: c.list, Mode: xsk.ModeAuto, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()}
 		e, err := New(config)
 		if err != nil {
 			t.Fatal(err)
@@ -244,26 +244,27 @@ func TestExtend(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			must(t, e.Extend()) // nothing is served yet
+			must(t, e.Extend(0)) // nothing is served yet
 			if err := e.Acquire(device.Index); err != nil {
 				return err
 			}
 			before := e.Info()
-			sockets, program := slices.Clone(e.lease.sockets), *e.lease.program
+			sockets, program := slices.Clone(e.lease.ports[0].sockets), *e.lease.programs[0]
 			for range 2 { // the second has nothing to do
 				must(t, l.SetQueues(4, 4))
-				if err := e.Extend(); err != nil {
+				if err := e.Extend(0); err != nil {
 					return err
 				}
 			}
-			if !slices.Equal(sockets, e.lease.sockets[:2]) || reflect.DeepEqual(program, *e.lease.program) {
-				t.Errorf("%s: sockets %v became %v; program %+v is %+v", name, sockets, e.lease.sockets, program, *e.lease.program)
+			if !slices.Equal(sockets, e.lease.ports[0].sockets[:2]) || reflect.DeepEqual(program, *e.lease.programs[0]) {
+				t.Errorf("%s: sockets %v became %v; program %+v is %+v", name, sockets, e.lease.ports[0].sockets, program, *e.lease.programs[0])
 			}
 			var queues []int
-			for _, w := range e.Info().Workers {
+			in := e.Info()
+			for i, w := range in.Workers {
 				queues = append(queues, w.Queue)
-				if w.Frames.Total() != w.Socket.Frames || w.Socket.Frames == 0 {
-					t.Errorf("%s: queue %d: frames %+v of %d", name, w.Queue, w.Frames, w.Socket.Frames)
+				if frames := in.Ports[0].Sockets[i].Frames; w.Frames.Total() != frames || frames == 0 {
+					t.Errorf("%s: queue %d: frames %+v of %d", name, w.Queue, w.Frames, frames)
 				}
 			}
 			if len(before.Workers) != 2 || !slices.Equal(queues, c.want) {

@@ -19,7 +19,7 @@ func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
 	if len(sockets) == 0 {
 		return nil, errors.New("offline engine: no sockets")
 	}
-	c.Queues, c.CPUs = make([]int, len(sockets)), nil
+	c.Interfaces, c.Queues, c.CPUs = []string{"offline"}, make([]int, len(sockets)), nil
 	for i := range c.Queues {
 		c.Queues[i] = i
 	}
@@ -28,11 +28,18 @@ func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
 		return nil, fmt.Errorf("offline engine: %w", err)
 	}
 	e.young.Store(false) // there was no process before
-	e.hand(&lease{sockets: sockets})
+	if err := e.hand(leaseOf(sockets)); err != nil {
+		return nil, fmt.Errorf("offline engine: %w", err)
+	}
 	for i := range e.workers {
 		e.flows.Grace.Quiescent(i) // online from here on
 	}
 	return e, nil
+}
+
+// leaseOf returns one of a single port that has no program.
+func leaseOf(sockets []*xsk.Socket) *lease {
+	return &lease{ports: []*port{{sockets: sockets}}}
 }
 
 // Step has one worker handle at most one batch of what its socket has received, on

@@ -7,10 +7,11 @@ import (
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// Queues returns the queues to serve of an interface that receives by rx of them: those
-// wanted, in this order, or all if none is named. The error is [xsk.ErrNoQueue] and names
-// the first that there is not.
-func Queues(want []int, rx int) ([]int, error) {
+// Queues returns the queues to serve, by worker, of one of so many interfaces, which
+// receives by rx of them: those wanted, in this order, or all if none is named. The error is
+// [xsk.ErrNoQueue] and names the first that there is not. One of several interfaces need not
+// have all of them: [xsk.NoQueue] is in their place.
+func Queues(interfaces int, want []int, rx int) ([]int, error) {
 	if len(want) == 0 {
 		all := make([]int, rx)
 		for i := range all {
@@ -18,10 +19,17 @@ func Queues(want []int, rx int) ([]int, error) {
 		}
 		return all, nil
 	}
-	for _, q := range want {
-		if q >= rx {
-			return nil, fmt.Errorf("no queue %d: the interface has %d RX queues (0-%d): %w", q, rx, rx-1, xsk.ErrNoQueue)
+	list, missing := slices.Clone(want), -1
+	for i, q := range list {
+		if q < rx {
+			continue
+		}
+		if list[i] = xsk.NoQueue; missing < 0 {
+			missing = q
 		}
 	}
-	return slices.Clone(want), nil
+	if missing >= 0 && (interfaces == 1 || slices.Max(list) == xsk.NoQueue) {
+		return nil, fmt.Errorf("no queue %d: the interface has %d RX queues (0-%d): %w", missing, rx, rx-1, xsk.ErrNoQueue)
+	}
+	return list, nil
 }

@@ -242,7 +242,7 @@ func TestRunAgain(t *testing.T) {
 	if err := r.engine.Release(); err != nil {
 		t.Error(err)
 	}
-	if in := r.engine.Info(); in.Total.Received != 1 || in.Workers[0].Socket != (xsk.Info{}) || in.Attached != "" {
+	if in := r.engine.Info(); in.Total.Received != 1 || in.Ports[0].Sockets != nil || in.Ports[0].Attached != "" {
 		t.Errorf("while away: %+v", in.Workers[0])
 	}
 	if err := r.engine.Release(); err != nil {

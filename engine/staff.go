@@ -32,7 +32,9 @@ func (e *Engine) newWorker(id int, queues []int) *worker {
 		fragments: e.fragments,
 		cache:     conntrack.NewCache(2 * e.config.MaxFlows / len(queues)),
 		picker:    balancer.NewPicker(id, e.config.Loads),
+		arms:      &arms{},
 		device:    &nowhere,
+		several:   len(e.config.Interfaces) > 1,
 		budgets:   newBudgets(),
 	}
 }
@@ -73,7 +75,7 @@ func (e *Engine) serving() []*worker {
 	if e.lease == nil {
 		return nil
 	}
-	return e.workers[:len(e.lease.sockets)]
+	return e.workers[:e.lease.workers()]
 }
 
 // resting returns the workers that have none.

@@ -26,13 +26,13 @@ func TestWhereNewcomersRun(t *testing.T) {
 		"beyond those named":    {[]int{5, 4}, []int{0, 4, 5}, []int{2, 3}, []int{5, 4, -1}},
 		"fewer, and more again": {nil, []int{0, 1, 2}, []int{2, 1, 3}, []int{2, 1, 0}},
 	} {
-		e, err := New(Config{Interface: "eth0", MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()})
+		e, err := New(Config{Interfaces: []string{"eth0"}, MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.allowed, e.config.CPUs = c.allowed, c.named
 		for _, n := range c.counts {
-			queues, err := Queues(nil, n)
+			queues, err := Queues(1, nil, n)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,14 +49,13 @@ func TestWhereNewcomersRun(t *testing.T) {
 func (h *harness) grow() {
 	h.t.Helper()
 	n := len(h.kernels) + 1
-	queues, err := Queues(nil, n)
+	queues, err := Queues(1, nil, n)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	h.engine.recruit(queues)
 	h.kernels = append(h.kernels, xsktest.New(256, 2048, 64))
-	next := &lease{sockets: append(slices.Clone(h.engine.lease.sockets), h.kernels[n-1].Socket())}
-	h.engine.join(next)
+	must(h.t, h.engine.hand(leaseOf(append(slices.Clone(h.engine.lease.ports[0].sockets), h.kernels[n-1].Socket()))))
 }
 
 // Workers that come while the others work are started, and share the flows.
@@ -123,7 +122,7 @@ func TestRestingWorkersCount(t *testing.T) {
 		}
 		h.engine.workers[queue].publish()
 	}
-	h.engine.hand(&lease{sockets: h.engine.lease.sockets[:1]})
+	must(t, h.engine.hand(leaseOf(h.engine.lease.ports[0].sockets[:1])))
 	in := h.engine.Info()
 	if len(in.Workers) != 1 || in.Total.Received != 8 || in.Workers[0].Counters.Received != 4 {
 		t.Errorf("%d workers, %d received, %d of them by the first", len(in.Workers), in.Total.Received, in.Workers[0].Counters.Received)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -21,7 +22,7 @@ const batchSize = 128
 // processor runs out of miss buffers (some 20 on today's) and waits for the first.
 const group = 8
 
-// worker serves one RX queue on one OS thread. The life of a batch:
+// worker serves one RX queue of each port on one OS thread. The life of a batch:
 //
 //  1. receive   descriptors from the RX ring; the frames are ours until sent or released
 //  2. parse     headers → key, offsets, TCP flags; malformed ones get their drop reason
@@ -43,13 +44,17 @@ type worker struct {
 	clients *clients
 	clock   Clock
 	young   *atomic.Bool // the engine's
+	several bool         // interfaces are served, or may be
 
 	fragments *fragment.Table
 
 	// The worker's own.
 
-	socket  *xsk.Socket
-	device  *punt.Device
+	arms    *arms
+	socket  *xsk.Socket  // of the port that this batch came by; nil: none receives
+	device  *punt.Device // that port's
+	turn    int          // of those ports that receive
+	owed    uint8        // ports by which packets have left, a bit each, since frames were taken back
 	cache   *conntrack.Cache
 	picker  *balancer.Picker
 	budgets [numKinds]budget
@@ -71,6 +76,13 @@ type worker struct {
 	refs     [batchSize]conntrack.Ref // of those forwarded their flows', of others a hint
 	verdicts [batchSize]packet.Verdict
 	drop     [batchSize]xsk.Desc
+	across   across
+
+	// Between it and who gives it sockets.
+
+	duty    sync.Mutex
+	running bool
+	orders  atomic.Pointer[arms]
 
 	// Read by others.
 
@@ -105,14 +117,26 @@ func (w *worker) pass() (int, error) {
 // An empty ring is all that it looks at: each look at the other rings takes a cache line
 // from a CPU that is sending or receiving.
 func (w *worker) receive() int {
-	n := w.socket.Receive(w.descs[:])
-	if n != 0 {
-		w.socket.Recycle()
+	for range w.arms.receives {
+		if len(w.arms.receives) > 1 {
+			w.next()
+		}
+		n := w.socket.Receive(w.descs[:])
+		if n != 0 {
+			if w.owed != 0 {
+				w.collect()
+			}
+			w.socket.Recycle()
+			w.count.Ports[w.port].Received += uint64(n)
+		}
+		if w.parts.Ready.Len() != 0 {
+			n = w.recall(n)
+		}
+		if n != 0 {
+			return n
+		}
 	}
-	if w.parts.Ready.Len() != 0 {
-		n = w.recall(n)
-	}
-	return n
+	return 0
 }
 
 // renew takes the newest table, if there is a newer one. It is no part of whoever calls it,
@@ -260,6 +284,9 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 // all others back. What does not fit after one kick is dropped: waiting would
 // only move the loss to the RX ring, where it has no reason.
 func (w *worker) send(n int) error {
+	if w.across.some {
+		return w.sendAcross(n)
+	}
 	out, drop := 0, 0
 	for i, v := range w.verdicts[:n] {
 		w.count.Verdicts[v]++
@@ -289,23 +316,28 @@ func (w *worker) send(n int) error {
 		}
 		w.undo(n, out-sent, full)
 	}
+	w.count.Ports[w.port].Sent += uint64(sent)
 	return err
 }
 
 // undo counts the last so many packets that were to be sent as dropped instead. The
 // flows' states stay: to the ends it is as if the packet was lost farther on.
 func (w *worker) undo(n, unsent int, reason packet.Verdict) {
-	w.count.Verdicts[reason] += uint64(unsent)
 	for i := n - 1; unsent > 0; i-- {
-		v := w.verdicts[i]
-		if !v.Leaves() {
-			continue
+		if w.verdicts[i].Leaves() {
+			w.unsent(i, reason)
+			unsent--
 		}
-		w.count.Verdicts[v]--
-		unsent--
-		if v == packet.Forwarded {
-			w.discount(i)
-		}
+	}
+}
+
+// unsent counts packet i, which was to be sent, as dropped instead.
+func (w *worker) unsent(i int, reason packet.Verdict) {
+	v := w.verdicts[i]
+	w.count.Verdicts[v]--
+	w.count.Verdicts[reason]++
+	if v == packet.Forwarded {
+		w.discount(i)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestYouthLeavesOthersAlone(t *testing.T) {
 
 // Every engine is young once, and no longer than it should be.
 func TestYouthEnds(t *testing.T) {
-	e, err := New(Config{Interface: "fake0", MaxFlows: 1000, Loads: balancer.NewLoads()})
+	e, err := New(Config{Interfaces: []string{"fake0"}, MaxFlows: 1000, Loads: balancer.NewLoads()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,8 @@ type Config struct {
 }
 
 const (
-	defaultRingSize = 2048
+	// DefaultRingSize is how many descriptors a ring has if nothing else is asked for.
+	DefaultRingSize = 2048
 
 	// linkHeader is an Ethernet header with two VLAN tags.
 	linkHeader = 14 + 2*4
@@ -81,7 +82,7 @@ func FrameMemory(mtu int, mode Mode) uint64 {
 	if err != nil {
 		size = frameSizes[len(frameSizes)-1]
 	}
-	return 4 * defaultRingSize * uint64(size)
+	return 4 * DefaultRingSize * uint64(size)
 }
 
 // withDefaults fills in what was left out, but the frame size, which depends on how the
@@ -94,7 +95,7 @@ func (c Config) withDefaults() Config {
 		c.Mode = ModeAuto
 	}
 	if c.RingSize == 0 {
-		c.RingSize = defaultRingSize
+		c.RingSize = DefaultRingSize
 	}
 	if c.Frames == 0 {
 		c.Frames = 4 * c.RingSize

@@ -52,7 +52,9 @@ func NewFake(info Info, rings Rings, kernel Kernel, share *Socket) (*Socket, err
 		return nil, err
 	}
 	s.kernel = kernel
-	s.Recycle()
+	if share == nil {
+		s.Recycle()
+	}
 	return s, nil
 }
 

@@ -162,7 +162,7 @@ func (s *Socket) Close() error {
 	if s.closed {
 		return nil
 	}
-	s.closed = true
+	s.closed, s.shut = true, true
 	gone := s.lost()
 	s.fd, s.pollFD[0].Fd = -1, -1
 	s.gone, s.errs.gone = true, fmt.Errorf("%s: %w", s.name, ErrClosed)
@@ -170,7 +170,7 @@ func (s *Socket) Close() error {
 	s.use(noRings())
 	s.detour.close()
 	s.detour = nil
-	if err := errors.Join(s.release(), s.umem.leave(s.member, gone)); err != nil {
+	if err := errors.Join(s.release(), s.umem.leave(s.member, gone, s.settled)); err != nil {
 		return fmt.Errorf("close %s: %w", s.name, err)
 	}
 	return nil

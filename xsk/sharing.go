@@ -81,12 +81,15 @@ func (s *sharing) join(at endpoint) (n int, ok bool) {
 // driver may go on to write to them, or to read, for a while, and nobody tells how long:
 // they stay where they are until the queue is bound again. With the last socket the memory
 // goes.
-func (u *UMEM) leave(n int, gone bool) error {
+//
+// One that never was used, which settled tells, may leave while the owner is at work with
+// others. It looks at no frame: some may be of the socket before it.
+func (u *UMEM) leave(n int, gone, settled bool) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.open--
 	u.members[n].state = left
-	if gone || !u.has(n) {
+	if settled && (gone || !u.has(n)) {
 		u.takeBack(n)
 		u.members[n] = member{}
 	}

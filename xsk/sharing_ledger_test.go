@@ -41,7 +41,7 @@ func TestLeave(t *testing.T) {
 		u.takeFree(2, handOf(transmit, 1))
 		u.takeFree(4, handOf(filled, 0))
 		u.takeFree(1, held)
-		if err := u.leave(1, gone); err != nil {
+		if err := u.leave(1, gone, true); err != nil {
 			t.Fatal(err)
 		}
 		back := Account{Free: 11, Filled: 4, Held: 1}
@@ -71,7 +71,7 @@ func TestLeave(t *testing.T) {
 // TestLeaveWithNothing: a socket of which the kernel has nothing leaves its number free.
 func TestLeaveWithNothing(t *testing.T) {
 	u := joined(endpoint{1, 0}, endpoint{2, NoQueue})
-	if err := u.leave(1, false); err != nil {
+	if err := u.leave(1, false, true); err != nil {
 		t.Fatal(err)
 	}
 	if n, ok := u.join(endpoint{3, 0}); n != 1 || !ok {
@@ -94,7 +94,7 @@ func TestFull(t *testing.T) {
 	if handOf(transmit, maxMembers-1) != 255 {
 		t.Errorf("last hand %d", handOf(transmit, maxMembers-1))
 	}
-	if err := u.leave(7, true); err != nil || u.full() {
+	if err := u.leave(7, true, true); err != nil || u.full() {
 		t.Errorf("%v: still full", err)
 	}
 }
@@ -104,10 +104,10 @@ func TestLastOneOut(t *testing.T) {
 	u := joined(endpoint{1, 0}, endpoint{2, 0})
 	released := 0
 	u.release = func() error { released++; return nil }
-	if err := u.leave(0, false); err != nil || released != 0 || u.memory == nil {
+	if err := u.leave(0, false, true); err != nil || released != 0 || u.memory == nil {
 		t.Fatalf("%v, %d times released, %d bytes", err, released, len(u.memory))
 	}
-	if err := u.leave(1, false); err != nil || released != 1 || u.memory != nil || u.Frames() != 0 {
+	if err := u.leave(1, false, true); err != nil || released != 1 || u.memory != nil || u.Frames() != 0 {
 		t.Errorf("%v, %d times released, %d bytes", err, released, len(u.memory))
 	}
 	if _, ok := u.join(endpoint{3, 0}); ok {

@@ -64,6 +64,7 @@ func newSharers(t *rapid.T) *sharers {
 
 func (m *sharers) add() {
 	k := m.all[0].kernel.Share(m.ringSize)
+	k.Socket().Recycle()
 	m.all = append(m.all, &sharer{kernel: k, socket: k.Socket()})
 }
 

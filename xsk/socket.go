@@ -34,6 +34,7 @@ type Socket struct {
 	detour     *detour // nil: packets leave by the TX ring
 	settled    bool    // what a socket before on this queue had left is back
 	gone       bool    // the interface was removed: ErrGone from now on
+	shut       bool    // the socket was closed
 	continued  bool    // the next descriptor of the RX ring continues a packet
 
 	// Any goroutine's.

@@ -126,6 +126,14 @@ type Account struct {
 // Total returns the sum.
 func (a Account) Total() uint32 { return a.Free + a.Filled + a.Held + a.Transmit }
 
+// Add adds another UMEM's.
+func (a *Account) Add(o Account) {
+	a.Free += o.Free
+	a.Filled += o.Filled
+	a.Held += o.Held
+	a.Transmit += o.Transmit
+}
+
 // Account returns the current account.
 func (u *UMEM) Account() Account {
 	return Account{u.count[free], u.count[filled], u.count[held], u.count[transmit]}

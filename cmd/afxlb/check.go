@@ -63,7 +63,7 @@ not to be served from here.`,
 
 // checkHere prints what stands against serving the config on this machine.
 func checkHere(w io.Writer, path string, cfg *config.Config) error {
-	if cfg.Interface == "" {
+	if len(cfg.Interfaces) == 0 {
 		return usageError{fmt.Errorf("%s: no interface: to ask this machine, the file must name one", path)}
 	}
 	findings, warnings, err := daemon.Here(cfg)

@@ -34,7 +34,7 @@ file.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runDaemon(c, e, &f) },
 	}
 	c.Flags().StringVar(&f.config, "config", "/etc/afxlb/afxlb.yaml", "config file")
-	c.Flags().StringVar(&f.file.Interface, "interface", "", "network interface to serve")
+	c.Flags().Var(&f.file.Interfaces, "interface", "network interfaces to serve, as in eth0 or eth0,eth1")
 	c.Flags().Var(&f.file.Queues, "queues", "RX queues to serve: 0-3, or 0,2,5-7, or all")
 	c.Flags().Var(&f.file.CPUs, "cpus", "CPUs of the workers, as in 2-5: that of the i-th queue runs on the i-th")
 	c.Flags().Var(&f.file.Driver, "driver", "socket set-up: native or asavie")
@@ -52,7 +52,7 @@ func (f *flags) load(c *cobra.Command) (*config.Config, error) {
 		return nil, configError(err)
 	}
 	for name, override := range map[string]func(){
-		"interface": func() { cfg.Interface = f.file.Interface },
+		"interface": func() { cfg.Interfaces = f.file.Interfaces },
 		"queues":    func() { cfg.Queues = f.file.Queues },
 		"cpus":      func() { cfg.CPUs = f.file.CPUs },
 		"driver":    func() { cfg.Driver = f.file.Driver },
@@ -67,7 +67,7 @@ func (f *flags) load(c *cobra.Command) (*config.Config, error) {
 	if _, err := config.ParseListen(cfg.Listen); err != nil {
 		return nil, usageError{fmt.Errorf("--listen: %w", err)}
 	}
-	if cfg.Interface == "" {
+	if len(cfg.Interfaces) == 0 {
 		return nil, usageError{fmt.Errorf("no interface: give --interface, or interface in %s", f.config)}
 	}
 	return cfg, nil

@@ -33,6 +33,11 @@ func printStatus(w io.Writer, s api.Status) {
 		line("last reload", "%s", strings.ReplaceAll(s.Reload, "\n", "; "))
 	}
 	line("interface", "%s, driver %s, XDP %s, %s, poll %s", s.Interface, s.Driver, orDash(s.XDPMode), orDash(s.Bind), s.Poll)
+	if len(s.Ports) > 1 {
+		for _, p := range s.Ports {
+			line("  "+p.Name, "%s", portLine(&p))
+		}
+	}
 	line("services", "%d of %d up", s.Services.Up, s.Services.Total)
 	line("backends", "%d of %d up", s.Backends.Up, s.Backends.Total)
 	f := s.Flows
@@ -56,6 +61,18 @@ func printStatus(w io.Writer, s api.Status) {
 			row(k.Queue, cpu, k.Received, k.Forwarded, k.Replied, k.Punted, k.Dropped, k.Misses, k.Batches, frames(&k.Frames))
 		}
 	})
+}
+
+// portLine says how one of several interfaces is served.
+func portLine(p *api.Port) string {
+	if p.Reason != "" {
+		return p.State + " (" + p.Reason + ")"
+	}
+	text := fmt.Sprintf("%s, XDP %s, %s, %d queues, %d received, %d sent", p.State, orDash(p.XDPMode), orDash(p.Bind), len(p.Queues), p.Received, p.Sent)
+	if p.Apart != "" {
+		text += fmt.Sprintf(", %d of them copied", p.Copied)
+	}
+	return text
 }
 
 // frames says whose a queue's frames are.

@@ -62,7 +62,7 @@ func Handler(src Source) http.Handler {
 	m.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		s := src.Status()
 		s.Warnings, s.NeedsRestart = orEmpty(s.Warnings), orEmpty(s.NeedsRestart)
-		s.Drops, s.Workers = orEmpty(s.Drops), orEmpty(s.Workers)
+		s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
 		answer(w, s)
 	})
 	m.HandleFunc("GET /v1/services", func(w http.ResponseWriter, _ *http.Request) {

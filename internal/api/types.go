@@ -6,8 +6,8 @@ import "time"
 const (
 	StateStarting = "starting" // not served yet
 	StateServing  = "serving"  // all that comes for the services is served
-	StateDegraded = "degraded" // a part of it is lost, or all while there is no link; Reason says why
-	StateWaiting  = "waiting"  // nothing is served: the interface is away, or can't be served now
+	StateDegraded = "degraded" // a part of it is lost, or all while there is no link, or an interface is away; Reason says why
+	StateWaiting  = "waiting"  // nothing is served: the interfaces are away, or can't be served now
 	StateStopping = "stopping" // nothing is served any more
 )
 
@@ -23,16 +23,31 @@ type Status struct {
 	Config       string    `json:"config"`        // the file it was loaded from
 	Reload       string    `json:"reload"`        // outcome of the last reload: empty, "ok" or what was wrong
 	NeedsRestart []string  `json:"needs_restart"` // config keys that a reload found changed and could not apply
-	Interface    string    `json:"interface"`
-	Driver       string    `json:"driver"`   // native | asavie
-	XDPMode      string    `json:"xdp_mode"` // how the program is attached: native | generic
-	Bind         string    `json:"bind"`     // how the sockets are bound: zero-copy | copy
-	Poll         string    `json:"poll"`     // adaptive | busy
+	Interface    string    `json:"interface"`     // all of them, separated by commas
+	Driver       string    `json:"driver"`        // native | asavie
+	XDPMode      string    `json:"xdp_mode"`      // of the first one that is served, as in Ports
+	Bind         string    `json:"bind"`          // the same
+	Poll         string    `json:"poll"`          // adaptive | busy
 	Services     UpTotal   `json:"services"`
 	Backends     UpTotal   `json:"backends"`
 	Flows        FlowTable `json:"flows"`
 	Drops        []Counter `json:"drops"` // drop reasons that are not 0, largest first
+	Ports        []Port    `json:"ports"`
 	Workers      []Worker  `json:"workers"`
+}
+
+// Port is a served interface.
+type Port struct {
+	Name     string `json:"name"`
+	State    string `json:"state"`    // serving | waiting
+	Reason   string `json:"reason"`   // why it is waiting
+	XDPMode  string `json:"xdp_mode"` // how the program is attached: native | generic
+	Bind     string `json:"bind"`     // how the sockets are bound: zero-copy | copy
+	Queues   []int  `json:"queues"`   // that are served
+	Received uint64 `json:"received"`
+	Sent     uint64 `json:"sent"`
+	Copied   uint64 `json:"copied"` // of these, from a copy
+	Apart    string `json:"apart"`  // why what comes by another interface is copied; empty: it is not
 }
 
 // Warning is something that is wrong now and wants a look.
@@ -63,7 +78,7 @@ type FlowTable struct {
 	MaxClients         int            `json:"max_clients"` // that there is room for
 }
 
-// Worker is one queue's worker.
+// Worker is the worker of the queues of one number.
 type Worker struct {
 	Queue     int    `json:"queue"`
 	CPU       int    `json:"cpu"` // -1: not pinned

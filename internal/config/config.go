@@ -11,12 +11,12 @@ import (
 // of it a reload can apply, and what needs a restart, is for [Config.NeedsRestart]
 // to say.
 type Config struct {
-	Interface string    // empty: left to the command line
-	Queues    QueueList // empty: all that the interface has
-	CPUs      CPUList   // empty: the engine chooses
-	XDPMode   XDPMode
-	Driver    Driver
-	Poll      Poll
+	Interfaces InterfaceList // empty: left to the command line
+	Queues     QueueList     // of each; empty: all that it has
+	CPUs       CPUList       // empty: the engine chooses
+	XDPMode    XDPMode
+	Driver     Driver
+	Poll       Poll
 	// Listen is where metrics and the web page will be served, host:port. It is
 	// checked, but nothing serves it in this version.
 	Listen    string

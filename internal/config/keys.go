@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -14,7 +13,7 @@ import (
 // reload applies it.
 var (
 	topKeys = keys[Config]{
-		{name: "interface", read: func(v value, c *Config) { set(v, &c.Interface, parseInterface) }},
+		{name: "interface", read: oneInterface},
 		{name: "interfaces", read: interfaces},
 		{name: "queues", read: func(v value, c *Config) { set(v, &c.Queues, ParseQueues) }},
 		{name: "cpus", read: func(v value, c *Config) { set(v, &c.CPUs, ParseCPUs) }},
@@ -49,26 +48,6 @@ var (
 )
 
 var parseIdle = duration(100*time.Millisecond, 30*24*time.Hour)
-
-// interfaces accepts the list form with one element.
-func interfaces(v value, c *Config) {
-	sequence(v, func(v value, _ *struct{}) {
-		if v.index > 0 {
-			v.problem("more than one interface is not supported yet; name one")
-			return
-		}
-		set(v, &c.Interface, parseInterface)
-	})
-}
-
-// parseInterface holds a name against the kernel's rules (dev_valid_name in
-// net/core/dev.c).
-func parseInterface(s string) (string, error) {
-	if s == "" || len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\v\f\r") {
-		return "", fmt.Errorf("%q is no interface name; want up to 15 letters without blanks, slashes or colons, as in eth0", s)
-	}
-	return s, nil
-}
 
 // ParseListen checks an address to listen on: an IP address, localhost or nothing,
 // and a port.

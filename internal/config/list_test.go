@@ -99,13 +99,14 @@ func TestFlagValues(t *testing.T) {
 		String() string
 		Type() string
 	}
-	queues, cpus := QueueList{1}, CPUList{1}
+	queues, cpus, interfaces := QueueList{1}, CPUList{1}, InterfaceList{"eth7"}
 	mode, driver, poll := XDPAuto, DriverNative, PollAdaptive
 	for _, test := range []struct {
 		flag            flag
 		good, bad, kind string
 	}{
 		{&queues, "0-2", "x", "queues"},
+		{&interfaces, "eth0,eth1", "eth0,eth0", "interfaces"},
 		{&cpus, "3,1", "x", "cpus"},
 		{&mode, "generic", "Auto", "mode"},
 		{&driver, "asavie", "x", "driver"},

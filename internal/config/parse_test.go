@@ -56,7 +56,7 @@ func TestWrongFiles(t *testing.T) {
 // TestWindowsLineEnds: files come from all kinds of editors.
 func TestWindowsLineEnds(t *testing.T) {
 	c, err := Parse("f", []byte("interface: eth0\r\ndriver: asavie\r\nservices: []\r\n"))
-	if err != nil || c.Interface != "eth0" || c.Driver != DriverAsavie {
+	if err != nil || c.Interfaces.String() != "eth0" || c.Driver != DriverAsavie {
 		t.Errorf("%+v, %v", c, err)
 	}
 	_, err = Parse("f", []byte("interface: eth0\r\n\r\ndriver: x\r\nservices: []\r\n"))
@@ -99,7 +99,7 @@ func TestSmallestFile(t *testing.T) {
 // TestEveryDaemonKey sets every key to something that is not its default.
 func TestEveryDaemonKey(t *testing.T) {
 	got, err := Parse("f", []byte(`
-interfaces: [eth1]
+interfaces: [eth1, eth0]
 queues: 5-7,0,2
 cpus: 4,2,8-9
 xdp-mode: zero-copy
@@ -116,7 +116,7 @@ services: []
 		t.Fatal(err)
 	}
 	want := &Config{
-		Interface: "eth1", Queues: QueueList{5, 6, 7, 0, 2}, CPUs: CPUList{4, 2, 8, 9},
+		Interfaces: InterfaceList{"eth1", "eth0"}, Queues: QueueList{5, 6, 7, 0, 2}, CPUs: CPUList{4, 2, 8, 9},
 		XDPMode: XDPZeroCopy, Driver: DriverAsavie, Poll: PollBusy, Listen: "[::1]:80",
 		Log: Log{"debug", "json"},
 		Conntrack: Conntrack{5000, Timeouts{

@@ -15,7 +15,7 @@ func (c *Config) NeedsRestart(running *Config) []string {
 		key  string
 		same bool
 	}{
-		{"interface", c.Interface == running.Interface},
+		{"interface", slices.Equal(c.Interfaces, running.Interfaces)},
 		{"queues", slices.Equal(c.Queues, running.Queues)},
 		{"cpus", slices.Equal(c.CPUs, running.CPUs)},
 		{"xdp-mode", c.XDPMode == running.XDPMode},

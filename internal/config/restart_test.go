@@ -78,6 +78,7 @@ func TestNeedsRestart(t *testing.T) {
 		want       []string
 	}{
 		{"the same", base, nil},
+		{"one more", "interfaces: [eth0, eth1]\nqueues: 0-3\n", []string{"interface"}},
 		{"the other spelling", "interfaces: [eth0]\nqueues: 0,1,2-3\n", nil},
 		{"defaults written out", base + `cpus: 1
 xdp-mode: auto

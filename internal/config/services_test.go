@@ -37,7 +37,7 @@ func TestExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
-	want.Interface = "eth0"
+	want.Interfaces = InterfaceList{"eth0"}
 	tcp := balancer.HealthSpec{Type: balancer.HealthTCP, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
 	web, dns := tcp, tcp
 	web.Type, web.Path, web.Host, web.Body = balancer.HealthHTTP, "/healthz", "www.example.com", "ok"

@@ -20,22 +20,20 @@ func Check(spec *balancer.Spec) error {
 // machine is what steering has to know of the machine itself.
 type machine struct {
 	local     []netip.Addr // its own addresses
-	macs      [][6]byte    // of all ports, as [egress.Port] has them
+	macs      [][][6]byte  // by port, as [egress.Port] has them
 	ephemeral egress.PortRange
 }
 
 func machineOf(s *egress.Snapshot) machine {
 	m := machine{local: s.Local, ephemeral: s.Ephemeral}
 	for i := range s.Ports {
-		m.macs = append(m.macs, s.Ports[i].MACs...)
+		m.macs = append(m.macs, s.Ports[i].MACs)
 	}
-	slices.SortFunc(m.macs, func(a, b [6]byte) int { return slices.Compare(a[:], b[:]) })
-	m.macs = slices.Compact(m.macs)
 	return m
 }
 
 func (m *machine) equal(o *machine) bool {
-	return slices.Equal(m.local, o.local) && slices.Equal(m.macs, o.macs) && m.ephemeral == o.ephemeral
+	return slices.Equal(m.local, o.local) && slices.EqualFunc(m.macs, o.macs, slices.Equal) && m.ephemeral == o.ephemeral
 }
 
 // plan returns the kernel's part of spec.
@@ -49,7 +47,10 @@ func plan(spec *balancer.Spec, m *machine) (*bpf.Plan, error) {
 
 // steer says which packets are the balancer's.
 func steer(spec *balancer.Spec, m *machine) bpf.Steering {
-	out := bpf.Steering{Local: m.local, MACs: m.macs, Ephemeral: bpf.Ports(m.ephemeral)}
+	out := bpf.Steering{Local: m.local, Ephemeral: bpf.Ports(m.ephemeral)}
+	if len(m.macs) > 0 {
+		out.MACs, out.MoreMACs = m.macs[0], m.macs[1:]
+	}
 	seen := map[bpf.Endpoint]bool{}
 	for i := range spec.Services {
 		s := &spec.Services[i]

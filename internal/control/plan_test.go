@@ -39,7 +39,8 @@ func TestSteer(t *testing.T) {
 			{Address: addr("10.0.0.12"), Protocol: 6, First: 0, Last: 65535},
 		},
 		Local:     []netip.Addr{addr("10.0.0.1")},
-		MACs:      [][6]byte{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}},
+		MACs:      [][6]byte{{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 3}},
+		MoreMACs:  [][][6]byte{{{2, 0, 0, 0, 0, 2}, {2, 0, 0, 0, 0, 3}}},
 		Ephemeral: bpf.Ports{First: 32768, Last: 60999},
 	}
 	if got := steer(&spec, &m); !reflect.DeepEqual(got, want) {

@@ -59,8 +59,8 @@ type daemon struct {
 }
 
 // Run balances until ctx ends, and then returns nil with nothing left behind. An
-// interface that goes away later is waited for; one that can't be served from the
-// start is an error. It is a [MachineError] if the machine can't do what is asked.
+// interface that goes away later is waited for, while others are served; one that can't be
+// served from the start is an error. It is a [MachineError] if the machine can't do what is asked.
 func Run(ctx context.Context, o Options) error {
 	// Who reads the log may go; its last line must not take the balancer along.
 	signal.Ignore(syscall.SIGPIPE)
@@ -89,7 +89,7 @@ func (d *daemon) run(ctx context.Context) error {
 		return err
 	}
 	settings := engineConfig(d.config)
-	takes := needOf(&settings, &d.config.Spec, &where.nic, len(where.queues))
+	takes := needOf(&settings, &d.config.Spec, where.largest(), where.workers)
 	if err := errors.Join(takes.withinGroup(), takes.withinLock()); err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.engine, err = engine.New(settings)
 	var files shares
 	if err == nil {
-		files, err = share(engine.Descriptors(len(where.queues)), len(where.queues))
+		files, err = share(engine.Descriptors(len(where.ports), where.workers), where.workers)
 	}
 	if err != nil {
 		l.Close()
@@ -111,8 +111,8 @@ func (d *daemon) run(ctx context.Context) error {
 	d.control = control.New(control.Options{
 		Engine: d.engine, Loads: loads, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(files.probes)},
 	})
-	d.log.Info("starting", zap.String("version", d.Version), zap.String("interface", d.config.Interface),
-		zap.Ints("queues", where.queues), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
+	d.log.Info("starting", zap.String("version", d.Version), zap.Stringer("interface", d.config.Interfaces),
+		zap.Ints("queues", where.queues()), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
 		zap.Uint64("memory_mb", takes.resident/1e6), zap.Uint64("locked_mb", takes.locked/1e6), zap.Int("probes_in_flight", files.probes))
 
 	// What serves the serving ends after it: a question that was asked gets its answer.

@@ -98,7 +98,7 @@ func TestWhatTheMachineCannot(t *testing.T) {
 // A stop is no failure for what the interface does at the same moment.
 func TestStopsAsItShould(t *testing.T) {
 	for err, want := range map[error]bool{
-		context.Canceled: true, errInterfaceGone: true, errAnew: true, syscall.EBUSY: false, errors.New("else"): false,
+		context.Canceled: true, errInterfaceGone: true, syscall.EBUSY: false, errors.New("else"): false,
 	} {
 		if got := asItShould(fmt.Errorf("serve: %w", err)); got != want {
 			t.Errorf("%v: %v", err, got)
@@ -121,7 +121,7 @@ func TestLogLevelFollows(t *testing.T) {
 func TestReloadWhileStopping(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, config: &config.Config{Interface: "nosuch0"}}
+	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"nosuch0"}}}
 	d.Load = func() (*config.Config, error) { return &config.Config{}, nil }
 	d.control = control.New(control.Options{Loads: balancer.NewLoads(), Log: zap.NewNop()})
 	ctx, stop := context.WithCancel(t.Context())

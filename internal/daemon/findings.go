@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,16 +24,21 @@ type served struct {
 	trouble  error          // why there are not more queues, or larger frames
 }
 
-func servedBy(in *engine.Info, cpus int) served {
-	s := served{mode: in.Attached, cpus: cpus}
-	for _, w := range in.Workers {
-		s.queues = append(s.queues, w.Queue)
-		if w.Socket.Detour {
-			s.detours = append(s.detours, w.Queue)
+func servedBy(in *engine.Info, number, cpus int) served {
+	p := &in.Ports[number]
+	s := served{mode: p.Attached, cpus: cpus}
+	for i := range p.Sockets {
+		socket := &p.Sockets[i]
+		if !socket.Receives() {
+			continue
 		}
-		s.maxMTU = w.Socket.MaxMTU() // all have the same
-		if w.CPU < 0 {
-			s.unpinned = append(s.unpinned, w.Queue)
+		s.queues = append(s.queues, socket.Queue)
+		if socket.Detour {
+			s.detours = append(s.detours, socket.Queue)
+		}
+		s.maxMTU = socket.MaxMTU() // all have the same
+		if in.Workers[i].CPU < 0 {
+			s.unpinned = append(s.unpinned, socket.Queue)
 		}
 	}
 	return s
@@ -43,7 +49,7 @@ func servedBy(in *engine.Info, cpus int) served {
 func findings(now *nic.State, s *served) []report.Finding {
 	var list []report.Finding
 	add := func(code string, loss bool, format string, args ...any) {
-		list = append(list, report.Finding{Code: code, Loss: loss, Text: now.Name + ": " + fmt.Sprintf(format, args...)})
+		list = append(list, report.Finding{Port: now.Name, Code: code, Loss: loss, Text: now.Name + ": " + fmt.Sprintf(format, args...)})
 	}
 	if queues, share := now.Unserved(s.queues); share > 0 {
 		why := "serve all queues, or have RSS leave them out (ethtool -X)"
@@ -102,17 +108,24 @@ func numbers(list []int) string {
 	return strings.Join(parts, ", ")
 }
 
-// find notes what was found of the interface, and tells what has begun and what is over.
-func (d *daemon) find(now []report.Finding) {
+// find notes what was found of an interface, and tells what has begun and what is over.
+func (d *daemon) find(port string, now []report.Finding) {
 	d.mu.Lock()
-	before := d.state.findings
+	var before, others []report.Finding
+	for _, f := range d.state.findings {
+		if f.Port == port {
+			before = append(before, f)
+		} else {
+			others = append(others, f)
+		}
+	}
 	for i := range now {
 		now[i].Since = time.Now()
 		if old := finding(before, now[i].Code); old != nil {
 			now[i].Since = old.Since
 		}
 	}
-	d.state.findings = now
+	d.state.findings = append(others, now...)
 	d.mu.Unlock()
 	for i := range now {
 		if old := finding(before, now[i].Code); old == nil || old.Text != now[i].Text {
@@ -124,6 +137,13 @@ func (d *daemon) find(now []report.Finding) {
 			d.log.Warn("over: " + before[i].Text)
 		}
 	}
+}
+
+// forget drops what was found of an interface that is not served any more.
+func (d *daemon) forget(port string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.findings = slices.DeleteFunc(slices.Clone(d.state.findings), func(f report.Finding) bool { return f.Port == port })
 }
 
 // finding returns the one with the code, nil if there is none.

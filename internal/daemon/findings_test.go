@@ -66,11 +66,11 @@ func TestFindingsAreToldOnce(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log}
-	one := report.Finding{Code: "a", Text: "a is wrong"}
-	two := report.Finding{Code: "b", Text: "b is wrong"}
-	worse := report.Finding{Code: "a", Text: "a is worse"}
+	one := report.Finding{Port: "eth0", Code: "a", Text: "a is wrong"}
+	two := report.Finding{Port: "eth0", Code: "b", Text: "b is wrong"}
+	worse := report.Finding{Port: "eth0", Code: "a", Text: "a is worse"}
 	for _, list := range [][]report.Finding{{one}, {one}, {one, two}, {worse, two}, {two}, {}, {}} {
-		d.find(list)
+		d.find("eth0", list)
 		if n := len(d.state.findings); n != len(list) {
 			t.Fatalf("%d are noted of %d", n, len(list))
 		}
@@ -80,9 +80,9 @@ func TestFindingsAreToldOnce(t *testing.T) {
 			t.Errorf("%s is told %d times, want %d:\n%s", text, n, want, out.String())
 		}
 	}
-	d.find([]report.Finding{one})
+	d.find("eth0", []report.Finding{one})
 	since := d.state.findings[0].Since
-	d.find([]report.Finding{worse})
+	d.find("eth0", []report.Finding{worse})
 	if !d.state.findings[0].Since.Equal(since) || since.IsZero() {
 		t.Error("the time when it began is lost")
 	}
@@ -93,19 +93,21 @@ func TestFindingsAreToldOnce(t *testing.T) {
 }
 
 func TestOutgrown(t *testing.T) {
-	served := func(mtu int, queues ...int) *engine.Info {
-		in := &engine.Info{}
+	served := func(mtu int, queues ...int) *engine.PortInfo {
+		in := &engine.PortInfo{}
 		for _, q := range queues {
-			in.Workers = append(in.Workers, engine.WorkerInfo{Queue: q, Socket: xsk.Info{MaxPacket: mtu + 22}})
+			in.Sockets = append(in.Sockets, engine.SocketInfo{Info: xsk.Info{Interface: "eth0", Queue: q, MaxPacket: mtu + 22}})
 		}
+		// One that only sends says nothing.
+		in.Sockets = append(in.Sockets, engine.SocketInfo{Info: xsk.Info{Interface: "eth0", Queue: xsk.NoQueue, Detour: true}})
 		return in
 	}
-	sends := func(detour bool, mode xsk.Mode) *engine.Info {
-		return &engine.Info{Workers: []engine.WorkerInfo{{Queue: 1, Socket: xsk.Info{MaxPacket: 1600, Detour: detour, Mode: mode}}}}
+	sends := func(detour bool, mode xsk.Mode) *engine.PortInfo {
+		return &engine.PortInfo{Sockets: []engine.SocketInfo{{Info: xsk.Info{Interface: "eth0", Queue: 1, MaxPacket: 1600, Detour: detour, Mode: mode}}}}
 	}
 	for name, c := range map[string]struct {
 		now  nic.State
-		in   *engine.Info
+		in   *engine.PortInfo
 		mode config.XDPMode
 		want string // part of the reason; empty: they stay
 	}{
@@ -131,12 +133,40 @@ func TestOutgrown(t *testing.T) {
 	}
 }
 
+// What is found of one interface leaves alone what was found of another, of the same kind
+// too; and what was found of one that is away is forgotten without a word.
+func TestFindingsOfSeveralInterfaces(t *testing.T) {
+	var out strings.Builder
+	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	d := &daemon{log: log}
+	of := func(port string) []report.Finding {
+		return []report.Finding{{Port: port, Code: "mtu", Text: port + ": too large"}}
+	}
+	d.find("eth0", of("eth0"))
+	d.find("eth1", of("eth1"))
+	d.find("eth0", of("eth0"))
+	if len(d.state.findings) != 2 {
+		t.Errorf("%+v", d.state.findings)
+	}
+	d.forget("eth1")
+	d.find("eth1", of("eth1"))
+	d.find("eth0", nil)
+	if len(d.state.findings) != 1 || d.state.findings[0].Port != "eth1" {
+		t.Errorf("%+v", d.state.findings)
+	}
+	for text, want := range map[string]int{`"eth0: too large"`: 1, `"eth1: too large"`: 2, `over: eth0`: 1, `over: eth1`: 0} {
+		if n := strings.Count(out.String(), text); n != want {
+			t.Errorf("%s is told %d times, want %d:\n%s", text, n, want, out.String())
+		}
+	}
+}
+
 // An interface that is there and can't be served is not called missing; and nothing is
 // told twice in a row.
 func TestWaitingIsToldWithItsReason(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, config: &config.Config{Interface: "eth0"}}
+	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
 	for _, err := range []error{errInterfaceGone, nic.ErrNoInterface, nic.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNoQueue, nic.ErrNoInterface} {
 		d.tellWaiting(err)
 		d.enter(api.StateWaiting, err)

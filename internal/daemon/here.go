@@ -26,8 +26,8 @@ func (r *remarks) warn(format string, args ...any) {
 }
 
 // Here returns what stands against serving c on this machine, in the caller's network
-// namespace, a line each, and what is only to be known. It only reads; c names an
-// interface. The error is a [MachineError] if there is not even an interface or queue to
+// namespace, a line each, and what is only to be known. It only reads; c names one
+// interface at least. The error is a [MachineError] if there is not even an interface or queue to
 // serve.
 func Here(c *config.Config) (against, warnings []string, err error) {
 	where, err := survey(c)
@@ -38,7 +38,9 @@ func Here(c *config.Config) (against, warnings []string, err error) {
 	if err := where.refuse(); err != nil {
 		r.refuse("%v", err)
 	}
-	r.ofInterface(&where)
+	for i := range where.ports {
+		r.ofInterface(&where, &where.ports[i])
+	}
 	if err := punt.Possible(); err != nil && c.Spec.RepliesReturn() {
 		r.warn("what backends of nat services send for reasons of their own can't be given back to the kernel: %v", err)
 	}
@@ -49,23 +51,23 @@ func Here(c *config.Config) (against, warnings []string, err error) {
 }
 
 // ofInterface says what would be found of the interface, and who has it already.
-func (r *remarks) ofInterface(where *site) {
-	would := where.served()
-	for _, f := range findings(&where.nic, &would) {
+func (r *remarks) ofInterface(where *site, p *place) {
+	would := where.served(p)
+	for _, f := range findings(&p.nic, &would) {
 		if f.Loss {
 			r.refuse("%s", f.Text)
 		} else {
 			r.warn("%s", f.Text)
 		}
 	}
-	if where.nic.Program == 0 {
+	if p.nic.Program == 0 {
 		return
 	}
-	switch name, steers, err := bpf.Steers(where.nic.Program); {
+	switch name, steers, err := bpf.Steers(p.nic.Program); {
 	case err != nil:
-		r.warn("%s: an XDP program is attached; if it is not the balancer's own, nothing can be served before it is gone: %v", where.nic.Name, err)
+		r.warn("%s: an XDP program is attached; if it is not the balancer's own, nothing can be served before it is gone: %v", p.nic.Name, err)
 	case !steers: // else the balancer is at work
-		r.refuse("%s: %v: %s; stop what put it there", where.nic.Name, bpf.ErrBusy, name)
+		r.refuse("%s: %v: %s; stop what put it there", p.nic.Name, bpf.ErrBusy, name)
 	}
 }
 
@@ -77,12 +79,14 @@ func (r *remarks) ofBackends(c *config.Config) error {
 			addrs = append(addrs, b.Address)
 		}
 	}
-	snapshot, err := egress.Look([]string{c.Interface}, addrs)
+	snapshot, err := egress.Look(c.Interfaces, addrs)
 	if err != nil {
 		return err
 	}
-	if !snapshot.LinkUp {
-		r.refuse("%s: %s", c.Interface, snapshot.LinkWhy)
+	for i := range snapshot.Ports {
+		if p := &snapshot.Ports[i]; !p.Up {
+			r.refuse("%s: %s", p.Name, p.Why)
+		}
 	}
 	for i := range c.Spec.Services {
 		s := &c.Spec.Services[i]

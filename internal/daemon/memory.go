@@ -52,10 +52,11 @@ func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) n
 	case c.Mode == xsk.ModeAuto:
 		frames = zeroCopy
 	}
-	n := uint64(queues)
+	n, ports := uint64(queues), uint64(max(len(c.Interfaces), 1))
+	frames, least = frames*(1+ports)/2, least*(1+ports)/2 // as engine has it of sockets that share frames
 	return need{
 		queues: queues, flows: c.MaxFlows, locked: n * least,
-		resident: n*(frames+bytesPerQueue) + attempt + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides,
+		resident: n*(frames+ports*bytesPerQueue) + attempt + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides,
 	}
 }
 
@@ -102,18 +103,21 @@ func (d *daemon) fits(now *nic.State) error {
 
 // need is what serving a spec takes.
 func (d *daemon) need(now *nic.State, spec *balancer.Spec) (need, error) {
-	queues, err := engine.Queues(d.config.Queues, now.RX)
+	queues, err := engine.Queues(len(d.config.Interfaces), d.config.Queues, now.RX)
 	if err != nil {
 		return need{}, fmt.Errorf("%s: %w", now.Name, err)
 	}
-	settings := engineConfig(d.config)
-	return needOf(&settings, spec, now, len(queues)), nil
+	settings, workers := engineConfig(d.config), len(queues)
+	if len(d.config.Interfaces) > 1 { // the others' count
+		workers = max(workers, len(d.engine.Info().Workers))
+	}
+	return needOf(&settings, spec, now, workers), nil
 }
 
 // room says whether there is memory for a spec in place of the one that is in force, as
 // the next start with it would.
 func (d *daemon) room(spec *balancer.Spec) error {
-	now, err := nic.Look(d.config.Interface)
+	now, err := nic.Look(d.config.Interfaces[0])
 	if err != nil {
 		return nil // its queues are held against the limit when it is back
 	}

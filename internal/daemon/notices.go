@@ -43,7 +43,7 @@ func (d *daemon) notice(ctx context.Context) {
 func (d *daemon) say(list []notice, total *engine.Counters) (left []notice) {
 	for _, n := range list {
 		if n.met(total) {
-			d.log.Warn(n.text, zap.String("interface", d.config.Interface))
+			d.log.Warn(n.text, zap.Stringer("interface", d.config.Interfaces))
 		} else {
 			left = append(left, n)
 		}

@@ -13,7 +13,7 @@ import (
 func TestNoticesAreSaidOnce(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, config: &config.Config{Interface: "eth0"}}
+	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
 	var total engine.Counters
 	left := d.say(notices, &total)
 	if len(left) != len(notices) || out.Len() > 0 {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -12,7 +13,6 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/egress"
-	"github.com/afxlb/afxlb/internal/nic"
 )
 
 // errInterfaceGone ends the serving of an interface that disappears.
@@ -25,27 +25,19 @@ const retryInterval = time.Second
 // Packets that come meanwhile are in the RX rings.
 const firstAnswers = 500 * time.Millisecond
 
-// serveUntil serves the interface whenever it is there, until ctx ends.
+// serveUntil serves the interfaces whenever one is there, until ctx ends.
 func (d *daemon) serveUntil(ctx context.Context) error {
 	for ever := false; ; {
 		served, err := d.serve(ctx)
 		ever = ever || served
-		if errors.Is(err, errAnew) && ctx.Err() == nil {
-			d.log.Warn("serving anew", zap.String("interface", d.config.Interface), zap.Error(err))
-			continue
-		}
-		rerr := d.engine.Release() // what was to be served anew, and can't be
 		if ctx.Err() != nil {
 			if asItShould(err) {
 				err = nil
 			}
-			return errors.Join(err, rerr)
+			return err
 		}
 		if !ever {
-			return errors.Join(err, rerr)
-		}
-		if rerr != nil {
-			d.log.Error("let go of the interface", zap.Error(rerr))
+			return err
 		}
 		d.tellWaiting(err)
 		if !d.in(api.StateWaiting) { // else nobody has taken up the interface since
@@ -66,7 +58,7 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 // under way ended for that, or the interface went or changed just before, as when the
 // whole machine stops.
 func asItShould(err error) bool {
-	return isOneOf(err, context.Canceled, errAnew, errInterfaceGone)
+	return isOneOf(err, context.Canceled, errInterfaceGone)
 }
 
 // tellWaiting says why nothing is served, unless it was said already.
@@ -78,49 +70,43 @@ func (d *daemon) tellWaiting(why error) {
 	if !gone(why) {
 		text = "the interface can't be served; trying again"
 	}
-	d.log.Warn(text, zap.String("interface", d.config.Interface), zap.Error(why))
+	d.log.Warn(text, zap.Stringer("interface", d.config.Interfaces), zap.Error(why))
 }
 
-// serve works on the interface as long as it is there. served tells whether it ever
+// serve works on the interfaces as long as one is there. served tells whether it ever
 // came to work.
 func (d *daemon) serve(ctx context.Context) (served bool, err error) {
-	now, err := nic.Look(d.config.Interface)
-	if err == nil {
-		err = d.fits(&now) // it may be another one than at the start
-	}
+	// At first the sockets come after a plan, and so after what the kernel knows; later,
+	// what is known stays until an interface is really served again.
+	again := d.in(api.StateWaiting)
+	indexes, err := d.present(!again)
 	if err != nil {
 		return false, Cannot(err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer func() {
-		if cause := context.Cause(ctx); errors.Is(cause, errInterfaceGone) || errors.Is(cause, errAnew) {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 			err = cause
 		}
 	}()
-	watcher, err := d.follow(now.Index, stop)
+	k := newKeeper(d, indexes, stop)
+	watcher, err := d.follow(k)
 	if err != nil {
 		return false, err
 	}
 	defer watcher.Close()
-	// At first the sockets come after a plan, and so after what the kernel knows; later,
-	// what is known stays until the interface is really served again.
-	again := d.in(api.StateWaiting)
 	if !again {
 		err = d.control.Attach(ctx, watcher)
 	}
 	if err == nil {
-		err = Cannot(d.engine.Acquire(now.Index))
+		k.index, err = d.acquire(indexes, !again)
 	}
 	if err != nil {
 		return false, err
 	}
 	defer func() {
-		release := d.engine.Release
-		if errors.Is(context.Cause(ctx), errAnew) {
-			release = d.engine.Suspend
-		}
-		if rerr := release(); rerr != nil && err == nil {
+		if rerr := d.engine.Release(); rerr != nil && err == nil {
 			err = rerr
 		}
 	}()
@@ -133,31 +119,29 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	d.logServing()
+	d.logServing(k.index)
 	d.tellMeetings()
-	follower, err := d.watchNIC(now.Index, stop)
-	if err != nil {
-		return false, Cannot(err)
+	defer k.end()
+	if err := k.begin(); err != nil {
+		return false, err
 	}
-	defer follower.Close()
 	d.enter(api.StateServing, nil)
 	d.tell("READY=1")
+	var keeping sync.WaitGroup
+	keeping.Go(func() { k.run(ctx) })
+	defer keeping.Wait()
+	defer stop(nil)
 	return true, d.engine.Run(ctx)
 }
 
-// follow watches what the kernel knows of the interface, and tells the control plane
-// when that changes. The watcher is the caller's to close. It calls stop when the
-// interface goes.
-func (d *daemon) follow(ifindex int, stop context.CancelCauseFunc) (w *egress.Watcher, err error) {
-	made := make(chan struct{})
-	defer close(made)
-	return egress.New([]string{d.config.Interface}, d.log.Named("egress"), func() {
-		<-made
-		if w.Snapshot().Ports[0].Ifindex != ifindex {
-			stop(errInterfaceGone)
-		}
+// follow watches what the kernel knows of the interfaces and of the ways by them, and tells
+// keeper and control plane when that changes. The watcher is the caller's to close.
+func (d *daemon) follow(k *keeper) (w *egress.Watcher, err error) {
+	k.watcher, err = egress.New(d.config.Interfaces, d.log.Named("egress"), func() {
+		k.kick()
 		d.control.Notify()
 	})
+	return k.watcher, err
 }
 
 // learn asks the backends, and waits a moment for what they answer.
@@ -171,32 +155,44 @@ func (d *daemon) learn(ctx context.Context) error {
 	return nil
 }
 
-// logServing says what was taken.
-func (d *daemon) logServing() {
+// logServing says what was taken of the interfaces, and notes it.
+func (d *daemon) logServing(indexes []int) {
 	in := d.engine.Info()
-	d.logWorkers(&in, in.Workers)
-	d.logObstacles(&in)
-	if in.Attached == bpf.Generic && d.config.XDPMode != config.XDPGeneric {
-		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program")
+	for i, index := range indexes {
+		if index != 0 {
+			d.here(i)
+			d.logPort(&in, i)
+		}
 	}
 }
 
-// logObstacles says what stands in the way back to the kernel, if a service has something
-// to send there. Who adds such a service later finds it in the status.
-func (d *daemon) logObstacles(in *engine.Info) {
-	if !d.config.Spec.RepliesReturn() {
-		return
+// logPort says how an interface is served.
+func (d *daemon) logPort(in *engine.Info, i int) {
+	p := &in.Ports[i]
+	d.logSockets(in, i, 0)
+	if d.config.Spec.RepliesReturn() { // who adds such a service later finds it in the status
+		for _, why := range p.Punt.Obstacles {
+			d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
+		}
 	}
-	for _, why := range in.Punt.Obstacles {
-		d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
+	if p.Attached == bpf.Generic && d.config.XDPMode != config.XDPGeneric {
+		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program", zap.String("interface", p.Name))
+	}
+	if p.Apart != "" {
+		d.log.Warn("packets that cross to an interface are copied", zap.String("interface", p.Name), zap.String("why", p.Apart))
 	}
 }
 
-// logWorkers says how the queues of some of the workers are served.
-func (d *daemon) logWorkers(in *engine.Info, workers []engine.WorkerInfo) {
-	for _, w := range workers {
-		d.log.Info("serving", zap.String("interface", d.config.Interface), zap.Int("queue", w.Queue), zap.Int("cpu", w.CPU),
-			zap.String("driver", string(w.Socket.Driver)), zap.String("xdp", string(in.Attached)), zap.String("bind", string(w.Socket.Mode)),
-			zap.Uint32("frame", w.Socket.FrameSize), zap.Int("tx_budget", w.Socket.TxBudget))
+// logSockets says how the queues of an interface are served, from that of a worker on.
+func (d *daemon) logSockets(in *engine.Info, i, worker int) {
+	p := &in.Ports[i]
+	for ; worker < len(p.Sockets); worker++ {
+		s := &p.Sockets[worker]
+		if !s.Receives() {
+			continue
+		}
+		d.log.Info("serving", zap.String("interface", p.Name), zap.Int("queue", s.Queue), zap.Int("cpu", in.Workers[worker].CPU),
+			zap.String("driver", string(s.Driver)), zap.String("xdp", string(p.Attached)), zap.String("bind", string(s.Mode)),
+			zap.Uint32("frame", s.FrameSize), zap.Int("tx_budget", s.TxBudget))
 	}
 }

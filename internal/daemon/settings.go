@@ -15,7 +15,7 @@ import (
 // engineConfig returns what the config asks of the engine.
 func engineConfig(c *config.Config) engine.Config {
 	return engine.Config{
-		Interface: c.Interface, Queues: c.Queues, CPUs: c.CPUs,
+		Interfaces: c.Interfaces, Queues: c.Queues, CPUs: c.CPUs,
 		Driver: xsk.Driver(c.Driver), Mode: xsk.Mode(c.XDPMode), Busy: c.Poll == config.PollBusy,
 		MaxFlows: c.Conntrack.MaxFlows, Timeouts: timeouts(&c.Conntrack),
 	}

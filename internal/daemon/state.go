@@ -11,7 +11,8 @@ import (
 // state is what the daemon knows of itself.
 type state struct {
 	name, reason string           // as of api.Status
-	findings     []report.Finding // of the interface; never changed once noted
+	ports        []report.Port    // in the order of the config; nil: nothing is known of any
+	findings     []report.Finding // of the interfaces; never changed once noted
 	reload       string           // outcome of the last one
 	needsRestart []string
 }
@@ -22,7 +23,7 @@ func (d *daemon) enter(name string, why error) {
 	defer d.mu.Unlock()
 	d.state.name, d.state.reason = name, ""
 	if name != api.StateServing {
-		d.state.findings = nil // they are of an interface that is served
+		d.state.findings = nil // they are of interfaces that are served
 	}
 	if why != nil {
 		d.state.reason = why.Error()
@@ -60,7 +61,7 @@ func (d *daemon) about() report.About {
 	}
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
-		Interface: c.Interface, Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
+		Ports: d.portsNow(), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
 		Findings: s.findings, Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners,
 	}
 }

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
@@ -10,34 +12,60 @@ import (
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// site is where a config is to be served: its interface as it is, and what of it.
+// site is where a config is to be served: its interfaces as they are, and what of them.
 type site struct {
-	nic    nic.State
-	queues []int
-	cpus   []int // of the queues' workers, as [engine.Placement] has them
-	mode   xsk.Mode
+	ports   []place
+	workers int
+	cpus    []int // of the workers, as [engine.Placement] has them
+	mode    xsk.Mode
 }
 
-// survey looks at the config's interface, in the calling thread's network namespace. The
+// place is one interface of a site.
+type place struct {
+	nic    nic.State
+	queues []int // by worker; some may be [xsk.NoQueue]
+}
+
+// survey looks at the config's interfaces, in the calling thread's network namespace. The
 // error is a [MachineError] if there is no such interface or queue, and
 // [engine.ErrPlacement] if the workers can't have their CPUs.
 func survey(c *config.Config) (s site, err error) {
 	s.mode = xsk.Mode(c.XDPMode)
-	if s.nic, err = nic.Look(c.Interface); err != nil {
-		return s, Cannot(err)
+	for _, name := range c.Interfaces {
+		var p place
+		if p.nic, err = nic.Look(name); err != nil {
+			return s, Cannot(err)
+		}
+		if p.queues, err = engine.Queues(len(c.Interfaces), c.Queues, p.nic.RX); err != nil {
+			return s, MachineError{Err: fmt.Errorf("%s: %w", name, err)}
+		}
+		s.ports, s.workers = append(s.ports, p), max(s.workers, len(p.queues))
 	}
-	if s.queues, err = engine.Queues(c.Queues, s.nic.RX); err != nil {
-		return s, MachineError{Err: fmt.Errorf("%s: %w", c.Interface, err)}
-	}
-	s.cpus, err = engine.Placement(len(s.queues), c.CPUs)
+	s.cpus, err = engine.Placement(s.workers, c.CPUs)
 	return s, err
 }
 
-// served is what would be made of it.
-func (s *site) served() served {
-	would := served{queues: s.queues, cpus: runtime.NumCPU()}
-	for i, q := range s.queues {
-		if q >= s.nic.TX {
+// queues returns the numbers of the queues that are served of some interface.
+func (s *site) queues() (all []int) {
+	for i := range s.ports {
+		for _, q := range s.ports[i].queues {
+			if q != xsk.NoQueue && !slices.Contains(all, q) {
+				all = append(all, q)
+			}
+		}
+	}
+	return all
+}
+
+// served is what would be made of one of its interfaces.
+func (s *site) served(p *place) served {
+	would := served{cpus: runtime.NumCPU()}
+	for i, q := range p.queues {
+		if q == xsk.NoQueue {
+			continue
+		}
+		would.queues = append(would.queues, q)
+		if q >= p.nic.TX {
 			would.detours = append(would.detours, q)
 		}
 		if s.cpus[i] < 0 {
@@ -49,12 +77,35 @@ func (s *site) served() served {
 
 // refuse returns why the site can't be served at all.
 func (s *site) refuse() error {
-	if s.nic.Loopback {
-		return MachineError{Err: fmt.Errorf("%s is a loopback, by which nobody else's packets come: it can't be served", s.nic.Name)}
+	var errs []error
+	for i := range s.ports {
+		errs = append(errs, s.ports[i].refuse(s.mode))
 	}
-	if most := xsk.MaxMTU(s.mode); s.nic.MTU > most {
+	return errors.Join(errs...)
+}
+
+func (p *place) refuse(mode xsk.Mode) error {
+	if p.nic.Loopback {
+		return MachineError{Err: fmt.Errorf("%s is a loopback, by which nobody else's packets come: it can't be served", p.nic.Name)}
+	}
+	if most := xsk.MaxMTU(mode); p.nic.MTU > most {
 		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and in mode %[4]s a frame takes packets of %[3]d: larger ones would be lost; "+
-			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)", s.nic.Name, s.nic.MTU, most, s.mode)}
+			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)", p.nic.Name, p.nic.MTU, most, mode)}
 	}
 	return nil
+}
+
+// largest returns the interface with the largest MTU, which decides over the frames of all.
+// One that may have zero-copy goes before one that has not.
+func (s *site) largest() *nic.State {
+	p := slices.MaxFunc(s.ports, func(a, b place) int {
+		if a.nic.NoZeroCopy != b.nic.NoZeroCopy {
+			if a.nic.NoZeroCopy {
+				return -1
+			}
+			return 1
+		}
+		return a.nic.MTU - b.nic.MTU
+	})
+	return &p.nic
 }

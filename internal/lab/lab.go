@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -15,6 +16,7 @@ type Options struct {
 	Clients  int
 	Backends int
 	Queues   int          // RX and TX queues of the balancer's interface
+	Inner    int          // of a second one, by which its backends are; 0: there is none
 	VIPs     []netip.Addr // that the backends hold on their loopback, for dsr
 	External bool         // the balancer is no host of the lab's: it comes by AddTap
 }
@@ -26,7 +28,9 @@ type Lab struct {
 	Far               *Host // nil without AddFar
 	Second            *Host // nil without AddSecond
 
-	fabric netlink.Link // the bridge
+	fabric   netlink.Link     // the bridge
+	inner    netlink.Link     // the backends', if they are not on that; else the same
+	innerMAC net.HardwareAddr // of the balancer's Inner, once it was plugged in
 }
 
 // Interface is the name of every host's interface.
@@ -102,16 +106,17 @@ func New(o Options) (l *Lab, err error) {
 	if l.Switch, err = NewHost("switch"); err != nil {
 		return l, err
 	}
-	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "fabric"}, MulticastSnooping: new(bool)}
-	if err := l.Switch.link.LinkAdd(bridge); err != nil {
-		return l, fmt.Errorf("make the bridge: %w", err)
-	}
-	if err := l.Switch.setUp(bridge.Name); err != nil {
+	if l.fabric, err = l.addBridge("fabric"); err != nil {
 		return l, err
 	}
-	l.fabric = bridge
+	l.inner = l.fabric
+	if o.Inner > 0 {
+		if l.inner, err = l.addBridge("inner"); err != nil {
+			return l, err
+		}
+	}
 	if !o.External {
-		if err := l.addBalancer(max(o.Queues, 1)); err != nil {
+		if err := l.addBalancer(max(o.Queues, 1), o.Inner); err != nil {
 			return l, err
 		}
 	}
@@ -128,6 +133,14 @@ func New(o Options) (l *Lab, err error) {
 	return l, nil
 }
 
+func (l *Lab) addBridge(name string) (netlink.Link, error) {
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name}, MulticastSnooping: new(bool)}
+	if err := l.Switch.link.LinkAdd(bridge); err != nil {
+		return nil, fmt.Errorf("make the bridge %s: %w", name, err)
+	}
+	return bridge, l.Switch.setUp(name)
+}
+
 // Close takes everything down.
 func (l *Lab) Close() error {
 	var errs []error
@@ -139,12 +152,17 @@ func (l *Lab) Close() error {
 	return errors.Join(errs...)
 }
 
-func (l *Lab) addBalancer(queues int) error {
+func (l *Lab) addBalancer(queues, inner int) error {
 	h, err := NewHost("balancer")
 	if err != nil {
 		return err
 	}
 	l.Balancer = h
+	if inner > 0 {
+		if err := l.PlugInner(inner); err != nil {
+			return err
+		}
+	}
 	return l.PlugBalancer(queues)
 }
 
@@ -154,7 +172,11 @@ func (l *Lab) PlugBalancer(queues int) error {
 	if err := l.plug(l.Balancer, queues); err != nil {
 		return err
 	}
-	if err := l.Balancer.AddAddrs(Interface, BalancerPrefixes()...); err != nil {
+	own := BalancerPrefixes()
+	if l.split() {
+		own = []netip.Prefix{in(clients4, gateway), in(clients6, gateway)}
+	}
+	if err := l.Balancer.AddAddrs(Interface, own...); err != nil {
 		return err
 	}
 	return l.Switch.noOffload(port(l.Balancer))
@@ -175,7 +197,7 @@ func (l *Lab) addClient(i int) error {
 	// The backends are on the link, so that the kernel answers their ARP, for dsr.
 	return errors.Join(
 		h.addRoute(vips4, nth(clients4, gateway)), h.addRoute(vips6, nth(clients6, gateway)),
-		h.addRoute(backends4, onLink), h.addRoute(backends6, onLink),
+		h.addRoute(backends4, l.between(clients4)), h.addRoute(backends6, l.between(clients6)),
 	)
 }
 
@@ -190,7 +212,7 @@ func (l *Lab) addBackend(i int, vips []netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	if err := l.plug(h, 1); err != nil {
+	if err := l.plugTo(l.inner, h, 1); err != nil {
 		return err
 	}
 	if err := h.AddAddrs(Interface, in(backends4, firstEnd+i), in(backends6, firstEnd+i)); err != nil {
@@ -205,13 +227,14 @@ func (l *Lab) addBackend(i int, vips []netip.Addr) error {
 	}
 	return errors.Join(
 		h.addRoute(clients4, nth(backends4, gateway)), h.addRoute(clients6, nth(backends6, gateway)),
-		answerDirectly(h, vips4, clients4), answerDirectly(h, vips6, clients6),
+		answerDirectly(h, vips4, clients4, l.between(backends4)), answerDirectly(h, vips6, clients6, l.between(backends6)),
 	)
 }
 
 // answerDirectly has a backend send what comes from a service's address straight to
-// the clients, as dsr wants it; its own address's packets go by the balancer.
-func answerDirectly(h *Host, vips, clients netip.Prefix) error {
+// the clients, or by way of the router that is between, as dsr wants it; its own address's
+// packets go by the balancer.
+func answerDirectly(h *Host, vips, clients netip.Prefix, by netip.Addr) error {
 	const table = 100
 	rule := netlink.NewRule()
 	rule.Src, rule.Table = ipNet(vips), table
@@ -222,5 +245,5 @@ func answerDirectly(h *Host, vips, clients netip.Prefix) error {
 	if err := h.link.RuleAdd(rule); err != nil {
 		return fmt.Errorf("add the rule for %s on %s: %w", vips, h.Name, err)
 	}
-	return h.route(clients, onLink, Interface, table)
+	return h.route(clients, by, Interface, table)
 }

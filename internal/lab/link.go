@@ -73,8 +73,11 @@ func port(h *Host) string { return "to-" + h.Name }
 
 // plug connects a host to the switch. One that was connected before has the same MAC
 // address as then, as a card that is plugged in again: the others know it by that.
-func (l *Lab) plug(h *Host, queues int) error {
-	if err := connect(l.Switch, port(h), h, Interface, h.mac, queues, l.fabric.Attrs().Index); err != nil {
+func (l *Lab) plug(h *Host, queues int) error { return l.plugTo(l.fabric, h, queues) }
+
+// plugTo is plug to one of the switch's bridges.
+func (l *Lab) plugTo(bridge netlink.Link, h *Host, queues int) error {
+	if err := connect(l.Switch, port(h), h, Interface, h.mac, queues, bridge.Attrs().Index); err != nil {
 		return err
 	}
 	link, err := h.link.LinkByName(Interface)

@@ -26,18 +26,31 @@ func counters(in *engine.Info) []api.Counter {
 	}
 	add("checksums", "completed", in.Total.Completed, "came with an unfinished checksum, as neighbours on the same machine send them, and had it finished here")
 	for r := range bpf.NumReasons {
-		add("steering", r.String(), in.Steering[r], r.Help())
+		sum := uint64(0)
+		for i := range in.Ports {
+			sum += in.Ports[i].Steering[r]
+		}
+		add("steering", r.String(), sum, r.Help())
 	}
 
+	var copied uint64
+	for i := range in.Total.Ports {
+		copied += in.Total.Ports[i].Copied
+	}
+	add("ports", "copied", copied, "sent by another interface than they came by, from a copy, since the two can't share frames")
+
 	var rxDropped, rxRingFull, rxPieces, fillEmpty, txInvalid, txDropped, again uint64
-	for _, w := range in.Workers {
-		rxDropped += w.Kernel.RxDropped
-		rxRingFull += w.Kernel.RxRingFull
-		rxPieces += w.Kernel.RxPieces
-		fillEmpty += w.Kernel.FillRingEmpty
-		txInvalid += w.Kernel.TxInvalid
-		txDropped += w.Kernel.TxDropped
-		again += w.Kernel.Again
+	for i := range in.Ports {
+		for j := range in.Ports[i].Sockets {
+			k := &in.Ports[i].Sockets[j].Kernel
+			rxDropped += k.RxDropped
+			rxRingFull += k.RxRingFull
+			rxPieces += k.RxPieces
+			fillEmpty += k.FillRingEmpty
+			txInvalid += k.TxInvalid
+			txDropped += k.TxDropped
+			again += k.Again
+		}
 	}
 	add("kernel", "rx-dropped", rxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
 	add("kernel", "rx-ring-full", rxRingFull, "dropped because a worker was slower than its queue")

@@ -2,6 +2,7 @@ package report
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -44,12 +45,13 @@ func TestDrops(t *testing.T) {
 	in.Total.Verdicts[packet.Punted] = 500
 	in.Total.Verdicts[packet.DropNoFlow] = 3
 	in.Total.Verdicts[packet.DropWarming] = 7
-	in.Steering[bpf.Passed] = 900
-	in.Steering[bpf.DroppedNoSocket] = 5
-	in.Workers = []engine.WorkerInfo{{}, {}}
-	in.Workers[0].Kernel.RxRingFull = 2
-	in.Workers[1].Kernel.RxRingFull = 2
-	in.Workers[1].Kernel.Again = 99
+	in.Ports = []engine.PortInfo{{Sockets: make([]engine.SocketInfo, 1)}, {Sockets: make([]engine.SocketInfo, 2)}}
+	in.Ports[0].Steering[bpf.Passed] = 900
+	in.Ports[0].Steering[bpf.DroppedNoSocket] = 2
+	in.Ports[1].Steering[bpf.DroppedNoSocket] = 3
+	in.Ports[0].Sockets[0].Kernel.RxRingFull = 2
+	in.Ports[1].Sockets[1].Kernel.RxRingFull = 2
+	in.Ports[1].Sockets[1].Kernel.Again = 99
 	var got []string
 	for _, c := range drops(&in) {
 		got = append(got, c.Name)
@@ -66,7 +68,7 @@ func TestWorkerSums(t *testing.T) {
 		w.Counters.Verdicts[v] = 1 << v
 		w.Counters.Received += 1 << v
 	}
-	out := worker(&w)
+	out := worker(&w, nil)
 	if sum := out.Forwarded + out.Replied + out.Punted + out.Dropped; sum != out.Received {
 		t.Errorf("classes sum up to %d, received %d", sum, out.Received)
 	}
@@ -95,7 +97,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		"all well": {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
 		"services": {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
-		"no link":  {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Interface: "eth0"}, []string{"link", "eth0: no carrier"}},
+		"no link":  {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Ports: []Port{{Name: "eth0"}}}, []string{"link", "eth0: no carrier"}},
 		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Troubles: []control.Trouble{{Cause: "x", Text: "too many open files"}}}, About{},
 			[]string{"commit", "no memory", "probes", "too many open files"}},
 		"reload": {control.View{Link: linked}, About{Reload: "f:1: x\nf:2: y\nf:3: z", NeedsRestart: []string{"queues", "log.format"}},
@@ -112,7 +114,7 @@ func TestWarnings(t *testing.T) {
 			}
 		}
 	}
-	hindered := engine.Info{Punt: engine.PuntInfo{Obstacles: []string{"open /dev/net/tun: no such file or directory"}}}
+	hindered := engine.Info{Ports: []engine.PortInfo{{Punt: engine.PuntInfo{Obstacles: []string{"open /dev/net/tun: no such file or directory"}}}}}
 	for mode, want := range map[balancer.Mode]bool{balancer.NAT: true, balancer.DSR: false} {
 		view := &control.View{Link: linked, Spec: &balancer.Spec{Services: []balancer.ServiceSpec{{Mode: mode}}}}
 		told := slices.ContainsFunc(warnings(&hindered, view, &About{}), func(w api.Warning) bool { return w.Code == "punt" && strings.Contains(w.Text, "/dev/net/tun") })
@@ -120,7 +122,7 @@ func TestWarnings(t *testing.T) {
 			t.Errorf("%v: that there is no way back to the kernel is told: %v", mode, told)
 		}
 	}
-	refused := engine.Info{Punt: engine.PuntInfo{Device: "afxlb-punt0"}}
+	refused := engine.Info{Ports: []engine.PortInfo{{Punt: engine.PuntInfo{Device: "afxlb-punt0"}}}}
 	refused.Total.Verdicts[packet.DropPuntFailed] = 3
 	if list := warnings(&refused, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "punt" || !strings.Contains(list[0].Text, "3 packets") || !strings.Contains(list[0].Text, "is afxlb-punt0 up?") {
 		t.Errorf("what the kernel did not take: %+v", list)
@@ -129,7 +131,7 @@ func TestWarnings(t *testing.T) {
 	if list := warnings(&unfinished, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "checksums" || !strings.Contains(list[0].Text, "7 packets") {
 		t.Errorf("unfinished checksums: %+v", list)
 	}
-	generic := warnings(&engine.Info{Attached: bpf.Generic}, &control.View{Link: linked}, &About{Mode: "auto"})
+	generic := warnings(&engine.Info{Ports: []engine.PortInfo{{Name: "eth0"}, {Name: "eth1", Attached: bpf.Generic}}}, &control.View{Link: linked}, &About{Mode: "auto"})
 	if !slices.ContainsFunc(generic, func(w api.Warning) bool { return w.Code == "generic" }) {
 		t.Error("generic mode is not told")
 	}
@@ -168,9 +170,48 @@ func TestCondition(t *testing.T) {
 
 // A worker's frames are as its socket has them.
 func TestWorkerFrames(t *testing.T) {
-	w := engine.WorkerInfo{Frames: xsk.Account{Free: 1, Filled: 2, Held: 3, Transmit: 4}, Socket: xsk.Info{Frames: 10, FrameSize: 2048, Detour: true}}
-	if got := worker(&w); got.Frames != (api.Frames{Free: 1, Filled: 2, Held: 3, Transmit: 4, Total: 10, Size: 2048}) || !got.Detour {
+	w := engine.WorkerInfo{Frames: xsk.Account{Free: 1, Filled: 2, Held: 3, Transmit: 4}}
+	sockets := []engine.SocketInfo{{Info: xsk.Info{FrameSize: 2048, Detour: true}}, {Info: xsk.Info{FrameSize: 2048}}}
+	if got := worker(&w, sockets); got.Frames != (api.Frames{Free: 1, Filled: 2, Held: 3, Transmit: 4, Total: 10, Size: 2048}) || !got.Detour {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Each interface says how it is served, or why it is not.
+func TestPorts(t *testing.T) {
+	in := engine.Info{Ports: []engine.PortInfo{
+		{Name: "eth0", Index: 3, Attached: bpf.Native, Sockets: []engine.SocketInfo{
+			{Info: xsk.Info{Interface: "eth0", Queue: 0, Mode: xsk.ModeCopy}}, {Info: xsk.Info{Interface: "eth0", Queue: xsk.NoQueue}},
+		}},
+		{Name: "eth1", Apart: "driver asavie"},
+	}}
+	in.Total.Ports[0] = engine.PortCounters{Received: 7, Sent: 5}
+	in.Total.Ports[1] = engine.PortCounters{Received: 1, Sent: 6, Copied: 6}
+	got := ports(&in, &About{Ports: []Port{{Name: "eth0"}, {Name: "eth1", Away: "no such interface"}}})
+	want := []api.Port{
+		{Name: "eth0", State: "serving", XDPMode: "native", Bind: "copy", Queues: []int{0}, Received: 7, Sent: 5},
+		{Name: "eth1", State: "waiting", Reason: "no such interface", Queues: []int{}, Received: 1, Sent: 6, Copied: 6, Apart: "driver asavie"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// That one of several interfaces is away is told, while the others serve; so is what is
+// copied.
+func TestPortAway(t *testing.T) {
+	up := control.View{Link: control.LinkView{Up: true}, Table: &balancer.Table{}}
+	a := About{State: api.StateServing, Ports: []Port{{Name: "eth0"}, {Name: "eth1", Away: "it is gone"}}}
+	if state, reason := condition(&up, &a); state != api.StateDegraded || reason != "eth1: it is gone" {
+		t.Errorf("%s (%s)", state, reason)
+	}
+	in := engine.Info{Ports: []engine.PortInfo{{Name: "eth0", Apart: "why"}, {Name: "eth1"}}}
+	list := warnings(&in, &up, &a)
+	if len(list) != 2 || list[0].Code != "port" || !strings.Contains(list[0].Text, "eth1 is not served: it is gone") || list[1].Code != "copied" {
+		t.Errorf("%+v", list)
+	}
+	if a.State = api.StateWaiting; len(warnings(&in, &up, &a)) != 1 {
+		t.Error("while nothing is served, that is said once")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -31,20 +32,27 @@ type About struct {
 	Version, Config string // version; the config file's path
 	Started         time.Time
 	State, Reason   string // as of api.Status
-	Interface       string
+	Ports           []Port // as the config has them
 	Driver, Mode    string // as asked for
 	Poll            string
-	Findings        []Finding // what is wrong with the interface, the worst first
+	Findings        []Finding // what is wrong with the interfaces, the worst of each first
 	Reload          string    // outcome of the last reload: empty, ok or what was wrong
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
 }
 
-// Finding is something about the served interface that is not as it should be.
+// Port is what the daemon knows of an interface.
+type Port struct {
+	Name  string
+	Away  string    // why it is not served; empty: it is
+	Since time.Time // when that began
+}
+
+// Finding is something about a served interface that is not as it should be.
 type Finding struct {
-	Code, Text string // as of api.Warning; one of a code at a time
-	Since      time.Time
-	Loss       bool // packets are lost by it
+	Port, Code, Text string // the interface; as of api.Warning; one of a code at a time of each
+	Since            time.Time
+	Loss             bool // packets are lost by it
 }
 
 // Status returns the balancer at a glance.
@@ -52,16 +60,20 @@ func (s *Source) Status() api.Status {
 	in, v, a := s.Engine.Info(), s.View(), s.About()
 	out := api.Status{
 		Version: a.Version, PID: os.Getpid(), Started: a.Started, Config: a.Config, State: a.State, Reason: a.Reason,
-		Interface: a.Interface, Driver: a.Driver, Poll: a.Poll, XDPMode: string(in.Attached),
+		Driver: a.Driver, Poll: a.Poll, Ports: ports(&in, &a),
 		Generation: v.Generation(), Reload: a.Reload, NeedsRestart: a.NeedsRestart,
 		Flows: flowTable(&in), Drops: drops(&in), Warnings: warnings(&in, v, &a),
 	}
 	if out.State == api.StateServing {
 		out.State, out.Reason = condition(v, &a)
 	}
+	for i := range out.Ports {
+		p := &out.Ports[i]
+		out.Interface = strings.Trim(out.Interface+","+p.Name, ",")
+		out.XDPMode, out.Bind = cmp.Or(out.XDPMode, p.XDPMode), cmp.Or(out.Bind, p.Bind)
+	}
 	for i := range in.Workers {
-		out.Workers = append(out.Workers, worker(&in.Workers[i]))
-		out.Bind = string(in.Workers[i].Socket.Mode)
+		out.Workers = append(out.Workers, worker(&in.Workers[i], in.Sockets(i)))
 	}
 	for i := range v.Services {
 		up := upTotal(v, &v.Services[i])
@@ -80,6 +92,11 @@ func condition(v *control.View, a *About) (state, reason string) {
 	if !v.Link.Up && v.Table != nil {
 		return api.StateDegraded, v.Link.Why
 	}
+	for i := range a.Ports {
+		if p := &a.Ports[i]; p.Away != "" {
+			return api.StateDegraded, p.Name + ": " + p.Away
+		}
+	}
 	for i := range a.Findings {
 		if a.Findings[i].Loss {
 			return api.StateDegraded, a.Findings[i].Text
@@ -97,14 +114,40 @@ func upTotal(v *control.View, s *control.ServiceView) api.UpTotal {
 	return n
 }
 
-func worker(w *engine.WorkerInfo) api.Worker {
+// ports returns the interfaces, in the order of the config.
+func ports(in *engine.Info, a *About) (list []api.Port) {
+	for i := range a.Ports {
+		known := &a.Ports[i]
+		p := api.Port{Name: known.Name, State: api.StateWaiting, Reason: known.Away, Queues: []int{}}
+		if i < len(in.Ports) {
+			e, n := &in.Ports[i], &in.Total.Ports[i]
+			if e.Index != 0 {
+				p.State, p.Reason = api.StateServing, ""
+			}
+			p.XDPMode, p.Apart = string(e.Attached), e.Apart
+			p.Received, p.Sent, p.Copied = n.Received, n.Sent, n.Copied
+			for j := range e.Sockets {
+				if s := &e.Sockets[j]; s.Receives() {
+					p.Queues, p.Bind = append(p.Queues, s.Queue), string(s.Mode)
+				}
+			}
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// worker tells of one, whose sockets receive.
+func worker(w *engine.WorkerInfo, sockets []engine.SocketInfo) api.Worker {
 	f := &w.Frames
 	out := api.Worker{
-		Queue: w.Queue, CPU: w.CPU, Bind: string(w.Socket.Mode), Detour: w.Socket.Detour,
-		Frames: api.Frames{
-			Free: f.Free, Filled: f.Filled, Held: f.Held, Transmit: f.Transmit, Total: w.Socket.Frames, Size: w.Socket.FrameSize,
-		},
+		Queue: w.Queue, CPU: w.CPU,
+		Frames:   api.Frames{Free: f.Free, Filled: f.Filled, Held: f.Held, Transmit: f.Transmit, Total: f.Total()},
 		Received: w.Counters.Received, Misses: w.Counters.Misses, Batches: w.Counters.Batches, Sleeps: w.Counters.Sleeps,
+	}
+	for i := range sockets {
+		s := &sockets[i]
+		out.Bind, out.Frames.Size, out.Detour = string(s.Mode), max(out.Frames.Size, s.FrameSize), out.Detour || s.Detour
 	}
 	for i, n := range w.Counters.Verdicts {
 		switch packet.Verdict(i).Class() {

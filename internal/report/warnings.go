@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
@@ -21,7 +22,14 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		list = append(list, api.Warning{Code: code, Text: fmt.Sprintf(format, args...), Since: since})
 	}
 	if !v.Link.Up && v.Table != nil {
-		add("link", v.Link.Since, "%s: %s; nothing is served, and what is known of the backends stays as it was", a.Interface, v.Link.Why)
+		add("link", v.Link.Since, "%s: %s; nothing is served, and what is known of the backends stays as it was", names(a.Ports), v.Link.Why)
+	}
+	if a.State == api.StateServing {
+		for i := range a.Ports {
+			if p := &a.Ports[i]; p.Away != "" {
+				add("port", p.Since, "%s is not served: %s", p.Name, p.Away)
+			}
+		}
 	}
 	ofInterface(a, true, add)
 	if v.Failure != nil {
@@ -44,8 +52,14 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		add("listener", time.Time{}, "%s", line)
 	}
 	ofInterface(a, false, add)
-	if in.Attached == "generic" && a.Mode != "generic" {
-		add("generic", time.Time{}, "XDP runs in generic mode, which is slow: the NIC's driver took no native program")
+	for i := range in.Ports {
+		p := &in.Ports[i]
+		if p.Attached == bpf.Generic && a.Mode != "generic" {
+			add("generic", time.Time{}, "XDP runs in generic mode on %s, which is slow: the NIC's driver took no native program", p.Name)
+		}
+		if p.Apart != "" {
+			add("copied", time.Time{}, "what leaves by %s and came by another interface is copied: %s", p.Name, p.Apart)
+		}
 	}
 	puntable(in, v, add)
 	if n := in.Total.Completed; n > 0 {
@@ -70,14 +84,22 @@ type adder = func(code string, since time.Time, format string, args ...any)
 // puntable warns if what backends send for reasons of their own can't go back to the
 // kernel, or could not: the device may have been set down, or taken away, since.
 func puntable(in *engine.Info, v *control.View, add adder) {
-	if len(in.Punt.Obstacles) > 0 && v.Spec.RepliesReturn() {
-		for _, why := range in.Punt.Obstacles {
+	var devices []string
+	for i := range in.Ports {
+		p := &in.Ports[i].Punt
+		if p.Device != "" {
+			devices = append(devices, p.Device)
+		}
+		if len(p.Obstacles) == 0 || !v.Spec.RepliesReturn() {
+			continue
+		}
+		for _, why := range p.Obstacles {
 			add("punt", time.Time{}, "what backends of nat services send for reasons of their own can't all be given back to the kernel: %s", why)
 		}
 	}
 	if n := in.Total.Verdicts[packet.DropPuntFailed]; n > 0 {
 		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? "+
-			"One that is taken away is made anew", n, cmp.Or(in.Punt.Device, "the device for that"))
+			"One that is taken away is made anew", n, cmp.Or(strings.Join(devices, ", "), "the device for that"))
 	}
 }
 
@@ -121,6 +143,15 @@ func unreachable(v *control.View, add adder) {
 	for _, why := range reasons {
 		add("unreachable", since[why], "unreachable (%s): %s", why, some(names[why]))
 	}
+}
+
+// names lists the interfaces.
+func names(ports []Port) string {
+	var list []string
+	for i := range ports {
+		list = append(list, ports[i].Name)
+	}
+	return strings.Join(list, ", ")
 }
 
 func later(a, b time.Time) time.Time {

@@ -68,7 +68,7 @@ func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
 }
 
 // Share returns the kernel's side of a further socket, of another interface and queue,
-// that shares the UMEM of k's.
+// that shares the UMEM of k's. It receives from the socket's first Recycle on.
 func (k *Kernel) Share(ringSize uint32) *Kernel {
 	return newKernel(k.linux, k.socket, k.owners, k.socket.UMEM().FrameSize(), ringSize)
 }

@@ -1,0 +1,284 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/internal/report"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// keeper has each interface served while it is there, and the others at work while it is
+// not. It ends the serving when none is left.
+type keeper struct {
+	daemon  *daemon
+	watcher *egress.Watcher
+	stop    context.CancelCauseFunc
+	wake    chan struct{} // holds a token when there is something to do
+
+	// The keeper's goroutine's, once it runs.
+
+	index []int          // of the interfaces that are served; 0: away
+	nics  []*nic.Watcher // of those
+
+	mu   sync.Mutex
+	anew []error // why the sockets of an interface are to be made anew
+}
+
+func newKeeper(d *daemon, indexes []int, stop context.CancelCauseFunc) *keeper {
+	n := len(indexes)
+	return &keeper{
+		daemon: d, stop: stop, wake: make(chan struct{}, 1),
+		index: slices.Clone(indexes), nics: make([]*nic.Watcher, n), anew: make([]error, n),
+	}
+}
+
+func (k *keeper) kick() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// begin watches the interfaces that are served.
+func (k *keeper) begin() error {
+	for i, index := range k.index {
+		if index == 0 {
+			continue
+		}
+		if err := k.watch(i); err != nil {
+			return err
+		}
+	}
+	k.kick() // for the others
+	return nil
+}
+
+// run keeps until ctx ends.
+func (k *keeper) run(ctx context.Context) {
+	look := time.NewTicker(retryInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		case <-k.wake:
+		}
+		for i := range k.index {
+			k.tend(i)
+		}
+	}
+}
+
+// end closes the watchers. The keeper does not run any more.
+func (k *keeper) end() {
+	for i := range k.nics {
+		k.unwatch(i)
+	}
+}
+
+// tend does what an interface needs.
+func (k *keeper) tend(i int) {
+	now := k.watcher.Snapshot().Ports[i].Ifindex
+	switch {
+	case k.index[i] == 0:
+		k.take(i)
+	case now != k.index[i]:
+		k.lose(i, errInterfaceGone)
+	default:
+		if why := k.wanted(i); why != nil {
+			k.renew(i, why)
+		}
+	}
+}
+
+// wanted returns why an interface is to be served anew, once.
+func (k *keeper) wanted(i int) (why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	why, k.anew[i] = k.anew[i], nil
+	return why
+}
+
+// take serves an interface that was away, if it is there.
+func (k *keeper) take(i int) {
+	d := k.daemon
+	now, err := nic.Look(d.config.Interfaces[i])
+	if err == nil {
+		err = d.fits(&now)
+	}
+	if err == nil {
+		err = d.engine.Take(i, now.Index)
+	}
+	if err != nil {
+		d.away(i, err)
+		return
+	}
+	k.index[i] = now.Index
+	if err := k.watch(i); err != nil {
+		k.lose(i, err)
+		return
+	}
+	d.here(i)
+	in := d.engine.Info()
+	d.logPort(&in, i)
+	d.control.Notify()
+}
+
+// lose lets go of an interface. If it was the last one, the serving ends.
+func (k *keeper) lose(i int, why error) {
+	d := k.daemon
+	k.unwatch(i)
+	k.index[i] = 0
+	if slices.Max(k.index) == 0 {
+		k.stop(why)
+		return
+	}
+	d.forget(d.config.Interfaces[i])
+	d.away(i, why)
+	if err := d.engine.Drop(i); err != nil {
+		d.log.Error("let go of the interface", zap.String("interface", d.config.Interfaces[i]), zap.Error(err))
+	}
+}
+
+// renew makes the sockets of an interface anew, since those that it has are not right for it
+// any more.
+func (k *keeper) renew(i int, why error) {
+	d := k.daemon
+	d.log.Warn("serving anew", zap.String("interface", d.config.Interfaces[i]), zap.Error(why))
+	k.unwatch(i)
+	err := Cannot(d.engine.Anew(i))
+	if err == nil {
+		err = k.watch(i)
+	}
+	if err != nil {
+		k.lose(i, err)
+		return
+	}
+	in := d.engine.Info()
+	d.logPort(&in, i)
+}
+
+// watch follows what an interface is.
+func (k *keeper) watch(i int) (err error) {
+	k.nics[i], err = k.daemon.watchNIC(i, k.index[i], func(why error) {
+		k.mu.Lock()
+		k.anew[i] = why
+		k.mu.Unlock()
+		k.kick()
+	})
+	return Cannot(err)
+}
+
+func (k *keeper) unwatch(i int) {
+	if k.nics[i] != nil {
+		k.nics[i].Close()
+		k.nics[i] = nil
+	}
+	_ = k.wanted(i)
+}
+
+// present returns the indices of the interfaces that are there and can be served; 0 are the
+// others. At the start they have to be all, and later some.
+func (d *daemon) present(all bool) (indexes []int, err error) {
+	indexes = make([]int, len(d.config.Interfaces))
+	for i, name := range d.config.Interfaces {
+		now, why := nic.Look(name)
+		if why == nil {
+			why = d.fits(&now) // it may be another one than at the start
+		}
+		if why == nil {
+			indexes[i] = now.Index
+			continue
+		}
+		d.note(i, why)
+		if err == nil {
+			err = why
+		}
+	}
+	if err != nil && (all || slices.Max(indexes) == 0) {
+		return nil, err
+	}
+	return indexes, nil
+}
+
+// away notes that an interface is not served while others are, and says so once.
+func (d *daemon) away(i int, why error) {
+	if !d.note(i, why) {
+		return
+	}
+	text := "an interface is away, and the others are served"
+	if !gone(why) {
+		text = "an interface can't be served, and the others are; trying again"
+	}
+	d.log.Warn(text, zap.String("interface", d.config.Interfaces[i]), zap.Error(why))
+}
+
+// note notes why an interface is away, and reports whether that is news.
+func (d *daemon) note(i int, why error) (news bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.port(i)
+	if p.Away == why.Error() {
+		return false
+	}
+	if p.Away == "" {
+		p.Since = time.Now()
+	}
+	p.Away = why.Error()
+	return true
+}
+
+// here notes that an interface is served.
+func (d *daemon) here(i int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.port(i)
+	p.Away, p.Since = "", time.Now()
+}
+
+// port returns what is known of an interface. The lock is held.
+func (d *daemon) port(i int) *report.Port {
+	for j := len(d.state.ports); j <= i; j++ {
+		d.state.ports = append(d.state.ports, report.Port{Name: d.config.Interfaces[j]})
+	}
+	return &d.state.ports[i]
+}
+
+// portsNow returns what is known of all. The lock is held.
+func (d *daemon) portsNow() []report.Port {
+	_ = d.port(len(d.config.Interfaces) - 1)
+	return slices.Clone(d.state.ports)
+}
+
+// acquire takes the interfaces, and returns what it has taken. At the start, when all have
+// to be there, it is all of them; later the first that can be had, and the keeper takes the
+// others.
+func (d *daemon) acquire(indexes []int, all bool) (taken []int, err error) {
+	if all {
+		return indexes, Cannot(d.engine.Acquire(indexes...))
+	}
+	for i, index := range indexes {
+		if index == 0 {
+			continue
+		}
+		only := make([]int, len(indexes))
+		only[i] = index
+		if err = Cannot(d.engine.Acquire(only...)); err == nil {
+			return only, nil
+		}
+	}
+	return nil, err
+}
+
+// gone reports whether an error says that there is no interface.
+func gone(err error) bool {
+	return isOneOf(err, errInterfaceGone, nic.ErrNoInterface, xsk.ErrNoInterface, xsk.ErrGone)
+}

@@ -1,0 +1,87 @@
+package xsk
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Poller waits for packets on several sockets of one owner. It is the owner's.
+type Poller struct {
+	sockets []*Socket
+	fds     []unix.PollFd
+}
+
+// NewPoller returns a poller of the sockets, of which some may be closed later.
+func NewPoller(sockets []*Socket) *Poller {
+	return &Poller{sockets, make([]unix.PollFd, len(sockets))}
+}
+
+// Wait is [Socket.Wait] for all of the sockets: it returns when there is a packet on one of
+// them, and the error is the first one's that is gone. Closed ones are left out; if there is
+// no other it sleeps.
+func (p *Poller) Wait(timeout time.Duration) error {
+	for _, s := range p.sockets {
+		if s.rx.ready(1) != 0 {
+			return nil
+		}
+	}
+	if err := p.gone(false); err != nil {
+		return err
+	}
+	ready, err := p.poll(max(timeout, 0))
+	if err != nil {
+		return fmt.Errorf("wait on %d sockets: %w", len(p.sockets), err)
+	}
+	if !ready {
+		return p.gone(true)
+	}
+	return nil
+}
+
+// gone returns the error of the first socket that is gone, as far as that is known; or the
+// kernel is asked.
+func (p *Poller) gone(ask bool) error {
+	for _, s := range p.sockets {
+		if !s.shut && (s.gone || ask && s.lost()) {
+			return s.errs.gone
+		}
+	}
+	return nil
+}
+
+// Gone reports whether the socket's interface was removed, and the socket is not closed
+// yet. It asks the kernel, and is the owner's.
+func (s *Socket) Gone() bool { return !s.shut && s.lost() }
+
+func (p *Poller) poll(timeout time.Duration) (ready bool, err error) {
+	for i, s := range p.sockets {
+		if s.kernel != nil {
+			return p.pollFakes(timeout), nil
+		}
+		p.fds[i] = s.pollFD[0] // poll leaves out those below 0, of closed sockets
+	}
+	left := unix.NsecToTimespec(int64(timeout))
+	for {
+		n, err := unix.Ppoll(p.fds, &left, nil) // as in Socket.poll
+		if err != unix.EINTR {
+			return n > 0, err
+		}
+	}
+}
+
+// pollFakes takes turns, for there is no one thing that fakes could be awaited by.
+func (p *Poller) pollFakes(timeout time.Duration) bool {
+	const turn = time.Millisecond
+	for left := timeout; ; left -= turn {
+		for _, s := range p.sockets {
+			if s.kernel.Poll(min(left, turn/time.Duration(len(p.sockets)))) {
+				return true
+			}
+		}
+		if left <= turn {
+			return false
+		}
+	}
+}

@@ -47,9 +47,8 @@ type Engine struct {
 	young     atomic.Bool   // see youth
 	joined    chan struct{} // holds a token when there are workers for Run to start
 
-	changing  sync.Mutex // held by Apply and all that changes the lease, for as long as the kernel takes
-	plan      *bpf.Plan  // what the kernel steers by, or will
-	suspended *lease     // programs without sockets; nil: none
+	changing sync.Mutex // held by Apply and all that changes the lease, for as long as the kernel takes
+	plan     *bpf.Plan  // what the kernel steers by, or will
 
 	// Both are written with both locks held.
 	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long

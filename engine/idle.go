@@ -96,7 +96,7 @@ func (w *worker) rest() error {
 	if pending {
 		sleep = min(sleep, retryTime)
 	}
-	if w.busy {
+	if w.busy && len(w.arms.receives) > 0 {
 		w.flows.Grace.Quiescent(w.id)
 		return nil
 	}

@@ -73,7 +73,7 @@ type PuntInfo struct {
 
 // Info gathers the figures. What the kernel refuses to tell stays zero: that is
 // so while an interface is away. Anybody may call it; it does not wait for an Apply,
-// Acquire, Suspend or Release that is under way.
+// Acquire, Take, Anew or Release that is under way.
 func (e *Engine) Info() Info {
 	in := Info{Table: e.table.Load(), Flows: e.flows.Stats(), Clients: e.clients.Stats()}
 	e.mu.RLock()

@@ -23,7 +23,7 @@ type lease struct {
 // kernel, and what a successor of this process could be given instead of making it anew.
 // The interfaces are those of the config, by their indices; 0 is one that is away, which
 // [Engine.Take] takes later. On an error nothing is left behind. After an Acquire there must
-// be a Release or a Suspend before the next one.
+// be a Release before the next one.
 //
 // The programs go first: if another instance serves an interface, the kernel
 // refuses here, before anything of the other's was touched. Only then the interface is
@@ -38,11 +38,7 @@ func (e *Engine) Acquire(ifindexes ...int) error {
 	if err := xsk.Probe(); err != nil {
 		return err
 	}
-	l := e.suspended
-	e.suspended = nil
-	if l == nil {
-		l = &lease{ports: make([]*port, len(ifindexes))}
-	}
+	l := &lease{ports: make([]*port, len(ifindexes))}
 	if err := l.acquire(e, ifindexes); err != nil {
 		return errors.Join(err, l.release())
 	}
@@ -56,19 +52,12 @@ func (l *lease) acquire(e *Engine, ifindexes []int) error {
 	if err := l.load(e); err != nil {
 		return err
 	}
-	for i, index := range ifindexes {
-		if p := l.ports[i]; p != nil && p.ifindex != index { // of a port that was suspended, and is another now
-			l.ports[i] = nil
-			if err := l.programs[i].Detach(); err != nil {
-				return err
-			}
-		}
-	}
 	for i, index := range ifindexes { // all, before what is large
-		if index != 0 && l.ports[i] == nil {
-			if err := l.attach(e, i, index); err != nil {
-				return err
-			}
+		if index == 0 {
+			continue
+		}
+		if err := l.attach(e, i, index); err != nil {
+			return err
 		}
 	}
 	for i, index := range ifindexes {
@@ -83,17 +72,15 @@ func (l *lease) acquire(e *Engine, ifindexes []int) error {
 	return l.complete(e)
 }
 
-// load loads the programs, as far as that was not done before, and applies the plan.
+// load loads the programs and applies the plan.
 func (l *lease) load(e *Engine) error {
 	for i := range e.config.Interfaces {
-		if i == len(l.programs) {
-			program, err := l.loadOne(i)
-			if err != nil {
-				return err
-			}
-			l.programs = append(l.programs, program)
+		program, err := l.loadOne(i)
+		if err != nil {
+			return err
 		}
-		if err := l.programs[i].Apply(e.plan); err != nil {
+		l.programs = append(l.programs, program)
+		if err := program.Apply(e.plan); err != nil {
 			return err
 		}
 	}
@@ -163,8 +150,9 @@ func (e *Engine) drop(number int) error {
 }
 
 // Anew opens the sockets of an interface anew, since those that there are do not suit it any
-// more, and leaves the others at work. What comes meanwhile is dropped by the program, as
-// with Suspend. On an error the interface is not served any more.
+// more, and leaves the others at work. The program stays, and drops what comes for the
+// services meanwhile: the kernel would answer a connection of theirs by a RST. On an error
+// the interface is not served any more.
 func (e *Engine) Anew(number int) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -213,34 +201,9 @@ func (e *Engine) Release() error {
 	defer e.changing.Unlock()
 	l := e.lease
 	if l == nil {
-		l, e.suspended = e.suspended, nil
-		if l == nil {
-			return nil
-		}
-		return l.release()
-	}
-	return errors.Join(e.hand(nil), l.release())
-}
-
-// Suspend is Release for who will Acquire the same interfaces again at once: the program
-// stays, and drops what comes for the services meanwhile. The kernel would answer a
-// connection of theirs by a RST.
-func (e *Engine) Suspend() error {
-	e.changing.Lock()
-	defer e.changing.Unlock()
-	l := e.lease
-	if l == nil {
 		return nil
 	}
-	e.suspended = &lease{programs: l.programs, ports: make([]*port, len(l.ports))}
-	errs := []error{e.hand(nil)}
-	for i, p := range l.ports {
-		if p != nil {
-			e.suspended.ports[i] = p.bare()
-			errs = append(errs, p.close())
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(e.hand(nil), l.release())
 }
 
 // clone returns a copy that may be changed.

@@ -98,9 +98,9 @@ func TestAcquire(t *testing.T) {
 	})
 }
 
-// Between a Suspend and what ends it the interface is nobody else's, and the program goes
-// on with its counters.
-func TestSuspend(t *testing.T) {
+// While sockets are opened anew the interface is nobody else's, and the program goes on with
+// its counters.
+func TestAnew(t *testing.T) {
 	onWire(t, 2, func(ifindex int) {
 		first, second := mustNewReal(t, 2), mustNewReal(t, 2)
 		busy := func(when string, want bool) {
@@ -110,33 +110,35 @@ func TestSuspend(t *testing.T) {
 			}
 			must(t, second.Release())
 		}
-		must(t, first.Suspend()) // there is nothing
+		must(t, first.Anew(0)) // there is nothing
 		must(t, first.Acquire(ifindex))
 		program := first.lease.programs[0]
 		for range 2 {
-			must(t, first.Suspend())
-			if in := first.Info(); in.Ports[0].Attached != "" || in.Ports[0].Sockets != nil {
-				t.Errorf("suspended, it has %q and %+v", in.Ports[0].Attached, in.Ports[0].Sockets)
+			before := first.Info().Ports[0].Sockets
+			must(t, first.Anew(0))
+			in := first.Info()
+			if first.lease.programs[0] != program || in.Ports[0].Attached == "" || !slices.Equal(in.Ports[0].Queues(), []int{0, 1}) || len(before) != 2 {
+				t.Errorf("anew, it has %q and %+v", in.Ports[0].Attached, in.Ports[0].Sockets)
 			}
-			busy("suspended", true)
-			must(t, first.Apply(&balancer.Table{Generation: 1}, planOf(t, 80)))
-			must(t, first.Acquire(ifindex))
-			if in := first.Info(); first.lease.programs[0] != program || in.Ports[0].Attached == "" || !slices.Equal(in.Ports[0].Queues(), []int{0, 1}) {
-				t.Errorf("acquired again, it has %q and %+v", in.Ports[0].Attached, in.Ports[0].Sockets)
+			if n := in.Workers[0].Frames.Total(); n != in.Ports[0].Sockets[0].Frames {
+				t.Errorf("%d frames are accounted for of %d", n, in.Ports[0].Sockets[0].Frames)
 			}
-			busy("acquired again", true)
+			busy("anew", true)
 		}
-		must(t, first.Suspend())
 		must(t, first.Release())
 		busy("released", false)
 
+		// What can't be opened anew is given up.
 		must(t, first.Acquire(ifindex))
-		must(t, first.Suspend())
-		must(t, first.Apply(&balancer.Table{Generation: 2}, overfull(t)))
-		if err := first.Acquire(ifindex); err == nil {
-			t.Error("there was room for all of it")
+		first.config.Queues = []int{0, 7}
+		if err := first.Anew(0); !errors.Is(err, xsk.ErrNoQueue) {
+			t.Errorf("%v, want that there is no queue 7", err)
 		}
-		busy("not acquired", false)
+		if in := first.Info(); in.Ports[0].Index != 0 || in.Ports[0].Attached != "" {
+			t.Errorf("%+v", in.Ports[0])
+		}
+		busy("given up", false)
+		must(t, first.Release())
 	})
 }
 

@@ -102,7 +102,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.engine, err = engine.New(settings)
 	var files shares
 	if err == nil {
-		files, err = share(engine.Descriptors(len(where.ports), where.workers), where.workers)
+		files, err = share(engine.Descriptors(len(where.ports), where.workers), len(where.ports), where.workers)
 	}
 	if err != nil {
 		l.Close()

@@ -55,13 +55,13 @@ func TestProbesLeaveRoomForServing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const least = 30 + spare + minProbes + minClients
+	const least = 30 + spare + portSpare + minProbes + minClients
 	for _, c := range []struct {
 		free, serving int
 		want          shares // zero: a refusal
 	}{
 		{2000, 30, shares{maxProbes, maxClients}},
-		{30 + spare + 100, 30, shares{75, 25}},
+		{30 + spare + portSpare + 100, 30, shares{75, 25}},
 		{least + 2, 30, shares{minProbes + 2, minClients}},
 		{least, 30, shares{minProbes, minClients}},
 		{least - 1, 30, shares{}},
@@ -71,7 +71,7 @@ func TestProbesLeaveRoomForServing(t *testing.T) {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Fatal(err)
 		}
-		got, err := share(c.serving, 2)
+		got, err := share(c.serving, 1, 2)
 		if got != c.want || (err != nil) != (c.want == shares{}) {
 			t.Errorf("%d free, %d to serve: %+v, %v; want %+v", c.free, c.serving, got, err, c.want)
 		}

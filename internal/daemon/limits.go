@@ -15,19 +15,20 @@ const (
 	maxProbes = 256
 	// minClients and maxClients have a connection to the control socket at a time.
 	minClients, maxClients = 8, 80
-	// spare descriptors are for the watchers of the interface (five) and of its neighbours
-	// (two), the two packet sockets of half-open probes, and what the Go runtime and
-	// libraries open for a moment.
-	spare = 12
+	// portSpare descriptors are for the watcher of an interface.
+	portSpare = 5
+	// spare descriptors are for the watcher of the ways (two), the two packet sockets of
+	// half-open probes, and what the Go runtime and libraries open for a moment.
+	spare = 7
 )
 
 // shares are how many descriptors may be used for what, so that what is many never
 // takes those that serving needs.
 type shares struct{ probes, clients int }
 
-// share shares out what the limit on open files leaves beside those for serving. The
+// share shares out what the limit on open files leaves beside those for serving interfaces. The
 // error names a limit that is too low for serving with any probes and clients at all.
-func share(serving, queues int) (shares, error) {
+func share(serving, ports, queues int) (shares, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return shares{}, fmt.Errorf("read the limit on open files: %w", err)
@@ -36,7 +37,7 @@ func share(serving, queues int) (shares, error) {
 	if err != nil {
 		return shares{}, err
 	}
-	need := open + serving + spare
+	need := open + serving + spare + ports*portSpare
 	if limit.Cur < uint64(need+minProbes+minClients) {
 		return shares{}, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: "+
 			"raise it, by ulimit -n or LimitNOFILE=", limit.Cur, queues, need+minProbes+minClients)}

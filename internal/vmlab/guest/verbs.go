@@ -132,7 +132,7 @@ func addVLAN(name, lower, id string) error {
 
 func addBond(name string, lowers []string) error {
 	bond := netlink.NewLinkBond(netlink.LinkAttrs{Name: name})
-	bond.Mode = netlink.BOND_MODE_ACTIVE_BACKUP
+	bond.Mode, bond.Miimon = netlink.BOND_MODE_ACTIVE_BACKUP, 100
 	if err := netlink.LinkAdd(bond); err != nil {
 		return fmt.Errorf("make %s: %w", name, err)
 	}

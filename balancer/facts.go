@@ -15,6 +15,9 @@ type Facts struct {
 	// NextHops say where to send packets for a backend's address. One that is missing
 	// is not known yet; the zero NextHop says that there is none.
 	NextHops map[netip.Addr]NextHop
+	// Ways are all next hops of those of these addresses whose route has several that are
+	// known.
+	Ways map[netip.Addr][]Way
 	// Drained are the backends without a weight whose time to drain is over.
 	Drained map[BackendKey]bool
 	// Gateways are the routers that the machine's routes name: what comes from clients

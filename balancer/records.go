@@ -73,11 +73,19 @@ func (t *Table) newBackend(key *BackendKey, service uint32, m Mode, facts *Facts
 	if !ok {
 		return b
 	}
-	b.Next, b.Source, b.Flags = next, hop.Source.Word(), HasMAC
-	if b.Source == 0 {
-		b.Source = t.Ports[hop.Link.Port].MAC.Word()
+	b.Next, b.Source, b.Flags = next, t.source(&hop), HasMAC
+	if several, ok := t.spread(facts.ways(key.Address, m)); ok {
+		b.Next = several
 	}
 	return b
+}
+
+// source returns the source MAC address of the frames that go by a hop.
+func (t *Table) source(h *NextHop) uint64 {
+	if mac := h.Source.Word(); mac != 0 {
+		return mac
+	}
+	return t.Ports[h.Link.Port].MAC.Word()
 }
 
 // remember writes the records of backends that are gone: they have a service only

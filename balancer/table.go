@@ -28,6 +28,7 @@ type Table struct {
 	addresses map[packet.Addr]struct{} // of services
 	sources   map[packet.Addr]struct{} // of backends
 	gateways  map[uint64]struct{}      // hop words of routers
+	spreads   spreads                  // that hop words of spreadLink name
 	senders   map[sender]struct{}      // of what comes from backends on the link
 }
 

@@ -48,6 +48,9 @@ func (w *worker) stays(i int, next uint64) bool {
 // fits reports whether packet i, made longer by so many bytes, can go to the hop next. If
 // not, mtu is what its link takes.
 func (w *worker) fits(i int, next uint64, more int) (mtu int, ok bool) {
+	if balancer.Spreads(next) {
+		next, _ = w.way(i, next)
+	}
 	link := w.table.Links.At(balancer.HopLink(next))
 	mtu = w.table.Ports[link.Port].MTU
 	if link.MTU != 0 {
@@ -63,6 +66,9 @@ func (w *worker) fits(i int, next uint64, more int) (mtu int, ok bool) {
 //
 //go:noinline
 func (w *worker) cross(i int, next, source uint64) bool {
+	if balancer.Spreads(next) {
+		next, source = w.way(i, next)
+	}
 	link, p := w.table.Links.At(balancer.HopLink(next)), &w.packets[i]
 	if !w.resize(i, link.Tags.EthernetLen()-int(p.L3)) {
 		return false
@@ -75,6 +81,15 @@ func (w *worker) cross(i int, next, source uint64) bool {
 		w.across.leaveBy(i, link.Port)
 	}
 	return true
+}
+
+// waySeed has no meaning, but that backends and ways are chosen by different hashes.
+const waySeed = 0x77617973
+
+// way returns the way that packet i takes of the several that next stands for, and the
+// source of its frame: all packets of a flow that are not fragments take the same.
+func (w *worker) way(i int, next uint64) (one, source uint64) {
+	return w.table.Way(next, w.packets[i].Key.Hash(waySeed))
 }
 
 // resize has the frame of packet i begin n bytes earlier, or later if n is negative; what

@@ -229,7 +229,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 		machine: machineOf(&o.snapshot), conditions: make([][]condition, len(groups)),
 		facts: balancer.Facts{
 			Ports: o.ports(), Gateways: o.gateways(), States: make(map[balancer.BackendKey]balancer.State, n),
-			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)),
+			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)), Ways: map[netip.Addr][]balancer.Way{},
 		},
 	}
 	all := make([]condition, n)
@@ -244,6 +244,9 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 			a.facts.States[k.key] = a.conditions[i][j].table
 			if k.last.way.known {
 				a.facts.NextHops[k.key.Address] = k.last.way.hop
+				if ways := o.ways(k.key.Address); len(ways) > 1 {
+					a.facts.Ways[k.key.Address] = ways
+				}
 			}
 			a.drain(k, now)
 		}

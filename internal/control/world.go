@@ -1,6 +1,8 @@
 package control
 
 import (
+	"net/netip"
+
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -26,6 +28,16 @@ func (o *observed) nextHop(h *egress.Hop) balancer.NextHop {
 		hop.Link.MTU = uint16(h.MTU)
 	}
 	return hop
+}
+
+// ways returns the next hops to an address whose route has several that are known.
+func (o *observed) ways(a netip.Addr) (list []balancer.Way) {
+	for i := range o.snapshot.Ways[a] {
+		if h := &o.snapshot.Ways[a][i]; h.Known {
+			list = append(list, balancer.Way{NextHop: o.nextHop(h), Weight: h.Weight})
+		}
+	}
+	return list
 }
 
 // gateways returns the routers of which it is known where they are.

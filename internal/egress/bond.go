@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/vishvananda/netlink"
 )
 
@@ -61,20 +62,5 @@ func sends(b *netlink.Bond, l netlink.Link) bool {
 // another one only if that goes, or if a better one comes (rendezvous hashing, Thaler and
 // Ravishankar, "Using name-based mappings to increase hit rates").
 func score(choice int, key []byte) uint64 {
-	h := mix(uint64(choice))
-	for len(key) > 0 {
-		var word [8]byte
-		key = key[copy(word[:], key):]
-		h = mix(h ^ binary.LittleEndian.Uint64(word[:]))
-	}
-	return h
-}
-
-// mix is the finalizer of splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
-// number generators").
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+	return xxhash.Sum64(append(binary.LittleEndian.AppendUint64(nil, uint64(choice)), key...))
 }

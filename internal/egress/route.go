@@ -90,7 +90,7 @@ func (t *tree) several(a netip.Addr, route *netlink.Route) (hops []Hop, err erro
 
 // hop returns the way by one next hop of a route.
 func (t *tree) hop(a netip.Addr, route *netlink.Route, weight int) (h Hop, err error) {
-	h = Hop{Device: route.LinkIndex, weight: weight, limit: route.MTU}
+	h = Hop{Device: route.LinkIndex, Weight: weight, limit: route.MTU}
 	switch {
 	case t.at[h.Device] == nil:
 		return h, fmt.Errorf("read interfaces: number %d, of the route to %v, is not there", h.Device, a)
@@ -133,7 +133,7 @@ func choose(a netip.Addr, ways []Hop) (chosen Hop) {
 		}
 		// With u even in (0, 1], -ln(u)/weight is least for each as often as its weight has it.
 		u := (float64(score(h.Device, append(a.AsSlice(), h.Via.AsSlice()...))>>11) + 1) / (1 << 53)
-		if cost := -math.Log(u) / float64(max(h.weight, 1)); best == 0 || cost < best {
+		if cost := -math.Log(u) / float64(max(h.Weight, 1)); best == 0 || cost < best {
 			chosen, best = *h, cost
 		}
 	}

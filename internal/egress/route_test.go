@@ -75,7 +75,7 @@ func TestWhy(t *testing.T) {
 	} {
 		addr := netip.MustParseAddr(a)
 		h := lookAt(t, l, addr).Hops[addr]
-		if want := (Hop{Why: why, Device: h.Device, weight: h.weight}); why != "" && h != want {
+		if want := (Hop{Why: why, Device: h.Device, Weight: h.Weight}); why != "" && h != want {
 			t.Errorf("%s: %+v, want %+v", a, h, want)
 		}
 		if why == "" && (h.Why != "" || h.Via != addr || !h.OnLink || !h.Asked.IsZero()) {
@@ -123,7 +123,7 @@ func TestUpperDevice(t *testing.T) {
 			})
 			for a, h := range s.Hops {
 				want := Hop{OnLink: true, Via: a, Device: upper.Attrs().Index, Known: true, MAC: mac(t, w.lab.Backends[0]),
-					Source: [6]byte(upper.Attrs().HardwareAddr), MTU: 1500, weight: 1}
+					Source: [6]byte(upper.Attrs().HardwareAddr), MTU: 1500, Weight: 1}
 				if h != want {
 					t.Errorf("%+v, want %+v", h, want)
 				}

@@ -125,7 +125,7 @@ func TestChoose(t *testing.T) {
 	via := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}) }
 	ways := func(lost int) (list []Hop) {
 		for i, weight := range []int{1, 2, 3} {
-			list = append(list, Hop{Via: via(i), Device: 2, Known: i != lost, weight: weight})
+			list = append(list, Hop{Via: via(i), Device: 2, Known: i != lost, Weight: weight})
 		}
 		return list
 	}

@@ -22,6 +22,7 @@ type Hop struct {
 	Source [6]byte // of the frames that go there
 	MTU    int     // of the route, or the least of the interfaces down to the port
 
+	Weight int // of the next hop, among several of a route
 	// Why says what is wrong, for people: no route leads by a port, or the kernel can't ask
 	// for Via. Empty: nothing is, but that nobody may answer.
 	Why string
@@ -29,8 +30,8 @@ type Hop struct {
 	// no Via. The time starts anew when the first port comes up.
 	Asked time.Time
 
-	weight, limit int    // of the route: among several next hops, and its own MTU or 0
-	refused       string // why the kernel can't ask
+	limit   int    // MTU of the route; 0: none
+	refused string // why the kernel can't ask
 }
 
 // Snapshot is all that is known at one moment. It is never changed once made.

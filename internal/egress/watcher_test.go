@@ -120,7 +120,7 @@ func TestNextHopsAreResolved(t *testing.T) {
 		return s.Hops[lab.BackendAddr(0)].Known && s.Hops[lab.BackendAddr6(1)].Known
 	})
 	for a, h := range map[netip.Addr]*lab.Host{lab.BackendAddr(0): w.lab.Backends[0], lab.BackendAddr6(1): w.lab.Backends[1]} {
-		want := Hop{OnLink: true, Via: a, Device: s.Ports[0].Ifindex, Known: true, MAC: mac(t, h), Source: mac(t, w.lab.Balancer), MTU: 1500, weight: 1}
+		want := Hop{OnLink: true, Via: a, Device: s.Ports[0].Ifindex, Known: true, MAC: mac(t, h), Source: mac(t, w.lab.Balancer), MTU: 1500, Weight: 1}
 		if got := s.Hops[a]; got != want {
 			t.Errorf("hop to %v: %+v, want %+v", a, got, want)
 		}

@@ -89,7 +89,11 @@ func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine
 	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
 	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
 	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {
-		out.MAC = packet.WordMAC(b.Next).String()
+		next := b.Next
+		if balancer.Spreads(next) {
+			next, _ = v.Table.Way(next, 0)
+		}
+		out.MAC = packet.WordMAC(next).String()
 	}
 }
 

@@ -3,13 +3,14 @@ package engine
 import (
 	"slices"
 
+	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/engine/fragment"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Only the first fragment of a packet has the transport's header. So it goes as a whole packet
 // does, in whatever mode, and the others follow it, whichever worker has them. One
-// that comes before the first is held, and received once more when that has gone by.
+// that comes before the first is held, and received once more when that has gone.
 
 // fragment handles packet i, a fragment.
 func (w *worker) fragment(i int) packet.Verdict {
@@ -31,26 +32,33 @@ func (w *worker) fragment(i int) packet.Verdict {
 	return v
 }
 
-// first handles packet i, the first fragment of d. The others are let go once it has made
-// or found its flow: before that they would find none.
+// first handles packet i, the first fragment of d. The others are let go when it has gone:
+// before that there is nothing to follow.
 func (w *worker) first(i int, d *fragment.Datagram, at packet.Place) packet.Verdict {
 	p := &w.packets[i]
 	h := fragment.Head{SrcPort: p.Key.SrcPort, DstPort: p.Key.DstPort, Proto: uint8(p.Key.Proto), Echo: p.Echo}
 	if o := w.fragments.Begin(d, at, h, w.now, &w.parts); o != fragment.Goes {
 		return w.refused(o)
 	}
-	v := packet.DropICMP
+	way := fragment.Way{Verdict: packet.DropICMP}
 	if p.Echo || !isICMP(h.Proto) {
-		v = w.slow(i)
+		way.Verdict = w.slow(i)
 	}
-	w.fragments.Open(d, w.taker(i, v), w.now, &w.parts)
-	return v
+	if way.Verdict == packet.Forwarded {
+		way.Flow, way.Backend = w.refs[i], uint32(w.hashes[i])
+		if way.Flow != noFlow && w.flows.Flow(way.Flow).Paired() {
+			way.ID, way.Renamed = w.fragments.NewID(), true
+			packet.SetID(w.frames[i], p, way.ID)
+		}
+	}
+	w.fragments.Open(d, way, w.now, &w.parts)
+	return way.Verdict
 }
 
 // later handles packet i, another fragment of d.
 func (w *worker) later(i int, d *fragment.Datagram, at packet.Place) packet.Verdict {
 	p := &w.packets[i]
-	h, o := w.fragments.Follow(d, at, w.frames[i], w.port, w.now, &w.parts)
+	h, way, o := w.fragments.Follow(d, at, w.frames[i], w.port, w.now, &w.parts)
 	switch {
 	case o == fragment.Held:
 		return w.hold(i)
@@ -62,23 +70,45 @@ func (w *worker) later(i int, d *fragment.Datagram, at packet.Place) packet.Verd
 	switch {
 	case h.Echo:
 		return w.echo(i)
-	case isICMP(h.Proto):
-		return packet.DropICMP
+	case way.Verdict == packet.Forwarded:
+		return w.follow(i, &way)
+	case way.Verdict == packet.Punted:
+		return w.stray(i)
+	case way.Verdict == packet.Replied:
+		return packet.DropFragment
 	}
-	s := w.table.Lookup(&p.Key)
-	r, ok := w.known(&p.Key, s)
-	switch {
-	case ok:
-		w.learn(i, r)
-		p.Key.Proto = 0 // there is no header of it to be rewritten
-		f := w.flows.Flow(r)
-		return w.deliver(i, r, f, w.backend(f.BackendID))
-	case s != nil && scatters(s):
-		return w.alike(i, s, h.Backend)
-	case s != nil:
-		return packet.DropFragment // as the first one was
+	return way.Verdict
+}
+
+// follow has packet i go where the first fragment of its packet went, if there is still a
+// flow.
+func (w *worker) follow(i int, way *fragment.Way) packet.Verdict {
+	p, r := &w.packets[i], way.Flow
+	if r == noFlow {
+		w.backend(way.Backend) // which may be new
+		return w.toss(i, way.Backend)
 	}
-	return w.stray(i)
+	if !w.still(r, &p.Key) {
+		var ok bool
+		if r, ok = w.known(&p.Key, w.table.Lookup(&p.Key)); !ok {
+			return packet.DropFragment
+		}
+	}
+	f := w.flows.Flow(r)
+	w.refs[i] = r
+	p.Key.Proto = 0 // there is no header of it to be rewritten
+	v := w.deliver(i, r, f, w.backend(f.BackendID))
+	if v == packet.Forwarded && way.Renamed {
+		packet.SetID(w.frames[i], p, way.ID)
+	}
+	return v
+}
+
+// still reports whether r stands for packets with the key k. The requests of a scattered
+// flow match none.
+func (w *worker) still(r conntrack.Ref, k *packet.Key) bool {
+	f := w.flows.Flow(r)
+	return f.Live() && (w.flows.Matches(r, f, k) || r.Direction() == conntrack.Request && w.flows.RequestKey(r) == *k)
 }
 
 func isICMP(proto uint8) bool { return proto == packet.ProtoICMP || proto == packet.ProtoICMPv6 }

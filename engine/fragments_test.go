@@ -91,6 +91,9 @@ func TestFragmentsFollowTheFirst(t *testing.T) {
 							whole.VLANs = vlans
 							want := h.one(2, whole)
 							want.Payload = in.Payload
+							if mode == balancer.NAT {
+								want.ID = out.ID
+							}
 							if d := packettest.Diff(out, want); d != "" {
 								t.Errorf("the request: %s", d)
 							}
@@ -107,7 +110,7 @@ func TestFragmentsFollowTheFirst(t *testing.T) {
 							got := assembled(t, h.spread(list, queue))
 							whole = big(out.Dst.String(), in.Src.String(), 100, 9)
 							want = h.one(1, whole)
-							want.Payload = answer.Payload
+							want.Payload, want.ID = answer.Payload, got.ID
 							if d := packettest.Diff(got, want); d != "" || got.Src != in.Dst {
 								t.Errorf("the answer from %v: %s", got.Src, d)
 							}
@@ -132,7 +135,7 @@ func TestSegmentInFragments(t *testing.T) {
 		in := packettest.TCP(ends[0], ends[1], packet.TCPAck)
 		in.Payload = bytes.Repeat([]byte("segment "), 500)
 		out := assembled(t, h.spread(cut(in), func(i int) int { return i % 2 }))
-		in.Dst, in.TTL, in.SrcMAC, in.DstMAC = to, 63, gatewayMAC, backendMAC(to.Addr())
+		in.Dst, in.TTL, in.ID, in.SrcMAC, in.DstMAC = to, 63, out.ID, gatewayMAC, backendMAC(to.Addr())
 		if d := packettest.Diff(out, in); d != "" {
 			t.Error(d)
 		}
@@ -179,23 +182,27 @@ func TestFragmentsOfManyPackets(t *testing.T) {
 		j := min(i+r.IntN(20), len(pieces)-1)
 		pieces[i], pieces[j] = pieces[j], pieces[i]
 	}
-	out := map[uint32][][]byte{}
+	type name struct {
+		src, dst packet.Addr
+		id       uint32
+	}
+	out := map[name][][]byte{}
 	for _, p := range pieces {
 		for _, b := range h.passRaw(r.IntN(4), p.bytes) {
 			var got packet.Packet
 			packet.Parse(b, &got)
 			at, _ := got.Place(b)
-			id := at.ID
-			if got.IPv6 {
-				id >>= 16
-			}
-			out[id] = append(out[id], b)
+			n := name{got.Key.Src, got.Key.Dst, at.ID}
+			out[n] = append(out[n], b)
 		}
 	}
-	for i, f := range in {
-		got := assembled(t, out[uint32(i)])
-		if !bytes.Equal(got.Payload, f.Payload) || got.Src != f.Src {
-			t.Errorf("datagram %d from %v became one from %v, of %d bytes", i, f.Src, got.Src, len(got.Payload))
+	if len(out) != len(in) {
+		t.Errorf("%d datagrams became %d", len(in), len(out))
+	}
+	for _, list := range out {
+		got := assembled(t, list)
+		if !slices.ContainsFunc(in, func(f packettest.Frame) bool { return f.Src == got.Src && bytes.Equal(got.Payload, f.Payload) }) {
+			t.Errorf("one from %v, of %d bytes, is none that came", got.Src, len(got.Payload))
 		}
 	}
 	if n := h.counted(packet.Forwarded); n != uint64(len(pieces)) {
@@ -354,13 +361,33 @@ func TestFragmentsOfWhatIsDropped(t *testing.T) {
 	if len(exceeded) != 1 || packettest.Verify(t, exceeded[0]).Type != 11 {
 		t.Errorf("%d came out, %v", len(exceeded), h.verdicts(0))
 	}
-	// Of a flow that is there, each counts as what it is; only of the first one anybody is told.
-	in.TTL = 64
-	h.one(0, packettest.UDP(client4, "192.0.2.11:53", "whole"))
-	in.TTL, in.ID = 1, 3
-	before := h.counted(packet.DropTTL)
-	if out := h.passRaw(0, cut(in)...); len(out) != 1 || h.counted(packet.DropTTL) != before+2 {
+	// Where the way is longer for one of them, it counts as what it is, and nobody is told.
+	in.TTL, in.ID = 64, 3
+	list := cut(in)
+	list[1][22] = 1
+	packettest.Resize(list[1])
+	if out := h.passRaw(0, list...); len(out) != 2 || h.counted(packet.DropTTL) != 1 {
 		t.Errorf("%d came out, %v", len(out), h.verdicts(0))
+	}
+}
+
+// Clients that know nothing of each other may give two datagrams one name. Where one
+// address stands for all of them, the names are the balancer's.
+func TestNamesOfTranslatedPackets(t *testing.T) {
+	h := newHarness(t, 2, datagramService("dns", "192.0.2.10:53", balancer.NAT, 2))
+	var answers [][]byte
+	var names []uint16
+	for i := range 2 {
+		to := h.one(0, packettest.UDP(fmt.Sprint("198.51.100.7:", 40000+i), "192.0.2.10:53", "question")).Dst
+		out := h.spread(cut(big(to.String(), fmt.Sprint("198.51.100.7:", 40000+i), 3000, 5)), func(i int) int { return i % 2 })
+		names = append(names, assembled(t, out).ID)
+		answers = append(answers, out...)
+	}
+	if names[0] == names[1] {
+		t.Errorf("two answers from one address are both %d", names[0])
+	}
+	if len(answers) != 6 {
+		t.Errorf("%d fragments", len(answers))
 	}
 }
 

@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"github.com/afxlb/afxlb/engine/conntrack"
-	"github.com/afxlb/afxlb/internal/packet"
-)
+import "github.com/afxlb/afxlb/internal/packet"
 
 // The road back to the kernel. Replies are steered by where they come from, since the
 // kernel's part does not know the flows; so among them is what backends send from a
@@ -29,19 +26,6 @@ func (w *worker) stray(i int) packet.Verdict {
 		return w.answer(i, v, backendResets, packet.Reset)
 	}
 	return v
-}
-
-// related handles packet i, an ICMP message or a fragment, which may be about a flow or of
-// one as far as can be told: of the fragments of a packet only the first tells.
-func (w *worker) related(i int, v packet.Verdict) packet.Verdict {
-	if v == packet.DropICMP {
-		return w.icmp(i)
-	}
-	k := &w.packets[i].Key
-	if _, known := w.flows.Find(k, conntrack.Reply); known {
-		return v
-	}
-	return w.foreign(i, k, v)
 }
 
 // foreign handles packet i, which is about no flow. It is for the kernel if k, what it is

@@ -37,36 +37,3 @@ func (w *worker) toss(i int, id uint32) packet.Verdict {
 	}
 	return v
 }
-
-// nobody is the ID of no backend.
-const nobody = ^uint32(0)
-
-// taker returns the ID of the backend that has got packet i, the first fragment of a
-// datagram, of which v is the verdict.
-func (w *worker) taker(i int, v packet.Verdict) uint32 {
-	switch r := w.refs[i]; {
-	case v != packet.Forwarded:
-		return nobody
-	case r != noFlow:
-		return w.flows.Flow(r).BackendID
-	}
-	return uint32(w.hashes[i])
-}
-
-// alike sends packet i, a further fragment of a datagram to s, where the first one went.
-func (w *worker) alike(i int, s *balancer.Service, id uint32) packet.Verdict {
-	if id == nobody {
-		return packet.DropFragment
-	}
-	p, b := &w.packets[i], w.backend(id)
-	if !s.Mode.Traits().RepliesReturn {
-		return w.toss(i, id)
-	}
-	r, ok := w.scattered(p, b)
-	if !ok {
-		return packet.DropFragment
-	}
-	w.refs[i] = r
-	p.Key.Proto = 0 // there is no header of it to be rewritten
-	return w.deliver(i, r, w.flows.Flow(r), b)
-}

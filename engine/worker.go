@@ -205,7 +205,7 @@ func (w *worker) handle(from, to int) {
 			case packet.DropFragment:
 				w.verdicts[i] = w.fragment(i)
 			case packet.DropICMP:
-				w.verdicts[i] = w.related(i, v)
+				w.verdicts[i] = w.icmp(i)
 			}
 			continue
 		}

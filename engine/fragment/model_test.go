@@ -162,15 +162,15 @@ func TestShardAgainstModel(t *testing.T) {
 				}
 				seen[fmt.Sprint("begin ", got)]++
 				if r.IntN(3) > 0 {
-					s.open(&d, 0, &out)
+					s.open(&d, way, &out)
 					ready = m.open(d)
 				}
 			case r.IntN(20) == 0:
-				s.open(&d, 0, &out)
+				s.open(&d, way, &out)
 				ready = m.open(d)
 			default:
 				frame := fmt.Appendf(nil, "%d", r.Uint64())
-				h, got := s.follow(&d, p, frame, port, now, &out)
+				h, _, got := s.follow(&d, p, frame, port, now, &out)
 				want, o := m.follow(d, p, frame, now)
 				if got != o || got == Goes && h != want {
 					t.Fatalf("follow: %d %v, want %d %v", got, h, o, want)

@@ -20,7 +20,8 @@ type record struct {
 	datagram   Datagram
 	prev, next uint32
 	since      uint32 // coarse clock when the first that was seen of it came, ms
-	head       Head   // its Backend is known once it is opened
+	head       Head
+	way        Way
 	stage      stage
 	runs       runs // of what has gone by
 }
@@ -53,33 +54,33 @@ func (s *shard) begin(d *Datagram, p packet.Place, h Head, now uint32, out *Out)
 	r := &s.records[s.find(d, now, out)]
 	if r.stage == waiting {
 		r.head, r.stage = h, begun
-	} else if h.Backend = r.head.Backend; r.head != h {
+	} else if r.head != h {
 		r.stage = refused
 	}
 	return r.note(p)
 }
 
 // open is [Table.Open].
-func (s *shard) open(d *Datagram, backend uint32, out *Out) {
+func (s *shard) open(d *Datagram, way Way, out *Out) {
 	i, ok := s.index[*d]
 	if r := &s.records[i]; ok && r.stage == begun {
-		r.stage, r.head.Backend = opened, backend
+		r.stage, r.way = opened, way
 		s.held.take(i, &out.Ready, &out.Evicted)
 		s.forgetComplete(i)
 	}
 }
 
 // follow is [Table.Follow].
-func (s *shard) follow(d *Datagram, p packet.Place, frame []byte, port uint8, now uint32, out *Out) (Head, Outcome) {
+func (s *shard) follow(d *Datagram, p packet.Place, frame []byte, port uint8, now uint32, out *Out) (Head, Way, Outcome) {
 	i := s.find(d, now, out)
 	r := &s.records[i]
 	if r.stage == waiting || r.stage == begun {
 		s.held.push(frame, port, i, &out.Evicted)
-		return Head{}, Held
+		return Head{}, Way{}, Held
 	}
-	h, o := r.head, r.note(p)
+	h, way, o := r.head, r.way, r.note(p)
 	s.forgetComplete(i)
-	return h, o
+	return h, way, o
 }
 
 // note takes a fragment into account that is to go by, if it may.

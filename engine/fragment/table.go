@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -21,7 +22,7 @@ const (
 	perShard = 512
 	// bytesPerShard and heldPerShard bound what a shard holds: more than the largest datagram
 	// that there can be.
-	bytesPerShard = 112 << 10
+	bytesPerShard = 96 << 10
 	heldPerShard  = 256
 )
 
@@ -37,7 +38,15 @@ type Head struct {
 	SrcPort, DstPort uint16 // as in a packet.Key
 	Proto            uint8  // of the transport
 	Echo             bool   // an echo request
-	Backend          uint32 // whatever the caller of Open says
+}
+
+// Way is what became of the first fragment of a datagram.
+type Way struct {
+	Verdict packet.Verdict
+	Flow    conntrack.Ref // by which it went, if it was forwarded
+	Backend uint32        // to which it went, if it was without a flow
+	ID      uint16        // under which it went, if Renamed
+	Renamed bool
 }
 
 // Outcome says what becomes of a fragment.
@@ -45,7 +54,7 @@ type Outcome uint8
 
 // The outcomes.
 const (
-	Goes      Outcome = iota // on, as the head says
+	Goes      Outcome = iota // the way of the first one
 	Held                     // until the first one comes; there is a copy
 	Copy                     // not again: its bytes have gone by
 	Overlaps                 // nowhere, nor does any other of the datagram
@@ -56,6 +65,7 @@ const (
 type Table struct {
 	seed   uint64
 	held   atomic.Int64
+	names  atomic.Uint32 // the last one that NewID gave
 	shards [numShards]shard
 }
 
@@ -98,24 +108,29 @@ func (t *Table) Begin(d *Datagram, p packet.Place, h Head, now uint32, out *Out)
 	return o
 }
 
-// Open lets the other fragments of d follow the first one, to the backend. Those that were
+// Open lets the other fragments of d follow the first one, which went way. Those that were
 // held are ready.
-func (t *Table) Open(d *Datagram, backend, now uint32, out *Out) {
+func (t *Table) Open(d *Datagram, way Way, now uint32, out *Out) {
 	s := t.shard(d)
 	held := s.enter(now, out)
-	s.open(d, backend, out)
+	s.open(d, way, out)
 	t.leave(s, held)
 }
 
-// Follow notes a fragment of d, in frame, that came by port and is not the first one. If it [Goes], it does
-// so as the head says.
-func (t *Table) Follow(d *Datagram, p packet.Place, frame []byte, port uint8, now uint32, out *Out) (Head, Outcome) {
+// Follow notes a fragment of d, in frame, that came by port and is not the first one. If it
+// [Goes], the first one said this and went that way.
+func (t *Table) Follow(d *Datagram, p packet.Place, frame []byte, port uint8, now uint32, out *Out) (Head, Way, Outcome) {
 	s := t.shard(d)
 	held := s.enter(now, out)
-	h, o := s.follow(d, p, frame, port, now, out)
+	h, way, o := s.follow(d, p, frame, port, now, out)
 	t.leave(s, held)
-	return h, o
+	return h, way, o
 }
+
+// NewID returns an identification for a datagram whose addresses are translated: whoever
+// translates them must see to it that it is unique (RFC 6864, 5.3), since senders that know
+// nothing of each other are one after that. None comes again before all others did.
+func (t *Table) NewID() uint16 { return uint16(t.names.Add(1)) }
 
 // Expire gives out what was held for too long. It costs nothing while nothing is held.
 func (t *Table) Expire(now uint32, out *Out) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/packet"
@@ -15,6 +16,7 @@ const port = 3
 var (
 	one  = Datagram{ID: 1, Proto: 17}
 	head = Head{SrcPort: 40000, DstPort: 53, Proto: 17}
+	way  = Way{Verdict: packet.Forwarded, Flow: 7, ID: 9, Renamed: true}
 )
 
 // What came before the first fragment comes out when that has gone by, and in its order.
@@ -22,7 +24,7 @@ func TestHeldComeOut(t *testing.T) {
 	x := New()
 	var mine, yours Out
 	for i, frame := range []string{"third", "second"} {
-		if _, o := x.Follow(&one, part(uint16(4-2*i), uint16(6-2*i), i == 0), []byte(frame), port, 0, &yours); o != Held {
+		if _, _, o := x.Follow(&one, part(uint16(4-2*i), uint16(6-2*i), i == 0), []byte(frame), port, 0, &yours); o != Held {
 			t.Fatalf("%s: %d", frame, o)
 		}
 	}
@@ -33,21 +35,18 @@ func TestHeldComeOut(t *testing.T) {
 		t.Fatalf("the first: %d", o)
 	}
 	// While the first one is on its way, nobody could follow.
-	if _, o := x.Follow(&one, part(6, 8, false), []byte("meanwhile"), port, 10, &yours); o != Held {
+	if _, _, o := x.Follow(&one, part(6, 8, false), []byte("meanwhile"), port, 10, &yours); o != Held {
 		t.Errorf("meanwhile: %d", o)
 	}
-	const backend = 7
-	x.Open(&one, backend, 10, &mine)
+	x.Open(&one, way, 10, &mine)
 	if got := drain(&mine.Ready); len(got) != 3 || string(bytes.Join(got, nil)) != "thirdsecondmeanwhile" {
 		t.Errorf("ready: %q", got)
 	}
 	if x.Held() != 0 || yours.Ready.Len() != 0 {
 		t.Errorf("%d are held, and the other worker has %d", x.Held(), yours.Ready.Len())
 	}
-	want := head
-	want.Backend = backend
-	if h, o := x.Follow(&one, part(2, 4, false), nil, port, 10, &yours); h != want || o != Goes {
-		t.Errorf("the second: %v, %d", h, o)
+	if h, to, o := x.Follow(&one, part(2, 4, false), nil, port, 10, &yours); h != head || to != way || o != Goes {
+		t.Errorf("the second: %v, %v, %d", h, to, o)
 	}
 }
 
@@ -61,8 +60,8 @@ func TestCompleteIsForgotten(t *testing.T) {
 		if o := x.Begin(&one, part(0, 2, false), h, 0, &out); o != Goes {
 			t.Fatalf("datagram %d: %d", i, o)
 		}
-		x.Open(&one, 0, 0, &out)
-		if got, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); got != h || o != Goes {
+		x.Open(&one, way, 0, &out)
+		if got, _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); got != h || o != Goes {
 			t.Fatalf("datagram %d: its second fragment is %d, by %v", i, o, got)
 		}
 	}
@@ -75,12 +74,12 @@ func TestForgedFirstFragment(t *testing.T) {
 	forged := head
 	forged.SrcPort++
 	x.Begin(&one, part(0, 2, false), forged, 0, &out)
-	x.Open(&one, 0, 0, &out)
+	x.Open(&one, way, 0, &out)
 	if o := x.Begin(&one, part(0, 2, false), head, 0, &out); o != Overlaps {
 		t.Errorf("a first one that says something else: %d", o)
 	}
-	x.Open(&one, 0, 0, &out)
-	if _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); o != Overlaps {
+	x.Open(&one, way, 0, &out)
+	if _, _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); o != Overlaps {
 		t.Errorf("what followed it: %d", o)
 	}
 	other := one
@@ -108,11 +107,11 @@ func TestLifetime(t *testing.T) {
 	}
 	now += Lifetime
 	x.Begin(&one, part(0, 2, false), head, now, &out)
-	x.Open(&one, 0, now, &out)
+	x.Open(&one, way, now, &out)
 	if out.Ready.Len() != 0 || x.Held() != 0 {
 		t.Error("it comes out twice")
 	}
-	if _, o := x.Follow(&one, part(2, 3, true), nil, port, now+Lifetime, &out); o != Held {
+	if _, _, o := x.Follow(&one, part(2, 3, true), nil, port, now+Lifetime, &out); o != Held {
 		t.Errorf("a head is known for longer than its time: %d", o)
 	}
 }
@@ -147,7 +146,7 @@ func TestOldestGoesFirst(t *testing.T) {
 			mine := Datagram{ID: 1 << 20}
 			s.follow(&mine, part(2, 3, true), []byte("mine"), port, 0, &out)
 			s.begin(&mine, part(0, 2, false), head, 0, &out)
-			s.open(&mine, 0, &out)
+			s.open(&mine, way, &out)
 			if got := drain(&out.Ready); len(got) != 1 || string(got[0]) != "mine" {
 				t.Errorf("ready: %q", got)
 			}
@@ -208,7 +207,7 @@ func TestNoAllocations(t *testing.T) {
 		d := Datagram{ID: id}
 		x.Follow(&d, part(2, 3, true), frame, port, id/10, &out)
 		x.Begin(&d, part(0, 2, false), head, id/10, &out)
-		x.Open(&d, 0, id/10, &out)
+		x.Open(&d, way, id/10, &out)
 		for out.Ready.Next() != nil {
 		}
 		x.Follow(&Datagram{ID: id ^ 1<<20}, part(2, 3, true), frame, port, id/10, &out)
@@ -244,8 +243,8 @@ func TestWorkersAtOnce(t *testing.T) {
 					if n == 0 {
 						x.Begin(&d, part(0, 1, false), head, 0, &out)
 						went[w][name]++
-						x.Open(&d, 0, 0, &out)
-					} else if h, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), port, 0, &out); o == Goes && h == head {
+						x.Open(&d, way, 0, &out)
+					} else if h, _, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), port, 0, &out); o == Goes && h == head {
 						went[w][name]++
 					} else if o != Held {
 						t.Errorf("%s: %d", name, o)
@@ -291,9 +290,9 @@ func FuzzShard(f *testing.F) {
 			case steps[1] == 0:
 				s.begin(&d, p, Head{SrcPort: uint16(steps[3])}, now, &out)
 			case steps[3]&2 != 0:
-				s.open(&d, 0, &out)
+				s.open(&d, way, &out)
 			default:
-				if _, o := s.follow(&d, p, steps[:1+steps[2]%4], port, now, &out); o == Held {
+				if _, _, o := s.follow(&d, p, steps[:1+steps[2]%4], port, now, &out); o == Held {
 					came++
 				}
 			}
@@ -332,10 +331,30 @@ func TestPortOfAFrame(t *testing.T) {
 		x.Follow(&one, part(2+i, 3+i, false), []byte{byte(i)}, uint8(i), 0, &out)
 	}
 	x.Begin(&one, part(0, 2, false), head, 0, &out)
-	x.Open(&one, 0, 0, &out)
+	x.Open(&one, way, 0, &out)
 	for i := range uint8(3) {
 		if port := out.Ready.Port(); port != i || out.Ready.Next()[0] != i {
 			t.Errorf("frame %d came by port %d", i, port)
+		}
+	}
+}
+
+// All identifications come before one comes again, whoever asks.
+func TestNewID(t *testing.T) {
+	x := New()
+	var seen [1 << 16]atomic.Uint32
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range len(seen) / 4 {
+				seen[x.NewID()].Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	for id := range seen {
+		if n := seen[id].Load(); n != 1 {
+			t.Fatalf("%d was given %d times", id, n)
 		}
 	}
 }

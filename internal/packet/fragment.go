@@ -150,6 +150,19 @@ func fragmentHeader(ip []byte) int {
 	}
 }
 
+// SetID writes the identification of the IPv4 packet, or fragment, in frame, which p was
+// found in, and mends the checksum of the header. An IPv6 packet stays as it is.
+func SetID(frame []byte, p *Packet, id uint16) {
+	ip := frame[p.L3:]
+	if ip[0]>>4 != 4 {
+		return
+	}
+	h := (*[ipv4Len]byte)(ip)
+	was := binary.LittleEndian.Uint16(h[4:6])
+	binary.BigEndian.PutUint16(h[4:6], id)
+	update((*[2]byte)(h[10:12]), uint64(^was)+uint64(binary.LittleEndian.Uint16(h[4:6])))
+}
+
 // EchoPart is [EchoReply] for one fragment of an echo request: it becomes that of the reply.
 // p.Echo is true, as the first one said. The ICMP checksum, which no fragment has all
 // of, stays as wrong as it was. There is no answer to a fragment with IP options or with

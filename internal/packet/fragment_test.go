@@ -269,6 +269,25 @@ func TestAnswersToFragments(t *testing.T) {
 	}
 }
 
+// A packet of another name is the same in all else, and its checksum is right.
+func TestSetID(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	for range 500 {
+		f := packettest.Random(r)
+		if f.Src.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		b := f.Bytes()
+		p := mustParse(t, b)
+		id := uint16(r.Uint32())
+		packet.SetID(b, &p, id)
+		if f.Is4() {
+			f.ID = id
+		}
+		packettest.Equal(t, b, f)
+	}
+}
+
 // FuzzFragment has any bytes be a fragment: what is understood of it lies within the packet.
 func FuzzFragment(f *testing.F) {
 	for i, frame := range []packettest.Frame{packettest.UDP(client4, service4, "question"), packettest.TCP(client6, service6, packet.TCPAck),

@@ -53,7 +53,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified, loopback or link-local source, IPv4-mapped IPv6"},
 	DropNotIP:       {"not-ip", "neither IPv4 nor IPv6 inside at most two VLAN tags"},
 	DropProtocol:    {"protocol", "an IP protocol or extension header that the balancer does not handle"},
-	DropFragment:    {"fragment", "an IP fragment that has nobody to follow: the first one of its packet is of no flow, or was not sent on"},
+	DropFragment:    {"fragment", "an IP fragment of what is not served, or that has nobody to follow: the first one of its packet was answered, or the flow is gone"},
 	DropTiny:        {"fragment-tiny", "the first fragment of a packet without all of its headers, or another one that begins within them"},
 	DropOverlap:     {"fragment-overlap", "a fragment that overlaps another one of its packet, or contradicts it, or is its copy"},
 	DropOverflow:    {"fragment-overflow", "a fragment that ends where no packet does, or for which there was no room until its first one came"},

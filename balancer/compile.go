@@ -58,6 +58,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 	t := &Table{
 		Generation: d.next.number,
 		Links:      c.links,
+		Ephemeral:  facts.Ephemeral,
 		Services:   make([]Service, len(spec.Services)),
 		Backends:   make([]Backend, n),
 		Keys:       d.next.backends.keys,

@@ -23,6 +23,9 @@ type Facts struct {
 	// Gateways are the routers that the machine's routes name: what comes from clients
 	// beyond a link comes from one of them.
 	Gateways []Station
+	// Ephemeral are the ports that the kernel gives to the machine's own connections; the
+	// zero value: to none.
+	Ephemeral Ports
 	// Oldest is the oldest generation that a worker may still be reading; 0 if
 	// all of them read the newest. No ID is given to another backend while a
 	// worker may take it for the old one.

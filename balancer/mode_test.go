@@ -37,6 +37,9 @@ func TestValidateFollowsTraits(t *testing.T) {
 			if other {
 				s.Backends[0].Address = netip.MustParseAddr("2001:db8::1")
 			}
+			if m.Traits().TranslatesSource {
+				s.SnatAddresses = []netip.Addr{netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("2001:db8::5")}
+			}
 			want := m.Traits().Built && (!other || m.Traits().MixesFamilies)
 			if problems := spec.Validate(); (len(problems) == 0) != want {
 				t.Errorf("%v, another family %t: want valid %t, found %v", m, other, want, problems)

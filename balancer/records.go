@@ -5,20 +5,26 @@ import "github.com/afxlb/afxlb/internal/packet"
 // The records of a [Table], each made of the Spec and the facts alone.
 
 func newService(s *ServiceSpec, id uint32, backends []uint32) Service {
+	var snat []packet.Addr
+	for _, a := range s.SnatAddresses {
+		snat = append(snat, packet.AddrFrom(a))
+	}
 	return Service{
-		ID:          id,
-		Name:        s.Name,
-		Address:     packet.AddrFrom(s.Address),
-		First:       s.First,
-		Last:        s.Last,
-		Protocol:    s.Protocol,
-		Mode:        s.Mode,
-		Algorithm:   s.Algorithm,
-		OnNoBackend: s.OnNoBackend,
-		OnDown:      s.OnDown,
-		Affinity:    s.Affinity,
-		Backends:    backends,
-		persistence: newPersistence(s),
+		ID:            id,
+		Name:          s.Name,
+		Address:       packet.AddrFrom(s.Address),
+		First:         s.First,
+		Last:          s.Last,
+		Protocol:      s.Protocol,
+		Mode:          s.Mode,
+		Algorithm:     s.Algorithm,
+		OnNoBackend:   s.OnNoBackend,
+		OnDown:        s.OnDown,
+		Affinity:      s.Affinity,
+		SnatAddresses: snat,
+		SnatPorts:     s.SourcePorts(),
+		Backends:      backends,
+		persistence:   newPersistence(s),
 	}
 }
 

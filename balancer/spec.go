@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -39,9 +40,10 @@ type ServiceSpec struct {
 	DrainTime   time.Duration
 	Persistence PersistenceSpec
 	Affinity    Affinity
-	// SnatAddresses are the balancer's own addresses towards the backends.
-	// FullNAT only.
+	// SnatAddresses are the balancer's own addresses towards the backends, and SnatPorts
+	// the ports that flows get there, see SourcePorts. FullNAT only.
 	SnatAddresses []netip.Addr
+	SnatPorts     Ports
 	Health        HealthSpec
 	Backends      []BackendSpec
 }
@@ -81,6 +83,13 @@ type StatusRange struct {
 type BackendRef struct {
 	Service, Backend string
 }
+
+// Ports is a range of ports, both ends included.
+type Ports struct{ First, Last uint16 }
+
+// SourcePorts returns the ports that flows get at the snat-addresses: by default all that
+// need no privileges.
+func (s *ServiceSpec) SourcePorts() Ports { return cmp.Or(s.SnatPorts, Ports{1024, MaxPort}) }
 
 // AnyPort reports whether the service takes every port of its address.
 func (s *ServiceSpec) AnyPort() bool { return s.First == 0 && s.Last == MaxPort }

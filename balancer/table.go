@@ -14,6 +14,7 @@ type Table struct {
 	Ports      [MaxPorts]Port // that are served
 	Links      *Links         // that hop words name; of all tables of a Compiler
 	Services   []Service      // in the Spec's order
+	Ephemeral  Ports          // as of the Facts
 
 	// Backends, Keys and Refs go by backend ID, over all services. IDs of backends that
 	// are gone keep their place, since flows may still name them; an ID that some
@@ -123,7 +124,10 @@ type Service struct {
 	OnNoBackend OnNoBackend
 	OnDown      OnDown
 	Affinity    Affinity
-	Backends    []uint32 // IDs of all its backends, in the Spec's order
+	// SnatAddresses and SnatPorts are what flows get for a source; FullNAT only.
+	SnatAddresses []packet.Addr
+	SnatPorts     Ports
+	Backends      []uint32 // IDs of all its backends, in the Spec's order
 	// Warming: nobody is in rotation, but of some backend with a weight it is not known
 	// yet whether it can serve.
 	Warming bool

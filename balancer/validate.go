@@ -36,6 +36,7 @@ func (s *Spec) Validate() Problems {
 	for i := range s.Services {
 		v.vips[s.Services[i].Address] = s.Services[i].Name
 	}
+	v.sources = s.sources()
 	names, clashes := make(map[string]int, len(s.Services)), s.clashes()
 	for i := range s.Services {
 		service := &s.Services[i]
@@ -73,6 +74,7 @@ func (v *validator) limits(s *Spec) {
 type validator struct {
 	groups   map[string]*ServiceSpec // of persistence, with the first service
 	vips     map[netip.Addr]string   // of all services, with a service's name
+	sources  map[netip.Addr]string   // of full NAT, with a service's name
 	at       int                     // index of the service that is looked at
 	backend  int                     // index of its backend that is looked at, or none
 	problems Problems
@@ -118,10 +120,7 @@ func (v *validator) service(s *ServiceSpec) {
 	if s.DrainTime < 0 {
 		v.addf("drain-time", "%v is no time to drain; want 0s or more", s.DrainTime)
 	}
-	if !mode.TranslatesSource && len(s.SnatAddresses) > 0 {
-		v.addf("snat-addresses", "mode %v leaves the source address alone; want no snat-addresses, they are for %s",
-			s.Mode, modesWith(func(t *Traits) bool { return t.TranslatesSource }))
-	}
+	v.snat(s)
 	v.affinity(s)
 	v.persistence(s)
 	v.health(&s.Health)
@@ -176,6 +175,9 @@ func (v *validator) backends(s *ServiceSpec) {
 func (v *validator) target(s *ServiceSpec, b *BackendSpec) {
 	if vip, ok := v.vips[b.Address]; ok {
 		v.addf("address", "%v is the address of service %q; want the backend's own address", b.Address, vip)
+	}
+	if name, ok := v.sources[b.Address]; ok {
+		v.addf("address", "%v is one of the snat-addresses of service %q, which are the balancer's own; want the backend's", b.Address, name)
 	}
 	mode := s.Mode.Traits()
 	if !mode.Built {

@@ -130,11 +130,7 @@ func TestValidateRefuses(t *testing.T) {
 		{"no protocol", func(s *Spec) { s.Services[3].Protocol = 0 },
 			`services[3].protocol: unknown(0) cannot be balanced; want tcp or udp`},
 		{"mode to come", func(s *Spec) { s.Services[0].Mode = GUE },
-			`services[0].mode: gue is not supported yet by this version; want nat or dsr`},
-		{"fullnat may have snat", func(s *Spec) {
-			s.Services[0].Mode, s.Services[0].SnatAddresses = FullNAT, []netip.Addr{addr("10.0.0.5")}
-		},
-			`services[0].mode: fullnat is not supported yet by this version; want nat or dsr`},
+			`services[0].mode: gue is not supported yet by this version; want nat or fullnat or dsr`},
 		{"snat in nat", func(s *Spec) { s.Services[0].SnatAddresses = []netip.Addr{addr("10.0.0.5")} },
 			`services[0].snat-addresses: mode nat leaves the source address alone; want no snat-addresses, they are for fullnat`},
 		{"no such values", func(s *Spec) {

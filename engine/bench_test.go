@@ -22,6 +22,10 @@ type load struct {
 
 func newLoad(t testing.TB, mode balancer.Mode, vip string, flows int) *load {
 	s := service("web", vip, mode, 4)
+	if mode == balancer.FullNAT {
+		s = fullnatService("web", vip, 4, 1)
+		s.SnatPorts = balancer.Ports{First: 1024, Last: balancer.MaxPort}
+	}
 	s.Protocol = balancer.UDP
 	h := newSizedHarness(t, 1, 6*flows, 2*batchSize, s) // unevenly filled shards must not evict
 	h.kernels[0].Record(false)
@@ -75,7 +79,7 @@ func (l *load) deliver() {
 }
 
 func TestKnownFlowsAllocateNothing(t *testing.T) {
-	for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR} {
 		for _, vip := range []string{vip4, vip6} {
 			l := newLoad(t, mode, vip, 1000)
 			for range 100 {
@@ -98,7 +102,7 @@ func TestKnownFlowsAllocateNothing(t *testing.T) {
 // BenchmarkKnownFlows is the whole pass of a worker over packets of known flows in
 // random order, 64-byte frames; the fake kernel's part is in the figure.
 func BenchmarkKnownFlows(b *testing.B) {
-	for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR} {
 		for _, vip := range []string{vip4, vip6} {
 			for _, flows := range []int{1000, 100_000} {
 				b.Run(fmt.Sprintf("%v/%s/%d", mode, family(vip), flows), func(b *testing.B) {

@@ -19,7 +19,8 @@ func everything(t testing.TB) *harness {
 	udp.Protocol = balancer.UDP
 	empty := service("empty", "192.0.2.10:81", balancer.DSR, 0)
 	return newHarness(t, 1, service("nat4", vip4, balancer.NAT, 3), service("nat6", vip6, balancer.NAT, 3),
-		service("dsr4", "192.0.2.11:80", balancer.DSR, 2), service("dsr6", "[2001:db8:2::11]:80", balancer.DSR, 2), udp, empty)
+		service("dsr4", "192.0.2.11:80", balancer.DSR, 2), service("dsr6", "[2001:db8:2::11]:80", balancer.DSR, 2), udp, empty,
+		fullnatService("full4", "192.0.2.12:80", 2, 20), fullnatService("full6", "[2001:db8:2::12]:80", 2, 20))
 }
 
 // seeds are frames that reach every branch of the worker.
@@ -29,6 +30,8 @@ func seeds() (list [][]byte) {
 		packettest.TCP(client4, "192.0.2.11:80", packet.TCPAck), packettest.TCP(client6, "[2001:db8:2::11]:80", packet.TCPSyn),
 		packettest.TCP("10.0.0.11:8080", client4, packet.TCPSyn|packet.TCPAck), packettest.TCP("[2001:db8:10::11]:8080", client6, packet.TCPAck),
 		packettest.UDP(client4, "192.0.2.10:53", "question"), packettest.TCP(client4, "192.0.2.10:81", packet.TCPSyn),
+		packettest.TCP(client4, "192.0.2.12:80", packet.TCPSyn), packettest.TCP(client6, "[2001:db8:2::12]:80", packet.TCPSyn),
+		packettest.TCP("10.0.0.11:8080", "10.0.0.5:2007", packet.TCPSyn|packet.TCPAck), packettest.TCP("[2001:db8:10::11]:8080", "[2001:db8:10::5]:2003", packet.TCPAck),
 		packettest.Echo("198.51.100.7", "192.0.2.10", 1), packettest.Echo("2001:db8:100::7", "2001:db8:2::10", 1),
 		icmpError("203.0.113.1", "192.0.2.10", 3, packettest.TCP(vip4, client4, packet.TCPAck)),
 		icmpError("2001:db8:77::1", "2001:db8:2::10", 2, packettest.TCP(vip6, client6, packet.TCPAck)),

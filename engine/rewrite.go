@@ -11,7 +11,8 @@ import (
 
 // barred says why the packet i of a new flow could not leave for b, so that no flow needs
 // to be remembered for it; Pending if it can. It is DropLoop if another backend may do:
-// no backend can be its own client, and on the link nothing goes back to where it came from.
+// no backend can be its own client, unless the source is another's for it, and on the link
+// nothing goes back to where it came from.
 func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
 	p, mode, from := &w.packets[i], b.Mode.Traits(), w.origin(i)
 	switch {
@@ -19,7 +20,7 @@ func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
 		return packet.DropVLAN
 	case b.Flags&balancer.HasMAC == 0:
 		return packet.DropNoNeighbour
-	case mode.Translates && p.Key.Src == b.Address, mode.NeedsLink && from == w.table.Links.Origin(b.Next):
+	case mode.Translates && !mode.TranslatesSource && p.Key.Src == b.Address, mode.NeedsLink && from == w.table.Links.Origin(b.Next):
 		return packet.DropLoop
 	case p.Hops(w.frames[i]) <= 1:
 		return packet.DropTTL

@@ -73,6 +73,9 @@ func (w *worker) known(k *packet.Key, s *balancer.Service) (conntrack.Ref, bool)
 	if !ok && (s == nil || w.table.HasBackend(&k.Src)) {
 		r, ok = w.flows.Find(k, d^1)
 	}
+	if !ok && s == nil && w.table.HasBackend(&k.Src) {
+		return w.answered(k)
+	}
 	return r, ok
 }
 
@@ -120,8 +123,11 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 				return w.join(i, r)
 			case conntrack.Full:
 				return packet.DropTableFull
+			case conntrack.NoSource:
+				why = packet.DropNoSource
+			case conntrack.Clash:
+				why = packet.DropTupleClash
 			}
-			why = packet.DropTupleClash
 		case packet.DropLoop:
 		default:
 			return w.undelivered(i, v)
@@ -186,5 +192,17 @@ func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref,
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort
 	}
-	return w.flows.Insert(&n, w.now)
+	if !s.Mode.Traits().TranslatesSource {
+		return w.flows.Insert(&n, w.now)
+	}
+	l, ok := w.lend(i, s, id)
+	if !ok {
+		return 0, conntrack.NoSource
+	}
+	n.Source = &l
+	r, outcome := w.flows.Insert(&n, w.now)
+	if outcome != conntrack.Inserted {
+		l.Cancel()
+	}
+	return r, outcome
 }

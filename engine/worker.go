@@ -7,6 +7,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/engine/fragment"
+	"github.com/afxlb/afxlb/engine/snat"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
@@ -58,6 +59,7 @@ type worker struct {
 	cache   *conntrack.Cache
 	picker  *balancer.Picker
 	budgets [numKinds]budget
+	sources []*snat.Group   // by backend ID, of this table; nil: not needed yet
 	table   *balancer.Table // of this batch
 	port    uint8           // that this batch came by
 	in      uint64          // its hop word, without a MAC address
@@ -160,6 +162,7 @@ func (w *worker) adopt(t *balancer.Table) {
 			}
 		}
 	}
+	clear(w.sources)
 	w.table, w.source = t, t.Ports[w.port].MAC.Word()
 	w.generation.Store(t.Generation)
 }
@@ -210,7 +213,7 @@ func (w *worker) handle(from, to int) {
 			continue
 		}
 		r := w.refs[i]
-		if f := w.flows.Flow(r); f.Live() && w.flows.Matches(r, f, &w.packets[i].Key) {
+		if f := w.flows.Flow(r); f.Live() && w.flows.Matches(r, f, &w.packets[i].Key) || w.answers(&w.packets[i].Key, r, f) {
 			w.verdicts[i] = w.forward(i, r, f)
 			continue
 		}
@@ -251,8 +254,10 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	}
 	var v packet.Verdict
 	switch {
-	case f.Paired():
+	case f.Routed():
 		v = w.nat(i, r, f, b)
+	case f.Masked():
+		v = w.fullnat(i, r, f, b)
 	case settled && w.stays(i, b.Next): // direct, without a call
 		v = packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
 	default:

@@ -3,7 +3,8 @@ package conntrack
 // Expire removes idle flows, and returns how many. It inspects at most limit records, or
 // as long as it falls behind twice as many each time. The next call goes on with the next
 // list, so that one which uses up the limit each time does not keep the others waiting.
-// One goroutine calls it, a few times a second, off the workers' threads.
+// One goroutine calls it, a few times a second, off the workers' threads. Ports of full NAT
+// that have rested are free again after it.
 //
 // A list is kept in order of last inspection, not of last packet, because
 // keeping it in order of last packet would cost a locked write per packet. A
@@ -12,6 +13,7 @@ package conntrack
 // timeout by no more than that.
 func (t *Table) Expire(now uint32, limit int) (removed int) {
 	limit <<= t.hurry
+	t.Ports.Reap(now)
 	for range len(t.shards) * int(numClasses) {
 		s, c := &t.shards[t.sweep/uint32(numClasses)], Class(t.sweep%uint32(numClasses))
 		t.sweep = (t.sweep + 1) % uint32(len(t.shards)*int(numClasses))

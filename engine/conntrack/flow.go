@@ -78,11 +78,12 @@ const (
 	ipv6                  // the whole addresses are in Table.addresses
 	spilled               // is in index.spill
 	observed              // the Observer is told
+	masked                // the source is translated too; see source.go
 )
 
 // addresses are the parties' whole addresses, part of the identity of a flow with
-// IPv6, and room for one more, which full NAT needs, of IPv4 too. They lie apart: in a
-// table without such flows they take no memory.
+// IPv6, and one more: of a flow with a translated source the backend's. They lie apart: in
+// a table without such flows they take no memory.
 type addresses [numRoles + 1]packet.Addr
 
 // detail is the part of a record that is not for every packet.

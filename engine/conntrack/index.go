@@ -39,7 +39,8 @@ func (x *index) head(hash uint64) uint32 {
 // its client's end.
 func (x *index) find(t *Table, head uint32, k *packet.Key, d Direction) (Ref, bool) {
 	for i := head; i != none; i = t.details[i].link {
-		if r := ref(i, d); t.Matches(r, &t.flows[i], k) {
+		// A reply of a masked flow has nothing of the client: what looks like one is forged.
+		if r, f := ref(i, d), &t.flows[i]; t.Matches(r, f, k) && (d == Request || f.Routed()) {
 			return r, true
 		}
 	}
@@ -70,7 +71,7 @@ func (x *index) file(t *Table, i uint32, hash uint64, head uint32) {
 	if !f.Scattered() {
 		x.spill[Request][t.key(ref(i, Request))] = i
 	}
-	if f.Paired() {
+	if f.Routed() {
 		x.spill[Reply][t.key(ref(i, Reply))] = i
 	}
 }
@@ -82,7 +83,7 @@ func (x *index) unfile(t *Table, i uint32) {
 		if !f.Scattered() {
 			delete(x.spill[Request], k)
 		}
-		if f.Paired() {
+		if f.Routed() {
 			delete(x.spill[Reply], t.key(ref(i, Reply)))
 		}
 		return

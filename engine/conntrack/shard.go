@@ -95,6 +95,9 @@ func (s *shard) remove(t *Table, i uint32) {
 	s.lists[class].remove(t.details, i)
 	s.unfile(t, i)
 	s.limbo.push(t.details, i, t.Grace.tag())
+	if f.Masked() {
+		t.unmask(i)
+	}
 	if class.live() {
 		t.loads.AddLive(f.BackendID, -1)
 	}

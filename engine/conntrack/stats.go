@@ -57,10 +57,12 @@ func (t *Table) Stats() Stats {
 
 // Info is a copy of one flow for people.
 type Info struct {
-	Key         packet.Key // the request's
-	Backend     packet.Addr
+	Key         packet.Key  // the request's
+	Backend     packet.Addr // of a masked flow zero: it is as BackendID says
 	BackendPort uint16
 	BackendID   uint32
+	Source      packet.Addr // what the backend takes for the client's address; zero: that itself
+	SourcePort  uint16
 	Class       Class
 	Age, Idle   time.Duration
 	Packets     [2]uint64 // by Direction
@@ -99,9 +101,14 @@ func (t *Table) Range(now uint32, visit func(Info) bool) {
 func (t *Table) info(i, now uint32) Info {
 	f, d := &t.flows[i], &t.details[i]
 	in := Info{
-		Key: t.key(ref(i, Request)), Backend: t.address(i, backend), BackendPort: f.port[backend], BackendID: f.BackendID, Class: f.Class(),
+		Key: t.key(ref(i, Request)), BackendID: f.BackendID, Class: f.Class(),
 		Age:  time.Duration(idle(now, d.created)) * time.Millisecond,
 		Idle: time.Duration(idle(now, f.lastSeen())) * time.Millisecond,
+	}
+	if f.Masked() {
+		in.Source, in.SourcePort = t.address(i, source), f.port[source]
+	} else {
+		in.Backend, in.BackendPort = t.address(i, backend), f.port[backend]
 	}
 	for dir := range in.Packets {
 		in.Packets[dir], in.Bytes[dir] = t.counted(i, Direction(dir))

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/snat"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -29,10 +30,12 @@ type Observer interface {
 // Table is the flow table of the whole process, shared by all workers.
 type Table struct {
 	Grace *Grace
+	Ports *snat.Pools // what the sources of masked flows are lent from
 
 	flows     []Flow
 	details   []detail    // by the same index
 	addresses []addresses // by the same index; of flows with IPv6 only
+	pools     []uint32    // by the same index; of masked flows, where the port is from
 	memory    *os.File    // of flows and details
 	shards    []shard
 	perShard  uint32 // records a shard owns: [i*perShard, (i+1)*perShard)
@@ -72,6 +75,7 @@ func New(c Config) *Table {
 	perShard := established + embryonic + slack
 	t := &Table{
 		Grace:    newGrace(c.Workers),
+		Ports:    snat.NewPools(),
 		shards:   make([]shard, shards),
 		perShard: uint32(perShard),
 		shift:    64 - bits.TrailingZeros(uint(shards)),
@@ -81,6 +85,7 @@ func New(c Config) *Table {
 	}
 	t.flows, t.details, t.memory = flowSlabs(t, shards*perShard)
 	t.addresses = slab[addresses](t, shards*perShard)
+	t.pools = slab[uint32](t, shards*perShard)
 	t.SetTimeouts(c.Timeouts)
 	for i := range t.shards {
 		first := i * perShard // a shard uses its records in order
@@ -160,10 +165,11 @@ type NewFlow struct {
 	Backend     packet.Addr
 	BackendPort uint16
 	BackendID   uint32
-	Paired      bool // replies come back through the balancer
-	FromService bool // the client's address is a service's too
-	Observed    bool // the Observer is told of its end
-	Scattered   bool // its client's end may have others to the service; see [Flow.Scattered]. Needs Paired
+	Source      *snat.Lease // what the backend takes for the client's end; nil: that itself
+	Paired      bool        // replies come back through the balancer
+	FromService bool        // the client's address is a service's too
+	Observed    bool        // the Observer is told of its end
+	Scattered   bool        // its client's end may have others to the service; see [Flow.Scattered]. Needs Paired
 }
 
 // Outcome says what became of an [Table.Insert].
@@ -175,6 +181,7 @@ const (
 	Exists           // another worker was faster; its flow is returned
 	Clash            // the reply's key belongs to a live flow of another service
 	Full             // no record could be had
+	NoSource         // for the caller's use: there was no source to be had, and so no insert
 )
 
 // Insert remembers a flow and returns its request reference. When its budget is
@@ -182,7 +189,7 @@ const (
 func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
 	var r Ref
 	out := Clash
-	if !n.Paired || !n.FromService || t.clearWay(n) {
+	if !n.Paired || n.Source != nil || !n.FromService || t.clearWay(n) {
 		hash := t.HashClient(n.Key, Request)
 		s := t.shard(hash)
 		s.mu.Lock()
@@ -219,7 +226,7 @@ func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outc
 	if r, ok := s.find(t, head, n.Key, Request); ok {
 		return r, Exists
 	}
-	if n.Paired {
+	if n.Paired && n.Source == nil {
 		// Replies must not be taken for another flow's. One that is over makes way.
 		k := n.replyKey()
 		if r, ok := s.find(t, head, &k, Reply); ok {
@@ -281,9 +288,12 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	if n.Scattered {
 		f.flags |= scattered
 	}
-	if !is4(n.Key) {
+	if !is4(n.Key) || !n.Backend.Is4() {
 		f.flags |= ipv6
 		t.addresses[i] = addresses{client: n.Key.Src, vip: n.Key.Dst, backend: n.Backend}
+	}
+	if n.Source != nil {
+		t.mask(i, n, n.Source)
 	}
 	f.hop.Store(0)
 	set32(&f.seen, now)

@@ -27,6 +27,7 @@ var (
 		{name: "snat-addresses", read: func(v value, s *balancer.ServiceSpec) {
 			s.SnatAddresses = sequence(v, func(v value, a *netip.Addr) { set(v, a, parseAddress) })
 		}},
+		{name: "snat-ports", read: snatPorts},
 		{name: "on-no-backend", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnNoBackend, balancer.ParseOnNoBackend) }},
 		{name: "on-down", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnDown, balancer.ParseOnDown) }},
 		{name: "drain-time", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.DrainTime, parseDrainTime) }},
@@ -110,6 +111,17 @@ func ports(v value, s *balancer.ServiceSpec) {
 	r := portRange{s.First, s.Last}
 	set(v, &r, parsePorts)
 	s.First, s.Last = r.first, r.last
+}
+
+// snatPorts reads the ports of a service's snat-addresses.
+func snatPorts(v value, s *balancer.ServiceSpec) {
+	set(v, &s.SnatPorts, func(text string) (balancer.Ports, error) {
+		first, last, ok := cutRange(text, balancer.MaxPort)
+		if !ok {
+			return balancer.Ports{}, fmt.Errorf(`%q is no range of ports; want one as in "1024-65535"`, text)
+		}
+		return balancer.Ports{First: uint16(first), Last: uint16(last)}, nil
+	})
 }
 
 type portRange struct{ first, last uint16 }

@@ -228,7 +228,8 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 	a := &assessment{
 		machine: machineOf(&o.snapshot), conditions: make([][]condition, len(groups)),
 		facts: balancer.Facts{
-			Ports: o.ports(), Gateways: o.gateways(), States: make(map[balancer.BackendKey]balancer.State, n),
+			Ports: o.ports(), Gateways: o.gateways(), Ephemeral: balancer.Ports(o.snapshot.Ephemeral),
+			States:   make(map[balancer.BackendKey]balancer.State, n),
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)), Ways: map[netip.Addr][]balancer.Way{},
 		},
 	}

@@ -111,7 +111,7 @@ func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
 
 // sameFacts compares all but Oldest, which is no fact about the world.
 func sameFacts(a, b *balancer.Facts) bool {
-	return slices.Equal(a.Ports, b.Ports) && slices.Equal(a.Gateways, b.Gateways) && maps.Equal(a.States, b.States) &&
+	return slices.Equal(a.Ports, b.Ports) && a.Ephemeral == b.Ephemeral && slices.Equal(a.Gateways, b.Gateways) && maps.Equal(a.States, b.States) &&
 		maps.Equal(a.NextHops, b.NextHops) && maps.EqualFunc(a.Ways, b.Ways, slices.Equal) && maps.Equal(a.Drained, b.Drained)
 }
 

@@ -31,6 +31,7 @@ const (
 	DropNoNeighbour
 	DropTTL
 	DropTupleClash
+	DropNoSource
 	DropTableFull
 	DropReplyLimit
 	DropTooBig
@@ -67,6 +68,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropNoNeighbour: {"no-neighbour", "the next hop's MAC address is not known (yet)"},
 	DropTTL:         {"ttl", "the TTL or hop limit ran out here"},
 	DropTupleClash:  {"tuple-clash", "every backend already talks to this client address and port for another service, so a reply could not be told apart"},
+	DropNoSource:    {"snat-exhausted", "all ports of all snat-addresses are in use towards every backend that could have the flow; dropped without an answer, so that the client repeats"},
 	DropTableFull:   {"table-full", "no flow record could be had, not even by eviction"},
 	DropReplyLimit:  {"reply-limit", "an answer was due, but the rate limit for answers is used up"},
 	DropTooBig:      {"too-big", "the packet, its rewritten form or its answer does not fit into a frame, or into the MTU of its way and lets nobody be told"},

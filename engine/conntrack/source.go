@@ -1,0 +1,91 @@
+package conntrack
+
+import (
+	"github.com/afxlb/afxlb/engine/snat"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Flows with a translated source, as full NAT has them: the backend sees an address of the
+// balancer's own and a port that it has lent. So there are four parties. The source takes
+// the place of the backend in the record, whose address and port stand in the table of
+// backends, under the record's BackendID:
+//
+//	          source    destination   becomes
+//	request   client    vip           source -> backend
+//	reply     backend   source        vip -> client
+//
+// A reply has nothing of the client: it is found by the source's port.
+
+// source is the role in the place of which the source is.
+const source = backend
+
+// Masked reports whether the source is translated too.
+func (f *Flow) Masked() bool { return f.flags&masked != 0 }
+
+// Routed reports whether replies pass through the balancer on their way to the client's own
+// address: whether the flow is one of plain NAT.
+func (f *Flow) Routed() bool { return f.flags&(oneWay|masked) == 0 }
+
+// FindReply looks for the masked flow that k may be the key of a reply of. Whoever has it
+// asks [Table.Answers].
+func (t *Table) FindReply(k *packet.Key) (Ref, bool) {
+	i, ok := t.Ports.Find(k)
+	return ref(i, Reply), ok
+}
+
+// Answers reports whether k is the key of a reply of the flow behind r, which f is, whose
+// source is translated and whose backend is at an address and port; 0: at the one that the
+// client asked for.
+func (t *Table) Answers(r Ref, f *Flow, k *packet.Key, backend *packet.Addr, port uint16) bool {
+	if r.Direction() != Reply || f.flags&masked == 0 {
+		return false
+	}
+	if port == 0 {
+		port = f.port[vip]
+	}
+	differ := (k.Dst.Low() ^ f.low[source]) | uint32(k.DstPort^f.port[source]) | uint32(k.SrcPort^port) | (k.Proto ^ uint32(f.proto))
+	if differ != 0 || k.Src != *backend {
+		return false
+	}
+	return f.flags&ipv6 == 0 || k.Dst == t.addresses[r.index()][source]
+}
+
+// Ends4 returns the ends that an IPv4 packet in direction d of a masked flow gets, whose
+// backend is as in [Table.Answers].
+func (f *Flow) Ends4(d Direction, backend uint32, port uint16) packet.Ends4 {
+	if port == 0 {
+		port = f.port[vip]
+	}
+	reply := -uint32(d & 1) // a mask; requests and replies come in no order that could be predicted
+	return packet.Ends4{
+		Src: f.low[d.becomes()], SrcPort: f.port[d.becomes()],
+		Dst: f.low[client]&reply | backend&^reply, DstPort: f.port[client]&uint16(reply) | port&^uint16(reply),
+	}
+}
+
+// Ends6 is Ends4 for IPv6.
+func (t *Table) Ends6(r Ref, f *Flow, backend *packet.Addr, port uint16) packet.Ends6 {
+	if port == 0 {
+		port = f.port[vip]
+	}
+	a := &t.addresses[r.index()]
+	if r.Direction() == Reply {
+		return packet.Ends6{Src: &a[vip], SrcPort: f.port[vip], Dst: &a[client], DstPort: f.port[client]}
+	}
+	return packet.Ends6{Src: &a[source], SrcPort: f.port[source], Dst: backend, DstPort: port}
+}
+
+// mask writes what record i has for a translated source.
+func (t *Table) mask(i uint32, n *NewFlow, l *snat.Lease) {
+	f := &t.flows[i]
+	f.flags |= masked
+	f.low[source], f.port[source] = l.Source.Low(), l.Port
+	if f.flags&ipv6 != 0 {
+		t.addresses[i][source], t.addresses[i][numRoles] = l.Source, n.Backend
+	}
+	t.pools[i] = l.Pool()
+	l.Bind(i)
+}
+
+// unmask has the port rest that record i had.
+func (t *Table) unmask(i uint32) { t.Ports.Release(t.pools[i], t.flows[i].port[source]) }

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/engine/snat"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+// Full NAT: towards the backend the balancer speaks from an address of its own. The ports
+// there are lent by package snat; what a flow's record has of it is in conntrack/source.go.
+
+// fullnat routes packet i on: a request to its backend from the flow's source, a reply to
+// the client from the service's address. Like nat it costs one hop.
+func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
+	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
+	request := uint64(d) - 1 // a mask: all ones for a request
+	from, client := w.origin(i), f.ClientHop()
+	next := b.Next&request | client&^request
+	stays := w.stays(i, next)
+	if !stays {
+		if next == balancer.NoHop {
+			return packet.DropNoNeighbour
+		}
+		if _, ok := w.fits(i, next, 0); !ok {
+			return packet.DropTooBig
+		}
+	}
+	if !p.IPv6 && !packet.Replace4(frame, p, f.Ends4(d, b.Address.Low(), b.Port)) ||
+		p.IPv6 && !packet.Replace6(frame, p, w.flows.Ends6(r, f, &b.Address, b.Port)) {
+		return packet.DropTTL
+	}
+	if stays {
+		packet.SetMACs(frame, balancer.HopMAC(next), b.Source&request|w.source&^request)
+	} else if !w.cross(i, next, b.Source&request) {
+		return packet.DropTooBig
+	}
+	if (from^client)&request != 0 {
+		w.moved(i, f, from)
+	}
+	return packet.Forwarded
+}
+
+// answers reports whether k is the key of a reply of the flow that r hints at, which f is,
+// and that has a translated source: a record does not have its backend's address.
+func (w *worker) answers(k *packet.Key, r conntrack.Ref, f *conntrack.Flow) bool {
+	if !f.Live() || !f.Masked() {
+		return false
+	}
+	b := w.backend(f.BackendID)
+	return w.flows.Answers(r, f, k, &b.Address, b.Port)
+}
+
+// answered looks for the flow that k may be the key of a reply of by its destination, a
+// source of full NAT.
+func (w *worker) answered(k *packet.Key) (conntrack.Ref, bool) {
+	r, ok := w.flows.FindReply(k)
+	return r, ok && w.answers(k, r, w.flows.Flow(r))
+}
+
+// lend lends a source for packet i, which a flow of s to backend id begins with. The caller
+// has it remembered or cancels it.
+func (w *worker) lend(i int, s *balancer.Service, id uint32) (snat.Lease, bool) {
+	k, b := &w.packets[i].Key, &w.table.Backends[id]
+	for int(id) >= len(w.sources) {
+		w.sources = append(w.sources, nil)
+	}
+	g := w.sources[id]
+	if g == nil {
+		remote := snat.Key{Remote: b.Address, Port: b.Port, Proto: uint16(s.Protocol)}
+		g = w.flows.Ports.Group(remote, s.SnatAddresses, snat.NewPorts(snat.Range(s.SnatPorts), snat.Range(w.table.Ephemeral)))
+		w.sources[id] = g
+	}
+	port := b.Port
+	if port == 0 {
+		port = k.DstPort
+	}
+	return g.Take(k.Hash(sourceSeed), port)
+}
+
+// sourceSeed has no meaning; but the balancer that comes after this one must have the same,
+// so that it lends most flows the ports that they had.
+const sourceSeed = 0x736e6174706f7274

@@ -44,7 +44,7 @@
 //   - An ICMP error (unreachable, too big, time exceeded, parameter problem) to a
 //     service address. If that is also one of this machine's own addresses, only
 //     an error about what a service's port sent: the kernel needs those about its
-//     own connections.
+//     own connections. And one to a source of full NAT, about what that sent to a backend.
 //   - An ICMP error on its way to somebody else that quotes a packet to a service
 //     address or to a nat backend's port: about a request that was sent on.
 //   - A fragment to a service address that has a service of that protocol, or
@@ -56,8 +56,9 @@
 //     machine's own, that is so but for the machine's own connections.
 //   - TCP or UDP from a nat backend's address and one of the ports that a service is
 //     answered from, or the first fragment of it; but neither to an address of this machine
-//     (the answer to a health probe) nor to a group. Whatever else a backend sends, as a
-//     client or from another of its servers, is its own affair.
+//     (the answer to a health probe) nor to a group. Of those addresses the sources of full
+//     NAT are no such ones, at the ports that it speaks from. Whatever else a backend sends,
+//     as a client or from another of its servers, is its own affair.
 //   - Any other fragment from a nat backend's address, of a protocol that a service is
 //     answered by, unless the first one was the backend's own affair: that is remembered
 //     for those that follow it.
@@ -78,7 +79,10 @@
 //
 // A socket bound to a device above this interface is not found, nor is what the kernel's
 // NAT has given a port to: a range belongs on an address of its own where that matters.
-// For all other services nothing is looked up.
+// For all other services nothing is looked up. A source of full NAT is mostly an address of
+// the machine's own, too: at the ports that the kernel gives to connections its own sockets
+// come first, as in a range. What of the rest a worker finds to be no flow's goes back to
+// the kernel.
 //
 // The kernel has everything else, above all what it needs to live: ARP, neighbour
 // and router discovery (these are ICMPv6, and no errors), routing protocols, SSH,

@@ -8,4 +8,4 @@ package bpf
 //
 // There is no big-endian object, and so no balancer on such machines.
 //
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -target bpfel -type ip -type block -type address -type reason -type share steer steer.bpf.c -- -Wall -Wextra -Werror
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -target bpfel -type ip -type block -type address -type reason -type share -type range steer steer.bpf.c -- -Wall -Wextra -Werror

@@ -52,16 +52,18 @@ func (m *memory) judge(s Steering, frame []byte) Reason {
 	case p.ports == nil && s.hasProtocol(p.dst, p):
 		return SteeredUnreadable
 	}
-	if slices.Contains(s.Local, p.dst) || isGroup(p.dst) {
+	local := slices.Contains(s.Local, p.dst)
+	if isGroup(p.dst) || local && !s.isAnySource(p.dst) {
 		return Passed
 	}
+	reply := s.isReply(p.src, p, 0) && (!local || p.ports != nil && s.isSource(own, p.protocol, p.end(1), p.end(0)))
 	if p.fragment && s.mayReply(p.src, p) {
-		if m.isPassed(p, s.isReply(p.src, p, 0)) {
+		if m.isPassed(p, reply) {
 			return Passed
 		}
 		return SteeredFragment
 	}
-	if p.fragment || !s.isReply(p.src, p, 0) {
+	if p.fragment || !reply {
 		return Passed
 	}
 	return SteeredReply
@@ -218,7 +220,8 @@ func (s Steering) judgeICMP(p oraclePacket, own []ownSocket) Reason {
 	if service && !local {
 		return SteeredICMP
 	}
-	if local && !service {
+	_, _, source := s.sources(p.dst)
+	if local && !service && !source {
 		return Passed
 	}
 	if len(p.body) < 8 {
@@ -232,6 +235,8 @@ func (s Steering) judgeICMP(p oraclePacket, own []ownSocket) Reason {
 	switch {
 	case !local: // on its way to a client
 		mine = s.isService(q.dst) || s.isReply(q.dst, q, 1)
+	case q.ports != nil && s.isAnySource(q.src):
+		mine = s.isReply(q.dst, q, 1) && s.isSource(own, q.protocol, q.end(0), q.end(1))
 	case q.ports != nil:
 		mine = s.serves(q.src, q.protocol, q.ports[0]) && !s.isOwn(own, q.protocol, q.end(0), q.end(1))
 	case s.isService(q.src) && !q.isICMP && s.hasProtocol(q.src, q):
@@ -302,10 +307,42 @@ func (s Steering) shareOf(a netip.Addr, protocol int, port uint16) int {
 	}
 }
 
+// sources returns the hull of the ports that full NAT has at an address of the machine's own.
+func (s Steering) sources(a netip.Addr) (first, last uint16, ok bool) {
+	first = 65535
+	for _, o := range s.Sources {
+		if o.Address == a && slices.Contains(s.Local, a) {
+			first, last, ok = min(first, o.First), max(last, o.Last), true
+		}
+	}
+	return first, last, ok
+}
+
+func (s Steering) isAnySource(a netip.Addr) bool {
+	_, _, ok := s.sources(a)
+	return ok
+}
+
+// isSource reports whether full NAT speaks from an end of the machine's own, and no socket
+// of the machine's does.
+func (s Steering) isSource(own []ownSocket, protocol int, local, remote netip.AddrPort) bool {
+	first, last, ok := s.sources(local.Addr())
+	if !ok || local.Port() < first || local.Port() > last {
+		return false
+	}
+	ephemeral := s.Ephemeral.Last != 0 && s.Ephemeral.First <= local.Port() && local.Port() <= s.Ephemeral.Last
+	return !ephemeral || !hasSocket(own, protocol, local, remote, int(shareBound))
+}
+
 // isOwn reports whether the machine keeps a packet for a service from the service.
 func (s Steering) isOwn(own []ownSocket, protocol int, local, remote netip.AddrPort) bool {
 	share := s.shareOf(local.Addr(), protocol, local.Port())
-	return share > int(shareNone) && slices.ContainsFunc(own, func(o ownSocket) bool {
+	return share > int(shareNone) && hasSocket(own, protocol, local, remote, share)
+}
+
+// hasSocket reports whether the machine has a socket for a packet, as far as the share goes.
+func hasSocket(own []ownSocket, protocol int, local, remote netip.AddrPort, share int) bool {
+	return slices.ContainsFunc(own, func(o ownSocket) bool {
 		if o.protocol != protocol || o.local.Port() != local.Port() {
 			return false
 		}

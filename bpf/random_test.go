@@ -74,6 +74,10 @@ func randomSteering(r *rand.Rand) Steering {
 	for range r.IntN(8) {
 		s.Local = append(s.Local, ip(address()))
 	}
+	for range r.IntN(5) {
+		first, last := randomPorts(r)
+		s.Sources = append(s.Sources, Source{ip(address()), max(first, 1), max(last, 1)})
+	}
 	for range pick(r, 0, 1, 1, 2, 3) {
 		s.MACs = append(s.MACs, pick(r, poolMACs[:4]...))
 	}
@@ -83,7 +87,10 @@ func randomSteering(r *rand.Rand) Steering {
 
 // portOf returns a port at, or just beyond, an edge of what s lists, or any.
 func portOf(r *rand.Rand, s Steering) uint16 {
-	switch n := r.IntN(4); {
+	switch n := r.IntN(5); {
+	case n == 4 && len(s.Sources) > 0:
+		o := pick(r, s.Sources...)
+		return pick(r, o.First-1, o.First, o.Last, o.Last+1)
 	case n == 0 && len(s.Services) > 0:
 		v := pick(r, s.Services...)
 		return pick(r, v.First-1, v.First, v.Last, v.Last+1)

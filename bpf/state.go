@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"net/netip"
@@ -78,6 +79,21 @@ func compile(s Steering) (state, error) {
 		*orders |= want.replies.add(e.Address, e.Protocol, e.First, e.Last, shareNone)
 		want.addresses[ipFrom(e.Address)] = a
 	}
+	for _, o := range s.Sources {
+		if !o.Address.IsValid() {
+			return state{}, errors.New("source without an address")
+		}
+		if o.First > o.Last || o.First == 0 {
+			return state{}, fmt.Errorf("source %s: %d to %d are no ports", o.Address, o.First, o.Last)
+		}
+		if !local[ipFrom(o.Address)] {
+			continue // what is to nobody here is steered anyway
+		}
+		a := want.addresses[ipFrom(o.Address)]
+		a.Snat = hull(a.Snat, steerRange{First: o.First, Last: o.Last})
+		a.Ephemeral = steerRange{First: s.Ephemeral.First, Last: s.Ephemeral.Last}
+		want.addresses[ipFrom(o.Address)] = a
+	}
 	if err := want.addMACs(s.MACs); err != nil {
 		return state{}, err
 	}
@@ -138,7 +154,19 @@ func union(a, b steerAddress) steerAddress {
 	a.ReplyTcp |= b.ReplyTcp
 	a.ReplyUdp |= b.ReplyUdp
 	a.Local |= b.Local
+	a.Snat, a.Ephemeral = hull(a.Snat, b.Snat), hull(a.Ephemeral, b.Ephemeral)
 	return a
+}
+
+// hull is the ports of a and b, and those between them.
+func hull(a, b steerRange) steerRange {
+	switch {
+	case a.Last == 0:
+		return b
+	case b.Last == 0:
+		return a
+	}
+	return steerRange{First: min(a.First, b.First), Last: max(a.Last, b.Last)}
 }
 
 func ipFrom(a netip.Addr) steerIp { return steerIp{Byte: a.As16()} }

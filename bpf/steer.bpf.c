@@ -45,6 +45,10 @@ struct address {
 	__u32 tcp, udp;             // a service's
 	__u32 reply_tcp, reply_udp; // a nat backend's
 	__u32 local;                // 1: one of this machine's own
+	struct range {
+		__u16 first, last; // host order, both included; 0 to 0: none
+	} snat, // ports of an own address that full NAT speaks from
+		ephemeral; // those of them that the kernel gives to connections
 };
 
 // share says which of this machine's own sockets may have a service's port, on an
@@ -469,6 +473,27 @@ INLINE bool replies_from(const struct address *a, const struct ip *ip, const str
 	return listed(&replies, ip, p->protocol, port, orders);
 }
 
+INLINE bool in(struct range r, __u16 port)
+{
+	return r.last && r.first <= port && port <= r.last;
+}
+
+// is_answer reports whether a packet from a backend, which is to this machine itself, is to
+// a port that full NAT speaks from, and not to a socket of this machine's own. to is what
+// its destination is to us.
+INLINE bool is_answer(struct xdp_md *ctx, const struct address *to, struct packet *p, __u16 type)
+{
+	return p->ports && in(to->snat, p->dport) && !(in(to->ephemeral, p->dport) && is_own(ctx, p, type, SHARE_BOUND));
+}
+
+// is_reply reports whether a packet is from a nat backend, where that listens.
+INLINE bool is_reply(const struct packet *p)
+{
+	const struct address *from = map_lookup(&addresses, &p->src);
+
+	return from && replies_from(from, &p->src, p, p->sport);
+}
+
 INLINE bool is_echo_request(__u16 type, const struct icmp *m)
 {
 	return m->type == (type == IPV4 ? 8 : 128);
@@ -511,7 +536,7 @@ INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 
 		return PASSED;
 	if (service && !local)
 		return STEERED_ICMP;
-	if (local && !service)
+	if (local && !service && !to->snat.last)
 		return PASSED;
 
 	struct packet quoted = {};
@@ -521,12 +546,14 @@ INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 
 		return service ? STEERED_UNREADABLE : PASSED;
 	if (local) {
 		// The kernel has flows of its own from this address. Only an error
-		// about what a service answered is ours.
+		// about what a service answered, or full NAT has sent on, is ours.
 		const struct address *from = map_lookup(&addresses, &quoted.src);
 		if (!from)
 			return PASSED;
 		if (quoted.ports) {
-			turn(&quoted); // what it would be an answer to
+			turn(&quoted); // what it would be an answer to, or answered by
+			if (from->snat.last)
+				return is_reply(&quoted) && is_answer(ctx, from, &quoted, type) ? STEERED_ICMP : PASSED;
 			return serves(ctx, from, &quoted, type) ? STEERED_ICMP : PASSED;
 		}
 		return !quoted.icmp && may_serve(from, &quoted) ? STEERED_UNREADABLE : PASSED;
@@ -588,12 +615,12 @@ INLINE enum reason judge(struct xdp_md *ctx)
 			return STEERED_UNREADABLE;
 		}
 	}
-	if ((to && to->local) || p.group)
+	if ((to && to->local && !to->snat.last) || p.group)
 		return PASSED;
 	const struct address *from = map_lookup(&addresses, &p.src);
 	if (!from || (p.fragment && !may_reply(from, &p)))
 		return PASSED;
-	bool reply = replies_from(from, &p.src, &p, p.sport);
+	bool reply = replies_from(from, &p.src, &p, p.sport) && (!to || !to->local || is_answer(ctx, to, &p, type));
 	if (p.fragment)
 		return is_passed(&p, reply) ? PASSED : STEERED_FRAGMENT;
 	return reply ? STEERED_REPLY : PASSED;

@@ -14,12 +14,14 @@ import (
 )
 
 type steerAddress struct {
-	_        structs.HostLayout
-	Tcp      uint32
-	Udp      uint32
-	ReplyTcp uint32
-	ReplyUdp uint32
-	Local    uint32
+	_         structs.HostLayout
+	Tcp       uint32
+	Udp       uint32
+	ReplyTcp  uint32
+	ReplyUdp  uint32
+	Local     uint32
+	Snat      steerRange
+	Ephemeral steerRange
 }
 
 type steerBlock struct {
@@ -41,6 +43,12 @@ type steerDatagram struct {
 type steerIp struct {
 	_    structs.HostLayout
 	Byte [16]uint8
+}
+
+type steerRange struct {
+	_     structs.HostLayout
+	First uint16
+	Last  uint16
 }
 
 type steerReason uint32

@@ -22,6 +22,7 @@ type Steering struct {
 	Services []Service
 	Replies  []Endpoint   // the nat backends
 	Local    []netip.Addr // the machine's own addresses: backends' packets to these are the kernel's
+	Sources  []Source     // of full NAT
 	// MACs are those that the machine takes frames for on the first interface, whose own is
 	// the first; none: frames are not judged by them. MoreMACs are the same of each
 	// further one.
@@ -48,6 +49,14 @@ type Endpoint struct {
 	Address     netip.Addr
 	Protocol    uint8  // TCP or UDP
 	First, Last uint16 // both included; 0 and 65535 for any port
+}
+
+// Source is an address that full NAT speaks to backends from. What they send to these ports
+// is the balancer's, also if it is an address of the machine's own; but where the kernel
+// gives the port to own connections, not what is to one of them.
+type Source struct {
+	Address     netip.Addr
+	First, Last uint16 // both included; of several with one address the hull
 }
 
 // Apply makes the plan what the program steers by, in place of what was applied

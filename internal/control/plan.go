@@ -58,6 +58,9 @@ func steer(spec *balancer.Spec, m *machine) bpf.Steering {
 		if !s.Mode.Traits().RepliesReturn {
 			continue
 		}
+		for _, a := range s.SnatAddresses {
+			out.Sources = append(out.Sources, bpf.Source{Address: a, First: s.SourcePorts().First, Last: s.SourcePorts().Last})
+		}
 		for j := range s.Backends {
 			e := bpf.Endpoint{Address: s.Backends[j].Address, Protocol: uint8(s.Protocol), First: s.First, Last: s.Last}
 			if port := s.Target(&s.Backends[j]); port != 0 {

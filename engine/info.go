@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"cmp"
+
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/engine/persist"
+	"github.com/afxlb/afxlb/engine/snat"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -16,6 +19,7 @@ type Info struct {
 	Total   Counters     // of all workers that there ever were, without the backends
 	Flows   conntrack.Stats
 	Clients persist.Stats // of services with persistence
+	Sources []snat.Info   // how many ports full NAT has in use
 }
 
 // PortInfo is one served interface.
@@ -75,7 +79,7 @@ type PuntInfo struct {
 // so while an interface is away. Anybody may call it; it does not wait for an Apply,
 // Acquire, Take, Anew or Release that is under way.
 func (e *Engine) Info() Info {
-	in := Info{Table: e.table.Load(), Flows: e.flows.Stats(), Clients: e.clients.Stats()}
+	in := Info{Table: e.table.Load(), Flows: e.flows.Stats(), Clients: e.clients.Stats(), Sources: e.flows.Ports.Info()}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for _, w := range e.workers {
@@ -139,5 +143,17 @@ func (l *lease) tell(number int, in *PortInfo) {
 	}
 }
 
+// Sources returns how many ports full NAT has in use, as [Info] has it.
+func (e *Engine) Sources() []snat.Info { return e.flows.Ports.Info() }
+
 // EachFlow calls visit with a copy of each flow until it returns false.
-func (e *Engine) EachFlow(visit func(conntrack.Info) bool) { e.flows.Range(e.clock.Now(), visit) }
+func (e *Engine) EachFlow(visit func(conntrack.Info) bool) {
+	backends := e.table.Load().Backends
+	e.flows.Range(e.clock.Now(), func(in conntrack.Info) bool {
+		if in.Masked() && int(in.BackendID) < len(backends) {
+			b := &backends[in.BackendID]
+			in.Backend, in.BackendPort = b.Address, cmp.Or(b.Port, in.Key.DstPort)
+		}
+		return visit(in)
+	})
+}

@@ -24,9 +24,9 @@ func newFlows(e *env) *cobra.Command {
 			return a.Flows(c.Context(), f)
 		},
 		func(w io.Writer, list []api.Flow) {
-			table(w, "PROTO CLIENT VIP SERVICE BACKEND TARGET STATE AGE IDLE PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT", func(row func(...any)) {
+			table(w, "PROTO CLIENT VIP SERVICE BACKEND SOURCE TARGET STATE AGE IDLE PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT", func(row func(...any)) {
 				for _, f := range list {
-					row(f.Protocol, f.Client, f.VIP, f.Service, f.Backend, f.Target, f.State,
+					row(f.Protocol, f.Client, f.VIP, f.Service, f.Backend, orDash(f.Source), f.Target, f.State,
 						f.Age.Round(100*time.Millisecond), f.Idle.Round(100*time.Millisecond),
 						amount(f.PacketsIn), amount(f.PacketsOut), amount(f.BytesIn), amount(f.BytesOut))
 				}

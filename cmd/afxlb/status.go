@@ -46,6 +46,9 @@ func printStatus(w io.Writer, s api.Status) {
 	if f.Clients > 0 {
 		line("persistence", "%d clients of %d", f.Clients, f.MaxClients)
 	}
+	for _, p := range s.SnatPorts[:min(len(s.SnatPorts), 3)] { // the fullest
+		line("snat ports", "%s/%s: %d of %d taken, %d of them at rest", p.Service, p.Backend, p.Taken, p.Total, p.Resting)
+	}
 	line("drops", "%s", drops(s.Drops))
 	for _, warning := range s.Warnings {
 		line("warning", "%s%s", warning.Text, since(warning.Since))

@@ -69,6 +69,9 @@ type Info struct {
 	Bytes       [2]uint64
 }
 
+// Masked reports whether the flow's source is translated too.
+func (in *Info) Masked() bool { return in.Source != packet.Addr{} }
+
 // rangeBatch bounds how long Range keeps a shard's workers waiting.
 const rangeBatch = 256
 

@@ -61,7 +61,7 @@ func Handler(src Source) http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		s := src.Status()
-		s.Warnings, s.NeedsRestart = orEmpty(s.Warnings), orEmpty(s.NeedsRestart)
+		s.Warnings, s.NeedsRestart, s.SnatPorts = orEmpty(s.Warnings), orEmpty(s.NeedsRestart), orEmpty(s.SnatPorts)
 		s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
 		answer(w, s)
 	})

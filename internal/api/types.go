@@ -13,27 +13,28 @@ const (
 
 // Status is the balancer at a glance.
 type Status struct {
-	Version      string    `json:"version"`
-	PID          int       `json:"pid"`
-	Started      time.Time `json:"started"`
-	State        string    `json:"state"`         // see StateStarting
-	Reason       string    `json:"reason"`        // why it is degraded or waiting
-	Warnings     []Warning `json:"warnings"`      // what is not as it should be now, the worst first
-	Generation   uint64    `json:"generation"`    // of the balancing table
-	Config       string    `json:"config"`        // the file it was loaded from
-	Reload       string    `json:"reload"`        // outcome of the last reload: empty, "ok" or what was wrong
-	NeedsRestart []string  `json:"needs_restart"` // config keys that a reload found changed and could not apply
-	Interface    string    `json:"interface"`     // all of them, separated by commas
-	Driver       string    `json:"driver"`        // native | asavie
-	XDPMode      string    `json:"xdp_mode"`      // of the first one that is served, as in Ports
-	Bind         string    `json:"bind"`          // the same
-	Poll         string    `json:"poll"`          // adaptive | busy
-	Services     UpTotal   `json:"services"`
-	Backends     UpTotal   `json:"backends"`
-	Flows        FlowTable `json:"flows"`
-	Drops        []Counter `json:"drops"` // drop reasons that are not 0, largest first
-	Ports        []Port    `json:"ports"`
-	Workers      []Worker  `json:"workers"`
+	Version      string      `json:"version"`
+	PID          int         `json:"pid"`
+	Started      time.Time   `json:"started"`
+	State        string      `json:"state"`         // see StateStarting
+	Reason       string      `json:"reason"`        // why it is degraded or waiting
+	Warnings     []Warning   `json:"warnings"`      // what is not as it should be now, the worst first
+	Generation   uint64      `json:"generation"`    // of the balancing table
+	Config       string      `json:"config"`        // the file it was loaded from
+	Reload       string      `json:"reload"`        // outcome of the last reload: empty, "ok" or what was wrong
+	NeedsRestart []string    `json:"needs_restart"` // config keys that a reload found changed and could not apply
+	Interface    string      `json:"interface"`     // all of them, separated by commas
+	Driver       string      `json:"driver"`        // native | asavie
+	XDPMode      string      `json:"xdp_mode"`      // of the first one that is served, as in Ports
+	Bind         string      `json:"bind"`          // the same
+	Poll         string      `json:"poll"`          // adaptive | busy
+	Services     UpTotal     `json:"services"`
+	Backends     UpTotal     `json:"backends"`
+	Flows        FlowTable   `json:"flows"`
+	SnatPorts    []SnatPorts `json:"snat_ports"` // of full NAT, by backend, the fullest first
+	Drops        []Counter   `json:"drops"`      // drop reasons that are not 0, largest first
+	Ports        []Port      `json:"ports"`
+	Workers      []Worker    `json:"workers"`
 }
 
 // Port is a served interface.
@@ -76,6 +77,16 @@ type FlowTable struct {
 	Clashes            uint64         `json:"clashes"`
 	Clients            int            `json:"clients"`     // that persistence remembers
 	MaxClients         int            `json:"max_clients"` // that there is room for
+}
+
+// SnatPorts is how many source ports full NAT has in use towards one backend, over all of
+// the service's snat-addresses. It is not in the list while there is none.
+type SnatPorts struct {
+	Service string `json:"service"`
+	Backend string `json:"backend"`
+	Taken   int    `json:"taken"`   // by flows, and those that rest
+	Resting int    `json:"resting"` // used lately, and not free yet
+	Total   int    `json:"total"`
 }
 
 // Worker is the worker of the queues of one number.
@@ -159,6 +170,7 @@ type Flow struct {
 	Service    string        `json:"service"`
 	Backend    string        `json:"backend"`
 	Target     string        `json:"target"` // the backend's address and port
+	Source     string        `json:"source"` // what the backend takes for the client; empty: that itself
 	State      string        `json:"state"`
 	Age        time.Duration `json:"age_ns"`
 	Idle       time.Duration `json:"idle_ns"`

@@ -13,14 +13,15 @@ func TestFieldsStay(t *testing.T) {
 		of     any
 		fields string
 	}{
-		{Status{}, "version pid started state reason warnings generation config reload needs_restart interface driver xdp_mode bind poll services backends flows drops workers"},
+		{Status{}, "version pid started state reason warnings generation config reload needs_restart interface driver xdp_mode bind poll services backends flows drops workers snat_ports"},
+		{SnatPorts{}, "service backend taken resting total"},
 		{Warning{}, "code text since"},
 		{UpTotal{}, "up total"},
 		{FlowTable{}, "flows by_class max_flows max_embryonic inserted expired evicted_established evicted_embryonic clashes"},
 		{Worker{}, "queue cpu received forwarded replied punted dropped misses batches sleeps bind"},
 		{Service{}, "name address port protocol mode algorithm backends live flows packets_in packets_out bytes_in bytes_out"},
 		{Backend{}, "service name address port weight state reason since check mac live flows packets_in packets_out bytes_in bytes_out"},
-		{Flow{}, "protocol client vip service backend target state age_ns idle_ns packets_in packets_out bytes_in bytes_out"},
+		{Flow{}, "protocol client vip service backend target source state age_ns idle_ns packets_in packets_out bytes_in bytes_out"},
 		{Counter{}, "group name value help"},
 		{Reload{}, "generation needs_restart"},
 	} {

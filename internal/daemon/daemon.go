@@ -122,6 +122,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.control.Run(background) })
 	tasks.Go(func() { d.reloadOnHangup(background) })
 	tasks.Go(func() { d.notice(background) })
+	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() {
 		if serving = api.Serve(background, l, d.source(loads), d.log.Named("api"), files.clients); serving != nil {
 			d.log.Error("nobody can ask any more", zap.Error(serving))

@@ -120,14 +120,22 @@ func (s *Source) Flows(f api.FlowFilter) iter.Seq[api.Flow] {
 	}
 }
 
+// source returns what a flow's backend takes for the client's end, where that is another.
+func source(in *conntrack.Info) string {
+	if !in.Masked() {
+		return ""
+	}
+	return netip.AddrPortFrom(in.Source.Netip(), in.SourcePort).String()
+}
+
 func flow(in *conntrack.Info, ref balancer.BackendRef) api.Flow {
 	return api.Flow{
 		Protocol: balancer.Protocol(in.Key.Proto).String(),
 		Client:   netip.AddrPortFrom(in.Key.Src.Netip(), in.Key.SrcPort).String(),
 		VIP:      netip.AddrPortFrom(in.Key.Dst.Netip(), in.Key.DstPort).String(),
 		Service:  ref.Service, Backend: ref.Backend,
-		Target: netip.AddrPortFrom(in.Backend.Netip(), in.BackendPort).String(),
-		State:  in.Class.String(), Age: in.Age, Idle: in.Idle,
+		Target: netip.AddrPortFrom(in.Backend.Netip(), in.BackendPort).String(), Source: source(in),
+		State: in.Class.String(), Age: in.Age, Idle: in.Idle,
 		PacketsIn: in.Packets[conntrack.Request], PacketsOut: in.Packets[conntrack.Reply],
 		BytesIn: in.Bytes[conntrack.Request], BytesOut: in.Bytes[conntrack.Reply],
 	}

@@ -42,6 +42,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		empty(v, add)
 		unreachable(v, add)
 	}
+	scarcity(SnatPorts(in.Sources, v), add)
 	if a.Reload != "" && a.Reload != "ok" {
 		add("reload", time.Time{}, "the last reload was refused: %s", firstLine(a.Reload))
 	}

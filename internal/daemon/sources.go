@@ -1,0 +1,54 @@
+package daemon
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/report"
+)
+
+// watchSources warns when the source ports of full NAT run out towards a backend, and says
+// when there are enough again, until ctx ends.
+func (d *daemon) watchSources(ctx context.Context) {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for before := map[backendName]bool{}; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		before = d.saySources(report.SnatPorts(d.engine.Sources(), d.control.View()), before)
+	}
+}
+
+type backendName struct{ service, backend string }
+
+// saySources says of which backends the ports run out, but for what was said before: of
+// these, each with whether it had none left at all. It returns those of now.
+func (d *daemon) saySources(list []api.SnatPorts, before map[backendName]bool) map[backendName]bool {
+	now := map[backendName]bool{}
+	for i := range list {
+		s := &list[i]
+		text := report.Scarcity(s)
+		if text == "" {
+			continue
+		}
+		name := backendName{s.Service, s.Backend}
+		had, said := before[name]
+		all := s.Taken >= s.Total || had // it does not go to and fro
+		if !said || all && !had {
+			d.log.Warn(text, zap.String("service", s.Service), zap.String("backend", s.Backend), zap.Int("taken", s.Taken), zap.Int("total", s.Total))
+		}
+		now[name] = all
+	}
+	for name := range before {
+		if _, still := now[name]; !still {
+			d.log.Info("there are enough source ports again", zap.String("service", name.service), zap.String("backend", name.backend))
+		}
+	}
+	return now
+}

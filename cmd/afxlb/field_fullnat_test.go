@@ -109,6 +109,29 @@ func TestFieldFullNAT(t *testing.T) {
 	p.stop()
 }
 
+// An address that nobody here answers for is told: by check, the log and the status, until
+// the machine has it.
+func TestFieldForeignSource(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", entry("web", fullVIP4, port, snatKeys(own4, more4)+quickHealth, backendsOf(fullVIP4)...))
+	const told = "10.0.0.5 of snat-addresses is no address of this machine"
+	_ = w.lab.Balancer.Do(func() error {
+		if code, _, stderr := cli("check", "--here", config); code != exitDone || !strings.Contains(stderr, "warning: "+told) {
+			t.Errorf("check --here: exit code %d, %q", code, stderr)
+		}
+		return nil
+	})
+	p := w.serve(config)
+	p.awaitLines(1, told)
+	if text := warned(p.status(), "snat-address"); !strings.Contains(text, told) {
+		t.Errorf("warning %q", text)
+	}
+	w.addSources(more4)
+	p.await("know the address", func(s api.Status) bool { return warned(s, "snat-address") == "" })
+	w.mustAnswer(20, fullVIP4)
+	p.stop()
+}
+
 // What the backend sees is a source of the balancer's, and what `flows` says.
 func TestFieldFullNATSources(t *testing.T) {
 	w := newWorld(t)

@@ -27,7 +27,8 @@ type fixed struct{}
 
 func (fixed) Status() Status {
 	return Status{Version: "v1", State: "serving", Generation: 7, Ports: []Port{{Name: "eth0", Queues: []int{3}}}, Workers: []Worker{{Queue: 3, CPU: -1, Received: 9}},
-		Warnings: []Warning{{Code: "code", Text: "<text>"}}, NeedsRestart: []string{"queues"}, Drops: []Counter{{Name: "ttl", Value: 4}}}
+		Warnings: []Warning{{Code: "code", Text: "<text>"}}, NeedsRestart: []string{"queues"}, Drops: []Counter{{Name: "ttl", Value: 4}},
+		SnatPorts: []SnatPorts{{Service: "web", Backend: "a", Taken: 5, Resting: 1, Total: 9}}}
 }
 func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2}} }
 func (fixed) Backends(s string) []Backend {

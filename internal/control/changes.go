@@ -28,6 +28,7 @@ func Changes(old, v *View) (list []Change) {
 	list = append(list, portChanges(old, v)...)
 	list = append(list, failureChange(old.Failure, v.Failure)...)
 	list = append(list, troubleChanges(old.Troubles, v.Troubles)...)
+	list = append(list, foreignChanges(old.Foreign, v.Foreign)...)
 	before := index(old, v)
 	for i := range v.Services {
 		s := &v.Services[i]

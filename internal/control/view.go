@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ type View struct {
 	Services []ServiceView // in the Spec's order
 	Failure  error         // why what is desired is not in force; it is tried again
 	Troubles []Trouble     // why probes can't be made: the balancer's own, by cause
+	Foreign  []netip.Addr  // snat-addresses that are none of the machine's own
 }
 
 // Trouble is one cause that keeps the balancer itself from probing.
@@ -109,6 +111,9 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 	o := &r.observed
 	v.Link, v.Troubles = o.link.view(), o.troubles.view()
 	v.Ports = o.snapshot.Ports
+	if o.snapshot.Local != nil { // else nobody has looked yet
+		v.Foreign = Foreign(v.Spec, o.snapshot.Local)
+	}
 	for i, g := range o.groups {
 		v.Services[i] = r.describe(g, a.conditions[i], now)
 	}

@@ -88,6 +88,9 @@ func (r *remarks) ofBackends(c *config.Config) error {
 			r.refuse("%s: %s", p.Name, p.Why)
 		}
 	}
+	for _, a := range control.Foreign(&c.Spec, snapshot.Local) {
+		r.warn("%s", control.ForeignText(a))
+	}
 	for i := range c.Spec.Services {
 		s := &c.Spec.Services[i]
 		for j := range s.Backends {

@@ -199,6 +199,48 @@ func TestSourcesRest(t *testing.T) {
 	}
 }
 
+// A flood of SYNs takes all ports, and keeps nobody out who comes later; but handshakes that
+// are under way, and what is established, keep theirs.
+func TestFloodOfSYNsTakesNoSources(t *testing.T) {
+	s := fullnatService("web", vip4, 1, 40)
+	h := newHarness(t, 1, s)
+	w := h.engine.workers[0]
+	open := func(i int) string {
+		client := fmt.Sprintf("198.51.100.7:%d", 20000+i)
+		out := h.one(0, packettest.TCP(client, vip4, packet.TCPSyn))
+		h.one(0, replyTo(out, packet.TCPSyn|packet.TCPAck))
+		h.one(0, packettest.TCP(client, vip4, packet.TCPAck))
+		return client
+	}
+	var friends []string
+	for i := range 10 {
+		friends = append(friends, open(i))
+	}
+	sent := 0
+	for i := range 100 {
+		sent += len(h.pass(0, packettest.TCP(fmt.Sprintf("203.0.113.9:%d", 10000+i), vip4, packet.TCPSyn)))
+	}
+	if sent < 30 {
+		t.Errorf("%d SYNs had a port, want 30 or more", sent)
+	}
+	w.clock.start = w.clock.start.Add(-time.Second)
+	for i := range 5 {
+		friends = append(friends, open(100+i))
+	}
+	for _, client := range friends {
+		if out := h.one(0, packettest.TCP(client, vip4, packet.TCPAck)); out.Src.Addr() != sources4[0] {
+			t.Errorf("%s: %+v", client, out)
+		}
+	}
+	lent := 0
+	for _, p := range h.engine.flows.Ports.Info() {
+		lent += p.Lent
+	}
+	if n := h.engine.flows.Stats().Total(); lent != n || n != 40 {
+		t.Errorf("%d ports are lent for %d flows", lent, n)
+	}
+}
+
 // A flow that could not be made leaves no port behind.
 func TestNoSourceIsLost(t *testing.T) {
 	s := fullnatService("web", vip4, 1, 1000)

@@ -89,15 +89,20 @@ func (s *shard) reclaim(t *Table) {
 // remove takes the live record i out of everything. Its identity stands until nobody
 // can hold a reference any more.
 func (s *shard) remove(t *Table, i uint32) {
+	s.forget(t, i)
+	if t.flows[i].Masked() {
+		t.unmask(i)
+	}
+}
+
+// forget is remove, but that a masked flow's source stays lent.
+func (s *shard) forget(t *Table, i uint32) {
 	f := &t.flows[i]
 	class := f.Class()
 	f.state.And(^live)
 	s.lists[class].remove(t.details, i)
 	s.unfile(t, i)
 	s.limbo.push(t.details, i, t.Grace.tag())
-	if f.Masked() {
-		t.unmask(i)
-	}
 	if class.live() {
 		t.loads.AddLive(f.BackendID, -1)
 	}

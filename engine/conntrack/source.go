@@ -75,6 +75,49 @@ func (t *Table) Ends6(r Ref, f *Flow, backend *packet.Addr, port uint16) packet.
 	return packet.Ends6{Src: &a[source], SrcPort: f.port[source], Dst: backend, DstPort: port}
 }
 
+// A handshake that is under way has an answer within handshake, and a datagram's answer
+// comes within [snat.ShortRest]: who begins a flow and says nothing more in so long may lose
+// its source to another one, ms.
+const handshake = 250
+
+// Idlest returns of some flows the one that was idle for the longest of those that may lose
+// their source; false if none may.
+func (t *Table) Idlest(flows []uint32, now uint32) (longest uint32, ok bool) {
+	var most uint32
+	for _, i := range flows {
+		f := &t.flows[i]
+		state := f.state.Load()
+		if d := idle(now, f.lastSeen()); state&live != 0 && t.mayLose(i, d) && (!ok || d > most) {
+			longest, most, ok = i, d, true
+		}
+	}
+	return longest, ok
+}
+
+func (t *Table) mayLose(i, idle uint32) bool {
+	f := &t.flows[i]
+	enough := uint32(handshake)
+	if f.proto != packet.ProtoTCP {
+		enough = uint32(snat.ShortRest.Milliseconds())
+	}
+	return f.Masked() && embryonicKind.has(f.Class()) && idle >= enough
+}
+
+// Rob ends the flow of an [Table.Idlest] and returns its source, which the caller has then;
+// false if it is not as it was.
+func (t *Table) Rob(i, now uint32) (l snat.Lease, ok bool) {
+	s := t.home(i)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := &t.flows[i]
+	if !f.Live() || !t.mayLose(i, idle(now, f.lastSeen())) {
+		return l, false
+	}
+	s.forget(t, i)
+	t.stats.evicted[embryonic].Add(1)
+	return t.Ports.Lease(t.pools[i], f.port[source]), true
+}
+
 // mask writes what record i has for a translated source.
 func (t *Table) mask(i uint32, n *NewFlow, l *snat.Lease) {
 	f := &t.flows[i]

@@ -1,6 +1,10 @@
 package snat
 
-import "github.com/afxlb/afxlb/internal/packet"
+import (
+	"math/bits"
+
+	"github.com/afxlb/afxlb/internal/packet"
+)
 
 // Group is where one worker takes the ports for flows to one backend from: a pool for each
 // source address.
@@ -55,3 +59,30 @@ func (l *Lease) Bind(flow uint32) { l.pool.word(l.Port).Store(lent | uint64(flow
 
 // Cancel gives back a port that nothing was sent from.
 func (l *Lease) Cancel() { l.pool.free(l.Port) }
+
+// Sample writes the flows that have some of the ports, as the hash says, and returns how
+// many they are. Of a remote with several ports there are none: another pool may have what
+// the caller wants to use the port for.
+func (g *Group) Sample(hash uint64, flows []uint32) (n int) {
+	if len(g.pools) == 0 || g.ports.n == 0 || g.pools[0].key.Port == 0 {
+		return 0
+	}
+	for range flows {
+		hash = hash*0x9e3779b97f4a7c15 + 1
+		i, low := bits.Mul64(hash, uint64(g.ports.n))
+		port, _ := g.ports.at(int(i))
+		if flow, ok := g.pools[low%uint64(len(g.pools))].flow(port); ok {
+			flows[n] = flow
+			n++
+		}
+	}
+	return n
+}
+
+// Lease returns the lease of a port that is lent, for who takes it over.
+func (s *Pools) Lease(pool uint32, port uint16) Lease {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p := s.byID[pool]
+	return Lease{Source: p.key.Source, Port: port, pool: p}
+}

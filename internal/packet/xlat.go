@@ -20,10 +20,11 @@ import "encoding/binary"
 //     which nothing in IPv6 could follow (RFC 7915, 4.1).
 //   - DropFragment: a checksum is to be made that covers what other fragments hold: that
 //     of ICMP, which in IPv6 has a pseudo-header (1.2), or one of UDP that IPv4 went
-//     without (4.5). Or the fragment is too short to hold the checksum (RFC 1858).
+//     without (4.5).
+//   - DropTiny: a first fragment has not all of the header whose checksum is to follow.
 func XlatGrowth(frame []byte, p *Packet) (int, Verdict) {
 	ip, l4 := frame[p.L3:p.L4], frame[p.L4:p.End]
-	h := readIP(ip, p.IPv6, p.Key.Proto)
+	h := readIP(ip, p.IPv6)
 	switch {
 	case h.hops <= 1:
 		return 0, DropTTL
@@ -33,13 +34,16 @@ func XlatGrowth(frame []byte, p *Packet) (int, Verdict) {
 		return 0, DropProtocol
 	}
 	first := h.fragment && h.offset == 0
-	switch p.Key.Proto {
+	switch h.proto {
 	case ProtoTCP:
 		if first && len(l4) < tcpLen {
-			return 0, DropFragment
+			return 0, DropTiny
 		}
 	case ProtoUDP:
-		if first && (len(l4) < udpLen || !p.IPv6 && l4[6]|l4[7] == 0) {
+		if first && len(l4) < udpLen {
+			return 0, DropTiny
+		}
+		if first && !p.IPv6 && l4[6]|l4[7] == 0 {
 			return 0, DropFragment
 		}
 	case ProtoICMP, ProtoICMPv6:
@@ -68,7 +72,7 @@ func XlatGrowth(frame []byte, p *Packet) (int, Verdict) {
 // by the same difference. Afterwards the offsets and family in p are those of the translated
 // packet; its key is still the one that the packet came with.
 func Xlat(frame []byte, p *Packet, to *Key, id uint16) int {
-	h := readIP(frame[p.L3:p.L4], p.IPv6, p.Key.Proto)
+	h := readIP(frame[p.L3:p.L4], p.IPv6)
 	h.hops--
 	switch {
 	case !h.fragment:
@@ -79,13 +83,15 @@ func Xlat(frame []byte, p *Packet, to *Key, id uint16) int {
 		h.id |= uint32(fold16(sum(p.Key.Src[12:]))) << 16
 	}
 	l4 := frame[p.L4:p.End]
-	switch p.Key.Proto {
-	case ProtoICMP, ProtoICMPv6:
-		p.xlatEcho(l4, to)
-	default:
-		if h.offset == 0 {
-			p.xlatTransport(l4, to)
+	switch {
+	case h.offset != 0: // there is no header of the transport
+	case h.proto == ProtoTCP || h.proto == ProtoUDP:
+		if h.proto == ProtoUDP && !p.IPv6 && !h.fragment {
+			sumUDP(frame[p.L3:], l4)
 		}
+		replaceEnds(l4, h.proto, &p.Key, to) // length and protocol are the same in both pseudo-headers
+	default:
+		p.xlatEcho(l4, to)
 	}
 	start := int(p.L4) - h.sizeIn(!p.IPv6)
 	h.put(frame[start:p.L4], !p.IPv6, to, len(l4))
@@ -93,16 +99,14 @@ func Xlat(frame []byte, p *Packet, to *Key, id uint16) int {
 	return int(p.End)
 }
 
-// xlatTransport gives TCP and UDP the ports and addresses of to. Length and protocol are the
-// same in the pseudo-headers of both families. A UDP checksum must be there in IPv6.
-func (p *Packet) xlatTransport(l4 []byte, to *Key) {
-	unsummed := p.Key.Proto == ProtoUDP && !p.IPv6 && l4[6]|l4[7] == 0
-	replaceEnds(l4, &p.Key, to)
-	if !unsummed {
+// sumUDP makes the checksum of the datagram l4 in the IPv4 packet ip, if it has none: in IPv6
+// there must be one (RFC 7915, 4.5).
+func sumUDP(ip, l4 []byte) {
+	if l4[6]|l4[7] != 0 {
 		return
 	}
 	l4 = l4[:binary.BigEndian.Uint16(l4[4:])]
-	setSum(l4[6:8], l4, sum(to.Src[:])+sum(to.Dst[:])+ProtoUDP+uint64(len(l4)))
+	setSum(l4[6:8], l4, pseudoHeader(ip, false, ProtoUDP, len(l4)))
 	if l4[6]|l4[7] == 0 {
 		l4[6], l4[7] = 0xff, 0xff
 	}
@@ -112,11 +116,11 @@ func (p *Packet) xlatTransport(l4 []byte, to *Key) {
 // much of it as an ICMP error quotes, and lets the checksum follow these and the addresses,
 // which were those of was. That an IPv4 address is in a key as an IPv4-mapped one adds
 // 0xffff to the sum, and no difference.
-func replaceEnds(l4 []byte, was, to *Key) {
+func replaceEnds(l4 []byte, proto uint8, was, to *Key) {
 	change := changed(&was.Src, &to.Src) + changed(&was.Dst, &to.Dst)
 	change += rewritePort((*[2]byte)(l4[0:]), to.SrcPort) + rewritePort((*[2]byte)(l4[2:]), to.DstPort)
 	switch {
-	case was.Proto == ProtoUDP:
+	case proto == ProtoUDP:
 		updateUDP((*[2]byte)(l4[6:]), change)
 	case len(l4) >= 18:
 		update((*[2]byte)(l4[16:]), change)

@@ -200,6 +200,8 @@ func TestXlatRefuses(t *testing.T) {
 	}
 	unsummed := udp4
 	unsummed.NoChecksum = true
+	extended := packettest.TCP(client6, service6, packet.TCPAck)
+	extended.Extensions = []packettest.Extension{{Type: 44, Data: []byte{0, 1, 0, 0, 0, 9}}, {Type: 60, Data: make([]byte, 6)}}
 	of := func(f packettest.Frame, kind uint8) []byte { return withoutPorts(f, kind, 0).Bytes() }
 	for name, c := range map[string]struct {
 		frame []byte
@@ -217,12 +219,13 @@ func TestXlatRefuses(t *testing.T) {
 		"first fragment without UDP sum": {fragment(unsummed, 0, true), packet.DropFragment},
 		"later fragment of the same":     {fragment(unsummed, 9, true), packet.Pending},
 		"first fragment with UDP sum":    {fragment(udp4, 0, true), packet.Pending},
-		"tiny fragment of UDP":           {cut(fragment(udp4, 0, true), 4), packet.DropFragment},
-		"tiny fragment of TCP":           {cut(fragment(tcp6, 0, true), 19), packet.DropFragment},
+		"tiny fragment of UDP":           {cut(fragment(udp4, 0, true), 4), packet.DropTiny},
+		"tiny fragment of TCP":           {cut(fragment(tcp6, 0, true), 19), packet.DropTiny},
 		"first fragment of an echo":      {fragment(echo4, 0, true), packet.DropFragment},
 		"later fragment of an echo":      {fragment(echo6, 9, false), packet.DropFragment},
 		"router solicitation":            {of(echo6, 133), packet.DropProtocol},
 		"timestamp":                      {of(echo4, 13), packet.DropProtocol},
+		"extension header in a fragment": {extended.Bytes(), packet.DropProtocol},
 		"SCTP":                           {resummed(vary(tcp4, set8(23, 132))), packet.DropProtocol},
 		"wrong header checksum":          {vary(tcp4, set8(15, 4)), packet.DropMalformed},
 	} {

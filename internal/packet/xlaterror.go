@@ -25,7 +25,7 @@ func XlatErrorGrowth(frame []byte, p *Packet) (int, Verdict) {
 
 // readError reads an error and decides whether it can be translated.
 func (p *Packet) readError(frame []byte) (e errorXlat, v Verdict) {
-	e.outer = readIP(frame[p.L3:p.L4], p.IPv6, p.Key.Proto)
+	e.outer = readIP(frame[p.L3:p.L4], p.IPv6)
 	switch {
 	case e.outer.hops <= 1:
 		return e, DropTTL
@@ -38,7 +38,7 @@ func (p *Packet) readError(frame []byte) (e errorXlat, v Verdict) {
 		return e, DropICMP
 	}
 	ip, l4 := frame[e.L3:e.L4], frame[p.L4:p.End]
-	e.inner = readIP(ip, p.IPv6, e.Key.Proto)
+	e.inner = readIP(ip, p.IPv6)
 	total := int(binary.BigEndian.Uint16(ip[2:]))
 	if p.IPv6 {
 		total = ipv6Len + int(binary.BigEndian.Uint16(ip[4:]))
@@ -91,7 +91,7 @@ func XlatError(frame []byte, p *Packet, to, quoted *Key, id uint16) int {
 	outer := start - e.outer.sizeIn(ipv6)
 	end := min(e.end, outer+limit)
 
-	replaceEnds(frame[e.L4:end], &e.Key, quoted)
+	replaceEnds(frame[e.L4:end], e.inner.proto, &e.Key, quoted)
 	e.inner.put(frame[inner:e.L4], ipv6, quoted, e.n)
 	l4 := frame[start:end]
 	e.outer.put(frame[outer:start], ipv6, to, len(l4))

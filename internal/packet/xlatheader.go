@@ -25,14 +25,14 @@ type ipHeader struct {
 	id       uint32
 }
 
-// readIP reads the headers of a packet, which end with ip; proto is the transport's.
-func readIP(ip []byte, ipv6 bool, proto uint32) ipHeader {
+// readIP reads the headers of a packet, which end with ip.
+func readIP(ip []byte, ipv6 bool) ipHeader {
 	if ipv6 {
-		return readIPv6(ip, uint8(proto))
+		return readIPv6(ip)
 	}
 	place := binary.BigEndian.Uint16(ip[6:])
 	return ipHeader{
-		class: ip[1], hops: ip[8], proto: uint8(proto),
+		class: ip[1], hops: ip[8], proto: ip[9],
 		fragment: place&ipv4Fragment != 0, more: place&ipv4MoreFragments != 0, offset: place & ipv4Offset,
 		id: uint32(binary.BigEndian.Uint16(ip[4:])),
 	}
@@ -40,17 +40,19 @@ func readIP(ip []byte, ipv6 bool, proto uint32) ipHeader {
 
 // readIPv6 is readIP for IPv6. A packet that has a fragment header is a fragment here even
 // if it is all of the packet (RFC 6946): its sender reckons with a path that fragments
-// (RFC 7915, 5.1.1).
-func readIPv6(ip []byte, proto uint8) ipHeader {
-	h := ipHeader{class: uint8(binary.BigEndian.Uint16(ip) >> 4), hops: ip[7], proto: proto}
-	next := ip[6]
-	for at := ipv6Len; at < len(ip); next, at = ip[at], at+(int(ip[at+1])+1)*8 {
-		if next == extFragment {
+// (RFC 7915, 5.1.1). Extension headers behind that of a fragment are a part of what was
+// fragmented and cannot be left out, so the first of them is the transport then.
+func readIPv6(ip []byte) ipHeader {
+	h := ipHeader{class: uint8(binary.BigEndian.Uint16(ip) >> 4), hops: ip[7], proto: ip[6]}
+	for at := ipv6Len; at < len(ip) && !h.more && h.offset == 0; {
+		next, length := ip[at], (int(ip[at+1])+1)*8
+		if h.proto == extFragment {
 			place := binary.BigEndian.Uint16(ip[at+2:])
 			h.fragment, h.more, h.offset = true, place&1 != 0, place>>3
 			h.id = binary.BigEndian.Uint32(ip[at+4:])
-			break
+			length = fragmentLen
 		}
+		h.proto, at = next, at+length
 	}
 	return h
 }

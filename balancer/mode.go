@@ -29,7 +29,7 @@ type Traits struct {
 // (draft-ietf-intarea-gue, section 4), as in Katran.
 var modes = [...]Traits{
 	NAT:     {Built: true, Translates: true, RepliesReturn: true},
-	FullNAT: {Built: true, Translates: true, TranslatesSource: true, RepliesReturn: true},
+	FullNAT: {Built: true, Translates: true, TranslatesSource: true, RepliesReturn: true, MixesFamilies: true},
 	DSR:     {Built: true, NeedsLink: true},
 	IPIP:    {MixesFamilies: true, Overhead4: 20, Overhead6: 40},
 	GUE:     {MixesFamilies: true, Overhead4: 28, Overhead6: 48},

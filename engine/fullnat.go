@@ -17,6 +17,13 @@ func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	request := uint64(d) - 1 // a mask: all ones for a request
 	from, client := w.origin(i), f.ClientHop()
 	next := b.Next&request | client&^request
+	if f.Mixed() {
+		v := w.xlat(i, r, f, b, next, b.Source&request)
+		if v == packet.Forwarded && (from^client)&request != 0 {
+			w.moved(i, f, from)
+		}
+		return v
+	}
 	stays := w.stays(i, next)
 	if !stays {
 		if next == balancer.NoHop {

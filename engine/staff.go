@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math/bits"
+
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
 )
@@ -36,6 +38,7 @@ func (e *Engine) newWorker(id int, queues []int) *worker {
 		device:    &nowhere,
 		several:   len(e.config.Interfaces) > 1,
 		budgets:   newBudgets(),
+		ident:     bits.Reverse16(uint16(id)), // those of two workers are as far apart as can be
 	}
 }
 

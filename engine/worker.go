@@ -65,6 +65,7 @@ type worker struct {
 	in      uint64          // its hop word, without a MAC address
 	source  uint64          // its own MAC address
 	seen    seen
+	ident   uint16 // of the last IPv4 packet that was an IPv6 one
 	ipv6    bool   // some packet of the group that find was at last
 	now     uint32 // of this batch, ms
 	count   Counters

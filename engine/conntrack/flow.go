@@ -79,6 +79,7 @@ const (
 	spilled               // is in index.spill
 	observed              // the Observer is told
 	masked                // the source is translated too; see source.go
+	mixed                 // and is of another family than the client
 )
 
 // addresses are the parties' whole addresses, part of the identity of a flow with

@@ -118,11 +118,24 @@ func (t *Table) Rob(i, now uint32) (l snat.Lease, ok bool) {
 	return t.Ports.Lease(t.pools[i], f.port[source]), true
 }
 
+// Mixed reports whether client and backend are of two families. The whole addresses of such a
+// flow are in Table.addresses, whichever of the two is which.
+func (f *Flow) Mixed() bool { return f.flags&mixed != 0 }
+
+// Ends is Ends4 for a flow that is mixed.
+func (t *Table) Ends(r Ref, f *Flow, backend *packet.Addr, port uint16) packet.Key {
+	e := t.Ends6(r, f, backend, port)
+	return packet.Key{Src: *e.Src, Dst: *e.Dst, SrcPort: e.SrcPort, DstPort: e.DstPort, Proto: uint32(f.proto)}
+}
+
 // mask writes what record i has for a translated source.
 func (t *Table) mask(i uint32, n *NewFlow, l *snat.Lease) {
 	f := &t.flows[i]
 	f.flags |= masked
 	f.low[source], f.port[source] = l.Source.Low(), l.Port
+	if l.Source.Is4() != n.Key.Src.Is4() {
+		f.flags |= mixed
+	}
 	if f.flags&ipv6 != 0 {
 		t.addresses[i][source], t.addresses[i][numRoles] = l.Source, n.Backend
 	}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+)
+
+// mixedService is fullnatService with backends of the other family.
+func mixedService(vip string, proto uint8) balancer.ServiceSpec {
+	at := netip.MustParseAddrPort(vip)
+	other := vip4
+	if at.Addr().Is4() {
+		other = vip6
+	}
+	s := fullnatService("web", other, 1, 100)
+	s.Address, s.Protocol = at.Addr(), balancer.Protocol(proto)
+	return s
+}
+
+// mixes are the two ways to mix families, by client and service.
+var mixes = map[string]struct{ client, vip string }{
+	"IPv4 to IPv6": {client4, vip4},
+	"IPv6 to IPv4": {client6, vip6},
+}
+
+func TestFullNATBetweenFamilies(t *testing.T) {
+	for name, c := range mixes {
+		for _, proto := range []uint8{packet.ProtoTCP, packet.ProtoUDP} {
+			t.Run(name+"/"+balancer.Protocol(proto).String(), func(t *testing.T) {
+				s := mixedService(c.vip, proto)
+				h := newHarness(t, 2, s)
+				f := packettest.Frame{
+					SrcMAC: packet.MAC{2, 0, 0, 0, 0, 7}, DstMAC: gatewayMAC, TTL: 64, TOS: 0xb8, Proto: proto, Flags: packet.TCPSyn, Seq: 100,
+					Src: netip.MustParseAddrPort(c.client), Dst: netip.MustParseAddrPort(c.vip), Payload: []byte("hello"), Padding: 9,
+				}
+				for range 2 {
+					out := h.one(0, f)
+					if out.Src.Addr() != s.SnatAddresses[0] || out.Src.Port() < 2000 || out.Src.Port() > 2099 || out.Dst.Addr() != s.Backends[0].Address ||
+						out.Dst.Port() != 8080 || out.TTL != 63 || out.TOS != 0xb8 || string(out.Payload) != "hello" || out.Padding != 0 ||
+						out.DstMAC != backendMAC(s.Backends[0].Address) || out.SrcMAC != gatewayMAC {
+						t.Fatalf("to the backend: %+v", out)
+					}
+					for queue := range 2 { // the same, and the other
+						back := h.one(queue, replyTo(out, packet.TCPSyn|packet.TCPAck))
+						if back.Src != f.Dst || back.Dst != f.Src || back.TTL != 63 || string(back.Payload) != "answer" || back.DstMAC != f.SrcMAC {
+							t.Fatalf("to the client: %+v", back)
+						}
+					}
+				}
+				if n := h.engine.flows.Stats().Total(); n != 1 {
+					t.Errorf("%d flows", n)
+				}
+			})
+		}
+	}
+}
+
+// A connection lives through all of its life, and its packets' sequence numbers are seen
+// where they are in the packet then.
+func TestConnectionBetweenFamilies(t *testing.T) {
+	for name, c := range mixes {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, 1, mixedService(c.vip, packet.ProtoTCP))
+			syn := packettest.TCP(c.client, c.vip, packet.TCPSyn)
+			out := h.one(0, syn)
+			h.one(0, replyTo(out, packet.TCPSyn|packet.TCPAck))
+			h.one(0, packettest.TCP(c.client, c.vip, packet.TCPAck))
+			if n := h.engine.flows.Stats(); n.Flows[conntrack.TCPEstablished] != 1 {
+				t.Fatalf("after the handshake: %+v", n)
+			}
+			fin := packettest.TCP(c.client, c.vip, packet.TCPAck|packet.TCPFin)
+			out = h.one(0, fin)
+			reply := replyTo(out, packet.TCPAck|packet.TCPFin)
+			reply.Payload, reply.Seq, reply.Ack = nil, out.Ack, out.Seq+1
+			h.one(0, reply)
+			if n := h.engine.flows.Stats(); n.Flows[conntrack.TCPClosing] != 1 {
+				t.Errorf("after both FINs: %+v", n)
+			}
+		})
+	}
+}
+
+// What does not fit as the other family has it is answered with what would.
+func TestTooBigBetweenFamilies(t *testing.T) {
+	for _, c := range []struct {
+		client, vip  string
+		fits, mtu    int // of the packet, and what is told
+		header, kind int
+	}{
+		{client4, vip4, 1480, 1480, 20, 3},
+		{client6, vip6, 1520, 1520, 40, 2},
+	} {
+		h := newHarness(t, 1, mixedService(c.vip, packet.ProtoTCP))
+		h.facts.Ports[0].MTU = 1500
+		h.apply()
+		h.one(0, packettest.TCP(c.client, c.vip, packet.TCPSyn))
+		f := packettest.TCP(c.client, c.vip, packet.TCPAck)
+		f.DF = f.Is4()
+		f.Payload = make([]byte, c.fits-c.header-20)
+		if out := h.one(0, f); len(out.Payload) != len(f.Payload) {
+			t.Fatalf("%d bytes: %+v", c.fits, out)
+		}
+		f.Payload = append(f.Payload, 0)
+		out := h.one(0, f)
+		if int(out.Type) != c.kind || int(out.EchoSeq) != c.mtu || out.Dst.Addr() != f.Src.Addr() || out.Src.Addr() != f.Dst.Addr() {
+			t.Errorf("%d bytes: %+v", c.fits+1, out)
+		}
+	}
+}
+
+// The last hop is told as in any other mode, and what no family can say goes no further.
+func TestUntranslatableBetweenFamilies(t *testing.T) {
+	for _, c := range mixes {
+		h := newHarness(t, 1, mixedService(c.vip, packet.ProtoTCP))
+		h.one(0, packettest.TCP(c.client, c.vip, packet.TCPSyn))
+		f := packettest.TCP(c.client, c.vip, packet.TCPAck)
+		f.TTL = 1
+		h.exceeded(f)
+		if f.Is4() {
+			f.TTL, f.IPOptions = 64, []byte{131, 7, 4, 192, 0, 2, 9, 0}
+			h.dropped(0, f, packet.DropProtocol)
+		}
+	}
+}
+
+// A client in a VLAN has its replies there, and its tag goes no further.
+func TestVLANBetweenFamilies(t *testing.T) {
+	for name, c := range mixes {
+		h := newHarness(t, 1, mixedService(c.vip, packet.ProtoTCP))
+		f := packettest.TCP(c.client, c.vip, packet.TCPSyn)
+		f.VLANs = []uint16{7, 42}
+		out := h.one(0, f)
+		back := h.one(0, replyTo(out, packet.TCPSyn|packet.TCPAck))
+		if len(out.VLANs) != 0 || len(back.VLANs) != 2 || back.VLANs[0] != 7 || back.VLANs[1] != 42 || back.Src != f.Dst {
+			t.Errorf("%s: to the backend %+v, back %+v", name, out, back)
+		}
+	}
+}

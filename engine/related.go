@@ -48,12 +48,16 @@ func (w *worker) relate(i int, r conntrack.Ref, q *packet.Quote) packet.Verdict 
 	if !f.Paired() {
 		return w.note(i, r, w.direct(i, b))
 	}
-	addr, next, source := packet.AddrFromLow(f.Low(d)), b.Next, b.Source
-	if w.packets[i].IPv6 {
-		addr = *w.flows.Address6(r)
-	}
+	next, source := b.Next, b.Source
 	if d == conntrack.Reply {
 		next, source = f.ClientHop(), 0
+	}
+	if f.Mixed() {
+		return w.note(i, r, w.xlatError(i, r, f, b, next, source))
+	}
+	addr := packet.AddrFromLow(f.Low(d))
+	if w.packets[i].IPv6 {
+		addr = *w.flows.Address6(r)
 	}
 	return w.note(i, r, w.natError(i, q, packet.Destination-packet.Side(d), &addr, f.Port(d), next, source))
 }

@@ -21,8 +21,8 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 	if next == balancer.NoHop {
 		return packet.DropNoNeighbour
 	}
-	if _, ok := w.fits(i, next, n); !ok {
-		return packet.DropTooBig
+	if mtu, ok := w.fits(i, next, n); !ok {
+		return w.tooBig(i, mtu-n)
 	}
 	if !w.resize(i, max(n, 0)) {
 		return packet.DropTooBig
@@ -30,10 +30,28 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 	w.ident++
 	ends := w.flows.Ends(r, f, &b.Address, b.Port)
 	w.cut(i, packet.Xlat(w.frames[i], p, &ends, w.ident))
-	if !w.cross(i, next, source) {
+	return w.depart(i, next, source)
+}
+
+// xlatError is xlat for an ICMP error, about a packet that went the opposite way of what r
+// stands for. It fits where any packet does, since of the quote as much is cut off.
+func (w *worker) xlatError(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend, next, source uint64) packet.Verdict {
+	p := &w.packets[i]
+	n, v := packet.XlatErrorGrowth(w.frames[i], p)
+	if v != packet.Pending {
+		return v
+	}
+	if next == balancer.NoHop || balancer.HopMAC(next) == 0 {
+		return packet.DropNoNeighbour
+	}
+	if !w.resize(i, max(n, 0)) {
 		return packet.DropTooBig
 	}
-	return packet.Forwarded
+	w.ident++
+	ends := w.flows.Ends(r, f, &b.Address, b.Port)
+	quoted := ends.Reverse()
+	w.cut(i, packet.XlatError(w.frames[i], p, &ends, &quoted, w.ident))
+	return w.depart(i, next, source)
 }
 
 // cut has the frame of packet i end after n bytes.

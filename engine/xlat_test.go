@@ -141,3 +141,37 @@ func TestVLANBetweenFamilies(t *testing.T) {
 		}
 	}
 }
+
+// An ICMP error reaches the end that sent the packet, in its own family, and quotes that
+// packet as that end has sent it.
+func TestRelatedBetweenFamilies(t *testing.T) {
+	routers := map[bool]string{true: "10.9.9.9", false: "2001:db8:99::9"}
+	for name, c := range mixes {
+		for _, proto := range []uint8{packet.ProtoTCP, packet.ProtoUDP} {
+			t.Run(name+"/"+balancer.Protocol(proto).String(), func(t *testing.T) {
+				h := newHarness(t, 1, mixedService(c.vip, proto))
+				e := relate(h, [2]string{c.client, c.vip}, proto == packet.ProtoUDP)
+				check := func(of, sent packettest.Frame, from, to netip.Addr, came, went packet.MAC) {
+					t.Helper()
+					tooBig, told := about(of, routers[of.Is4()], came, 1000), uint16(1420)
+					if tooBig.Type, tooBig.Code, tooBig.EchoSeq = 3, 4, 1400; !of.Is4() {
+						tooBig.Type, tooBig.Code, told = 2, 0, 1380
+					}
+					out := h.one(0, tooBig)
+					sent.ID = 0 // its IPv6 form has none
+					if out.Src.Addr() != from || out.Dst.Addr() != to || out.TTL != tooBig.TTL-1 || out.DstMAC != went {
+						t.Errorf("%+v becomes %+v", tooBig, out)
+					}
+					if out.EchoSeq != told {
+						t.Errorf("tells %d, want %d", out.EchoSeq, told)
+					}
+					if quoted := quoteOf(sent, of.TTL, 1000); string(out.Payload) != string(quoted) {
+						t.Errorf("quotes %x\n   want %x", out.Payload, quoted)
+					}
+				}
+				check(e.toBackend, e.request, e.request.Dst.Addr(), e.request.Src.Addr(), e.mac[1], e.mac[0])
+				check(e.toVIP, e.reply, e.toBackend.Src.Addr(), e.toBackend.Dst.Addr(), e.mac[0], e.mac[1])
+			})
+		}
+	}
+}

@@ -22,6 +22,9 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 		return packet.DropNoNeighbour
 	}
 	if mtu, ok := w.fits(i, next, n); !ok {
+		if size := packet.SplitAt(w.frames[i], p, mtu); size != 0 {
+			return w.split(i, size, r, f, b, next, source)
+		}
 		return w.tooBig(i, mtu-n)
 	}
 	if !w.resize(i, max(n, 0)) {
@@ -31,6 +34,26 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 	ends := w.flows.Ends(r, f, &b.Address, b.Port)
 	w.cut(i, packet.Xlat(w.frames[i], p, &ends, w.ident))
 	return w.depart(i, next, source)
+}
+
+// split has packet i leave with the first size bytes that it carries, and the others in a
+// packet of their own, which counts as if it had been received like that.
+func (w *worker) split(i, size int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend, next, source uint64) packet.Verdict {
+	j := w.size
+	if j == len(w.descs) || w.socket.Allocate(w.descs[j:j+1]) == 0 {
+		return packet.DropTooBig
+	}
+	w.size++
+	w.frames[j] = w.socket.UMEM().Frame(w.descs[j])
+	w.packets[j] = packet.Split(w.frames[i], &w.packets[i], size, w.frames[j])
+	w.cut(j, int(w.packets[j].End))
+	w.count.Received++
+	w.count.ReceivedBytes += uint64(w.packets[j].End)
+	v := w.xlat(i, r, f, b, next, source)
+	if w.verdicts[j] = v; v == packet.Forwarded {
+		w.verdicts[j] = w.note(j, r, w.xlat(j, r, f, b, next, source))
+	}
+	return v
 }
 
 // xlatError is xlat for an ICMP error, about a packet that went the opposite way of what r

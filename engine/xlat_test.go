@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 
@@ -173,5 +174,49 @@ func TestRelatedBetweenFamilies(t *testing.T) {
 				check(e.toVIP, e.reply, e.toBackend.Src.Addr(), e.toBackend.Dst.Addr(), e.mac[0], e.mac[1])
 			})
 		}
+	}
+}
+
+// What IPv4 routers may split and IPv6 ones do not is split here, whole packets and
+// fragments of the usual size alike.
+func TestSplitBetweenFamilies(t *testing.T) {
+	h := newHarness(t, 1, mixedService(vip4, packet.ProtoUDP))
+	out := h.one(0, packettest.UDP(client4, vip4, "first"))
+	f := packettest.UDP(client4, vip4, string(make([]byte, 1472)))
+	f.Payload[1471] = 7
+	sent := h.pass(0, f)
+	if len(sent) != 2 {
+		t.Fatalf("%d packets came out: %v", len(sent), h.verdicts(0))
+	}
+	data := make([]byte, 1480)
+	for _, b := range sent {
+		ip := b[14:]
+		if len(ip) > 1500 || ip[6] != 44 || packet.AddrFrom(out.Dst.Addr()) != packet.Addr(ip[24:40]) {
+			t.Errorf("%d bytes: %x", len(ip), ip[:48])
+		}
+		copy(data[binary.BigEndian.Uint16(ip[42:])&^7:], ip[48:])
+	}
+	whole := append(binary.BigEndian.AppendUint16(sent[0][14:18:18], 1480), 17, 63)
+	whole = append(append(append(sent[0][:14:14], whole...), sent[0][22:54]...), data...)
+	if d := packettest.Verify(t, whole); string(d.Payload) != string(f.Payload) || d.Dst != out.Dst || d.Src != out.Src {
+		t.Errorf("together %+v", d)
+	}
+	in := h.engine.workers[0].count
+	if in.Received != 3 || in.Verdicts[packet.Forwarded] != 3 {
+		t.Errorf("counted %d packets, forwarded %d", in.Received, in.Verdicts[packet.Forwarded])
+	}
+}
+
+// A batch of packets that are all split takes as many as there is room for.
+func TestManySplitsInABatch(t *testing.T) {
+	h := newSizedHarness(t, 1, 1000, 512, mixedService(vip4, packet.ProtoUDP))
+	var batch []packettest.Frame
+	for range batchSize {
+		batch = append(batch, packettest.UDP(client4, vip4, string(make([]byte, 1472))))
+	}
+	sent := h.pass(0, batch...)
+	const room = slots - batchSize
+	if v := h.verdicts(0); len(sent) != 2*room || v["forwarded"] != 2*room || v["too-big"] != batchSize-room {
+		t.Errorf("%d came out: %v", len(sent), v)
 	}
 }

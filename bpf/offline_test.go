@@ -1,0 +1,75 @@
+package bpf
+
+import (
+	"encoding/hex"
+	"fmt"
+	"testing"
+)
+
+func offline(t testing.TB, s Steering) *Offline {
+	t.Helper()
+	o, err := NewOffline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Apply(plan(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// TestOfflineAgainstOracle is TestAgainstOracle for the program that no kernel runs.
+func TestOfflineAgainstOracle(t *testing.T) {
+	r := random(t)
+	o, memory := offline(t, Steering{}), memory{}
+	seen := map[Reason]int{}
+	for range 300 {
+		s := randomSteering(r)
+		if err := o.Apply(plan(t, s)); err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			packet := randomPacket(r, s, pick(r, pools...), false)
+			if n := len(body(packet)); r.IntN(4) == 0 && n > 16 {
+				packet = fragment(packet, pick(r, 0, 8), pick(r, 16, n))
+			}
+			f := frame(packet, mixedTags[:pick(r, 0, 0, 1, 2, 3)]...)
+			switch r.IntN(8) {
+			case 0:
+				f = sendTo(pick(r, groupMAC, broadcast), f)
+			case 1:
+				f = sendTo(pick(r, poolMACs...), f)
+			default:
+				f = sendTo(append(s.MACs, ownMAC)[0], f)
+			}
+			if r.IntN(2) == 0 {
+				f = damage(r, f)
+			}
+			got, err := o.Judge(f)
+			if err != nil {
+				t.Fatalf("%v\n%+v\n%s", err, s, hex.Dump(f))
+			}
+			if want := memory.judge(s, f); got != want {
+				t.Fatalf("%s, the oracle says %s\n%s\n%s", got, want, fmt.Sprintf("%+v", s), hex.Dump(f))
+			}
+			seen[got]++
+		}
+	}
+	for r := range NumReasons {
+		if r != DroppedNoSocket && seen[r] < 20 {
+			t.Errorf("%s was seen %d times only: %v", r, seen[r], seen)
+		}
+	}
+}
+
+// BenchmarkOffline judges a packet of a service.
+func BenchmarkOffline(b *testing.B) {
+	o := offline(b, Steering{Services: []Service{{ip("192.0.2.1"), TCP, 80, 80}}})
+	f := frame(tcp("198.51.100.7", "192.0.2.1", 40000, 80))
+	b.ReportAllocs()
+	for b.Loop() {
+		if why, err := o.Judge(f); why != SteeredService || err != nil {
+			b.Fatal(why, err)
+		}
+	}
+}

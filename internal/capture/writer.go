@@ -1,0 +1,116 @@
+package capture
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+)
+
+// Writer writes one file.
+type Writer struct {
+	out    *bufio.Writer
+	format Format
+}
+
+// NewWriter returns a writer of a file of Ethernet frames on these interfaces, which only
+// pcapng tells of. Flush ends it.
+func NewWriter(out io.Writer, f Format, interfaces ...string) (*Writer, error) {
+	w := &Writer{out: bufio.NewWriterSize(out, 1<<16), format: f}
+	var b []byte
+	if f.NG {
+		b = block(b, magicSection, func(b []byte) []byte {
+			b = binary.LittleEndian.AppendUint32(b, magicOrder)
+			b = binary.LittleEndian.AppendUint32(b, 1)             // version 1.0
+			return binary.LittleEndian.AppendUint64(b, ^uint64(0)) // the section's length is not known
+		})
+		for _, name := range interfaces {
+			b = block(b, blockInterface, func(b []byte) []byte { return describe(b, name) })
+		}
+	} else {
+		magic := uint32(magicMicro)
+		if f.Nano {
+			magic = magicNano
+		}
+		b = binary.LittleEndian.AppendUint32(b, magic)
+		b = binary.LittleEndian.AppendUint32(b, 2|4<<16) // version 2.4
+		b = binary.LittleEndian.AppendUint64(b, 0)
+		b = binary.LittleEndian.AppendUint32(b, MaxLength)
+		b = binary.LittleEndian.AppendUint32(b, Ethernet)
+	}
+	if _, err := w.out.Write(b); err != nil {
+		return nil, fmt.Errorf("write a capture file: %w", err)
+	}
+	return w, nil
+}
+
+// describe writes the body of an interface description block.
+func describe(b []byte, name string) []byte {
+	b = binary.LittleEndian.AppendUint32(b, Ethernet)
+	b = binary.LittleEndian.AppendUint32(b, MaxLength)
+	if name != "" {
+		b = option(b, optionName, []byte(name))
+	}
+	b = option(b, optionResolution, []byte{9})
+	return binary.LittleEndian.AppendUint32(b, optionEnd)
+}
+
+func option(b []byte, code uint16, value []byte) []byte {
+	b = binary.LittleEndian.AppendUint16(b, code)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(value)))
+	return pad(append(b, value...), len(value))
+}
+
+// block appends a pcapng block.
+func block(b []byte, kind uint32, body func([]byte) []byte) []byte {
+	start := len(b)
+	b = binary.LittleEndian.AppendUint32(b, kind)
+	b = binary.LittleEndian.AppendUint32(b, 0)
+	b = body(b)
+	n := uint32(len(b) - start + 4)
+	binary.LittleEndian.PutUint32(b[start+4:], n)
+	return binary.LittleEndian.AppendUint32(b, n)
+}
+
+// pad brings what has n bytes to a multiple of four.
+func pad(b []byte, n int) []byte { return append(b, make([]byte, -n&3)...) }
+
+// Write writes a packet. Its time is rounded down to what the format can say.
+func (w *Writer) Write(p *Packet) error {
+	var head [28]byte
+	var tail [8]byte
+	h, t := head[:0], tail[:0]
+	captured := uint32(len(p.Data))
+	if w.format.NG {
+		padding := -captured & 3
+		length := 32 + captured + padding
+		stamp := uint64(p.Time.UnixNano())
+		for _, v := range [...]uint32{blockEnhanced, length, uint32(p.Interface), uint32(stamp >> 32), uint32(stamp)} {
+			h = binary.LittleEndian.AppendUint32(h, v)
+		}
+		t = binary.LittleEndian.AppendUint32(tail[:padding], length)
+	} else {
+		fraction := p.Time.Nanosecond()
+		if !w.format.Nano {
+			fraction /= 1000
+		}
+		h = binary.LittleEndian.AppendUint32(h, uint32(p.Time.Unix()))
+		h = binary.LittleEndian.AppendUint32(h, uint32(fraction))
+	}
+	h = binary.LittleEndian.AppendUint32(h, captured)
+	h = binary.LittleEndian.AppendUint32(h, uint32(p.Length))
+	for _, part := range [...][]byte{h, p.Data, t} {
+		if _, err := w.out.Write(part); err != nil {
+			return fmt.Errorf("write a capture file: %w", err)
+		}
+	}
+	return nil
+}
+
+// Flush writes out what is not written yet.
+func (w *Writer) Flush() error {
+	if err := w.out.Flush(); err != nil {
+		return fmt.Errorf("write a capture file: %w", err)
+	}
+	return nil
+}

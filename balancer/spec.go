@@ -7,12 +7,25 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Spec is what the user wants: plain data that says nothing about the state of
 // the world. The same config always gives the same Spec.
 type Spec struct {
 	Services []ServiceSpec
+	// Neighbours say where to send packets for an address, whatever the kernel knows.
+	Neighbours map[netip.Addr]StaticHop
+}
+
+// StaticHop is a next hop that the user names: the address itself, or a router that takes
+// its place.
+type StaticHop struct {
+	MAC  packet.MAC
+	Port string // name of a served interface; empty: the first
+	Tags packet.Tags
+	MTU  uint16 // of packets that go there; 0: the port's
 }
 
 // RepliesReturn reports whether the backends' answers of any service come back through the

@@ -49,6 +49,7 @@ func (f *file) decode(c *Config) {
 	if one != nil && list != nil {
 		root.report(list, "interface is given too (line %d); keep one of the two", one.Line)
 	}
+	checkPorts(&root, c)
 	f.checkSpec(&c.Spec)
 }
 

@@ -23,6 +23,7 @@ var (
 		{name: "listen", read: func(v value, c *Config) { set(v, &c.Listen, ParseListen) }},
 		{name: "log", read: func(v value, c *Config) { mapping(v, &c.Log, logKeys) }},
 		{name: "conntrack", read: func(v value, c *Config) { mapping(v, &c.Conntrack, conntrackKeys) }},
+		{name: "neighbours", read: func(v value, c *Config) { c.Spec.Neighbours = neighbours(v) }},
 		{
 			name: "services", required: "a list of services, [] for none",
 			read: func(v value, c *Config) { c.Spec.Services = sequence(v, service) },

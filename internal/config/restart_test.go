@@ -34,6 +34,9 @@ func change(t *testing.T, path string, v reflect.Value) {
 		v.SetInt(v.Int() + 1)
 	case reflect.Slice:
 		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.Zero(v.Type().Key()), reflect.Zero(v.Type().Elem()))
 	default:
 		t.Fatalf("%s: this test knows no other %v; teach it", path, v.Kind())
 	}

@@ -51,6 +51,9 @@ type judgement struct {
 
 // way judges the way to a backend while there is a carrier.
 func (o *observed) way(k *check, now time.Time) way {
+	if h, ok := k.group.static[k.key.Address]; ok {
+		return o.static(&h)
+	}
 	h, ok := o.snapshot.Hops[k.key.Address]
 	if !ok {
 		return way{} // not looked at yet

@@ -9,6 +9,7 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 func TestWay(t *testing.T) {
@@ -66,6 +67,37 @@ func TestUnreachable(t *testing.T) {
 		if r.logged("backend is unreachable") != 1 || r.logged("backend is up: it can be reached again") != 1 {
 			t.Error("beginning and end were not told once each")
 		}
+	})
+}
+
+// A next hop that the user names counts from the first moment, whatever the kernel says,
+// and another one from the reload on that names it.
+func TestStaticHop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.snapshot.Hops[addr("10.0.0.12")] = egress.Hop{Why: "route is by eth1"}
+		spec := webSpec()
+		named := balancer.StaticHop{MAC: packet.MAC{2, 0, 0, 0, 0, 0x77}, Tags: packet.Tags{packet.NewTag(5)}, MTU: 1400}
+		spec.Neighbours = map[netip.Addr]balancer.StaticHop{addr("10.0.0.12"): named}
+		r := start(t, w, spec)
+		after(time.Second)
+		r.expect("named", map[string]string{"web/a": "up", "web/b": "up"})
+		next := func() (packet.MAC, balancer.Link) {
+			table := r.kernel.table()
+			b := &table.Backends[table.Services[0].Backends[1]]
+			return packet.WordMAC(balancer.HopMAC(b.Next)), table.Links.At(balancer.HopLink(b.Next))
+		}
+		if mac, link := next(); mac != named.MAC || link != (balancer.Link{Tags: named.Tags, MTU: 1400}) {
+			t.Errorf("it is reached by %v on %+v", mac, link)
+		}
+		spec = webSpec()
+		spec.Neighbours = map[netip.Addr]balancer.StaticHop{addr("10.0.0.12"): {MAC: packet.MAC{2, 0, 0, 0, 0, 0x78}}}
+		r.must(r.Reload(t.Context(), spec))
+		if mac, link := next(); mac != (packet.MAC{2, 0, 0, 0, 0, 0x78}) || link != (balancer.Link{}) {
+			t.Errorf("after a reload it is reached by %v on %+v", mac, link)
+		}
+		r.must(r.Reload(t.Context(), webSpec()))
+		r.expect("named no more", map[string]string{"web/a": "up", "web/b": "unreachable"})
 	})
 }
 

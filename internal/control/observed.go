@@ -34,8 +34,9 @@ type link struct {
 // group is the checks of one service.
 type group struct {
 	spec   *balancer.ServiceSpec
-	checks []*check  // one a backend, in the Spec's order
-	good   time.Time // start of the latest probe that a backend which can be reached answered well
+	static map[netip.Addr]balancer.StaticHop // the Spec's
+	checks []*check                          // one a backend, in the Spec's order
+	good   time.Time                         // start of the latest probe that a backend which can be reached answered well
 	// suspects: some may be under suspicion; see [check.answer].
 	suspects bool
 	held     bool // some have answered, on a port that need not, for the service's address
@@ -81,6 +82,7 @@ func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
 	groups := make([]*group, len(spec.Services))
 	for i := range spec.Services {
 		groups[i] = o.newGroup(&spec.Services[i], before[spec.Services[i].Key()], now)
+		groups[i].static = spec.Neighbours
 	}
 	return groups
 }

@@ -95,6 +95,9 @@ func (r *remarks) ofBackends(c *config.Config) error {
 		s := &c.Spec.Services[i]
 		for j := range s.Backends {
 			b := &s.Backends[j]
+			if _, named := c.Spec.Neighbours[b.Address]; named {
+				continue
+			}
 			if why := control.Obstacle(snapshot.Hops[b.Address], s.Mode); why != "" {
 				r.refuse("services[%d].backends[%d]: %s of %s at %s is unreachable: %s", i, j, b.Name, s.Name, b.Address, why)
 			}

@@ -2,6 +2,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 )
 
@@ -10,6 +11,19 @@ type MAC [6]byte
 
 // String returns the usual form, "02:00:00:00:00:01".
 func (m MAC) String() string { return net.HardwareAddr(m[:]).String() }
+
+// ParseMAC reads the address of one machine.
+func ParseMAC(s string) (MAC, error) {
+	b, err := net.ParseMAC(s)
+	if err != nil || len(b) != len(MAC{}) {
+		return MAC{}, fmt.Errorf("%q is not a MAC address; want one as in 02:00:00:00:00:0b", s)
+	}
+	m := MAC(b)
+	if m.IsGroup() || m == (MAC{}) {
+		return MAC{}, fmt.Errorf("%s is no machine's MAC address: it is a group's or zero", m)
+	}
+	return m, nil
+}
 
 // IsGroup reports whether m is a multicast or broadcast address.
 func (m MAC) IsGroup() bool { return m[0]&1 != 0 }

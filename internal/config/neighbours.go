@@ -1,0 +1,100 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/packet"
+)
+
+var neighbourKeys = keys[balancer.StaticHop]{
+	{
+		name: "mac", required: "the neighbour's MAC address",
+		read: func(v value, h *balancer.StaticHop) { set(v, &h.MAC, packet.ParseMAC) },
+	},
+	{name: "port", read: func(v value, h *balancer.StaticHop) { set(v, &h.Port, parseInterface) }},
+	{name: "tags", read: tags},
+	{name: "mtu", read: func(v value, h *balancer.StaticHop) { set(v, &h.MTU, number[uint16](68, 65535)) }}, // RFC 791
+}
+
+// neighbours reads a mapping of addresses to where they are: a MAC address alone, or with
+// keys.
+func neighbours(v value) map[netip.Addr]balancer.StaticHop {
+	if v.node.Kind != yaml.MappingNode {
+		v.problem("want addresses with MAC addresses, as in 10.0.0.11: 02:00:00:00:00:0b, not %s", kind(v.node))
+		return nil
+	}
+	list := map[netip.Addr]balancer.StaticHop{}
+	for k, n := range entries(v.node) {
+		if !v.file.spend() {
+			break
+		}
+		a, err := parseAddress(keyName(k))
+		if err != nil {
+			v.report(k, "%v", err)
+			continue
+		}
+		if _, twice := list[a]; twice {
+			v.report(k, "is given a second time; keep one")
+			continue
+		}
+		var h balancer.StaticHop
+		if child, ok := (value{file: v.file, parent: &v, key: k.Value, line: k.Line}).open(n); ok {
+			if child.node.Kind == yaml.ScalarNode {
+				set(child, &h.MAC, packet.ParseMAC)
+			} else {
+				mapping(child, &h, neighbourKeys)
+			}
+		}
+		list[a] = h
+	}
+	return list
+}
+
+// checkPorts holds the ports of neighbours against the interfaces that are served.
+func checkPorts(root *value, c *Config) {
+	_, n := entry(root.node, "neighbours")
+	if n == nil || len(c.Interfaces) == 0 { // the command line says what is served
+		return
+	}
+	if n = root.file.follow(n); n == nil {
+		return
+	}
+	for k := range entries(n) {
+		a, _ := parseAddress(keyName(k))
+		if port := c.Spec.Neighbours[a].Port; port != "" && !slices.Contains(c.Interfaces, port) {
+			root.file.add(k.Line, "neighbours."+keyName(k)+".port", fmt.Sprintf("%s is not served; want one of: %s", port, c.Interfaces))
+		}
+	}
+}
+
+// tags reads a list of VLAN tags, the outermost first.
+func tags(v value, h *balancer.StaticHop) {
+	list := sequence(v, func(v value, t *packet.Tag) { set(v, t, parseTag) })
+	if len(list) > len(h.Tags) {
+		v.problem("%d tags are too many; want %d at most", len(list), len(h.Tags))
+		return
+	}
+	copy(h.Tags[:], list)
+}
+
+// parseTag reads the number of a VLAN, or of one by 802.1ad.
+func parseTag(s string) (packet.Tag, error) {
+	const provider = 0x88a8 << 16
+	digits, outer := strings.CutPrefix(s, "802.1ad:")
+	vlan, err := strconv.ParseUint(digits, 10, 16)
+	if err != nil || vlan < 1 || vlan > 4094 {
+		return 0, errors.New(strconv.Quote(s) + " is no VLAN tag; want a number from 1 to 4094, or one as in 802.1ad:100")
+	}
+	if outer {
+		return provider | packet.Tag(vlan), nil
+	}
+	return packet.NewTag(uint16(vlan)), nil
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/afxlb/afxlb/engine/fragment"
 	"github.com/afxlb/afxlb/engine/persist"
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -29,6 +30,10 @@ type Config struct {
 	MaxFlows   int
 	Timeouts   conntrack.Timeouts
 	Loads      *balancer.Loads
+	Clock      Clock        // the zero value: one that starts now
+	Device     *punt.Device // of an offline engine, the way back to the kernel; nil: none
+
+	seed uint64 // of the flow table
 }
 
 // Engine is the workers and what they share. Flows, counters and the table
@@ -67,17 +72,20 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Clock == (Clock{}) {
+		c.Clock = NewClock()
+	}
 	e := &Engine{
 		config:    c,
-		clock:     NewClock(),
+		clock:     c.Clock,
 		fragments: fragment.New(),
 		allowed:   allowed,
 		joined:    make(chan struct{}, 1),
 		plan:      new(bpf.Plan),
 	}
-	e.clients = &clients{Table: persist.New(c.MaxFlows / clientShare), clock: e.clock, tables: &e.table}
+	e.clients = &clients{Table: persist.New(c.MaxFlows/clientShare, c.seed), clock: e.clock, tables: &e.table}
 	e.flows = conntrack.New(conntrack.Config{
-		MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads, Observer: e.clients,
+		MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads, Observer: e.clients, Seed: c.seed,
 	})
 	e.table.Store(&balancer.Table{})
 	e.young.Store(true)

@@ -291,3 +291,8 @@ func target(t testing.TB, s *balancer.ServiceSpec, f packettest.Frame) string {
 	}
 	return s.Backends[i].Name
 }
+
+// leaseOf returns one of a single port that has no program.
+func leaseOf(sockets []*xsk.Socket) *lease {
+	return &lease{ports: []*port{{sockets: sockets}}}
+}

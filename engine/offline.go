@@ -4,22 +4,32 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// NewOffline returns an engine whose worker i serves sockets[i], and no interface:
-// what is behind the sockets is the caller's, such as package xsktest's kernel or a
-// file of packets. No thread is started and none is pinned; the caller drives each
-// worker by [Engine.Step], and time by calling [Engine.Expire]. Acquire, Release and Run
-// are not for such an engine, Apply ignores the plan, which may be nil, and the sockets
-// stay the caller's to close.
+// NewOffline returns an engine whose worker i serves the i-th socket of each port, and no
+// interface: what is behind the sockets is the caller's, such as package xsktest's kernel or
+// a file of packets. A worker's sockets share one UMEM. No thread is started and none is
+// pinned; the caller drives each worker by [Engine.Step], and time by calling
+// [Engine.Expire]. Acquire, Release and Run are not for such an engine, Apply ignores the
+// plan, which may be nil, and the sockets stay the caller's to close.
 //
-// Of the config only MaxFlows, Timeouts and Loads count.
-func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
-	if len(sockets) == 0 {
+// Of the config only MaxFlows, Timeouts, Loads, Clock and Device count. With a manual clock,
+// the same steps have the same outcome each time.
+func NewOffline(c Config, ports ...[]*xsk.Socket) (*Engine, error) {
+	l := &lease{}
+	c.Interfaces, c.CPUs, c.seed = nil, nil, offlineSeed
+	for i, sockets := range ports {
+		l.ports = append(l.ports, &port{sockets: sockets, device: c.Device})
+		c.Interfaces = append(c.Interfaces, fmt.Sprintf("offline%d", i))
+	}
+	c.Queues = make([]int, l.workers())
+	if len(c.Queues) == 0 {
 		return nil, errors.New("offline engine: no sockets")
 	}
-	c.Interfaces, c.Queues, c.CPUs = []string{"offline"}, make([]int, len(sockets)), nil
 	for i := range c.Queues {
 		c.Queues[i] = i
 	}
@@ -28,7 +38,7 @@ func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
 		return nil, fmt.Errorf("offline engine: %w", err)
 	}
 	e.young.Store(false) // there was no process before
-	if err := e.hand(leaseOf(sockets)); err != nil {
+	if err := e.hand(l); err != nil {
 		return nil, fmt.Errorf("offline engine: %w", err)
 	}
 	for i := range e.workers {
@@ -37,10 +47,8 @@ func NewOffline(c Config, sockets []*xsk.Socket) (*Engine, error) {
 	return e, nil
 }
 
-// leaseOf returns one of a single port that has no program.
-func leaseOf(sockets []*xsk.Socket) *lease {
-	return &lease{ports: []*port{{sockets: sockets}}}
-}
+// offlineSeed has no meaning; but which flow has to go when the table is full depends on it.
+const offlineSeed = 0x6f66666c696e65
 
 // Step has one worker handle at most one batch of what its socket has received, on
 // the calling goroutine, and returns the batch's size. It is the pass of a running
@@ -70,6 +78,40 @@ func (e *Engine) Step(worker int) (int, error) {
 	return 0, err
 }
 
-// Expire removes flows that were idle for too long, a bounded number a call. Run does
-// so by itself, ten times a second.
-func (e *Engine) Expire() { e.flows.Expire(e.clock.Now(), expireLimit) }
+// Again reports whether the worker has packets that it will receive once more, in its next
+// Step: those that had to wait for another one, which has gone by.
+func (e *Engine) Again(worker int) bool { return e.workers[worker].parts.Ready.Len() != 0 }
+
+// Expire removes flows that were idle for too long, a bounded number a call, and returns
+// how many. Run does so by itself, ten times a second.
+func (e *Engine) Expire() int { return e.flows.Expire(e.clock.Now(), expireLimit) }
+
+// Outcome is what became of a packet.
+type Outcome struct {
+	Verdict packet.Verdict // Pending: it waits for another one; see [Engine.Again]
+	// Of its flow, as it is now; Tracked is false if it is of none.
+
+	Tracked   bool
+	Direction conntrack.Direction
+	Class     conntrack.Class
+	Backend   uint32 // ID
+}
+
+// Outcome returns what became of the i-th packet of the batch that the worker had last:
+// before its next Step, and of an engine that nobody else drives.
+func (e *Engine) Outcome(worker, i int) Outcome {
+	w := e.workers[worker]
+	out, r, p := Outcome{Verdict: w.verdicts[i]}, w.refs[i], &w.packets[i]
+	if out.Verdict.IsDrop() && packet.Parse(w.frames[i], p) != packet.Pending {
+		return out // it has no key, and p had that of an earlier one
+	}
+	// Of what is not forwarded, the reference may be another flow's: see worker.refs.
+	f := w.flows.Flow(r)
+	if f.Live() && (out.Verdict == packet.Forwarded || w.flows.Matches(r, f, &p.Key)) {
+		out.Tracked, out.Direction, out.Class, out.Backend = true, r.Direction(), f.Class(), f.BackendID
+	}
+	return out
+}
+
+// Table returns what is in force: the workers have it from their next batch on.
+func (e *Engine) Table() *balancer.Table { return e.table.Load() }

@@ -104,3 +104,73 @@ func TestOfflineNeedsSockets(t *testing.T) {
 		t.Error("an engine without sockets was made")
 	}
 }
+
+// A manual clock is all the time that there is.
+func TestManualClock(t *testing.T) {
+	c := NewManualClock()
+	if now := c.Now(); now != 0 {
+		t.Errorf("it begins at %d", now)
+	}
+	c.Set(1500*time.Millisecond + 1)
+	if now := c.Now(); now != 1500 {
+		t.Errorf("%d, want 1500", now)
+	}
+	h := newHarness(t, 1, service("web", vip4, balancer.NAT, 2)) // for its table
+	timeouts := conntrack.DefaultTimeouts()
+	timeouts[conntrack.TCPSyn] = time.Hour
+	kernel := xsktest.New(256, 2048, 64)
+	e, err := NewOffline(Config{MaxFlows: 1000, Timeouts: timeouts, Loads: balancer.NewLoads(), Clock: c}, []*xsk.Socket{kernel.Socket()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Apply(h.engine.Table(), nil); err != nil {
+		t.Fatal(err)
+	}
+	kernel.Deliver(packettest.TCP(client4, vip4, packet.TCPSyn).Bytes())
+	step(t, e, 0, 1)
+	for _, test := range []struct {
+		at   time.Duration
+		want int
+	}{{time.Hour, 1}, {time.Hour + time.Hour/8 + time.Second, 0}} {
+		c.Set(test.at)
+		if e.Expire(); e.Info().Flows.Total() != test.want {
+			t.Errorf("%d flows after %v, want %d", e.Info().Flows.Total(), test.at, test.want)
+		}
+	}
+}
+
+// TestOutcome: what is told of each packet of a batch.
+func TestOutcome(t *testing.T) {
+	e, kernels := newOffline(t, 1, conntrack.DefaultTimeouts())
+	syn := packettest.TCP(client4, vip4, packet.TCPSyn)
+	damaged := syn.Bytes()
+	damaged[14] = 0 // of what IP version?
+	for name, test := range map[string]struct {
+		frame []byte
+		want  Outcome
+	}{
+		"damaged":    {damaged, Outcome{Verdict: packet.DropMalformed}},
+		"no service": {packettest.TCP(client4, "192.0.2.10:81", packet.TCPSyn).Bytes(), Outcome{Verdict: packet.DropNoService}},
+		"echo":       {packettest.Echo("198.51.100.7", "192.0.2.10", 1).Bytes(), Outcome{Verdict: packet.Replied}},
+		"last hop": {func() []byte {
+			f := packettest.TCP(client4, vip4, packet.TCPAck)
+			f.TTL = 1
+			return f.Bytes()
+		}(), Outcome{Verdict: packet.Replied, Tracked: true, Class: conntrack.TCPSyn}},
+	} {
+		kernels[0].DeliverAll([][]byte{syn.Bytes(), test.frame})
+		step(t, e, 0, 2)
+		first, second := e.Outcome(0, 0), e.Outcome(0, 1)
+		if want := (Outcome{Verdict: packet.Forwarded, Tracked: true, Class: conntrack.TCPSyn}); first != want {
+			t.Errorf("%s: the SYN's is %+v, want %+v", name, first, want)
+		}
+		if second != test.want {
+			t.Errorf("%s: %+v, want %+v", name, second, test.want)
+		}
+	}
+	kernels[0].Deliver(packettest.TCP("10.0.0.11:8080", client4, packet.TCPSyn|packet.TCPAck).Bytes())
+	step(t, e, 0, 1)
+	if got, want := e.Outcome(0, 0), (Outcome{Verdict: packet.Forwarded, Tracked: true, Direction: conntrack.Reply, Class: conntrack.TCPSyn}); got != want {
+		t.Errorf("the reply's is %+v, want %+v", got, want)
+	}
+}

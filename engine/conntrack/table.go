@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"cmp"
 	"math/bits"
 	"math/rand/v2"
 	"os"
@@ -17,6 +18,7 @@ type Config struct {
 	Workers  int // readers of the [Grace] period
 	Timeouts Timeouts
 	Loads    *balancer.Loads
+	Seed     uint64   // of the hashes; 0: one that nobody can guess, so that nobody can aim at one shard or cache set
 	Observer Observer // nil: there is none
 }
 
@@ -79,7 +81,7 @@ func New(c Config) *Table {
 		shards:   make([]shard, shards),
 		perShard: uint32(perShard),
 		shift:    64 - bits.TrailingZeros(uint(shards)),
-		seed:     rand.Uint64(), // not guessable, so nobody can aim at one shard or cache set
+		seed:     cmp.Or(c.Seed, rand.Uint64()),
 		loads:    c.Loads,
 		observer: c.Observer,
 	}

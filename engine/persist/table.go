@@ -11,6 +11,7 @@
 package persist
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync"
 
@@ -81,9 +82,10 @@ type list struct {
 	n          int
 }
 
-// New returns a table for so many clients at most, and at least one a shard.
-func New(clients int) *Table {
-	t := &Table{seed: rand.Uint64()}
+// New returns a table for so many clients at most, and at least one a shard. The seed is that of
+// its hashes; with 0 it is one that nobody can guess.
+func New(clients int, seed uint64) *Table {
+	t := &Table{seed: cmp.Or(seed, rand.Uint64())}
 	for i := range t.shards {
 		t.shards[i] = shard{index: map[Client]uint32{}, limit: max(clients/shards, 1)}
 		for c := range t.shards[i].lists {

@@ -59,7 +59,7 @@ func (m *model) begin(c Client, at Place, timeout, now uint32) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 9).Draw(t, "limit")
-		table, m := New(limit*shards), model{limit: limit}
+		table, m := New(limit*shards, 0), model{limit: limit}
 		var clients []Client // all of one shard
 		for n := 0; len(clients) < 12; n++ {
 			c := Client{Group: uint64(n % 3), Net: packet.AddrFrom(netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)}))}
@@ -117,7 +117,7 @@ func TestModel(t *testing.T) {
 // the share that newcomers have.
 func TestFloodOfStrangers(t *testing.T) {
 	const clients = 16 * shards
-	table := New(clients)
+	table := New(clients, 0)
 	client := func(n int) Client {
 		return Client{Net: packet.AddrFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))}
 	}
@@ -140,7 +140,7 @@ func TestFloodOfStrangers(t *testing.T) {
 }
 
 func TestAtOnce(t *testing.T) {
-	table := New(100)
+	table := New(100, 0)
 	var all sync.WaitGroup
 	for g := range 4 {
 		all.Go(func() {

@@ -8,13 +8,24 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Check says whether the kernel's part of a valid spec has room. It is the plan that a
 // start and a reload make before they store anything, and touches nothing.
 func Check(spec *balancer.Spec) error {
-	_, err := plan(spec, &machine{})
+	_, err := Plan(spec, nil)
 	return err
+}
+
+// Plan returns the kernel's part of a valid spec for a machine without addresses, which
+// takes frames for these MAC addresses; none: frames are not judged by them.
+func Plan(spec *balancer.Spec, macs []packet.MAC) (*bpf.Plan, error) {
+	list := make([][6]byte, len(macs))
+	for i, mac := range macs {
+		list[i] = mac
+	}
+	return plan(spec, &machine{macs: [][][6]byte{list}})
 }
 
 // machine is what steering has to know of the machine itself.

@@ -88,7 +88,7 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	settings := engineConfig(d.config)
+	settings := EngineConfig(d.config)
 	takes := needOf(&settings, &d.config.Spec, where.largest(), where.workers)
 	if err := errors.Join(takes.withinGroup(), takes.withinLock()); err != nil {
 		return err

@@ -107,7 +107,7 @@ func (d *daemon) need(now *nic.State, spec *balancer.Spec) (need, error) {
 	if err != nil {
 		return need{}, fmt.Errorf("%s: %w", now.Name, err)
 	}
-	settings, workers := engineConfig(d.config), len(queues)
+	settings, workers := EngineConfig(d.config), len(queues)
 	if len(d.config.Interfaces) > 1 { // the others' count
 		workers = max(workers, len(d.engine.Info().Workers))
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// engineConfig returns what the config asks of the engine.
-func engineConfig(c *config.Config) engine.Config {
+// EngineConfig returns what the config asks of the engine.
+func EngineConfig(c *config.Config) engine.Config {
 	return engine.Config{
 		Interfaces: c.Interfaces, Queues: c.Queues, CPUs: c.CPUs,
 		Driver: xsk.Driver(c.Driver), Mode: xsk.Mode(c.XDPMode), Busy: c.Poll == config.PollBusy,

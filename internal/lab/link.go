@@ -169,6 +169,23 @@ func (h *Host) route(to netip.Prefix, by netip.Addr, name string, table int) err
 	return nil
 }
 
+// RouteBy routes a network by way of several gateways of one of the host's interfaces at equal
+// cost, instead of the way that it had.
+func (h *Host) RouteBy(to netip.Prefix, name string, gateways ...netip.Addr) error {
+	link, err := h.link.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s of %s: %w", name, h.Name, err)
+	}
+	r := &netlink.Route{Dst: ipNet(to)}
+	for _, a := range gateways {
+		r.MultiPath = append(r.MultiPath, &netlink.NexthopInfo{LinkIndex: link.Attrs().Index, Gw: a.AsSlice()})
+	}
+	if err := h.link.RouteReplace(r); err != nil {
+		return fmt.Errorf("route %s by %v of %s: %w", to, gateways, h.Name, err)
+	}
+	return nil
+}
+
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

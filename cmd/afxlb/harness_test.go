@@ -44,8 +44,15 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldOf(t, 0)
+}
+
+// newWorldOf returns one whose balancer has a second interface with so many queues, by which
+// the backends are; 0: it has none.
+func newWorldOf(t *testing.T, inner int) *world {
+	t.Helper()
 	testutil.RequireRoot(t)
-	l, err := lab.New(lab.Options{Backends: 3, Queues: queues, VIPs: []netip.Addr{dsrVIP4, dsrVIP6}})
+	l, err := lab.New(lab.Options{Backends: 3, Queues: queues, Inner: inner, VIPs: []netip.Addr{dsrVIP4, dsrVIP6}})
 	if err != nil {
 		t.Fatal(err)
 	}

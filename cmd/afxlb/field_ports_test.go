@@ -1,0 +1,246 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
+)
+
+// The tests of a balancer with several interfaces: clients are on eth0, backends on eth1.
+
+// writePorts writes a config file that names both interfaces.
+func (w *world) writePorts(services ...string) string {
+	w.t.Helper()
+	path := filepath.Join(w.dir, "ports.yaml")
+	text := fmt.Sprintf("interfaces: [%s, %s]\nservices:\n%s", lab.Interface, lab.Inner, strings.Join(services, ""))
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return path
+}
+
+// deletePort takes one of the balancer's interfaces away.
+func (w *world) deletePort(name string) {
+	w.t.Helper()
+	links := w.lab.Balancer.Netlink()
+	link, err := links.LinkByName(name)
+	if err == nil {
+		err = links.LinkDel(link)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// returnPort gives it back.
+func (w *world) returnPort(name string, queues int) {
+	w.t.Helper()
+	plug := w.lab.PlugInner
+	if name == lab.Interface {
+		plug = w.lab.PlugBalancer
+	}
+	if err := plug(queues); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// portOf returns what is said of an interface.
+func portOf(s *api.Status, name string) api.Port {
+	for _, p := range s.Ports {
+		if p.Name == name {
+			return p
+		}
+	}
+	return api.Port{}
+}
+
+// awaitCounts waits until each port has sent something and received something, and returns
+// the state of both.
+func (p *process) awaitCounts() (outer, inner api.Port) {
+	p.t.Helper()
+	p.await("count by port", func(s api.Status) bool {
+		outer, inner = portOf(&s, lab.Interface), portOf(&s, lab.Inner)
+		return outer.Received > 0 && inner.Received > 0 && outer.Sent > 0 && inner.Sent > 0
+	})
+	return outer, inner
+}
+
+// vipsAcross are services' addresses of both modes and families.
+var vipsAcross = map[string]netip.Addr{"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6}
+
+// servicesAcross are services at the web servers' port and at a port where nobody listens.
+func servicesAcross() (list []string) {
+	for name, vip := range vipsAcross {
+		mode := name[:3]
+		list = append(list, service(name, vip, mode, "tcp", quickHealth), service(name+"u", vip, mode, "udp", "health: {type: none},"),
+			entry(name+"-closed", vip, closedPort, "protocol: udp, health: {type: none}, mode: "+mode+",", backendsOf(vip)[0]))
+	}
+	return list
+}
+
+const closedPort = 9
+
+// Clients on one interface, backends on the other: both modes, both families, TCP, UDP,
+// fragments and ICMP errors, with as many queues on each or fewer, without a copy; and with
+// the driver that can't share frames by a copy that is counted and told.
+func TestFieldTwoInterfaces(t *testing.T) {
+	for _, c := range []struct {
+		inner  int
+		driver string
+	}{{queues, "native"}, {1, "native"}, {queues + 1, "native"}, {queues, "asavie"}} {
+		t.Run(fmt.Sprint(c.inner, " queues, ", c.driver), func(t *testing.T) {
+			w := newWorldOf(t, c.inner)
+			w.forward(w.lab.Balancer) // dsr's answers are the kernel's to route
+			w.listenDatagrams()
+			config := w.writePorts(servicesAcross()...)
+			_ = w.lab.Balancer.Do(func() error {
+				if code, _, stderr := cli("check", "--here", config); code != 0 {
+					t.Errorf("check --here: exit code %d, %q", code, stderr)
+				}
+				return nil
+			})
+			p := w.serve(config, "--driver", c.driver)
+			for name, vip := range vipsAcross {
+				if by := w.mustAnswer(30, vip); len(by) != 3 {
+					t.Errorf("%s is answered by %v", name, by)
+				}
+				w.askUDP(vip)
+				client, to := w.lab.Clients[0], netip.AddrPortFrom(vip, port)
+				from := netip.IPv4Unspecified()
+				if vip.Is6() {
+					from = netip.IPv6Unspecified()
+				}
+				if _, err := w.askUnconnected(client, from, to, 5000); err != nil { // in fragments, there and back
+					t.Errorf("%s: a large datagram: %v", name, err)
+				}
+				if _, err := w.askOnce(client, "udp", netip.AddrPortFrom(vip, closedPort)); !errors.Is(err, syscall.ECONNREFUSED) {
+					t.Errorf("%s: a datagram to a closed port: %v, want that it is refused", name, err)
+				}
+			}
+			outer, inner := p.awaitCounts()
+			if len(outer.Queues) != queues || len(inner.Queues) != c.inner || outer.State != "serving" || inner.State != "serving" {
+				t.Errorf("%+v and %+v", outer, inner)
+			}
+			copied := c.driver == "asavie"
+			s := p.status()
+			if copied != (inner.Copied > 0) || copied != (warned(s, "copied") != "") {
+				t.Errorf("%d of %d copied (%s), and told: %q", inner.Copied, inner.Sent, inner.Apart, warned(s, "copied"))
+			}
+			if len(s.Workers) != max(queues, c.inner) || s.Interface != "eth0,eth1" {
+				t.Errorf("%d workers serve %s", len(s.Workers), s.Interface)
+			}
+			for _, b := range []string{"no-neighbour", "link-down", "too-big", "vlan"} {
+				if n := p.counter("packets", b); n != 0 {
+					t.Errorf("%d packets are dropped as %s", n, b)
+				}
+			}
+			p.checkSums()
+			p.stop()
+		})
+	}
+}
+
+// An interface that goes leaves the other at work, and connections live on when it is back:
+// whichever it is.
+func TestFieldOneInterfaceGoesAndReturns(t *testing.T) {
+	for _, name := range []string{lab.Inner, lab.Interface} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldOf(t, queues)
+			w.listenStreams()
+			p := w.serve(w.writePorts(streamService("streams", natVIP4, "nat", quickHealth), service("nat4", natVIP4, "nat", "tcp", quickHealth)))
+			s := w.openStreams(10, natVIP4)
+			other := map[string]string{lab.Inner: lab.Interface, lab.Interface: lab.Inner}[name]
+			for n := range 2 {
+				s.mustLive("before")
+				w.deletePort(name)
+				st := p.await("tell", func(s api.Status) bool { return s.State == "degraded" && portOf(&s, name).State == "waiting" })
+				if got := portOf(&st, other); got.State != "serving" || len(got.Queues) != queues {
+					t.Errorf("the other: %+v", got)
+				}
+				if !strings.Contains(st.Reason, name) || !strings.Contains(warned(st, "port"), name+" is not served: ") {
+					t.Errorf("reason %q, warning %q", st.Reason, warned(st, "port"))
+				}
+				if p.awaitLines(n+1, "WARN.*an interface is away, and the others are served.*"+name); name == lab.Inner {
+					if err := w.ping(natVIP4, 3); err != nil { // by the other one alone
+						t.Errorf("while %s is away: %v", name, err)
+					}
+				}
+				w.returnPort(name, queues)
+				p.await("serve it again", func(s api.Status) bool {
+					return s.State == "serving" && portOf(&s, name).State == "serving" && s.Backends.Up == s.Backends.Total
+				})
+				s.mustLive("after its return")
+				w.mustAnswer(20, natVIP4)
+			}
+			p.awaitCounts()
+			s.close()
+			p.checkSums()
+			p.stop()
+		})
+	}
+}
+
+// When both are gone the balancer waits, as with one, and serves what comes first at once.
+func TestFieldBothInterfacesGo(t *testing.T) {
+	w := newWorldOf(t, queues)
+	p := w.serve(w.writePorts(service("nat4", natVIP4, "nat", "tcp", quickHealth)))
+	w.mustAnswer(10, natVIP4)
+	w.deletePort(lab.Inner)
+	w.deletePort(lab.Interface)
+	p.await("wait", func(s api.Status) bool { return s.State == "waiting" })
+	p.awaitLines(1, "WARN.*waiting for the interface")
+	w.returnPort(lab.Interface, 1)
+	s := p.await("serve one", func(s api.Status) bool { return s.State == "degraded" })
+	if got := portOf(&s, lab.Interface); got.State != "serving" || len(got.Queues) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if err := w.ping(natVIP4, 3); err != nil {
+		t.Error(err)
+	}
+	w.returnPort(lab.Inner, queues+1)
+	p.await("serve both", func(s api.Status) bool {
+		return s.State == "serving" && len(portOf(&s, lab.Inner).Queues) == queues+1 && s.Backends.Up == s.Backends.Total
+	})
+	w.mustAnswer(30, natVIP4)
+	p.checkSums()
+	p.stop()
+}
+
+// What is not right at the start is an error that names the interface, and neither is taken.
+func TestTwoInterfacesAtTheStart(t *testing.T) {
+	w := newWorldOf(t, 1)
+	config := w.writePorts(service("nat4", natVIP4, "nat", "tcp", quickHealth))
+	for args, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"eth0,eth7":           {exitMachine, "eth7"},
+		"eth0,eth0":           {exitUsage, "eth0 is named twice"},
+		"eth0,lo":             {exitMachine, "lo is a loopback"},
+		"a,b,c,d,e,f,g,h,eth": {exitUsage, "more than 8 interfaces"},
+	} {
+		p := w.start(nil, "--config", config, "--interface", args)
+		if code := p.exit(); code != want.code || !strings.Contains(p.output(), want.says) {
+			t.Errorf("%s: exit code %d, want %d with %q:\n%s", args, code, want.code, want.says, p.output())
+		}
+		if w.attached() {
+			t.Errorf("%s: a program is attached", args)
+		}
+	}
+	// A second balancer can't have the second interface alone.
+	p := w.serve(config)
+	second := w.start(nil, "--config", config, "--interface", lab.Inner)
+	if code := second.exit(); code != exitFailed || !strings.Contains(second.output(), "another XDP program is attached to eth1") {
+		t.Errorf("exit code %d:\n%s", code, second.output())
+	}
+	w.mustAnswer(10, natVIP4)
+	p.stop()
+}

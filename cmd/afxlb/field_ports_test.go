@@ -3,12 +3,15 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
@@ -242,5 +245,75 @@ func TestTwoInterfacesAtTheStart(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, second.output())
 	}
 	w.mustAnswer(10, natVIP4)
+	p.stop()
+}
+
+// The way to the backends takes less than the clients' link: who sends more is told.
+func TestFieldSmallerMTUBehindTheOtherInterface(t *testing.T) {
+	w := newWorldOf(t, queues)
+	w.listenStreams()
+	links := w.lab.Balancer.Netlink()
+	inner, err := links.LinkByName(lab.Inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for to, priority := range map[string]int{"10.0.0.0/24": 0, "2001:db8:10::/64": 1} { // in place of the kernel's, or before it
+		_, dst, err := net.ParseCIDR(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		route := &netlink.Route{LinkIndex: inner.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, MTU: 1300, Priority: priority}
+		if err := links.RouteReplace(route); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := w.serve(w.writePorts(streamService("nat4", natVIP4, "nat", quickHealth), streamService("nat6", natVIP6, "nat", quickHealth)))
+	told := uint64(0)
+	for _, vip := range []netip.Addr{natVIP4, natVIP6} {
+		if err := w.transferFrom(w.lab.Clients[0], netip.AddrPortFrom(vip, streamPort), patience); err != nil {
+			t.Errorf("%v: %v", vip, err)
+		}
+		p.await("tell the client", func(api.Status) bool { return p.counter("packets", "replied") > told })
+		told = p.counter("packets", "replied")
+	}
+	p.checkSums()
+	p.stop()
+}
+
+// One interface gets a larger MTU than the frames of both are made for: it is served from
+// larger ones of its own, connections live on, and that packets are copied now is told.
+func TestFieldLargerMTUOfOneInterface(t *testing.T) {
+	w := newWorldOf(t, queues)
+	w.listenStreams()
+	p := w.serve(w.writePorts(streamService("nat4", natVIP4, "nat", quickHealth)))
+	s := w.openStreams(10, natVIP4)
+	s.mustLive("before")
+	if p.awaitCounts(); warned(p.status(), "copied") != "" {
+		t.Errorf("copied before: %q", warned(p.status(), "copied"))
+	}
+	if err := w.lab.SetInnerMTUs(3000); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range w.lab.Backends {
+		if err := w.lab.SetMTUs(h, 3000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := p.await("have larger frames", func(s api.Status) bool {
+		return s.State == "serving" && warned(s, "copied") != "" && s.Workers[0].Frames.Size == 4096 && s.Backends.Up == s.Backends.Total
+	})
+	if text := warned(st, "copied"); !strings.Contains(text, "an MTU of 3000 does not fit into frames of 2048 bytes") {
+		t.Errorf("the status says %q", text)
+	}
+	p.awaitLines(1, "WARN.*serving anew.*eth1.*an MTU of 3000 wants larger frames")
+	s.mustLive("with larger frames on one side")
+	if inner := portOf(&st, lab.Inner); len(inner.Queues) != queues {
+		t.Errorf("%+v", inner)
+	}
+	p.await("count the copies", func(s api.Status) bool {
+		return portOf(&s, lab.Inner).Copied > 0 && portOf(&s, lab.Interface).Copied > 0
+	})
+	s.close()
+	p.checkSums()
 	p.stop()
 }

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -49,4 +50,9 @@ func (l *Lab) between(own netip.Prefix) netip.Addr {
 		return nth(own, gateway)
 	}
 	return onLink
+}
+
+// SetInnerMTUs is SetMTUs for the balancer's second interface.
+func (l *Lab) SetInnerMTUs(mtu int) error {
+	return errors.Join(l.Switch.SetMTU(innerPort, mtu), l.Switch.SetMTU(l.inner.Attrs().Name, mtu), l.Balancer.SetMTU(Inner, mtu))
 }

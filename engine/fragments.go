@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/afxlb/afxlb/engine/conntrack"
@@ -160,11 +161,14 @@ func (w *worker) expire() {
 	}
 	w.now = w.clock.Now()
 	w.fragments.Expire(w.now, &w.parts)
-	for frame := overdue.Next(); frame != nil; frame = overdue.Next() {
-		w.frames[0] = frame // there is no batch now
-		packet.Parse(frame, &w.packets[0])
-		w.settle(w.orphan(0), 1, uint64(len(frame)))
+	device := w.device
+	for overdue.Len() > 0 {
+		w.device = cmp.Or(w.arms.devices[overdue.Port()], &nowhere)
+		w.frames[0] = overdue.Next() // there is no batch now
+		packet.Parse(w.frames[0], &w.packets[0])
+		w.settle(w.orphan(0), 1, uint64(len(w.frames[0])))
 	}
+	w.device = device
 	w.evict()
 }
 

@@ -35,7 +35,7 @@ func (h *harness) giveBack(forwards bool) *behind {
 		}
 	})
 	for _, w := range h.engine.workers {
-		w.device = d
+		w.device, w.arms.devices[w.port] = d, d
 	}
 	return &behind{h.t, pair[1]}
 }

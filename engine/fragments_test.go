@@ -371,6 +371,33 @@ func TestFragmentsOfWhatIsDropped(t *testing.T) {
 	}
 }
 
+// Full NAT has both ends of all fragments rewritten, and names of its own in both
+// directions.
+func TestFragmentsThroughFullNAT(t *testing.T) {
+	for _, ends := range [][2]string{{client4, "192.0.2.10:53"}, {client6, "[2001:db8:2::10]:53"}} {
+		s := fullnatService("dns", ends[1], 2, 100)
+		s.Protocol = balancer.UDP
+		h := newHarness(t, 3, s)
+		in := big(ends[0], ends[1], 5000, 5)
+		list := cut(in)
+		slices.Reverse(list)
+		out := assembled(t, h.spread(list, func(i int) int { return i % 3 }))
+		if out.Src.Addr() != s.SnatAddresses[0] || !bytes.Equal(out.Payload, in.Payload) {
+			t.Errorf("the request is from %v, %d bytes", out.Src, len(out.Payload))
+		}
+		answer := big(out.Dst.String(), out.Src.String(), 4000, 5)
+		list = cut(answer)
+		slices.Reverse(list)
+		back := assembled(t, h.spread(list, func(i int) int { return i % 3 }))
+		if back.Src != in.Dst || back.Dst != in.Src || !bytes.Equal(back.Payload, answer.Payload) || back.DstMAC != in.SrcMAC {
+			t.Errorf("the answer is from %v to %v, %d bytes", back.Src, back.Dst, len(back.Payload))
+		}
+		if in.Is4() && (out.ID == in.ID || back.ID == answer.ID || out.ID == back.ID) {
+			t.Errorf("the names are %d and %d", out.ID, back.ID)
+		}
+	}
+}
+
 // Clients that know nothing of each other may give two datagrams one name. Where one
 // address stands for all of them, the names are the balancer's.
 func TestNamesOfTranslatedPackets(t *testing.T) {

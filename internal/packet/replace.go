@@ -46,6 +46,9 @@ func Replace6(frame []byte, p *Packet, to Ends6) bool {
 
 // replacePorts is rewriteTransport for both ports.
 func replacePorts(frame []byte, p *Packet, change uint64, src, dst uint16) {
+	if p.Part == Later { // it has none
+		return
+	}
 	ports := (*[4]byte)(frame[p.L4:])
 	change += rewritePort((*[2]byte)(ports[0:2]), src) + rewritePort((*[2]byte)(ports[2:4]), dst)
 	if p.Key.Proto == ProtoTCP {

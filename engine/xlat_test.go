@@ -2,7 +2,9 @@ package engine
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -219,4 +221,55 @@ func TestManySplitsInABatch(t *testing.T) {
 	if v := h.verdicts(0); len(sent) != 2*room || v["forwarded"] != 2*room || v["too-big"] != batchSize-room {
 		t.Errorf("%d came out: %v", len(sent), v)
 	}
+}
+
+// Packets in fragments become what whole ones become, there and back: also those that fill
+// their link, which IPv6 has to have in more of them.
+func TestFragmentsBetweenFamilies(t *testing.T) {
+	orders := map[string]func([][]byte){"in order": func([][]byte) {}, "backwards": slices.Reverse[[][]byte]}
+	for name, c := range mixes {
+		for order, sort := range orders {
+			for _, size := range []int{1400, 1448, 1480} {
+				t.Run(fmt.Sprint(name, order, size), func(t *testing.T) {
+					h := newHarness(t, 2, mixedService(c.vip, packet.ProtoUDP))
+					pass := func(f packettest.Frame) packettest.Frame {
+						t.Helper()
+						list := packettest.Fragments(f.Bytes(), 0x12345678, min(size, (1500-headerLen(f))&^7))
+						sort(list)
+						out := h.spread(list, func(i int) int { return i % 2 })
+						for _, b := range out {
+							if len(b) > 14+1500 {
+								t.Errorf("%d bytes left", len(b))
+							}
+						}
+						return assembled(t, out)
+					}
+					in := big(c.client, c.vip, 5000, 1)
+					out := pass(in)
+					whole := in
+					whole.Payload = []byte("whole")
+					want := h.one(1, whole)
+					if string(out.Payload) != string(in.Payload) || out.Src != want.Src || out.Dst != want.Dst || out.TTL != want.TTL || out.DF {
+						t.Errorf("the request: %+v, want %+v", out, want)
+					}
+					answer := big(out.Dst.String(), out.Src.String(), 4000, 9)
+					answer.SrcMAC = out.DstMAC
+					if back := pass(answer); string(back.Payload) != string(answer.Payload) || back.Src != in.Dst || back.Dst != in.Src || back.DstMAC != in.SrcMAC {
+						t.Errorf("the answer: %+v", back)
+					}
+					if n := h.engine.flows.Stats().Inserted; n != 1 {
+						t.Errorf("%d flows", n)
+					}
+				})
+			}
+		}
+	}
+}
+
+// headerLen is how many bytes a fragment of f has in front of its data.
+func headerLen(f packettest.Frame) int {
+	if f.Is4() {
+		return 20
+	}
+	return 48
 }

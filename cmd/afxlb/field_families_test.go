@@ -11,23 +11,15 @@ import (
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
-// otherFamily is a backend's address of the family that vip is not of.
-func otherFamily(i int, vip netip.Addr) netip.Addr {
+// mixed is the entry of a service with full NAT and backends of the family that the service
+// is not of: b0, b1 and b2, unless others are named.
+func mixed(name string, vip netip.Addr, at int, keys string, backends ...string) string {
+	source, other := more6, fullVIP6
 	if vip.Is6() {
-		return lab.BackendAddr(i)
+		source, other = more4, fullVIP4
 	}
-	return lab.BackendAddr6(i)
-}
-
-// mixed is the entry of a service with full NAT, whose backends are of the other family.
-func mixed(name string, vip netip.Addr, at int, keys string) string {
-	source := more6
-	if vip.Is6() {
-		source = more4
-	}
-	var backends []string
-	for i := range 3 {
-		backends = append(backends, fmt.Sprintf("{name: b%d, address: %q}", i, otherFamily(i, vip)))
+	if backends == nil {
+		backends = backendsOf(other)
 	}
 	return entry(name, vip, at, snatKeys(source)+keys, backends...)
 }
@@ -61,11 +53,56 @@ func TestFieldFullNATBetweenFamilies(t *testing.T) {
 		if err := w.transferFrom(w.lab.Clients[0], netip.AddrPortFrom(vip, streamPort), patience); err != nil {
 			t.Errorf("%v: %v", vip, err)
 		}
+		for _, size := range []int{1400, 4000, 20000} { // in fragments that fill their link, for IPv6 to have more of them
+			if _, err := w.askUnconnected(w.lab.Clients[0], clientAddr(vip), netip.AddrPortFrom(vip, port), size); err != nil {
+				t.Errorf("%v: a datagram of %d bytes: %v", vip, size, err)
+			}
+		}
 		if err := w.refusedByUDP(netip.AddrPortFrom(vip, 9)); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%v: a closed port says %v, want it refused", vip, err)
 		}
 	}
 	p.checkSums()
+	p.stop()
+}
+
+// clientAddr is client 0's address of a service's family.
+func clientAddr(vip netip.Addr) netip.Addr {
+	if vip.Is6() {
+		return lab.ClientAddr6(0)
+	}
+	return lab.ClientAddr(0)
+}
+
+// Each end learns of a link that takes less on the other family's side: a megabyte goes
+// there and back, whichever end is behind it.
+func TestFieldPathMTUBetweenFamilies(t *testing.T) {
+	w := newWorld(t)
+	w.addSources(more4, more6)
+	w.listenStreams()
+	server, client := w.addBeyond(w.lab.Backends[0], 1), w.addBeyond(w.lab.Clients[0], 2)
+	w.listenStream(server.Host, "bb")
+	w.reach(server, w.lab.Balancer, lab.BackendAddr(0), lab.BackendAddr6(0))
+	w.reach(client, w.lab.Balancer, lab.ClientAddr(0), lab.ClientAddr6(0))
+	const none, far = "health: {type: none},", 9001
+	behind := func(a netip.Addr) string { return fmt.Sprintf("{address: %q, port: %d}", a, streamPort) }
+	p := w.serve(w.writeConfig("afxlb.yaml",
+		mixed("near4", fullVIP4, streamPort, none), mixed("near6", fullVIP6, streamPort, none),
+		mixed("far4", fullVIP4, far, none, behind(server.addr6)), mixed("far6", fullVIP6, far, none, behind(server.addr4))))
+	for _, vip := range []netip.Addr{fullVIP4, fullVIP6} {
+		for _, c := range []struct {
+			from *lab.Host
+			at   uint16
+		}{{client.Host, streamPort}, {w.lab.Clients[0], far}, {client.Host, far}} {
+			if err := w.transferFrom(c.from, netip.AddrPortFrom(vip, c.at), patience); err != nil {
+				t.Errorf("%s to %v, port %d: %v", c.from.Name, vip, c.at, err)
+			}
+		}
+	}
+	p.checkSums()
+	if n := p.counter("packets", "icmp"); n != 0 {
+		t.Errorf("%d ICMP errors were dropped", n)
+	}
 	p.stop()
 }
 

@@ -18,6 +18,9 @@ import (
 // datagramService is service for UDP.
 func datagramService(name, vip string, mode balancer.Mode, backends int) balancer.ServiceSpec {
 	s := service(name, vip, mode, backends)
+	if mode == balancer.FullNAT {
+		s = fullnatService(name, vip, backends, 100)
+	}
 	s.Protocol = balancer.UDP
 	return s
 }
@@ -76,7 +79,7 @@ func TestFragmentsFollowTheFirst(t *testing.T) {
 		"one queue": func(int) int { return 0 }, "turns": func(i int) int { return i % 3 }, "another queue": func(i int) int { return min(i, 1) },
 	}
 	for _, ends := range [][2]string{{client4, "192.0.2.10:53"}, {client6, "[2001:db8:2::10]:53"}} {
-		for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+		for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR} {
 			for order, sort := range orders {
 				for name, queue := range queues {
 					for _, vlans := range [][]uint16{nil, {7}} {
@@ -103,12 +106,12 @@ func TestFragmentsFollowTheFirst(t *testing.T) {
 							if mode == balancer.DSR {
 								return
 							}
-							answer := big(out.Dst.String(), in.Src.String(), 4000, 9)
+							answer := big(out.Dst.String(), out.Src.String(), 4000, 9)
 							answer.SrcMAC = out.DstMAC
 							list = cut(answer)
 							sort(list)
 							got := assembled(t, h.spread(list, queue))
-							whole = big(out.Dst.String(), in.Src.String(), 100, 9)
+							whole = big(out.Dst.String(), out.Src.String(), 100, 9)
 							want = h.one(1, whole)
 							want.Payload, want.ID = answer.Payload, got.ID
 							if d := packettest.Diff(got, want); d != "" || got.Src != in.Dst {

@@ -29,8 +29,8 @@ func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 		if next == balancer.NoHop {
 			return packet.DropNoNeighbour
 		}
-		if _, ok := w.fits(i, next, 0); !ok {
-			return packet.DropTooBig
+		if mtu, ok := w.fits(i, next, 0); !ok {
+			return w.tooBig(i, mtu)
 		}
 	}
 	if !p.IPv6 && !packet.Replace4(frame, p, f.Ends4(d, b.Address.Low(), b.Port)) ||
@@ -46,6 +46,29 @@ func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 		w.moved(i, f, from)
 	}
 	return packet.Forwarded
+}
+
+// fullnatError is fullnat for packet i, an ICMP error about a packet that goes the opposite
+// way of what r stands for: both ends of the error are those that the packets have which go
+// its way, and what it quotes is what these are answered by.
+func (w *worker) fullnatError(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend, q *packet.Quote) packet.Verdict {
+	p, frame := &w.packets[i], w.frames[i]
+	next, source := b.Next, b.Source
+	if r.Direction() == conntrack.Reply {
+		next, source = f.ClientHop(), 0
+	}
+	if v := w.spend(i, next); v != packet.Pending {
+		return v
+	}
+	to := w.flows.Ends6(r, f, &b.Address, b.Port)
+	if !p.IPv6 {
+		four := f.Ends4(r.Direction(), b.Address.Low(), b.Port)
+		src, dst := packet.AddrFromLow(four.Src), packet.AddrFromLow(four.Dst)
+		to = packet.Ends6{Src: &src, SrcPort: four.SrcPort, Dst: &dst, DstPort: four.DstPort}
+	}
+	packet.TranslateError(frame, p, q, packet.Source, to.Src, to.SrcPort)
+	packet.TranslateError(frame, p, q, packet.Destination, to.Dst, to.DstPort)
+	return w.depart(i, next, source)
 }
 
 // answers reports whether k is the key of a reply of the flow that r hints at, which f is,

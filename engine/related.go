@@ -45,7 +45,10 @@ func (w *worker) icmp(i int) packet.Verdict {
 func (w *worker) relate(i int, r conntrack.Ref, q *packet.Quote) packet.Verdict {
 	f, d := w.flows.Flow(r), r.Direction()
 	b := w.backend(f.BackendID)
-	if !f.Paired() {
+	switch {
+	case f.Masked() && !f.Mixed():
+		return w.note(i, r, w.fullnatError(i, r, f, b, q))
+	case !f.Paired():
 		return w.note(i, r, w.direct(i, b))
 	}
 	next, source := b.Next, b.Source

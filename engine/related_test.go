@@ -59,11 +59,14 @@ func about(f packettest.Frame, from string, mac packet.MAC, quoted int) packette
 
 // relations calls test with a flow of each mode, family and protocol.
 func relations(t *testing.T, test func(t *testing.T, h *harness, mode balancer.Mode, ends [2]string, udp bool)) {
-	for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR} {
 		for name, ends := range map[string][2]string{"ipv4": {client4, vip4}, "ipv6": {client6, vip6}} {
 			for _, udp := range []bool{false, true} {
 				t.Run(fmt.Sprint(mode, name, "udp ", udp), func(t *testing.T) {
 					s := service("web", ends[1], mode, 3)
+					if mode == balancer.FullNAT {
+						s = fullnatService("web", ends[1], 3, 100)
+					}
 					if udp {
 						s.Protocol = balancer.UDP
 					}
@@ -89,6 +92,9 @@ func TestRelated(t *testing.T) {
 				want := about(e.reply, from, gatewayMAC, quoted)
 				want.DstMAC, want.TTL = e.mac[1], in.TTL-1
 				want.Payload = quoteOf(e.reply, e.toVIP.TTL, quoted) // as the client has it, but for the addresses
+				if mode == balancer.FullNAT { // the backend knows nobody beyond
+					want.Src = netip.AddrPortFrom(e.reply.Dst.Addr(), 0)
+				}
 				if d := packettest.Diff(h.one(0, in), want); d != "" {
 					t.Errorf("%d bytes from %s: %s", quoted, from, d)
 				}
@@ -122,7 +128,7 @@ func TestRelatedToADirectRequest(t *testing.T) {
 	relations(t, func(t *testing.T, h *harness, mode balancer.Mode, ends [2]string, udp bool) {
 		e := relate(h, ends, udp)
 		in := about(e.toBackend, e.request.Dst.Addr().String(), e.mac[1], 1200)
-		if mode == balancer.NAT { // a router's in front of the balancer, which does not come this way
+		if mode != balancer.DSR { // a router's in front of the balancer, which does not come this way
 			h.dropped(0, about(e.request, e.routers[0], e.mac[0], 1200), packet.DropICMP)
 			return
 		}

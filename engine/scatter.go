@@ -14,8 +14,11 @@ import (
 // scatters reports whether the datagrams of s are balanced one by one.
 func scatters(s *balancer.Service) bool { return s.Affinity == balancer.AffinityNone }
 
-// scattered returns the flow by which p, a request, goes to b.
-func (w *worker) scattered(p *packet.Packet, b *balancer.Backend) (conntrack.Ref, bool) {
+// scattered returns the flow by which p, a request, goes to b, the backend with the ID.
+func (w *worker) scattered(p *packet.Packet, b *balancer.Backend, id uint32) (conntrack.Ref, bool) {
+	if b.Mode.Traits().TranslatesSource {
+		return w.flows.FindScattered(&p.Key, id)
+	}
 	reply := packet.Key{Src: b.Address, Dst: p.Key.Src, SrcPort: b.Port, DstPort: p.Key.SrcPort, Proto: p.Key.Proto}
 	if reply.SrcPort == 0 {
 		reply.SrcPort = p.Key.DstPort

@@ -12,6 +12,9 @@ import (
 
 func scattering(vip string, mode balancer.Mode, backends int) balancer.ServiceSpec {
 	s := service("dns", vip, mode, backends)
+	if mode == balancer.FullNAT {
+		s = fullnatService("dns", vip, backends, 100)
+	}
 	s.Protocol, s.Affinity = balancer.UDP, balancer.AffinityNone
 	return s
 }
@@ -21,9 +24,12 @@ func scattering(vip string, mode balancer.Mode, backends int) balancer.ServiceSp
 // with replies on another queue.
 func TestEachDatagramIsBalanced(t *testing.T) {
 	for name, ends := range map[string][2]string{"ipv4": {client4, vip4}, "ipv6": {client6, vip6}} {
-		for _, backends := range []int{1, 3, 20} {
-			t.Run(fmt.Sprint(name, backends), func(t *testing.T) {
-				s := scattering(ends[1], balancer.NAT, backends)
+		for _, c := range []struct {
+			mode     balancer.Mode
+			backends int
+		}{{balancer.NAT, 1}, {balancer.NAT, 3}, {balancer.NAT, 20}, {balancer.FullNAT, 1}, {balancer.FullNAT, 3}, {balancer.FullNAT, 20}} {
+			t.Run(fmt.Sprint(name, c.mode, c.backends), func(t *testing.T) {
+				s, backends := scattering(ends[1], c.mode, c.backends), c.backends
 				h := newHarness(t, 2, s)
 				seen := map[string]int{}
 				const rounds = 4
@@ -31,7 +37,7 @@ func TestEachDatagramIsBalanced(t *testing.T) {
 					in := packettest.UDP(ends[0], ends[1], fmt.Sprint("question ", n))
 					out := h.one(0, in)
 					seen[target(t, &s, out)]++
-					reply := packettest.UDP(out.Dst.String(), ends[0], fmt.Sprint("answer ", n))
+					reply := packettest.UDP(out.Dst.String(), out.Src.String(), fmt.Sprint("answer ", n))
 					for queue := range 2 {
 						if got := h.one(queue, reply); got.Src.String() != ends[1] || got.Dst != in.Src {
 							t.Fatalf("an answer of %v goes from %v to %v", out.Dst, got.Src, got.Dst)

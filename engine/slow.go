@@ -181,7 +181,7 @@ func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32,
 func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref, conntrack.Outcome) {
 	p, b := &w.packets[i], &w.table.Backends[id]
 	if scatters(s) {
-		if r, ok := w.scattered(p, b); ok {
+		if r, ok := w.scattered(p, b, id); ok {
 			return r, conntrack.Exists
 		}
 	}

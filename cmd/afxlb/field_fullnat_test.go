@@ -20,7 +20,7 @@ import (
 // The services with full NAT, and the balancer's addresses that they speak from beside the
 // ones that it has.
 var (
-	fullVIP4, fullVIP6 = netip.MustParseAddr("192.0.2.30"), netip.MustParseAddr("2001:db8:2::30")
+	fullVIP4, fullVIP6 = netip.MustParseAddr("192.0.2.40"), netip.MustParseAddr("2001:db8:2::40")
 	more4, more6       = netip.MustParseAddr("10.0.0.5"), netip.MustParseAddr("2001:db8:10::5")
 )
 
@@ -56,13 +56,21 @@ func (w *world) addSources(a ...netip.Addr) {
 	}
 }
 
+// ownSource is the balancer's own address of a service's family.
+func ownSource(vip netip.Addr) netip.Addr {
+	if vip.Is6() {
+		return own6
+	}
+	return own4
+}
+
 // snatKeys are keys of an entry.
 func snatKeys(sources ...netip.Addr) string {
 	var list []string
 	for _, a := range sources {
 		list = append(list, fmt.Sprintf("%q", a))
 	}
-	return fmt.Sprintf("mode: fullnat, snat-addresses: [%s],", strings.Join(list, ", "))
+	return fmt.Sprintf("mode: fullnat, snat-addresses: [%s], ", strings.Join(list, ", "))
 }
 
 // Backends that have no way to the clients serve them, by TCP and UDP and in both families.
@@ -88,6 +96,12 @@ func TestFieldFullNAT(t *testing.T) {
 		}
 		if len(by) != 3 {
 			t.Errorf("%v by UDP: answered by %v, want all three", vip, by)
+		}
+		client := map[bool]netip.Addr{true: lab.ClientAddr(0), false: lab.ClientAddr6(0)}[vip.Is4()]
+		for range 3 { // there and back in fragments
+			if _, err := w.askUnconnected(w.lab.Clients[0], client, netip.AddrPortFrom(vip, port), 5000); err != nil {
+				t.Errorf("%v, a large datagram: %v", vip, err)
+			}
 		}
 		// The machine itself, from the same address.
 		for i := range 3 {

@@ -35,17 +35,23 @@ func TestFieldPathMTU(t *testing.T) {
 	w.answerBeyond(client)
 	const none = "health: {type: none},"
 	far4, far6 := netip.MustParseAddr("192.0.2.30"), netip.MustParseAddr("2001:db8:2::30")
+	farFull4, farFull6 := netip.MustParseAddr("192.0.2.41"), netip.MustParseAddr("2001:db8:2::41")
 	p := w.serve(w.writeConfig("afxlb.yaml",
 		streamService("nat4", natVIP4, "nat", none), streamService("nat6", natVIP6, "nat", none),
 		streamService("dsr4", dsrVIP4, "dsr", none), streamService("dsr6", dsrVIP6, "dsr", none),
 		streamService("far4", far4, "nat", none, fmt.Sprintf("{address: %q}", server.addr4)),
-		streamService("far6", far6, "nat", none, fmt.Sprintf("{address: %q}", server.addr6))))
+		streamService("far6", far6, "nat", none, fmt.Sprintf("{address: %q}", server.addr6)),
+		entry("full4", fullVIP4, streamPort, snatKeys(own4)+none, backendsOf(fullVIP4)...),
+		entry("full6", fullVIP6, streamPort, snatKeys(own6)+none, backendsOf(fullVIP6)...),
+		entry("farfull4", farFull4, streamPort, snatKeys(own4)+none, fmt.Sprintf("{address: %q}", server.addr4)),
+		entry("farfull6", farFull6, streamPort, snatKeys(own6)+none, fmt.Sprintf("{address: %q}", server.addr6))))
 	for _, c := range []struct {
 		from *lab.Host
 		vip  netip.Addr
 	}{
 		{client.Host, natVIP4}, {client.Host, natVIP6}, {client.Host, dsrVIP4}, {client.Host, dsrVIP6},
 		{w.lab.Clients[0], far4}, {w.lab.Clients[0], far6}, {client.Host, far4}, {client.Host, far6},
+		{client.Host, fullVIP4}, {client.Host, fullVIP6}, {w.lab.Clients[0], farFull4}, {w.lab.Clients[0], farFull6}, {client.Host, farFull4}, {client.Host, farFull6},
 	} {
 		if err := w.transferFrom(c.from, netip.AddrPortFrom(c.vip, streamPort), patience); err != nil {
 			t.Errorf("%s to %v: %v", c.from.Name, c.vip, err)
@@ -68,12 +74,16 @@ func TestFieldHopsBehindTheBalancer(t *testing.T) {
 	}
 	const none = "health: {type: none},"
 	var services []string
-	for name, vip := range map[string]netip.Addr{"far4": natVIP4, "far6": natVIP6} {
+	for name, vip := range map[string]netip.Addr{"far4": natVIP4, "far6": natVIP6, "full4": fullVIP4, "full6": fullVIP6} {
+		keys := none
+		if strings.HasPrefix(name, "full") {
+			keys = snatKeys(ownSource(vip)) + none
+		}
 		backend := fmt.Sprintf("{address: %q}", server.of(vip))
-		services = append(services, entry(name, vip, port, none, backend), entry(name+"u", vip, port, "protocol: udp, "+none, backend))
+		services = append(services, entry(name, vip, port, keys, backend), entry(name+"u", vip, port, "protocol: udp, "+keys, backend))
 	}
 	p := w.serve(w.writeConfig("afxlb.yaml", services...))
-	for _, vip := range []netip.Addr{natVIP4, natVIP6} {
+	for _, vip := range []netip.Addr{natVIP4, natVIP6, fullVIP4, fullVIP6} {
 		for _, network := range []string{"tcp", "udp"} {
 			for hops := 1; hops <= 3; hops++ { // the balancer, and two routers
 				if err := w.dialHops(network, vip, hops); !errors.Is(err, syscall.EHOSTUNREACH) {
@@ -97,10 +107,13 @@ func TestFieldHopsBehindTheBalancer(t *testing.T) {
 func TestFieldPortUnreachable(t *testing.T) {
 	w := newWorld(t)
 	const none, closed = "health: {type: none},", 9
-	vips := map[string]netip.Addr{"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6}
+	vips := map[string]netip.Addr{"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6, "full4": fullVIP4, "full6": fullVIP6}
 	var services []string
 	for name, vip := range vips {
 		keys := fmt.Sprintf("protocol: udp, mode: %s, %s", name[:3], none)
+		if strings.HasPrefix(name, "full") {
+			keys = "protocol: udp, " + snatKeys(ownSource(vip)) + none
+		}
 		backend := fmt.Sprintf("{address: %q}", backendAddr(0, vip))
 		services = append(services, entry(name, vip, port, keys, backend), entry(name+"-closed", vip, closed, keys, backend))
 	}

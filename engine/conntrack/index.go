@@ -71,8 +71,8 @@ func (x *index) file(t *Table, i uint32, hash uint64, head uint32) {
 	if !f.Scattered() {
 		x.spill[Request][t.key(ref(i, Request))] = i
 	}
-	if f.Routed() {
-		x.spill[Reply][t.key(ref(i, Reply))] = i
+	if k, ok := t.replyEntry(i); ok {
+		x.spill[Reply][k] = i
 	}
 }
 
@@ -83,8 +83,8 @@ func (x *index) unfile(t *Table, i uint32) {
 		if !f.Scattered() {
 			delete(x.spill[Request], k)
 		}
-		if f.Routed() {
-			delete(x.spill[Reply], t.key(ref(i, Reply)))
+		if k, ok := t.replyEntry(i); ok {
+			delete(x.spill[Reply], k)
 		}
 		return
 	}

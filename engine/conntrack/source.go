@@ -1,6 +1,8 @@
 package conntrack
 
 import (
+	"encoding/binary"
+
 	"github.com/afxlb/afxlb/engine/snat"
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -31,6 +33,48 @@ func (f *Flow) Routed() bool { return f.flags&(oneWay|masked) == 0 }
 func (t *Table) FindReply(k *packet.Key) (Ref, bool) {
 	i, ok := t.Ports.Find(k)
 	return ref(i, Reply), ok
+}
+
+// FindScattered looks for the masked one of scattered flows by which k, a request, goes to
+// the backend with the ID.
+func (t *Table) FindScattered(k *packet.Key, backendID uint32) (Ref, bool) {
+	hash := t.HashClient(k, Request)
+	s := t.shard(hash)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.findScattered(t, s.head(hash), k, backendID)
+}
+
+func (x *index) findScattered(t *Table, head uint32, k *packet.Key, backendID uint32) (Ref, bool) {
+	for i := head; i != none; i = t.details[i].link {
+		if f, r := &t.flows[i], ref(i, Request); f.BackendID == backendID && f.Scattered() && f.Masked() && t.key(r) == *k {
+			return r, true
+		}
+	}
+	i, ok := x.spill[Reply][scatteredKey(k, backendID)]
+	return ref(i, Request), ok
+}
+
+// replyEntry returns the key under which record i is in index.spill for its replies. That
+// of a masked one, whose replies are not found there, is for who knows its backend.
+func (t *Table) replyEntry(i uint32) (packet.Key, bool) {
+	f := &t.flows[i]
+	switch {
+	case f.Routed():
+		return t.key(ref(i, Reply)), true
+	case f.Masked() && f.Scattered():
+		k := t.key(ref(i, Request))
+		return scatteredKey(&k, f.BackendID), true
+	}
+	return packet.Key{}, false
+}
+
+// scatteredKey is no packet's: its source is a group.
+func scatteredKey(request *packet.Key, backendID uint32) packet.Key {
+	k := request.Reverse()
+	k.Src = packet.Addr{0: 0xff}
+	binary.BigEndian.PutUint32(k.Src[12:], backendID)
+	return k
 }
 
 // Answers reports whether k is the key of a reply of the flow behind r, which f is, whose

@@ -228,6 +228,11 @@ func (s *shard) insert(t *Table, n *NewFlow, hash uint64, now uint32) (Ref, Outc
 	if r, ok := s.find(t, head, n.Key, Request); ok {
 		return r, Exists
 	}
+	if n.Source != nil && n.Scattered {
+		if r, ok := s.findScattered(t, head, n.Key, n.BackendID); ok {
+			return r, Exists
+		}
+	}
 	if n.Paired && n.Source == nil {
 		// Replies must not be taken for another flow's. One that is over makes way.
 		k := n.replyKey()

@@ -9,7 +9,7 @@ type Ends4 struct {
 }
 
 // Replace4 is Translate4 for both sides at once, as full NAT does it. The packet is TCP or
-// UDP.
+// UDP, or a fragment without its header.
 func Replace4(frame []byte, p *Packet, to Ends4) bool {
 	h := (*[ipv4Len]byte)(frame[p.L3:])
 	if h[8] <= 1 {

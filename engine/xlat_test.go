@@ -20,8 +20,8 @@ func mixedService(vip string, proto uint8) balancer.ServiceSpec {
 	if at.Addr().Is4() {
 		other = vip6
 	}
-	s := fullnatService("web", other, 1, 100)
-	s.Address, s.Protocol = at.Addr(), balancer.Protocol(proto)
+	s := fullnatService("mixed"+vip, other, 1, 100)
+	s.Address, s.First, s.Last, s.Protocol = at.Addr(), at.Port(), at.Port(), balancer.Protocol(proto)
 	return s
 }
 
@@ -272,4 +272,29 @@ func headerLen(f packettest.Frame) int {
 		return 20
 	}
 	return 48
+}
+
+func TestFamiliesDoNotAllocate(t *testing.T) {
+	h := newHarness(t, 1, mixedService("192.0.2.10:53", packet.ProtoUDP), mixedService(vip6, packet.ProtoTCP))
+	k, w := h.kernels[0], h.engine.workers[0]
+	list := [][]byte{
+		big(client4, "192.0.2.10:53", 100, 1).Bytes(), big(client4, "192.0.2.10:53", 1472, 2).Bytes(),
+		packettest.TCP(client6, vip6, packet.TCPAck).Bytes(),
+	}
+	once := func() {
+		w.socket.Recycle()
+		k.DeliverAll(list)
+		for n, _ := w.pass(); n > 0; n, _ = w.pass() {
+		}
+	}
+	k.Record(false)
+	for range 100 {
+		once()
+	}
+	if n := testing.AllocsPerRun(100, once); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if v := h.verdicts(0); len(v) != 1 || v["forwarded"] == 0 {
+		t.Error(v)
+	}
 }

@@ -38,9 +38,12 @@ func (w *worker) undelivered(i int, v packet.Verdict) packet.Verdict {
 	return v
 }
 
-// tooBig handles packet i, which is larger than what its way takes, as a router does. Who
-// lets routers fragment its packets is not told, and has none fragmented here.
+// tooBig handles packet i, which is larger than what its way takes, as a router does: it is
+// fragmented if it may be, and else its sender is told.
 func (w *worker) tooBig(i, mtu int) packet.Verdict {
+	if packet.Divisible(w.frames[i], &w.packets[i]) {
+		return w.cut(i, mtu)
+	}
 	return w.answer(i, packet.DropTooBig, tooBigs, func(frame []byte, p *packet.Packet) int {
 		return packet.TooBig(frame, p, mtu)
 	})

@@ -12,6 +12,7 @@
 //	answer.go      packets that the balancer answers itself
 //	related.go     ICMP errors about flows
 //	fragments.go   packets that come in fragments
+//	cut.go         packets that leave in fragments
 //	punt.go        packets that go back to the kernel
 //	partial.go     checksums that neighbours leave unfinished
 //	youth.go       what a process after a restart does not know yet

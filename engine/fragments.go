@@ -45,7 +45,11 @@ func (w *worker) first(i int, d *fragment.Datagram, at packet.Place) packet.Verd
 	if p.Echo || !isICMP(h.Proto) {
 		way.Verdict = w.slow(i)
 	}
-	if way.Verdict == packet.Forwarded {
+	switch way.Verdict {
+	case packet.Pending: // it was cut
+		w.fragments.Undo(d, at, w.now, &w.parts)
+		return packet.Pending
+	case packet.Forwarded:
 		way.Flow, way.Backend = w.refs[i], uint32(w.hashes[i])
 		if way.Flow != noFlow && w.flows.Flow(way.Flow).Paired() {
 			way.ID, way.Renamed = w.fragments.NewID(), true
@@ -58,21 +62,34 @@ func (w *worker) first(i int, d *fragment.Datagram, at packet.Place) packet.Verd
 
 // later handles packet i, another fragment of d.
 func (w *worker) later(i int, d *fragment.Datagram, at packet.Place) packet.Verdict {
-	p := &w.packets[i]
 	h, way, o := w.fragments.Follow(d, at, w.frames[i], w.port, w.now, &w.parts)
-	switch {
-	case o == fragment.Held:
+	switch o {
+	case fragment.Goes, fragment.Completes:
+	case fragment.Held:
 		return w.hold(i)
-	case o != fragment.Goes:
+	default:
 		return w.refused(o)
 	}
+	v := w.after(i, &h, &way)
+	switch {
+	case v == packet.Pending: // it was cut
+		w.fragments.Undo(d, at, w.now, &w.parts)
+	case o == fragment.Completes:
+		w.fragments.Done(d, w.now, &w.parts)
+	}
+	return v
+}
+
+// after handles packet i, which comes after the first fragment of its packet.
+func (w *worker) after(i int, h *fragment.Head, way *fragment.Way) packet.Verdict {
+	p := &w.packets[i]
 	p.Key.SrcPort, p.Key.DstPort, p.Key.Proto, p.Echo = h.SrcPort, h.DstPort, uint32(h.Proto), h.Echo
 	w.hashes[i] = w.flows.Hash(&p.Key)
 	switch {
 	case h.Echo:
 		return w.echo(i)
 	case way.Verdict == packet.Forwarded:
-		return w.follow(i, &way)
+		return w.follow(i, way)
 	case way.Verdict == packet.Punted:
 		return w.stray(i)
 	case way.Verdict == packet.Replied:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -25,7 +26,7 @@ func toldOf(f packettest.Frame) int {
 }
 
 // Who sends a request that the way to the backend does not take is told what it takes; if it
-// lets routers fragment, the packet is lost.
+// lets routers fragment, that is done.
 func TestTooBigRequest(t *testing.T) {
 	relations(t, func(t *testing.T, h *harness, mode balancer.Mode, ends [2]string, udp bool) {
 		h.narrow(&h.spec.Services[0], 1300)
@@ -48,7 +49,9 @@ func TestTooBigRequest(t *testing.T) {
 			return
 		}
 		in.DF = false
-		h.dropped(0, in, packet.DropTooBig)
+		if got := assembled(t, h.pass(0, in)); !bytes.Equal(got.Payload, in.Payload) {
+			t.Errorf("it arrives as %+v", got)
+		}
 	})
 }
 

@@ -93,9 +93,6 @@ func (m *model) open(d Datagram) (ready [][]byte) {
 		if x.name == d && x.stage == begun {
 			x.stage = opened
 			ready = m.take(x)
-			if x.runs.complete() {
-				m.forget(x)
-			}
 			break
 		}
 	}
@@ -113,10 +110,30 @@ func (m *model) follow(d Datagram, p packet.Place, frame []byte, now uint32) (He
 		return Head{}, Held
 	}
 	o := m.note(x, p)
-	if x.stage == opened && x.runs.complete() {
-		m.forget(x)
+	if o == Goes && x.runs.complete() {
+		o = Completes
 	}
 	return x.head, o
+}
+
+func (m *model) undo(d Datagram, p packet.Place) {
+	for _, x := range m.list {
+		if x.name == d && x.stage != refused {
+			clear(x.runs.seen[p.From:p.To])
+			if p.From == 0 {
+				x.stage = waiting
+			}
+		}
+	}
+}
+
+func (m *model) done(d Datagram) {
+	for _, x := range m.list {
+		if x.name == d && x.stage == opened && x.runs.complete() {
+			m.forget(x)
+			break
+		}
+	}
 }
 
 // drain empties a queue.
@@ -161,7 +178,10 @@ func TestShardAgainstModel(t *testing.T) {
 					t.Fatalf("begin: %d, want %d", got, want)
 				}
 				seen[fmt.Sprint("begin ", got)]++
-				if r.IntN(3) > 0 {
+				if got == Goes && r.IntN(8) == 0 {
+					s.undo(&d, p)
+					m.undo(d, p)
+				} else if r.IntN(3) > 0 {
 					s.open(&d, way, &out)
 					ready = m.open(d)
 				}
@@ -172,8 +192,16 @@ func TestShardAgainstModel(t *testing.T) {
 				frame := fmt.Appendf(nil, "%d", r.Uint64())
 				h, _, got := s.follow(&d, p, frame, port, now, &out)
 				want, o := m.follow(d, p, frame, now)
-				if got != o || got == Goes && h != want {
+				if got != o || got <= Completes && h != want {
 					t.Fatalf("follow: %d %v, want %d %v", got, h, o, want)
+				}
+				switch {
+				case got <= Completes && r.IntN(8) == 0:
+					s.undo(&d, p)
+					m.undo(d, p)
+				case got == Completes:
+					s.done(&d)
+					m.done(d)
 				}
 				seen[fmt.Sprint("follow ", got)]++
 			}
@@ -192,7 +220,7 @@ func TestShardAgainstModel(t *testing.T) {
 		}
 		seen["evicted"] += m.evicted
 	}
-	for _, what := range []string{"begin 0", "begin 2", "begin 3", "follow 0", "follow 1", "follow 2", "follow 3", "ready", "overdue", "evicted"} {
+	for _, what := range []string{"begin 0", "begin 3", "begin 4", "follow 0", "follow 1", "follow 2", "follow 3", "follow 4", "ready", "overdue", "evicted"} {
 		if seen[what] < 20 {
 			t.Errorf("%s: only %d times", what, seen[what])
 		}

@@ -1,5 +1,7 @@
 package fragment
 
+import "slices"
+
 // Out is what a [Table] lets go of, for the worker that had it do so.
 type Out struct {
 	Ready   Frames // their first fragment has gone by
@@ -31,13 +33,24 @@ type queued struct {
 // maxQueued bounds a queue, bytes: what two shards hold.
 const maxQueued = 2 * bytesPerShard
 
+// Room returns how many bytes of frames may still be appended.
+func (f *Frames) Room() int { return maxQueued - len(f.bytes) }
+
+// Push appends a frame of so many bytes, as if it came by port, and returns it to be written.
+// There must be room.
+func (f *Frames) Push(size int, port uint8) []byte {
+	at := len(f.bytes)
+	f.bytes = slices.Grow(f.bytes, size)[:at+size]
+	f.list = append(f.list, queued{size, port})
+	return f.bytes[at:]
+}
+
 // push appends a copy of frame, which came by port, if there is room.
 func (f *Frames) push(frame []byte, port uint8) bool {
-	if len(f.bytes)+len(frame) > maxQueued {
+	if len(frame) > f.Room() {
 		return false
 	}
-	f.bytes = append(f.bytes, frame...)
-	f.list = append(f.list, queued{len(frame), port})
+	copy(f.Push(len(frame), port), frame)
 	return true
 }
 

@@ -56,6 +56,27 @@ func (r *runs) add(p packet.Place) Outcome {
 	return Goes
 }
 
+// remove is the reverse of add: the part is yet to come. The end stays known.
+func (r *runs) remove(p packet.Place) {
+	for i := range r.n {
+		at := r.list[i]
+		if p.From < at.from || at.to < p.To {
+			continue
+		}
+		left := make([]run, 0, 2)
+		if at.from < p.From {
+			left = append(left, run{at.from, p.From})
+		}
+		if p.To < at.to {
+			left = append(left, run{p.To, at.to})
+		}
+		if r.n-1+len(left) <= maxRuns {
+			r.n = len(slices.Replace(r.list[:r.n], i, i+1, left...))
+		}
+		return
+	}
+}
+
 // complete reports whether nothing is missing.
 func (r *runs) complete() bool {
 	return r.n == 1 && r.list[0] == run{0, r.end}

@@ -66,7 +66,6 @@ func (s *shard) open(d *Datagram, way Way, out *Out) {
 	if r := &s.records[i]; ok && r.stage == begun {
 		r.stage, r.way = opened, way
 		s.held.take(i, &out.Ready, &out.Evicted)
-		s.forgetComplete(i)
 	}
 }
 
@@ -79,8 +78,31 @@ func (s *shard) follow(d *Datagram, p packet.Place, frame []byte, port uint8, no
 		return Head{}, Way{}, Held
 	}
 	h, way, o := r.head, r.way, r.note(p)
-	s.forgetComplete(i)
+	if o == Goes && r.runs.complete() {
+		o = Completes
+	}
 	return h, way, o
+}
+
+// undo is [Table.Undo].
+func (s *shard) undo(d *Datagram, p packet.Place) {
+	i, ok := s.index[*d]
+	r := &s.records[i]
+	if !ok || r.stage == refused {
+		return
+	}
+	r.runs.remove(p)
+	if p.From == 0 {
+		r.stage = waiting
+	}
+}
+
+// done is [Table.Done].
+func (s *shard) done(d *Datagram) {
+	i, ok := s.index[*d]
+	if r := &s.records[i]; ok && r.stage == opened && r.runs.complete() {
+		s.forget(i)
+	}
 }
 
 // note takes a fragment into account that is to go by, if it may.
@@ -121,14 +143,6 @@ func (s *shard) forget(i uint32) {
 	s.records[r.prev].next, s.records[r.next].prev = r.next, r.prev
 	delete(s.index, r.datagram)
 	s.free = append(s.free, i)
-}
-
-// forgetComplete forgets record i if nothing of it is missing: the next datagram may have
-// the same identification.
-func (s *shard) forgetComplete(i uint32) {
-	if r := &s.records[i]; r.stage == opened && r.runs.complete() {
-		s.forget(i)
-	}
 }
 
 // expire forgets what has had its time, and gives out what is held of it.

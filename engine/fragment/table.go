@@ -55,6 +55,7 @@ type Outcome uint8
 // The outcomes.
 const (
 	Goes      Outcome = iota // the way of the first one
+	Completes                // the same, and was all that was missing: Done is to follow
 	Held                     // until the first one comes; there is a copy
 	Copy                     // not again: its bytes have gone by
 	Overlaps                 // nowhere, nor does any other of the datagram
@@ -125,6 +126,23 @@ func (t *Table) Follow(d *Datagram, p packet.Place, frame []byte, port uint8, no
 	h, way, o := s.follow(d, p, frame, port, now, out)
 	t.leave(s, held)
 	return h, way, o
+}
+
+// Undo takes back that a fragment of d goes: it will come once more, in pieces. Without its
+// first one the others wait again.
+func (t *Table) Undo(d *Datagram, p packet.Place, now uint32, out *Out) {
+	s := t.shard(d)
+	held := s.enter(now, out)
+	s.undo(d, p)
+	t.leave(s, held)
+}
+
+// Done forgets d, of which nothing is missing: the next datagram may have its identification.
+func (t *Table) Done(d *Datagram, now uint32, out *Out) {
+	s := t.shard(d)
+	held := s.enter(now, out)
+	s.done(d)
+	t.leave(s, held)
 }
 
 // NewID returns an identification for a datagram whose addresses are translated: whoever

@@ -61,9 +61,10 @@ func TestCompleteIsForgotten(t *testing.T) {
 			t.Fatalf("datagram %d: %d", i, o)
 		}
 		x.Open(&one, way, 0, &out)
-		if got, _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); got != h || o != Goes {
+		if got, _, o := x.Follow(&one, part(2, 3, true), nil, port, 0, &out); got != h || o != Completes {
 			t.Fatalf("datagram %d: its second fragment is %d, by %v", i, o, got)
 		}
+		x.Done(&one, 0, &out)
 	}
 }
 
@@ -244,7 +245,7 @@ func TestWorkersAtOnce(t *testing.T) {
 						x.Begin(&d, part(0, 1, false), head, 0, &out)
 						went[w][name]++
 						x.Open(&d, way, 0, &out)
-					} else if h, _, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), port, 0, &out); o == Goes && h == head {
+					} else if h, _, o := x.Follow(&d, part(n, n+1, n == parts-1), []byte(name), port, 0, &out); o <= Completes && h == head {
 						went[w][name]++
 					} else if o != Held {
 						t.Errorf("%s: %d", name, o)
@@ -291,6 +292,10 @@ func FuzzShard(f *testing.F) {
 				s.begin(&d, p, Head{SrcPort: uint16(steps[3])}, now, &out)
 			case steps[3]&2 != 0:
 				s.open(&d, way, &out)
+			case steps[3]&4 != 0:
+				s.undo(&d, p)
+			case steps[3]&8 != 0:
+				s.done(&d)
 			default:
 				if _, _, o := s.follow(&d, p, steps[:1+steps[2]%4], port, now, &out); o == Held {
 					came++
@@ -356,5 +361,45 @@ func TestNewID(t *testing.T) {
 		if n := seen[id].Load(); n != 1 {
 			t.Fatalf("%d was given %d times", id, n)
 		}
+	}
+}
+
+// A fragment that is cut comes once more, in pieces, and is not taken for a copy of itself;
+// the others wait for a first one again.
+func TestUndo(t *testing.T) {
+	x := New()
+	var out Out
+	first, last := part(0, 4, false), part(4, 7, true)
+	x.Begin(&one, first, head, 0, &out)
+	x.Undo(&one, first, 0, &out)
+	x.Open(&one, way, 0, &out)
+	if _, _, o := x.Follow(&one, last, []byte("last"), port, 0, &out); o != Held {
+		t.Errorf("behind a first one that was cut: %d", o)
+	}
+	if o := x.Begin(&one, part(0, 2, false), head, 0, &out); o != Goes {
+		t.Errorf("its first piece: %d", o)
+	}
+	x.Open(&one, way, 0, &out)
+	if got := drain(&out.Ready); len(got) != 1 {
+		t.Errorf("%d are ready", len(got))
+	}
+	goes := func(what string, p packet.Place, want Outcome) {
+		t.Helper()
+		if _, _, o := x.Follow(&one, p, nil, port, 0, &out); o != want {
+			t.Errorf("%s: %d, want %d", what, o, want)
+		}
+	}
+	goes("the rest of the first", part(2, 4, false), Goes)
+	goes("the last", last, Completes)
+	x.Undo(&one, last, 0, &out)
+	goes("the last one's first piece", part(4, 6, false), Goes)
+	goes("a second time", part(4, 6, false), Copy)
+	goes("behind the end, which is known still", part(7, 8, true), Overlaps)
+	other := Datagram{ID: 2}
+	x.Undo(&other, last, 0, &out) // of nobody
+	x.Done(&other, 0, &out)
+	x.Done(&one, 0, &out)
+	if o := x.Begin(&one, first, head, 0, &out); o != Overlaps {
+		t.Errorf("what is refused: %d", o)
 	}
 }

@@ -78,7 +78,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		config:    c,
 		clock:     c.Clock,
-		fragments: fragment.New(),
+		fragments: fragment.New(c.seed),
 		allowed:   allowed,
 		joined:    make(chan struct{}, 1),
 		plan:      new(bpf.Plan),

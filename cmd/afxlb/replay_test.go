@@ -27,7 +27,7 @@ func readFile(t *testing.T, path string) []byte {
 
 // TestReplay: the files of testdata, as the user replays them.
 func TestReplay(t *testing.T) {
-	for _, mode := range []string{"nat", "dsr"} {
+	for _, mode := range []string{"nat", "dsr", "fullnat"} {
 		out := filepath.Join(t.TempDir(), "out.pcap")
 		code, stdout, stderr := cli("replay", "--config", replayData+mode+".yaml", replayData+mode+".pcap", out)
 		if code != exitDone || stderr != "" || !strings.Contains(stdout, "forwarded") {

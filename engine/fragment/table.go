@@ -1,6 +1,7 @@
 package fragment
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"sync/atomic"
 
@@ -71,7 +72,7 @@ type Table struct {
 }
 
 // New returns an empty table, which takes its memory when it is first used.
-func New() *Table { return &Table{seed: rand.Uint64()} }
+func New(seed uint64) *Table { return &Table{seed: cmp.Or(seed, rand.Uint64())} }
 
 // shard returns the shard of d. Nobody knows the seed, so nobody can aim at one.
 func (t *Table) shard(d *Datagram) *shard {

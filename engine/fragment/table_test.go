@@ -21,7 +21,7 @@ var (
 
 // What came before the first fragment comes out when that has gone by, and in its order.
 func TestHeldComeOut(t *testing.T) {
-	x := New()
+	x := New(0)
 	var mine, yours Out
 	for i, frame := range []string{"third", "second"} {
 		if _, _, o := x.Follow(&one, part(uint16(4-2*i), uint16(6-2*i), i == 0), []byte(frame), port, 0, &yours); o != Held {
@@ -52,7 +52,7 @@ func TestHeldComeOut(t *testing.T) {
 
 // A datagram that is complete is forgotten, so that its name is free for the next one.
 func TestCompleteIsForgotten(t *testing.T) {
-	x := New()
+	x := New(0)
 	var out Out
 	for i := range uint16(3) {
 		h := head
@@ -70,7 +70,7 @@ func TestCompleteIsForgotten(t *testing.T) {
 
 // Whoever guesses another's datagram can spoil it, and lead it nowhere.
 func TestForgedFirstFragment(t *testing.T) {
-	x := New()
+	x := New(0)
 	var out Out
 	forged := head
 	forged.SrcPort++
@@ -92,7 +92,7 @@ func TestForgedFirstFragment(t *testing.T) {
 
 // What is held is overdue after its time, and not before, and the datagram is a new one then.
 func TestLifetime(t *testing.T) {
-	x := New()
+	x := New(0)
 	var out Out
 	const begin = 1<<32 - 1000 // the clock comes round
 	now := uint32(begin)
@@ -179,7 +179,7 @@ func TestMemory(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before := heap()
-	x := New()
+	x := New(0)
 	if took := heap() - before; took > 1<<16 {
 		t.Errorf("an empty table takes %d bytes", took)
 	}
@@ -199,7 +199,7 @@ func TestMemory(t *testing.T) {
 
 // Once the table is in use nothing allocates.
 func TestNoAllocations(t *testing.T) {
-	x := New()
+	x := New(0)
 	var out Out
 	frame := make([]byte, 1500)
 	id := uint32(0)
@@ -224,7 +224,7 @@ func TestNoAllocations(t *testing.T) {
 
 // Fragments of one packet come by several queues, in whatever order: each goes once.
 func TestWorkersAtOnce(t *testing.T) {
-	x := New()
+	x := New(0)
 	const workers, datagrams, parts = 4, 500, 8
 	went := make([]map[string]int, workers)
 	var wg sync.WaitGroup
@@ -330,7 +330,7 @@ func checkShard(t *testing.T, s *shard) {
 
 // A frame keeps the port that it came by.
 func TestPortOfAFrame(t *testing.T) {
-	x := New()
+	x := New(0)
 	var out Out
 	for i := range uint16(3) {
 		x.Follow(&one, part(2+i, 3+i, false), []byte{byte(i)}, uint8(i), 0, &out)
@@ -346,7 +346,7 @@ func TestPortOfAFrame(t *testing.T) {
 
 // All identifications come before one comes again, whoever asks.
 func TestNewID(t *testing.T) {
-	x := New()
+	x := New(0)
 	var seen [1 << 16]atomic.Uint32
 	var wg sync.WaitGroup
 	for range 4 {

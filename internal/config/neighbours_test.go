@@ -42,10 +42,10 @@ services: []
 func TestNeighbourPorts(t *testing.T) {
 	const file = "neighbours:\n  10.0.0.11:\n    mac: 02:00:00:00:00:0b\n    port: eth1\nservices: []\n"
 	for before, want := range map[string]string{
-		"":                     "",
-		"interface: eth1\n":    "",
+		"":                           "",
+		"interface: eth1\n":          "",
 		"interfaces: [eth0, eth1]\n": "",
-		"interface: eth0\n":    "f:3: neighbours.10.0.0.11.port: eth1 is not served; want one of: eth0",
+		"interface: eth0\n":          "f:3: neighbours.10.0.0.11.port: eth1 is not served; want one of: eth0",
 	} {
 		if _, err := Parse("f", []byte(before+file)); (err == nil) != (want == "") || err != nil && err.Error() != want {
 			t.Errorf("%q: %v, want %q", before, err, want)

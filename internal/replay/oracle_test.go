@@ -24,7 +24,8 @@ type oracle struct {
 type oracleService struct {
 	vip      netip.AddrPort
 	udp      bool
-	direct   bool // dsr
+	direct   bool           // dsr
+	source   netip.AddrPort // fullnat: the one that there is
 	backends []oracleBackend
 	turn     int // round-robin
 }
@@ -46,7 +47,7 @@ func ends(f *packettest.Frame) string { return fmt.Sprint(f.Proto, f.Src, f.Dst)
 // sends returns what is sent for a frame; none: nothing is.
 func (o *oracle) sends(f packettest.Frame) []packettest.Frame {
 	if flow := o.flows[ends(&f)]; flow != nil && flow.to.at.Addr() == f.Src.Addr() { // a reply
-		f.Src = flow.s.vip
+		f.Src, f.Dst = flow.s.vip, flow.client.Src
 		f.SrcMAC, f.DstMAC, f.VLANs = packettest.BalancerMAC, flow.client.SrcMAC, flow.client.VLANs
 		f.TTL--
 		f.Padding = 0
@@ -65,6 +66,9 @@ func (o *oracle) sends(f packettest.Frame) []packettest.Frame {
 		s.turn++
 		o.flows[ends(&f)] = flow
 		back := packettest.Frame{Proto: f.Proto, Src: flow.to.at, Dst: f.Src}
+		if s.source.IsValid() {
+			back.Dst = s.source
+		}
 		o.flows[ends(&back)] = flow
 	}
 	flow.client = f
@@ -72,6 +76,9 @@ func (o *oracle) sends(f packettest.Frame) []packettest.Frame {
 	f.TTL--
 	if !s.direct {
 		f.Dst = flow.to.at
+	}
+	if s.source.IsValid() {
+		f.Src = s.source
 	}
 	return []packettest.Frame{f}
 }
@@ -93,18 +100,22 @@ func (o *oracle) answers(f packettest.Frame) []packettest.Frame {
 // scene is a config and what the oracle knows of it.
 type scene struct {
 	name, config string
+	backends     int // of each service
+	most         int // clients that it can have
 	oracle       oracle
 }
 
 // scenes returns one for each mode, of both families, some of whose backends are behind
-// VLANs.
+// VLANs. Which source port a flow gets is no oracle's to know: full NAT has one, and so one
+// client a backend.
 func scenes() []scene {
-	nat, dsr := scene{name: "nat"}, scene{name: "dsr"}
-	for _, s := range []*scene{&nat, &dsr} {
+	list := []scene{{name: "nat", backends: 3, most: 2000}, {name: "dsr", backends: 3, most: 2000}, {name: "fullnat", backends: 40, most: 40}}
+	for i := range list {
+		s := &list[i]
 		s.oracle.flows = map[string]*oracleFlow{}
 		s.config = "interface: eth0\nneighbours:\n"
-		for i := range 3 {
-			s.config += fmt.Sprintf("  10.0.0.%d: {mac: 02:00:00:00:01:%02x, tags: %s}\n", 11+i, i, [...]string{"[]", "[7]", "[802.1ad:8, 9]"}[i])
+		for i := range s.backends {
+			s.config += fmt.Sprintf("  10.0.0.%d: {mac: 02:00:00:00:01:%02x, tags: %s}\n", 11+i, i, [...]string{"[]", "[7]", "[802.1ad:8, 9]"}[i%3])
 			s.config += fmt.Sprintf("  2001:db8::%d: 02:00:00:00:06:%02x\n", 11+i, i)
 		}
 		s.config += "services:\n"
@@ -114,7 +125,7 @@ func scenes() []scene {
 			}
 		}
 	}
-	return []scene{nat, dsr}
+	return list
 }
 
 func (s *scene) add(vip netip.Addr, six, udp bool) {
@@ -123,11 +134,15 @@ func (s *scene) add(vip netip.Addr, six, udp bool) {
 	if o.direct {
 		port = 80
 	}
-	protocol := map[bool]string{false: "tcp", true: "udp"}[udp]
-	s.config += fmt.Sprintf("  - {name: %s-%s, address: %q, port: 80, protocol: %s, mode: %s, health: {type: none}, backends: [", protocol, vip, vip, protocol, s.name)
-	for i := range 3 {
+	protocol, more := map[bool]string{false: "tcp", true: "udp"}[udp], ""
+	if s.name == "fullnat" {
+		o.source = netip.MustParseAddrPort(map[bool]string{false: "10.0.0.5:40000", true: "[2001:db8::5]:40000"}[six])
+		more = fmt.Sprintf(", snat-addresses: [%q], snat-ports: 40000", o.source.Addr())
+	}
+	s.config += fmt.Sprintf("  - {name: %s-%s, address: %q, port: 80, protocol: %s, mode: %s%s, health: {type: none}, backends: [", protocol, vip, vip, protocol, s.name, more)
+	for i := range s.backends {
 		b := oracleBackend{at: netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:%d", 11+i, port)), mac: packet.MAC{2, 0, 0, 0, 1, byte(i)}}
-		b.vlans = [][]uint16{nil, {7}, {8, 9}}[i]
+		b.vlans = [][]uint16{nil, {7}, {8, 9}}[i%3]
 		if six {
 			b = oracleBackend{at: netip.MustParseAddrPort(fmt.Sprintf("[2001:db8::%d]:%d", 11+i, port)), mac: packet.MAC{2, 0, 0, 0, 6, byte(i)}}
 		}

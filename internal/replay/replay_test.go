@@ -104,7 +104,7 @@ func TestGolden(t *testing.T) {
 // TestAgainstOracle is TestGolden with more clients than a file should have.
 func TestAgainstOracle(t *testing.T) {
 	for _, s := range scenes() {
-		script := s.script(2000)
+		script := s.script(s.most)
 		got, _, sum := replayed(t, options(t, s.config, file(t, script.in)))
 		if want := file(t, script.out); !bytes.Equal(got, want) {
 			t.Errorf("%s: %s", s.name, difference(t, want, got))

@@ -78,6 +78,9 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := control.Check(&d.config.Spec); err != nil {
 		return err
 	}
+	if err := expand(d.config); err != nil {
+		return err
+	}
 	where, err := survey(d.config)
 	if err == nil {
 		err = where.refuse()

@@ -3,9 +3,17 @@
 package vmlab
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
+	"hash"
+	"io"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
 )
@@ -22,13 +30,15 @@ func TestUpper(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k *Kernel) {
 		for _, test := range []struct {
 			name   string
+			served string
 			upper  string // the device that has the addresses
 			make   [][]string
 			tagged bool
 		}{
-			{"vlan", "vlan5", [][]string{{"up", nicName}, {"vlan", "vlan5", nicName, "5"}}, true},
-			{"bond", "bond1", [][]string{{"bond", "bond1", nicName, "lb1"}}, false},
-			{"vlan-on-bond", "vlan5", [][]string{{"bond", "bond1", nicName, "lb1"}, {"up", "bond1"}, {"vlan", "vlan5", "bond1", "5"}}, true},
+			{"vlan", nicName, "vlan5", [][]string{{"up", nicName}, {"vlan", "vlan5", nicName, "5"}}, true},
+			{"slave", nicName, "bond1", [][]string{{"bond", "bond1", nicName, "lb1"}}, false},
+			{"bond", "bond1", "bond1", [][]string{{"bond", "bond1", nicName, "lb1"}}, false},
+			{"vlan-on-bond", "bond1", "vlan5", [][]string{{"bond", "bond1", nicName, "lb1"}, {"up", "bond1"}, {"vlan", "vlan5", "bond1", "5"}}, true},
 		} {
 			t.Run(test.name, func(t *testing.T) {
 				l := newLab(t, nics...)
@@ -47,17 +57,15 @@ func TestUpper(t *testing.T) {
 					in(t, g, append([]string{"guest"}, verb...)...)
 				}
 				w.setUp(test.upper)
-				b := w.serve(w.config())
+				b := w.serve(w.config(), "--interface", test.served)
 				w.traffic(t, 20)
-				if test.name != "vlan" { // the bond turns to a slave that is not served
-					if err := g.SetCable(0, false); err != nil {
-						t.Fatal(err)
+				switch test.served {
+				case "bond1":
+					w.failOver(t)
+				case nicName:
+					if test.upper == "bond1" {
+						w.leaveServed(t, b)
 					}
-					b.await(t, "tell why nobody can be reached", func() error { return b.unreachable(t, "no carrier") })
-					if err := g.SetCable(0, true); err != nil {
-						t.Fatal(err)
-					}
-					b.await(t, "tell of the slave that is not served", func() error { return b.unreachable(t, "lb1, the active slave of bond1, is not served") })
 				}
 				b.stop(t)
 			})
@@ -75,6 +83,85 @@ func TestUpper(t *testing.T) {
 			b.stop(t)
 		})
 	})
+}
+
+// failOver has the bond turn to its other slave, and back. All goes on by that, connections
+// that are open included.
+func (w *world) failOver(t *testing.T) {
+	t.Helper()
+	var open []*upload
+	for _, v := range vips {
+		open = append(open, w.begin(t, v))
+	}
+	for _, nic := range []int{0, 1} {
+		for _, in := range []bool{false, true} {
+			if err := w.guest.SetCable(nic, in); err != nil {
+				t.Fatal(err)
+			}
+			w.traffic(t, 20)
+			for _, u := range open {
+				u.send(t)
+			}
+		}
+	}
+	for _, u := range open {
+		u.end(t)
+	}
+}
+
+// upload is a connection to a service that takes what comes, and in the end says what it was.
+type upload struct {
+	to   vip
+	conn net.Conn
+	sent hash.Hash
+}
+
+func (w *world) begin(t *testing.T, v vip) *upload {
+	t.Helper()
+	c, err := w.lab.Clients[0].Dial(t.Context(), "tcp", netip.AddrPortFrom(v.addr, sinkPort).String())
+	if err == nil {
+		t.Cleanup(func() { c.Close() })
+		err = c.SetDeadline(time.Now().Add(bulkTime))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upload{v, c, sha256.New()}
+	u.send(t)
+	return u
+}
+
+func (u *upload) send(t *testing.T) {
+	t.Helper()
+	b := make([]byte, 64<<10)
+	_, _ = rand.Read(b) // never fails
+	u.sent.Write(b)
+	if _, err := u.conn.Write(b); err != nil {
+		t.Fatalf("%s: %v", u.to.name, err)
+	}
+}
+
+func (u *upload) end(t *testing.T) {
+	t.Helper()
+	if err := u.conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(u.conn); err != nil || !bytes.Equal(got, u.sent.Sum(nil)) {
+		t.Errorf("%s: the server has %x, %v; sent was %x", u.to.name, got, err, u.sent.Sum(nil))
+	}
+}
+
+// leaveServed has the bond turn to a slave that is not served.
+func (w *world) leaveServed(t *testing.T, b *balancer) {
+	t.Helper()
+	if err := w.guest.SetCable(0, false); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, "tell why nobody can be reached", func() error { return b.unreachable(t, "no carrier") })
+	if err := w.guest.SetCable(0, true); err != nil {
+		t.Fatal(err)
+	}
+	b.await(t, "tell of the slave that is not served", func() error { return b.unreachable(t, "lb1, the active slave of bond1, is not served") })
 }
 
 // unreachable returns what speaks against all backends being told as unreachable for a

@@ -116,3 +116,47 @@ func TestFieldNextHopByAnotherInterface(t *testing.T) {
 	p.mustTell("far", "route is by eth1, which is not served")
 	p.stop()
 }
+
+// A bridge above two served interfaces: each backend is reached by the one that it is behind,
+// by the bridge's own table, and replies by the one that the client's packets came by.
+func TestFieldBridgeAboveTwoPorts(t *testing.T) {
+	w := newWorld(t)
+	if err := w.lab.AddFar(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.lab.Far.HTTPServer(fmt.Sprint(":", port), "far"); err != nil {
+		t.Fatal(err)
+	}
+	far4, far6 := netip.MustParseAddr("10.0.0.77"), netip.MustParseAddr("2001:db8:10::77")
+	err := errors.Join(
+		w.lab.Balancer.AddBridge("br0"), w.lab.Balancer.AddPort("br0", lab.FarInterface),
+		w.lab.Far.AddAddrs(lab.Interface, netip.PrefixFrom(far4, 24), netip.PrefixFrom(far6, 64)),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		to netip.Prefix
+		by netip.Addr
+	}{{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParseAddr("10.0.0.1")}, {netip.MustParsePrefix("2001:db8:100::/64"), netip.MustParseAddr("2001:db8:10::1")}} {
+		w.route(w.lab.Far, c.to, c.by, lab.Interface)
+	}
+	upper, err := w.lab.Balancer.Netlink().LinkByName("br0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.knowRouterBy(upper.Attrs().HardwareAddr)
+	backends := func(near, far netip.Addr) string {
+		return fmt.Sprintf("%s backends: [{name: b0, address: %q}, {name: far, address: %q}]", quickHealth, near, far)
+	}
+	p := w.serve(w.writeConfig("afxlb.yaml",
+		fmt.Sprintf("  - {name: web, address: %s, port: %d, %s}\n", natVIP4, port, backends(lab.BackendAddr(0), far4)),
+		fmt.Sprintf("  - {name: web6, address: %q, port: %d, %s}\n", natVIP6, port, backends(lab.BackendAddr6(0), far6))),
+		"--interface", lab.Interface+","+lab.FarInterface)
+	for _, vip := range []netip.Addr{natVIP4, natVIP6} {
+		if by := w.mustAnswer(20, vip); by["b0"] != 10 || by["far"] != 10 {
+			t.Errorf("%v is answered by %v", vip, by)
+		}
+	}
+	p.stop()
+}

@@ -10,10 +10,10 @@ import (
 // across is what a batch needs of which some packets leave by another port than they came
 // by.
 type across struct {
-	some   bool         // there are such packets
-	egress [slots]uint8 // by which port packet i leaves, from 1; 0: by that which it came by
-	lane   [slots]uint8 // the packets that leave by the port that is worked on
-	copies [slots]xsk.Desc
+	some   bool             // there are such packets
+	egress [batchSize]uint8 // by which port packet i leaves, from 1; 0: by that which it came by
+	lane   [batchSize]uint8 // the packets that leave by the port that is worked on
+	copies [batchSize]xsk.Desc
 }
 
 // leaveBy has packet i leave by the port.
@@ -98,7 +98,7 @@ func (w *worker) sendBy(port uint8, lane []uint8) error {
 // send from, into such that it can, and gives their own back. What finds no frame, or does
 // not fit into one, is dropped; it returns the rest.
 func (w *worker) copyTo(s *xsk.Socket, port uint8, lane []uint8, out []xsk.Desc) ([]uint8, []xsk.Desc) {
-	var room [slots]xsk.Desc
+	var room [batchSize]xsk.Desc
 	s.Recycle()
 	have := s.Allocate(room[:len(lane)])
 	from, to, kept := w.socket.UMEM(), s.UMEM(), 0

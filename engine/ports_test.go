@@ -108,7 +108,7 @@ func (h *ports) checkAll(worker int) {
 		h.t.Errorf("received %d, verdicts %d; forwarded %d, by backends %d; to leave %d, sent %d",
 			w.count.Received, sum, w.count.Verdicts[packet.Forwarded], forwarded, left, sent)
 	}
-	if w.across.some || w.across.egress != [slots]uint8{} {
+	if w.across.some || w.across.egress != [batchSize]uint8{} {
 		h.t.Error("something is left of a batch for the next one")
 	}
 	for _, k := range []*xsktest.Kernel{h.kernels[worker], h.inner[worker]} {

@@ -92,7 +92,7 @@ func TestRelated(t *testing.T) {
 				want := about(e.reply, from, gatewayMAC, quoted)
 				want.DstMAC, want.TTL = e.mac[1], in.TTL-1
 				want.Payload = quoteOf(e.reply, e.toVIP.TTL, quoted) // as the client has it, but for the addresses
-				if mode == balancer.FullNAT { // the backend knows nobody beyond
+				if mode == balancer.FullNAT {                        // the backend knows nobody beyond
 					want.Src = netip.AddrPortFrom(e.reply.Dst.Addr(), 0)
 				}
 				if d := packettest.Diff(h.one(0, in), want); d != "" {

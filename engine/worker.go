@@ -23,9 +23,6 @@ const batchSize = 128
 // processor runs out of miss buffers (some 20 on today's) and waits for the first.
 const group = 8
 
-// slots is how many packets a batch may become: some are split in two.
-const slots = batchSize + 32
-
 // worker serves one RX queue of each port on one OS thread. The life of a batch:
 //
 //  1. receive   descriptors from the RX ring; the frames are ours until sent or released
@@ -71,18 +68,17 @@ type worker struct {
 	ident   uint16 // of the last IPv4 packet that was an IPv6 one
 	ipv6    bool   // some packet of the group that find was at last
 	now     uint32 // of this batch, ms
-	size    int    // of this batch, parts that packets were split into among them
 	count   Counters
 	youth   youth
 	parts   fragment.Out // what the table of fragments has let go of
 
-	descs    [slots]xsk.Desc // as received; in the end those to send, in the same order
-	frames   [slots][]byte
-	packets  [slots]packet.Packet
-	hashes   [slots]uint64
-	refs     [slots]conntrack.Ref // of those forwarded their flows', of others a hint
-	verdicts [slots]packet.Verdict
-	drop     [slots]xsk.Desc
+	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
+	frames   [batchSize][]byte
+	packets  [batchSize]packet.Packet
+	hashes   [batchSize]uint64
+	refs     [batchSize]conntrack.Ref // of those forwarded their flows', of others a hint
+	verdicts [batchSize]packet.Verdict
+	drop     [batchSize]xsk.Desc
 	across   across
 
 	// Between it and who gives it sockets.
@@ -103,7 +99,6 @@ func (w *worker) pass() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	w.size = n
 	w.now = w.clock.Now()
 	w.count.Received += uint64(n)
 	w.renew()
@@ -116,7 +111,7 @@ func (w *worker) pass() (int, error) {
 			w.flows.PrefetchAddresses(w.refs[from:to])
 		}
 	}
-	err := w.send(w.size)
+	err := w.send(n)
 	w.flows.Grace.Quiescent(w.id)
 	return n, err
 }
@@ -129,7 +124,7 @@ func (w *worker) receive() int {
 		if len(w.arms.receives) > 1 {
 			w.next()
 		}
-		n := w.socket.Receive(w.descs[:batchSize])
+		n := w.socket.Receive(w.descs[:])
 		if n != 0 {
 			if w.owed != 0 {
 				w.collect()

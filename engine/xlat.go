@@ -22,8 +22,9 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 		return packet.DropNoNeighbour
 	}
 	if mtu, ok := w.fits(i, next, n); !ok {
-		if size := packet.SplitAt(w.frames[i], p, mtu); size != 0 {
-			return w.split(i, size, r, f, b, next, source)
+		if packet.Divisible(w.frames[i], p) { // IPv6 has no router do that
+			packet.SumUDP(w.frames[i], p)
+			return w.cut(i, mtu-packet.XlatMaxGrowth)
 		}
 		return w.tooBig(i, mtu-n)
 	}
@@ -32,28 +33,8 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 	}
 	w.ident++
 	ends := w.flows.Ends(r, f, &b.Address, b.Port)
-	w.cut(i, packet.Xlat(w.frames[i], p, &ends, w.ident))
+	w.end(i, packet.Xlat(w.frames[i], p, &ends, w.ident))
 	return w.depart(i, next, source)
-}
-
-// split has packet i leave with the first size bytes that it carries, and the others in a
-// packet of their own, which counts as if it had been received like that.
-func (w *worker) split(i, size int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend, next, source uint64) packet.Verdict {
-	j := w.size
-	if j == len(w.descs) || w.socket.Allocate(w.descs[j:j+1]) == 0 {
-		return packet.DropTooBig
-	}
-	w.size++
-	w.frames[j] = w.socket.UMEM().Frame(w.descs[j])
-	w.packets[j] = packet.Split(w.frames[i], &w.packets[i], size, w.frames[j])
-	w.cut(j, int(w.packets[j].End))
-	w.count.Received++
-	w.count.ReceivedBytes += uint64(w.packets[j].End)
-	v := w.xlat(i, r, f, b, next, source)
-	if w.verdicts[j] = v; v == packet.Forwarded {
-		w.verdicts[j] = w.note(j, r, w.xlat(j, r, f, b, next, source))
-	}
-	return v
 }
 
 // xlatError is xlat for an ICMP error, about a packet that went the opposite way of what r
@@ -73,12 +54,12 @@ func (w *worker) xlatError(i int, r conntrack.Ref, f *conntrack.Flow, b *balance
 	w.ident++
 	ends := w.flows.Ends(r, f, &b.Address, b.Port)
 	quoted := ends.Reverse()
-	w.cut(i, packet.XlatError(w.frames[i], p, &ends, &quoted, w.ident))
+	w.end(i, packet.XlatError(w.frames[i], p, &ends, &quoted, w.ident))
 	return w.depart(i, next, source)
 }
 
-// cut has the frame of packet i end after n bytes.
-func (w *worker) cut(i, n int) {
+// end has the frame of packet i end after n bytes.
+func (w *worker) end(i, n int) {
 	w.frames[i] = w.frames[i][:n]
 	w.descs[i].Len = uint32(n)
 }

@@ -2,9 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
-	"slices"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -206,95 +204,5 @@ func TestSplitBetweenFamilies(t *testing.T) {
 	in := h.engine.workers[0].count
 	if in.Received != 3 || in.Verdicts[packet.Forwarded] != 3 {
 		t.Errorf("counted %d packets, forwarded %d", in.Received, in.Verdicts[packet.Forwarded])
-	}
-}
-
-// A batch of packets that are all split takes as many as there is room for.
-func TestManySplitsInABatch(t *testing.T) {
-	h := newSizedHarness(t, 1, 1000, 512, mixedService(vip4, packet.ProtoUDP))
-	var batch []packettest.Frame
-	for range batchSize {
-		batch = append(batch, packettest.UDP(client4, vip4, string(make([]byte, 1472))))
-	}
-	sent := h.pass(0, batch...)
-	const room = slots - batchSize
-	if v := h.verdicts(0); len(sent) != 2*room || v["forwarded"] != 2*room || v["too-big"] != batchSize-room {
-		t.Errorf("%d came out: %v", len(sent), v)
-	}
-}
-
-// Packets in fragments become what whole ones become, there and back: also those that fill
-// their link, which IPv6 has to have in more of them.
-func TestFragmentsBetweenFamilies(t *testing.T) {
-	orders := map[string]func([][]byte){"in order": func([][]byte) {}, "backwards": slices.Reverse[[][]byte]}
-	for name, c := range mixes {
-		for order, sort := range orders {
-			for _, size := range []int{1400, 1448, 1480} {
-				t.Run(fmt.Sprint(name, order, size), func(t *testing.T) {
-					h := newHarness(t, 2, mixedService(c.vip, packet.ProtoUDP))
-					pass := func(f packettest.Frame) packettest.Frame {
-						t.Helper()
-						list := packettest.Fragments(f.Bytes(), 0x12345678, min(size, (1500-headerLen(f))&^7))
-						sort(list)
-						out := h.spread(list, func(i int) int { return i % 2 })
-						for _, b := range out {
-							if len(b) > 14+1500 {
-								t.Errorf("%d bytes left", len(b))
-							}
-						}
-						return assembled(t, out)
-					}
-					in := big(c.client, c.vip, 5000, 1)
-					out := pass(in)
-					whole := in
-					whole.Payload = []byte("whole")
-					want := h.one(1, whole)
-					if string(out.Payload) != string(in.Payload) || out.Src != want.Src || out.Dst != want.Dst || out.TTL != want.TTL || out.DF {
-						t.Errorf("the request: %+v, want %+v", out, want)
-					}
-					answer := big(out.Dst.String(), out.Src.String(), 4000, 9)
-					answer.SrcMAC = out.DstMAC
-					if back := pass(answer); string(back.Payload) != string(answer.Payload) || back.Src != in.Dst || back.Dst != in.Src || back.DstMAC != in.SrcMAC {
-						t.Errorf("the answer: %+v", back)
-					}
-					if n := h.engine.flows.Stats().Inserted; n != 1 {
-						t.Errorf("%d flows", n)
-					}
-				})
-			}
-		}
-	}
-}
-
-// headerLen is how many bytes a fragment of f has in front of its data.
-func headerLen(f packettest.Frame) int {
-	if f.Is4() {
-		return 20
-	}
-	return 48
-}
-
-func TestFamiliesDoNotAllocate(t *testing.T) {
-	h := newHarness(t, 1, mixedService("192.0.2.10:53", packet.ProtoUDP), mixedService(vip6, packet.ProtoTCP))
-	k, w := h.kernels[0], h.engine.workers[0]
-	list := [][]byte{
-		big(client4, "192.0.2.10:53", 100, 1).Bytes(), big(client4, "192.0.2.10:53", 1472, 2).Bytes(),
-		packettest.TCP(client6, vip6, packet.TCPAck).Bytes(),
-	}
-	once := func() {
-		w.socket.Recycle()
-		k.DeliverAll(list)
-		for n, _ := w.pass(); n > 0; n, _ = w.pass() {
-		}
-	}
-	k.Record(false)
-	for range 100 {
-		once()
-	}
-	if n := testing.AllocsPerRun(100, once); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-	if v := h.verdicts(0); len(v) != 1 || v["forwarded"] == 0 {
-		t.Error(v)
 	}
 }

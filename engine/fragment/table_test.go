@@ -367,7 +367,7 @@ func TestNewID(t *testing.T) {
 // A fragment that is cut comes once more, in pieces, and is not taken for a copy of itself;
 // the others wait for a first one again.
 func TestUndo(t *testing.T) {
-	x := New()
+	x := New(0)
 	var out Out
 	first, last := part(0, 4, false), part(4, 7, true)
 	x.Begin(&one, first, head, 0, &out)

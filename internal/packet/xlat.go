@@ -99,6 +99,17 @@ func Xlat(frame []byte, p *Packet, to *Key, id uint16) int {
 	return int(p.End)
 }
 
+// XlatMaxGrowth is by how much a fragment of IPv4 becomes longer at most.
+const XlatMaxGrowth = ipv6Len + fragmentLen - ipv4Len
+
+// SumUDP makes the checksum of a whole packet, which p was found in, if it is a UDP datagram
+// of IPv4 that has none: its fragments can't be translated without.
+func SumUDP(frame []byte, p *Packet) {
+	if p.Key.Proto == ProtoUDP && p.Part == Whole && !p.IPv6 {
+		sumUDP(frame[p.L3:], frame[p.L4:p.End])
+	}
+}
+
 // sumUDP makes the checksum of the datagram l4 in the IPv4 packet ip, if it has none: in IPv6
 // there must be one (RFC 7915, 4.5).
 func sumUDP(ip, l4 []byte) {

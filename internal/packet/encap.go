@@ -1,0 +1,189 @@
+package packet
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+)
+
+// Encapsulation is what stands between the outer IP header and the packet inside.
+type Encapsulation uint8
+
+// The encapsulations.
+const (
+	// EncapIP is nothing at all: RFC 2003, RFC 2473 and RFC 4213.
+	EncapIP Encapsulation = iota
+	// EncapUDP is UDP alone: fou of Linux, and the variant 1 of GUE
+	// (draft-ietf-intarea-gue-09, section 4), which are the same on the wire.
+	EncapUDP
+	// EncapGUE is UDP and GUE's header of variant 0, without options (section 3).
+	EncapGUE
+	// EncapGRE is GRE without options (RFC 2784; RFC 7676 for IPv6).
+	EncapGRE
+)
+
+const (
+	greLen   = 4
+	gueLen   = 4
+	maxOuter = ipv6Len + udpLen + gueLen
+
+	protoIPv4 = 4  // RFC 2003
+	protoIPv6 = 41 // RFC 2473
+	protoGRE  = 47 // RFC 2784
+)
+
+// encapsulations say how long each is behind the outer IP header.
+var encapsulations = [...]int{EncapIP: 0, EncapUDP: udpLen, EncapGUE: udpLen + gueLen, EncapGRE: greLen}
+
+// TunnelConfig says what a [Tunnel] is.
+type TunnelConfig struct {
+	Encapsulation Encapsulation
+	// Source is the outer source address. Of a network, each flow gets one of the
+	// addresses but the first and the last, so that receivers spread flows over their
+	// queues who look at outer addresses alone; of a large one, it is the low 32 bits
+	// that differ.
+	Source      netip.Prefix
+	Destination netip.Addr // of Source's family
+	Inner6      bool       // the packets inside are IPv6
+	Port        uint16     // destination port where there is UDP
+	// Checksum has the UDP checksum computed. Without it is 0, which RFC 6935 and RFC
+	// 6936 allow tunnels in IPv6, too: the packet inside has its own.
+	Checksum bool
+}
+
+// Tunnel is a way to one backend that leads through an outer header: what of that is
+// the same in all packets. It has no pointer, and is a cache line at most.
+type Tunnel struct {
+	header   [maxOuter]byte
+	sum      uint16 // of the IPv4 header in it
+	length   uint8  // of header
+	hosts    uint8  // low bits of the source that differ by flow
+	inner6   bool
+	outer6   bool
+	checksum bool // of UDP
+	udp      bool
+}
+
+// NewTunnel returns the tunnel. The config must be valid: two addresses of one family,
+// and a network with room for two hosts if it is one.
+func NewTunnel(c *TunnelConfig) Tunnel {
+	t := Tunnel{
+		inner6: c.Inner6, outer6: c.Destination.Is6(),
+		hosts: uint8(min(c.Source.Addr().BitLen()-c.Source.Bits(), 32)),
+		udp:   c.Encapsulation == EncapUDP || c.Encapsulation == EncapGUE,
+	}
+	t.checksum = t.udp && c.Checksum
+	proto, etherType := uint8(protoIPv4), uint16(etherIPv4)
+	if c.Inner6 {
+		proto, etherType = protoIPv6, etherIPv6
+	}
+	outer := proto
+	switch {
+	case t.udp:
+		outer = ProtoUDP
+	case c.Encapsulation == EncapGRE:
+		outer = protoGRE
+	}
+	h, source := t.header[:], c.Source.Masked().Addr().AsSlice()
+	n := ipv4Len
+	if t.outer6 {
+		n = ipv6Len
+		h[0], h[6], h[7] = 6<<4, outer, replyTTL
+		copy(h[8:], source)
+		copy(h[24:], c.Destination.AsSlice())
+	} else {
+		h[0], h[8], h[9] = 4<<4|ipv4Len/4, replyTTL, outer
+		copy(h[12:], source)
+		copy(h[16:], c.Destination.AsSlice())
+		t.sum = fold16(sum(h[:ipv4Len]))
+	}
+	l4 := h[n:]
+	switch {
+	case t.udp:
+		binary.BigEndian.PutUint16(l4[2:], c.Port)
+		if c.Encapsulation == EncapGUE {
+			l4[udpLen+1] = proto // behind version, control bit and length of options, all 0
+		}
+	case c.Encapsulation == EncapGRE:
+		binary.BigEndian.PutUint16(l4[2:], etherType)
+	}
+	t.length = uint8(n + encapsulations[c.Encapsulation])
+	return t
+}
+
+// Len returns how many bytes longer a packet becomes.
+func (t *Tunnel) Len() int { return int(t.length) }
+
+// IPv6 reports whether the outer header is IPv6.
+func (t *Tunnel) IPv6() bool { return t.outer6 }
+
+// firstEntropy is the first of the source ports that flows are spread over: those that
+// are nobody's by RFC 6335, 6.
+const firstEntropy = 0xc000
+
+// Encapsulate writes the outer header into the [Tunnel.Len] bytes of b in front of the
+// packet that begins at at and ends with b: one of the tunnel's family that [Parse] has seen.
+// It stays as it is, TTL and checksums included. By the flow's hash the source address differs,
+// and UDP's source port and IPv6's flow label (RFC 6438).
+//
+// DSCP and ECN are those of the packet inside (RFC 2983, 3.1; RFC 6040, 4.1, normal mode). So
+// is IPv4's DF, IPv6 counting as if it had it, as in IPVS; and the identification differs as
+// the inner one does: who lets routers cut a packet has it arrive on a path of a small MTU.
+func (t *Tunnel) Encapsulate(b []byte, at int, hash uint64) {
+	const dontFragment, flowLabel = 0x4000, 0xfffff
+	inner, h := b[at:], b[at-int(t.length):]
+	copy(h, t.header[:t.length])
+	host := uint32(0)
+	if t.hosts != 0 {
+		high, _ := bits.Mul64(hash, 1<<t.hosts-2) // from 0 to two less than there are
+		host = uint32(high + 1)
+	}
+	if t.outer6 {
+		class := binary.BigEndian.Uint16(inner) >> 4
+		if !t.inner6 {
+			class = uint16(inner[1])
+		}
+		n := len(h) - ipv6Len
+		ip := (*[ipv6Len]byte)(h)
+		binary.BigEndian.PutUint32(ip[:], 6<<28|uint32(uint8(class))<<20|uint32(hash)&flowLabel)
+		binary.BigEndian.PutUint16(ip[4:], uint16(n))
+		binary.BigEndian.PutUint32(ip[20:], binary.BigEndian.Uint32(ip[20:])|host)
+		if t.udp {
+			t.completeUDP(h, n, uint16(hash))
+		}
+		return
+	}
+	class, fragment, id := uint16(inner[1]), uint16(dontFragment), uint16(hash>>16)
+	if t.inner6 {
+		class = binary.BigEndian.Uint16(inner) >> 4 & 0xff
+	} else {
+		fragment &= binary.BigEndian.Uint16(inner[6:])
+		id ^= binary.BigEndian.Uint16(inner[4:])
+	}
+	ip := (*[ipv4Len]byte)(h)
+	ip[1] = uint8(class)
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(h)))
+	binary.BigEndian.PutUint16(ip[4:], id)
+	binary.BigEndian.PutUint16(ip[6:], fragment)
+	binary.BigEndian.PutUint32(ip[12:], binary.BigEndian.Uint32(ip[12:])|host)
+	sum := uint64(t.sum) + uint64(class) + uint64(len(h)) + uint64(id) + uint64(fragment) + uint64(host)
+	binary.BigEndian.PutUint16(ip[10:], ^fold16(sum))
+	if t.udp {
+		t.completeUDP(h, len(h)-ipv4Len, uint16(hash))
+	}
+}
+
+// completeUDP writes the rest of the UDP header behind the IP header at the start of h,
+// for n bytes.
+func (t *Tunnel) completeUDP(h []byte, n int, entropy uint16) {
+	udp := h[len(h)-n:]
+	binary.BigEndian.PutUint16(udp, firstEntropy|entropy)
+	binary.BigEndian.PutUint16(udp[4:], uint16(n))
+	if !t.checksum {
+		return
+	}
+	setSum(udp[6:8], udp, pseudoHeader(h, t.outer6, ProtoUDP, n))
+	if udp[6]|udp[7] == 0 { // which says that there is none
+		udp[6], udp[7] = 0xff, 0xff
+	}
+}

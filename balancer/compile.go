@@ -63,6 +63,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 		Backends:   make([]Backend, n),
 		Keys:       d.next.backends.keys,
 		Refs:       make([]BackendRef, n),
+		Tunnels:    make([]Tunnel, 1),
 		exact:      make(map[place]uint32, len(spec.Services)),
 		wide:       map[place][]portSpan{},
 		addresses:  map[packet.Addr]struct{}{},
@@ -87,7 +88,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 		keys, backendIDs = keys[n:], backendIDs[n:]
 	}
 	d.next.tables = slots.next
-	t.remember(&c.last, &d.next, facts)
+	t.remember(spec, &c.last, &d.next, facts)
 	for i := range t.Backends {
 		t.sources[t.Backends[i].Address] = struct{}{}
 	}

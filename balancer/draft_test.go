@@ -34,7 +34,7 @@ func TestDraftsLeaveNoTrace(t *testing.T) {
 			spec, facts := drawSpec(t)
 			want, got := commit(t, plain, &spec, &facts), commit(t, trying, &spec, &facts)
 			options := cmp.Options{
-				cmp.AllowUnexported(Table{}, spreads{}, spread{}, exit{}, Service{}, selection{}, lookup{}, part{}, column{}, portSpan{}, place{}),
+				cmp.AllowUnexported(packet.Tunnel{}, Table{}, spreads{}, spread{}, exit{}, Service{}, selection{}, lookup{}, part{}, column{}, portSpan{}, place{}),
 				cmpopts.IgnoreFields(selection{}, "epoch"), cmpopts.IgnoreFields(Table{}, "Links"),
 				cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 				cmp.Comparer(slices.Equal[[]uint16]),

@@ -28,6 +28,7 @@ const (
 	DSR                 // only the MACs change; the backend answers the client itself
 	IPIP                // the packet inside IPv4 or IPv6; the backend answers the client itself
 	GUE                 // the packet inside UDP; the backend answers the client itself
+	GRE                 // the packet inside GRE; the backend answers the client itself
 )
 
 // Algorithm says which backend a new flow gets. The zero value is RoundRobin.
@@ -90,7 +91,7 @@ const (
 // The names are those of the config file, each at its value's place.
 var (
 	protocolNames  = []string{TCP: "tcp", UDP: "udp"}
-	modeNames      = []string{NAT: "nat", FullNAT: "fullnat", DSR: "dsr", IPIP: "ipip", GUE: "gue"}
+	modeNames      = []string{NAT: "nat", FullNAT: "fullnat", DSR: "dsr", IPIP: "ipip", GUE: "gue", GRE: "gre"}
 	algorithmNames = []string{
 		RoundRobin:         "round-robin",
 		WeightedRoundRobin: "weighted-round-robin",

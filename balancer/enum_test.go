@@ -41,7 +41,7 @@ func roundTrip[T interface {
 
 func TestNames(t *testing.T) {
 	roundTrip(t, ParseProtocol, "tcp", "udp")
-	roundTrip(t, ParseMode, "nat", "fullnat", "dsr", "ipip", "gue")
+	roundTrip(t, ParseMode, "nat", "fullnat", "dsr", "ipip", "gue", "gre")
 	roundTrip(t, ParseAlgorithm, "round-robin", "weighted-round-robin", "weighted", "least-conn", "two-choices", "source-hash", "maglev")
 	roundTrip(t, ParseOnNoBackend, "reject", "drop")
 	roundTrip(t, ParseOnDown, "reassign", "keep", "reset")

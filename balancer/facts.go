@@ -44,11 +44,13 @@ type NextHop struct {
 	Link   Link
 	OnLink bool       // the address itself is the next hop; without, a router is
 	Source packet.MAC // of the frames that go there; zero: the port's
+	Own    netip.Addr // the machine's own address that the route prefers as a source; invalid: none
 }
 
-// fits reports whether packets of mode m can be sent this way.
-func (h *NextHop) fits(m Mode) bool {
-	return h.MAC != packet.MAC{} && (h.OnLink || !m.Traits().NeedsLink)
+// fits reports whether packets of s for a backend can be sent this way.
+func (h *NextHop) fits(s *ServiceSpec, backend netip.Addr) bool {
+	mode := s.Mode.Traits()
+	return h.MAC != packet.MAC{} && (h.OnLink || !mode.NeedsLink) && (!mode.Encapsulates || s.TunnelSource(backend, h.Own).IsValid())
 }
 
 // standing is what a backend's health and next hop together amount to. A backend can
@@ -70,7 +72,7 @@ func (f *Facts) standing(s *ServiceSpec, key *BackendKey) (standing, State) {
 	}
 	hop, known := f.NextHops[key.Address]
 	switch {
-	case state == StateDown || known && !hop.fits(s.Mode):
+	case state == StateDown || known && !hop.fits(s, key.Address):
 		return out, state
 	case state == StateSuspect:
 		return suspect, state

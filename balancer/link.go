@@ -20,11 +20,13 @@ type Port struct {
 
 // Link is a way to and from the wire: a port, by its place in [Table.Ports], and the VLAN
 // tags that frames have there. An MTU that is not 0 is less than the port's: of a VLAN's
-// device, or of a route.
+// device, or of a route. What leaves inside of an outer header does so by a link of its own
+// number, since it never stays as it came.
 type Link struct {
-	Port uint8
-	MTU  uint16
-	Tags packet.Tags
+	Port   uint8
+	Tunnel bool
+	MTU    uint16
+	Tags   packet.Tags
 }
 
 // LinkID is a link's number in the [Links] of its tables.

@@ -188,7 +188,7 @@ func consistent(s *ServiceSpec, facts *Facts, k *packet.Key, midstream bool) (Ba
 		case b.Weight == 0:
 		case up || midstream && maybe:
 			known = append(known, c)
-		case midstream && facts.States[c.key] == StateSuspect && (!found || hop.fits(s.Mode)):
+		case midstream && facts.States[c.key] == StateSuspect && (!found || hop.fits(s, b.Address)):
 			doubted = append(doubted, c)
 		}
 	}

@@ -19,20 +19,19 @@ type Traits struct {
 	NeedsLink bool
 	// MixesFamilies: a service of one family may have backends of the other.
 	MixesFamilies bool
-	// Overhead4 and Overhead6 are how many bytes longer a packet becomes with an outer
-	// header of IPv4 or IPv6.
-	Overhead4, Overhead6 int
+	// Encapsulates: the packet goes as it is inside of another one, which is for the
+	// backend.
+	Encapsulates bool
 }
 
-// modes has a row for each mode. Of the bytes of encapsulation 20 or 40 are the outer
-// IP header and 8 are UDP's: GUE is its variant 1, which has no header of its own
-// (draft-ietf-intarea-gue, section 4), as in Katran.
+// modes has a row for each mode.
 var modes = [...]Traits{
 	NAT:     {Built: true, Translates: true, RepliesReturn: true},
 	FullNAT: {Built: true, Translates: true, TranslatesSource: true, RepliesReturn: true, MixesFamilies: true},
 	DSR:     {Built: true, NeedsLink: true},
-	IPIP:    {MixesFamilies: true, Overhead4: 20, Overhead6: 40},
-	GUE:     {MixesFamilies: true, Overhead4: 28, Overhead6: 48},
+	IPIP:    {Built: true, MixesFamilies: true, Encapsulates: true},
+	GUE:     {Built: true, MixesFamilies: true, Encapsulates: true},
+	GRE:     {Built: true, MixesFamilies: true, Encapsulates: true},
 }
 
 // Traits returns what m means; nothing at all for what is no mode.

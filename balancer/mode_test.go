@@ -15,8 +15,8 @@ func TestTraits(t *testing.T) {
 		if w.TranslatesSource && !w.Translates {
 			t.Errorf("%v: the source is translated and the destination is not: %+v", m, w)
 		}
-		if encapsulates := w.Overhead4 > 0; encapsulates && (w.Translates || w.NeedsLink || w.Overhead6 != w.Overhead4+20) {
-			t.Errorf("%v: an encapsulated packet is routed and untouched, and IPv6's header is 20 bytes longer: %+v", m, w)
+		if w.Encapsulates && (w.Translates || w.NeedsLink || !w.MixesFamilies) {
+			t.Errorf("%v: an encapsulated packet is untouched, and routed whatever is inside: %+v", m, w)
 		}
 	}
 	if len(modes) != len(modeNames) {
@@ -34,6 +34,9 @@ func TestValidateFollowsTraits(t *testing.T) {
 			spec := webSpec(RoundRobin, 1)
 			s := &spec.Services[0]
 			s.Mode, s.Backends[0].Port = m, 0
+			if m == GUE {
+				s.GUE = GUESpec{Port: 6080, Variant: 1}
+			}
 			if other {
 				s.Backends[0].Address = netip.MustParseAddr("2001:db8::1")
 			}
@@ -48,7 +51,8 @@ func TestValidateFollowsTraits(t *testing.T) {
 	}
 }
 
-// A way by a router fits where the mode does not need the link, and that alone.
+// A way by a router fits where the mode does not need the link; and where packets go inside
+// others, these have to come from somewhere.
 func TestNextHopFits(t *testing.T) {
 	mac := [6]byte{2}
 	for m := range Mode(len(modes)) {
@@ -61,7 +65,14 @@ func TestNextHopFits(t *testing.T) {
 			{NextHop{MAC: mac, OnLink: true}, true},
 			{NextHop{MAC: mac}, m != DSR},
 		} {
-			if got := test.hop.fits(m); got != test.want {
+			service, backend := &ServiceSpec{Mode: m}, netip.MustParseAddr("10.0.0.11")
+			if m.Traits().Encapsulates {
+				if test.hop.fits(service, backend) {
+					t.Errorf("%v by %+v: fits without a source", m, test.hop)
+				}
+				test.hop.Own = netip.MustParseAddr("10.0.0.1")
+			}
+			if got := test.hop.fits(service, backend); got != test.want {
 				t.Errorf("%v by %+v: fits %t, want %t", m, test.hop, got, test.want)
 			}
 		}

@@ -46,7 +46,7 @@ func (t *Table) file(i uint32) {
 func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, facts *Facts) []part {
 	for j := range s.Backends {
 		b, key, id := &s.Backends[j], &keys[j], t.Services[i].Backends[j]
-		record := t.newBackend(key, i, s.Mode, facts)
+		record := t.newBackend(key, i, s, facts)
 		record.Weight = b.Weight
 		record.Flags |= Present
 		standing, state := facts.standing(s, key)
@@ -68,19 +68,23 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 	return parts
 }
 
-// newBackend returns the record of a backend that nothing but its place is known of.
-func (t *Table) newBackend(key *BackendKey, service uint32, m Mode, facts *Facts) Backend {
-	b := Backend{Address: packet.AddrFrom(key.Address), Next: NoHop, Port: key.Port, Service: service, Mode: m}
+// newBackend returns the record of a backend of s that nothing but its place is known of.
+func (t *Table) newBackend(key *BackendKey, service uint32, s *ServiceSpec, facts *Facts) Backend {
+	b := Backend{Address: packet.AddrFrom(key.Address), Next: NoHop, Port: key.Port, Service: service, Mode: s.Mode}
 	hop, ok := facts.NextHops[key.Address]
-	if !ok || !hop.fits(m) {
+	if !ok || !hop.fits(s, key.Address) {
 		return b
+	}
+	if c, ok := s.TunnelTo(key.Address, hop.Own); ok {
+		b.Tunnel = t.tunnel(&c, hop.Link)
+		hop.Link.Tunnel = true
 	}
 	next, ok := t.word(&hop.MAC, hop.Link)
 	if !ok {
 		return b
 	}
 	b.Next, b.Source, b.Flags = next, t.source(&hop), HasMAC
-	if several, ok := t.spread(facts.ways(key.Address, m)); ok {
+	if several, ok := t.spread(facts.ways(key.Address, s.Mode)); ok {
 		b.Next = several
 	}
 	return b
@@ -96,7 +100,7 @@ func (t *Table) source(h *NextHop) uint64 {
 
 // remember writes the records of backends that are gone: they have a service only
 // if that still exists.
-func (t *Table) remember(last, next *generation, facts *Facts) {
+func (t *Table) remember(spec *Spec, last, next *generation, facts *Facts) {
 	var byKey map[ServiceKey]uint32 // index into Services; made for the first one that is gone
 	for id := range t.Backends {
 		if t.Backends[id].Flags&Present != 0 {
@@ -108,13 +112,14 @@ func (t *Table) remember(last, next *generation, facts *Facts) {
 				byKey[next.services.keys[t.Services[i].ID]] = uint32(i)
 			}
 		}
-		key, ref, mode := &t.Keys[id], last.refs[id], NAT
+		key, ref, s := &t.Keys[id], last.refs[id], &ServiceSpec{}
 		service, ok := byKey[key.Service]
 		if ok {
-			ref.Service, mode = t.Services[service].Name, t.Services[service].Mode
+			s = &spec.Services[service]
+			ref.Service = s.Name
 		} else {
 			service = NoService
 		}
-		t.Backends[id], t.Refs[id] = t.newBackend(key, service, mode, facts), ref
+		t.Backends[id], t.Refs[id] = t.newBackend(key, service, s, facts), ref
 	}
 }

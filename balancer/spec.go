@@ -57,8 +57,20 @@ type ServiceSpec struct {
 	// the ports that flows get there, see SourcePorts. FullNAT only.
 	SnatAddresses []netip.Addr
 	SnatPorts     Ports
+	// TunnelSources are where packets in tunnels come from: one address or network of
+	// each family, as [packet.TunnelConfig] has it. Of a family without, it is the
+	// machine's own address that its routes prefer. Modes that encapsulate only.
+	TunnelSources []netip.Prefix
+	GUE           GUESpec // GUE only
 	Health        HealthSpec
 	Backends      []BackendSpec
+}
+
+// GUESpec says how mode GUE puts packets into UDP.
+type GUESpec struct {
+	Port     uint16 // destination port
+	Variant  uint8  // of the header: 1 has none but UDP's, as fou of Linux
+	Checksum bool   // UDP's is computed, and not 0
 }
 
 // BackendSpec is one server of a service.
@@ -78,6 +90,10 @@ type HealthSpec struct {
 	Timeout  time.Duration // at most Interval
 	Rise     int           // consecutive good answers that bring a backend back up
 	Fall     int           // consecutive bad answers that take it down
+
+	// ViaTunnel has backends asked as clients ask them: at the service's address, through
+	// the tunnel. Modes that encapsulate only.
+	ViaTunnel bool
 
 	// HealthHTTP only.
 

@@ -24,6 +24,8 @@ type Table struct {
 	Keys     []BackendKey // what they are
 	Refs     []BackendRef // what they are called
 
+	Tunnels []Tunnel // by [Backend.Tunnel]; the first is none
+
 	exact     map[place]uint32         // services of a single port: index into Services
 	wide      map[place][]portSpan     // the others, under port 0; sorted, so any comes first
 	addresses map[packet.Addr]struct{} // of services
@@ -103,6 +105,7 @@ type Backend struct {
 	Next    uint64 // hop word of the way to Address; NoHop without HasMAC
 	Source  uint64 // MAC address of the frames that go there
 	Service uint32 // index into Services; NoService if that is gone
+	Tunnel  uint32 // index into Tunnels; 0: packets go as they are
 	Port    uint16 // 0: the packet's own
 	Weight  uint16
 	Mode    Mode

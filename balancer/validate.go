@@ -123,6 +123,7 @@ func (v *validator) service(s *ServiceSpec) {
 	v.snat(s)
 	v.affinity(s)
 	v.persistence(s)
+	v.tunnel(s)
 	v.health(&s.Health)
 	v.backends(s)
 }

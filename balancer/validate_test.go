@@ -62,6 +62,12 @@ func TestValidateAccepts(t *testing.T) {
 			s.Services[2].Health.Port = 80
 		}},
 		{"a time to drain", func(s *Spec) { s.Services[0].DrainTime = time.Hour }},
+		{"a tunnel", func(s *Spec) {
+			s.Services[1].Mode, s.Services[1].Health.ViaTunnel = GUE, true
+			s.Services[1].GUE = GUESpec{Port: 6080, Variant: 1, Checksum: true}
+			s.Services[1].TunnelSources = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/16"), netip.MustParsePrefix("2001:db8:64::1/128")}
+			s.Services[1].Backends[0].Address = netip.MustParseAddr("10.0.0.21")
+		}},
 		{"no path", func(s *Spec) { s.Services[0].Health.Path = "" }},
 		{"name with letters of the world", func(s *Spec) { s.Services[0].Name = "größe-网.1_a:b" }},
 	} {
@@ -129,8 +135,6 @@ func TestValidateRefuses(t *testing.T) {
 			`services[3].port: any overlaps any of service "range" at the same address and protocol; want another port, address or protocol`},
 		{"no protocol", func(s *Spec) { s.Services[3].Protocol = 0 },
 			`services[3].protocol: unknown(0) cannot be balanced; want tcp or udp`},
-		{"mode to come", func(s *Spec) { s.Services[0].Mode = GUE },
-			`services[0].mode: gue is not supported yet by this version; want nat or fullnat or dsr`},
 		{"snat in nat", func(s *Spec) { s.Services[0].SnatAddresses = []netip.Addr{addr("10.0.0.5")} },
 			`services[0].snat-addresses: mode nat leaves the source address alone; want no snat-addresses, they are for fullnat`},
 		{"no such values", func(s *Spec) {
@@ -142,6 +146,39 @@ services[0].on-down: unknown(3) is no way to go on; want reassign, keep or reset
 			`services[1].drain-time: -1s is no time to drain; want 0s or more`},
 		{"families in nat", func(s *Spec) { s.Services[0].Backends[1].Address = addr("2001:db8:10::5") },
 			`services[0].backends[1].address: 2001:db8:10::5 and the service's 192.0.2.10 are of different families, and mode nat does not translate; want an IPv4 address`},
+		{"a tunnel's options in nat", func(s *Spec) {
+			s.Services[0].TunnelSources, s.Services[0].Health.ViaTunnel = []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32")}, true
+			s.Services[0].GUE.Port = 6080
+		},
+			`services[0].tunnel-source: mode nat has no tunnels; want no tunnel-source, it is for ipip or gue or gre
+services[0].health.via: mode nat has no tunnels; want no via, it is for ipip or gue or gre
+services[0].gue: mode nat has no UDP header; want mode gue, or no gue`},
+		{"gue", func(s *Spec) {
+			s.Services[1].Mode, s.Services[2].Mode = GUE, GUE
+			s.Services[1].GUE, s.Services[2].GUE = GUESpec{Variant: 1}, GUESpec{Port: 1, Variant: 2}
+		},
+			`services[1].gue.port: port 0 cannot be sent to; want 1 to 65535
+services[2].gue.variant: there is no variant 2; want 1, whose only header is UDP's as in Linux fou, or 0`},
+		{"via a tunnel without a check", func(s *Spec) { s.Services[2].Mode, s.Services[2].Health.ViaTunnel = IPIP, true },
+			`services[2].health.via: health type none asks nothing; want another type, or no via`},
+		{"tunnel sources", func(s *Spec) {
+			s.Services[2].Mode = IPIP
+			for _, p := range []string{"10.9.0.0/31", "10.9.0.1/32", "192.0.2.0/24", "10.0.0.0/30", "2001::/3"} {
+				s.Services[2].TunnelSources = append(s.Services[2].TunnelSources, netip.MustParsePrefix(p))
+			}
+			s.Services[2].TunnelSources = append(s.Services[2].TunnelSources, netip.Prefix{}, netip.MustParsePrefix("127.0.0.1/32"))
+			s.Services[2].Backends[0].Address = addr("10.0.0.2")
+		},
+			`services[2].tunnel-source: 10.9.0.0/31 cannot be varied; want one address, or a network of /8 to /30
+services[2].tunnel-source: 10.9.0.0/31 and 10.9.0.1/32 are of one family; want one address or network of each
+services[2].tunnel-source: 192.0.2.0/24 has 192.0.2.10 in it, the address of service "any"; want addresses that are nobody else's
+services[2].tunnel-source: 10.9.0.1/32 and 192.0.2.0/24 are of one family; want one address or network of each
+services[2].tunnel-source: 10.0.0.0/30 has 10.0.0.2 in it, the address of backend "a"; want addresses that are nobody else's
+services[2].tunnel-source: 192.0.2.0/24 and 10.0.0.0/30 are of one family; want one address or network of each
+services[2].tunnel-source: 2001::/3 cannot be varied; want one address, or a network of /8 to /126
+services[2].tunnel-source: 2001::/3 has 2001:db8:2::10 in it, the address of service "dns"; want addresses that are nobody else's
+services[2].tunnel-source: missing; want an address or a network
+services[2].tunnel-source: 127.0.0.1 is a loopback address; want an address that one host can have on the network`},
 		{"families in dsr", func(s *Spec) { s.Services[1].Backends[0].Address = addr("10.0.0.5") },
 			`services[1].backends[0].address: 10.0.0.5 and the service's 2001:db8:2::10 are of different families, and mode dsr does not translate; want an IPv6 address`},
 		{"port in dsr", func(s *Spec) { s.Services[1].Backends[1].Port = 5353 },

@@ -78,8 +78,11 @@ func (l *load) deliver() {
 	k.Publish()
 }
 
+// loadModes are all that a known flow's packets may go by.
+var loadModes = []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR, balancer.IPIP, balancer.GUE, balancer.GRE}
+
 func TestKnownFlowsAllocateNothing(t *testing.T) {
-	for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR} {
+	for _, mode := range loadModes {
 		for _, vip := range []string{vip4, vip6} {
 			l := newLoad(t, mode, vip, 1000)
 			for range 100 {
@@ -102,7 +105,7 @@ func TestKnownFlowsAllocateNothing(t *testing.T) {
 // BenchmarkKnownFlows is the whole pass of a worker over packets of known flows in
 // random order, 64-byte frames; the fake kernel's part is in the figure.
 func BenchmarkKnownFlows(b *testing.B) {
-	for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR} {
+	for _, mode := range loadModes {
 		for _, vip := range []string{vip4, vip6} {
 			for _, flows := range []int{1000, 100_000} {
 				b.Run(fmt.Sprintf("%v/%s/%d", mode, family(vip), flows), func(b *testing.B) {

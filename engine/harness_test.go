@@ -76,9 +76,17 @@ func (h *harness) plug() {
 func (h *harness) resolve(services ...balancer.ServiceSpec) {
 	for _, s := range services {
 		for _, b := range s.Backends {
-			h.facts.NextHops[b.Address] = balancer.NextHop{MAC: backendMAC(b.Address), OnLink: true}
+			h.facts.NextHops[b.Address] = balancer.NextHop{MAC: backendMAC(b.Address), OnLink: true, Own: ownAddress(b.Address)}
 		}
 	}
+}
+
+// ownAddress returns the balancer's own address of a family.
+func ownAddress(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.MustParseAddr("10.0.0.1")
+	}
+	return netip.MustParseAddr("2001:db8:10::1")
 }
 
 // backendMAC derives a MAC from an address, so that a wrong one shows.
@@ -259,6 +267,9 @@ func service(name, vip string, mode balancer.Mode, backends int) balancer.Servic
 	s := balancer.ServiceSpec{
 		Name: name, Address: at.Addr(), First: at.Port(), Last: at.Port(), Protocol: balancer.TCP, Mode: mode,
 		Health: balancer.HealthSpec{Type: balancer.HealthNone},
+	}
+	if mode == balancer.GUE {
+		s.GUE = balancer.GUESpec{Port: 6080, Variant: 1}
 	}
 	for i := range backends {
 		b := balancer.BackendSpec{Name: string(rune('a' + i)), Weight: 1}

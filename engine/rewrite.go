@@ -22,6 +22,8 @@ func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
 		return packet.DropNoNeighbour
 	case mode.Translates && !mode.TranslatesSource && p.Key.Src == b.Address, mode.NeedsLink && from == w.table.Links.Origin(b.Next):
 		return packet.DropLoop
+	case mode.Encapsulates && (p.Key.Src == b.Address || w.table.Tunnels[b.Tunnel].From(&p.Key.Src)):
+		return packet.DropLoop
 	case p.Hops(w.frames[i]) <= 1:
 		return packet.DropTTL
 	}
@@ -76,6 +78,9 @@ func (w *worker) direct(i int, b *balancer.Backend) packet.Verdict {
 	}
 	if w.stays(i, b.Next) {
 		return packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
+	}
+	if b.Tunnel != 0 {
+		return w.enclose(i, b)
 	}
 	if w.origin(i) == w.table.Links.Origin(b.Next) {
 		return packet.DropLoop

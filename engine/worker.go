@@ -261,6 +261,8 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 		v = w.fullnat(i, r, f, b)
 	case settled && w.stays(i, b.Next): // direct, without a call
 		v = packet.Relay(w.frames[i], &w.packets[i], balancer.HopMAC(b.Next), b.Source)
+	case settled && b.Tunnel != 0:
+		v = w.enclose(i, b)
 	default:
 		w.locate(i, f)
 		v = w.direct(i, b)

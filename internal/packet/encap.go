@@ -117,6 +117,17 @@ func (t *Tunnel) Len() int { return int(t.length) }
 // IPv6 reports whether the outer header is IPv6.
 func (t *Tunnel) IPv6() bool { return t.outer6 }
 
+// From reports whether a is a source address of the tunnel's packets. What has one has been
+// in a tunnel already.
+func (t *Tunnel) From(a *Addr) bool {
+	source := AddrFromLow(binary.LittleEndian.Uint32(t.header[12:]))
+	if t.outer6 {
+		source = Addr(t.header[8:24])
+	}
+	network := func(a *Addr) uint32 { return binary.BigEndian.Uint32(a[12:]) >> t.hosts }
+	return [12]byte(a[:12]) == [12]byte(source[:12]) && network(a) == network(&source)
+}
+
 // firstEntropy is the first of the source ports that flows are spread over: those that
 // are nobody's by RFC 6335, 6.
 const firstEntropy = 0xc000

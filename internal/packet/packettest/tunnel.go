@@ -92,12 +92,22 @@ func (o *Outer) etherType() layers.EthernetType {
 // header's addresses.
 func Unwrap(t testing.TB, frame []byte) (Outer, Frame) {
 	t.Helper()
-	o, inner, err := unwrap(frame)
+	o, inner, err := DecodeTunnel(frame)
 	if err != nil {
 		t.Fatalf("%v in frame %x", err, frame)
 	}
-	header := append(bytes.Clone(frame[:12]), binary.BigEndian.AppendUint16(nil, uint16(o.etherType()))...)
-	return o, Verify(t, append(header, inner...))
+	return o, Verify(t, inner)
+}
+
+// DecodeTunnel returns the outer header of a packet in a tunnel, which must be well-formed,
+// and the packet inside behind the Ethernet addresses of the frame, whatever it is.
+func DecodeTunnel(frame []byte) (o Outer, inner []byte, err error) {
+	o, inner, err = unwrap(frame)
+	if err != nil {
+		return o, nil, err
+	}
+	header := binary.BigEndian.AppendUint16(bytes.Clone(frame[:12]), uint16(o.etherType()))
+	return o, append(header, inner...), nil
 }
 
 // unwrap returns the outer header and the packet inside. It knows what it must be from what
@@ -134,6 +144,8 @@ func unwrap(frame []byte) (o Outer, inner []byte, err error) {
 		}
 	case o.Proto == layers.IPProtocolGRE && len(inner) > 4:
 		inner = inner[4:]
+	case o.Proto != layers.IPProtocolIPv4 && o.Proto != layers.IPProtocolIPv6:
+		return o, nil, fmt.Errorf("%v is no tunnel's", o.Proto)
 	}
 	if len(inner) == 0 {
 		return o, nil, errors.New("nothing inside")

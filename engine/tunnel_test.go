@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/gopacket/layers"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/packet/packettest"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// tunnelModes are those that encapsulate.
+var tunnelModes = []balancer.Mode{balancer.IPIP, balancer.GUE, balancer.GRE}
+
+// tunnelService is service in one of them, with backends of the family of own.
+func tunnelService(vip string, mode balancer.Mode, backends int, own string) balancer.ServiceSpec {
+	s := service("web", vip, mode, backends)
+	for i := range s.Backends {
+		s.Backends[i].Address = netip.AddrFrom4([4]byte{10, 0, 0, byte(11 + i)})
+		if netip.MustParseAddr(own).Is6() {
+			s.Backends[i].Address = netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0x10, 15: byte(0x11 + i)})
+		}
+	}
+	return s
+}
+
+const own4, own6 = "10.0.0.1", "2001:db8:10::1"
+
+// inTunnel delivers one frame, and returns it as its backend has it when it came out.
+func (h *harness) inTunnel(f packettest.Frame) (packettest.Outer, packettest.Frame) {
+	h.t.Helper()
+	sent := h.pass(0, f)
+	if len(sent) != 1 {
+		h.t.Fatalf("%d packets came out for one from %v to %v; verdicts %v", len(sent), f.Src, f.Dst, h.verdicts(0))
+	}
+	return packettest.Unwrap(h.t, sent[0])
+}
+
+// Whatever is inside, and of what family and kind the outside is: the packet inside is the one
+// that came, and it is for the backend from the balancer.
+func TestTunnels(t *testing.T) {
+	vlans := [][]uint16{nil, {7}, {100, 7}}
+	for _, mode := range tunnelModes {
+		for inner, ends := range map[string][2]string{"ipv4": {client4, vip4}, "ipv6": {client6, vip6}} {
+			for _, own := range []string{own4, own6} {
+				for _, in := range vlans {
+					for _, out := range vlans {
+						t.Run(fmt.Sprint(mode, inner, own, in, out), func(t *testing.T) { testTunnel(t, mode, ends, own, in, out) })
+					}
+				}
+			}
+		}
+	}
+}
+
+func testTunnel(t *testing.T, mode balancer.Mode, ends [2]string, own string, in, out []uint16) {
+	s := tunnelService(ends[1], mode, 1, own)
+	h := newHarness(t, 1, s)
+	a, source := s.Backends[0].Address, packet.MAC{2, 0, 0, 0, 9, 8}
+	h.facts.NextHops[a] = balancer.NextHop{
+		MAC: backendMAC(a), Source: source, Own: netip.MustParseAddr(own), Link: balancer.Link{Tags: tagsOf(out)},
+	}
+	h.apply()
+	f := packettest.TCP(ends[0], ends[1], packet.TCPSyn)
+	f.VLANs, f.TOS, f.TTL, f.Padding = in, 0xb9, 7, 6
+	for n := range 3 {
+		if n > 0 {
+			f.Flags, f.Payload = packet.TCPAck, []byte("more")
+		}
+		outer, inner := h.inTunnel(f)
+		want := f
+		want.VLANs, want.Padding, want.SrcMAC, want.DstMAC = nil, 0, source, backendMAC(a)
+		if d := packettest.Diff(inner, want); d != "" {
+			t.Errorf("packet %d, inside: %s", n, d)
+		}
+		proto := map[balancer.Mode]layers.IPProtocol{balancer.IPIP: layers.IPProtocolIPv4, balancer.GUE: layers.IPProtocolUDP, balancer.GRE: layers.IPProtocolGRE}[mode]
+		if mode == balancer.IPIP && !f.Is4() {
+			proto = layers.IPProtocolIPv6
+		}
+		if outer.Src.Addr().String() != own || outer.Dst.Addr() != a || outer.Proto != proto || outer.TTL != 64 || outer.TOS != f.TOS || outer.GUE || outer.Checksum {
+			t.Errorf("packet %d, outside: %+v", n, outer)
+		}
+		if mode == balancer.GUE && outer.Dst.Port() != 6080 {
+			t.Errorf("to port %d", outer.Dst.Port())
+		}
+	}
+	if b := h.engine.workers[0].count.Backends[0]; b.Packets[conntrack.Request] != 3 || b.Packets[conntrack.Reply] != 0 {
+		t.Errorf("the backend has %v packets", b.Packets)
+	}
+}
+
+// What the config says of a tunnel is what it looks like.
+func TestTunnelOptions(t *testing.T) {
+	s := tunnelService(vip4, balancer.GUE, 1, own4)
+	s.GUE = balancer.GUESpec{Port: 7000, Variant: 0, Checksum: true}
+	s.TunnelSources = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/16")}
+	h := newHarness(t, 1, s)
+	sources, ports := map[netip.Addr]bool{}, map[uint16]bool{}
+	for n := range uint16(100) {
+		f := packettest.TCP(client4, vip4, packet.TCPSyn)
+		f.Src = netipPort(f.Src, 1000+n)
+		outer, _ := h.inTunnel(f)
+		if outer.Dst.Port() != 7000 || !outer.GUE || !outer.Checksum || !s.TunnelSources[0].Contains(outer.Src.Addr()) {
+			t.Fatalf("outside: %+v", outer)
+		}
+		f.Flags = packet.TCPAck
+		if again, _ := h.inTunnel(f); again.Src != outer.Src {
+			t.Errorf("packets of one flow come from %v and %v", outer.Src, again.Src)
+		}
+		sources[outer.Src.Addr()], ports[outer.Src.Port()] = true, true
+	}
+	if len(sources) < 95 || len(ports) < 95 {
+		t.Errorf("100 flows have %d source addresses and %d source ports", len(sources), len(ports))
+	}
+}
+
+// The way's MTU holds for the outer packet. One that is too big is as it came.
+func TestTunnelMTU(t *testing.T) {
+	for _, mode := range tunnelModes {
+		for _, own := range []string{own4, own6} {
+			s := tunnelService(vip4, mode, 1, own)
+			h := newHarness(t, 1, s)
+			h.inTunnel(packettest.TCP(client4, vip4, packet.TCPSyn))
+			table := h.engine.table.Load()
+			room := 1500 - table.Tunnels[table.Backends[0].Tunnel].Len()
+			f := packettest.TCP(client4, vip4, packet.TCPAck)
+			f.Payload = make([]byte, room-40)
+			if outer, _ := h.inTunnel(f); outer.Dst.Addr() != s.Backends[0].Address {
+				t.Errorf("%v: %+v", mode, outer)
+			}
+			f.Payload = make([]byte, room-40+1)
+			h.dropped(0, f, packet.DropTooBig)
+		}
+	}
+}
+
+// A packet whose hops end here gets no further in a tunnel either; any other has as many as
+// it came with.
+func TestTunnelTTL(t *testing.T) {
+	for _, mode := range tunnelModes {
+		h := newHarness(t, 1, tunnelService(vip6, mode, 1, own4))
+		f := packettest.TCP(client6, vip6, packet.TCPSyn)
+		f.TTL = 1
+		h.exceeded(f)
+		f.TTL = 2
+		if _, inner := h.inTunnel(f); inner.TTL != 2 {
+			t.Errorf("%v: TTL %d inside", mode, inner.TTL)
+		}
+		f.TTL, f.Flags = 1, packet.TCPAck
+		h.exceeded(f)
+	}
+}
+
+// What has been in a tunnel to a backend does not get into one again, and no backend is its own
+// client.
+func TestTunnelLoops(t *testing.T) {
+	for _, mode := range tunnelModes {
+		s := tunnelService(vip4, mode, 2, own4)
+		s.Protocol = balancer.UDP
+		h := newHarness(t, 1, s)
+		h.dropped(0, packettest.UDP(own4+":50000", vip4, "a tunnel's"), packet.DropLoop)
+		for n := range uint16(4) {
+			f := packettest.UDP("10.0.0.11:1000", vip4, "a backend's")
+			f.Src = netipPort(f.Src, 1000+n)
+			if outer, _ := h.inTunnel(f); outer.Dst.Addr() != s.Backends[1].Address {
+				t.Errorf("%v: backend a was sent to %v", mode, outer.Dst)
+			}
+		}
+		h.spec.Services[0].TunnelSources = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/16")}
+		h.apply()
+		h.dropped(0, packettest.UDP("10.64.3.4:50000", vip4, "a tunnel's"), packet.DropLoop)
+		h.inTunnel(packettest.UDP("10.65.3.4:50000", vip4, "a client's"))
+		if n := h.engine.flows.Stats().Inserted; n != 5 {
+			t.Errorf("%v: %d flows", mode, n)
+		}
+	}
+}
+
+// Without a source there is no tunnel: the packet is not sent as it is instead.
+func TestTunnelWithoutASource(t *testing.T) {
+	s := tunnelService(vip4, balancer.IPIP, 1, own4)
+	h := newHarness(t, 1, s)
+	f := packettest.TCP(client4, vip4, packet.TCPSyn)
+	h.inTunnel(f)
+	a := s.Backends[0].Address
+	h.facts.NextHops[a] = balancer.NextHop{MAC: backendMAC(a), OnLink: true}
+	h.apply()
+	f.Flags = packet.TCPAck
+	h.dropped(0, f, packet.DropNoNeighbour)
+}
+
+// A frame without room in front of it, as a small headroom leaves it, is dropped as it came.
+func TestTunnelWithoutHeadroom(t *testing.T) {
+	h := newHarness(t, 1, tunnelService(vip4, balancer.IPIP, 1, own4))
+	f := packettest.TCP(client4, vip4, packet.TCPSyn)
+	h.inTunnel(f)
+	w := h.engine.workers[0]
+	w.socket.Recycle()
+	f.Flags = packet.TCPAck
+	b := f.Bytes()
+	h.kernels[0].Deliver(b)
+	if n := w.receive(); n != 1 {
+		t.Fatalf("%d received", n)
+	}
+	frameSize := uint64(w.socket.UMEM().FrameSize())
+	d := &w.descs[0]
+	start := d.Addr / frameSize * frameSize
+	copy(w.socket.UMEM().Frame(xsk.Desc{Addr: start + 10, Len: uint32(len(b))}), b)
+	d.Addr = start + 10
+	w.parse(0, 1)
+	w.find(0, 1)
+	w.handle(0, 1)
+	if v := w.verdicts[0]; v != packet.DropTooBig {
+		t.Errorf("verdict %v", v)
+	}
+	if got := w.frames[0]; string(got) != string(b) {
+		t.Errorf("the frame has changed")
+	}
+}

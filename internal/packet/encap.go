@@ -23,9 +23,8 @@ const (
 )
 
 const (
-	greLen   = 4
-	gueLen   = 4
-	maxOuter = ipv6Len + udpLen + gueLen
+	greLen = 4
+	gueLen = 4
 
 	protoIPv4 = 4  // RFC 2003
 	protoIPv6 = 41 // RFC 2473
@@ -54,41 +53,45 @@ type TunnelConfig struct {
 // Tunnel is a way to one backend that leads through an outer header: what of that is
 // the same in all packets. It has no pointer, and is a cache line at most.
 type Tunnel struct {
-	header   [maxOuter]byte
-	sum      uint16 // of the IPv4 header in it
-	length   uint8  // of header
-	hosts    uint8  // low bits of the source that differ by flow
-	inner6   bool
-	outer6   bool
-	checksum bool // of UDP
-	udp      bool
+	ip            [ipv6Len]byte
+	shim          [4]byte // the header of GRE or GUE
+	sum           uint16  // of ip, if that is IPv4
+	port          uint16  // destination, of UDP
+	length        uint8   // of all
+	hosts         uint8   // low bits of the source that differ by flow
+	encapsulation Encapsulation
+	inner6        bool
+	outer6        bool
+	checksum      bool // of UDP
 }
 
 // NewTunnel returns the tunnel. The config must be valid: two addresses of one family,
 // and a network with room for two hosts if it is one.
 func NewTunnel(c *TunnelConfig) Tunnel {
 	t := Tunnel{
-		inner6: c.Inner6, outer6: c.Destination.Is6(),
+		port: c.Port, encapsulation: c.Encapsulation, checksum: c.Checksum, inner6: c.Inner6, outer6: c.Destination.Is6(),
 		hosts: uint8(min(c.Source.Addr().BitLen()-c.Source.Bits(), 32)),
-		udp:   c.Encapsulation == EncapUDP || c.Encapsulation == EncapGUE,
 	}
-	t.checksum = t.udp && c.Checksum
 	proto, etherType := uint8(protoIPv4), uint16(etherIPv4)
 	if c.Inner6 {
 		proto, etherType = protoIPv6, etherIPv6
 	}
 	outer := proto
-	switch {
-	case t.udp:
+	switch c.Encapsulation {
+	case EncapGUE:
+		t.shim[1] = proto // behind version, control bit and length of options, all 0
+		fallthrough
+	case EncapUDP:
 		outer = ProtoUDP
-	case c.Encapsulation == EncapGRE:
+	case EncapGRE:
+		binary.BigEndian.PutUint16(t.shim[2:], etherType)
 		outer = protoGRE
 	}
-	h, source := t.header[:], c.Source.Masked().Addr().AsSlice()
+	h, source := t.ip[:], c.Source.Masked().Addr().AsSlice()
 	n := ipv4Len
 	if t.outer6 {
 		n = ipv6Len
-		h[0], h[6], h[7] = 6<<4, outer, replyTTL
+		h[6], h[7] = outer, replyTTL
 		copy(h[8:], source)
 		copy(h[24:], c.Destination.AsSlice())
 	} else {
@@ -96,16 +99,6 @@ func NewTunnel(c *TunnelConfig) Tunnel {
 		copy(h[12:], source)
 		copy(h[16:], c.Destination.AsSlice())
 		t.sum = fold16(sum(h[:ipv4Len]))
-	}
-	l4 := h[n:]
-	switch {
-	case t.udp:
-		binary.BigEndian.PutUint16(l4[2:], c.Port)
-		if c.Encapsulation == EncapGUE {
-			l4[udpLen+1] = proto // behind version, control bit and length of options, all 0
-		}
-	case c.Encapsulation == EncapGRE:
-		binary.BigEndian.PutUint16(l4[2:], etherType)
 	}
 	t.length = uint8(n + encapsulations[c.Encapsulation])
 	return t
@@ -120,9 +113,9 @@ func (t *Tunnel) IPv6() bool { return t.outer6 }
 // From reports whether a is a source address of the tunnel's packets. What has one has been
 // in a tunnel already.
 func (t *Tunnel) From(a *Addr) bool {
-	source := AddrFromLow(binary.LittleEndian.Uint32(t.header[12:]))
+	source := AddrFromLow(binary.LittleEndian.Uint32(t.ip[12:]))
 	if t.outer6 {
-		source = Addr(t.header[8:24])
+		source = Addr(t.ip[8:24])
 	}
 	network := func(a *Addr) uint32 { return binary.BigEndian.Uint32(a[12:]) >> t.hosts }
 	return [12]byte(a[:12]) == [12]byte(source[:12]) && network(a) == network(&source)
@@ -140,60 +133,77 @@ const firstEntropy = 0xc000
 // DSCP and ECN are those of the packet inside (RFC 2983, 3.1; RFC 6040, 4.1, normal mode). So
 // is IPv4's DF, IPv6 counting as if it had it, as in IPVS; and the identification differs as
 // the inner one does: who lets routers cut a packet has it arrive on a path of a small MTU.
+//
+// The headers are put together in words and stored, and not copied and changed: a load that
+// follows stores of another size waits for them.
 func (t *Tunnel) Encapsulate(b []byte, at int, hash uint64) {
-	const dontFragment, flowLabel = 0x4000, 0xfffff
-	inner, h := b[at:], b[at-int(t.length):]
-	copy(h, t.header[:t.length])
-	host := uint32(0)
+	h, host := b[at-int(t.length):], uint32(0)
 	if t.hosts != 0 {
 		high, _ := bits.Mul64(hash, 1<<t.hosts-2) // from 0 to two less than there are
 		host = uint32(high + 1)
 	}
 	if t.outer6 {
-		class := binary.BigEndian.Uint16(inner) >> 4
-		if !t.inner6 {
-			class = uint16(inner[1])
-		}
-		n := len(h) - ipv6Len
-		ip := (*[ipv6Len]byte)(h)
-		binary.BigEndian.PutUint32(ip[:], 6<<28|uint32(uint8(class))<<20|uint32(hash)&flowLabel)
-		binary.BigEndian.PutUint16(ip[4:], uint16(n))
-		binary.BigEndian.PutUint32(ip[20:], binary.BigEndian.Uint32(ip[20:])|host)
-		if t.udp {
-			t.completeUDP(h, n, uint16(hash))
-		}
-		return
-	}
-	class, fragment, id := uint16(inner[1]), uint16(dontFragment), uint16(hash>>16)
-	if t.inner6 {
-		class = binary.BigEndian.Uint16(inner) >> 4 & 0xff
+		t.putIPv6(h, b[at:], hash, host)
 	} else {
-		fragment &= binary.BigEndian.Uint16(inner[6:])
-		id ^= binary.BigEndian.Uint16(inner[4:])
-	}
-	ip := (*[ipv4Len]byte)(h)
-	ip[1] = uint8(class)
-	binary.BigEndian.PutUint16(ip[2:], uint16(len(h)))
-	binary.BigEndian.PutUint16(ip[4:], id)
-	binary.BigEndian.PutUint16(ip[6:], fragment)
-	binary.BigEndian.PutUint32(ip[12:], binary.BigEndian.Uint32(ip[12:])|host)
-	sum := uint64(t.sum) + uint64(class) + uint64(len(h)) + uint64(id) + uint64(fragment) + uint64(host)
-	binary.BigEndian.PutUint16(ip[10:], ^fold16(sum))
-	if t.udp {
-		t.completeUDP(h, len(h)-ipv4Len, uint16(hash))
+		t.putIPv4(h, b[at:], hash, host)
 	}
 }
 
-// completeUDP writes the rest of the UDP header behind the IP header at the start of h,
-// for n bytes.
-func (t *Tunnel) completeUDP(h []byte, n int, entropy uint16) {
-	udp := h[len(h)-n:]
-	binary.BigEndian.PutUint16(udp, firstEntropy|entropy)
-	binary.BigEndian.PutUint16(udp[4:], uint16(n))
+// putIPv4 writes the header of the outer packet h, which has the inner one at its end.
+func (t *Tunnel) putIPv4(h, inner []byte, hash uint64, host uint32) {
+	const dontFragment = 0x4000
+	class, id, fragment := uint64(inner[1]), hash>>16&0xffff, uint64(dontFragment)
+	if t.inner6 {
+		class = uint64(binary.BigEndian.Uint16(inner)) >> 4 & 0xff
+	} else {
+		id ^= uint64(binary.BigEndian.Uint16(inner[4:]))
+		fragment &= uint64(binary.BigEndian.Uint16(inner[6:]))
+	}
+	n := uint64(len(h))
+	check := ^fold16(uint64(t.sum) + class + n + id + fragment + uint64(host))
+	ip := (*[ipv4Len]byte)(h)
+	binary.BigEndian.PutUint64(ip[0:], uint64(t.ip[0])<<56|class<<48|n<<32|id<<16|fragment)
+	binary.BigEndian.PutUint64(ip[8:], binary.BigEndian.Uint64(t.ip[8:])|uint64(check)<<32|uint64(host))
+	*(*[4]byte)(ip[16:]) = [4]byte(t.ip[16:20])
+	if t.encapsulation != EncapIP {
+		t.putRest(h, ipv4Len, uint16(hash))
+	}
+}
+
+// putIPv6 is putIPv4 for IPv6.
+func (t *Tunnel) putIPv6(h, inner []byte, hash uint64, host uint32) {
+	const flowLabel = 0xfffff
+	class := uint64(inner[1])
+	if t.inner6 {
+		class = uint64(binary.BigEndian.Uint16(inner)) >> 4 & 0xff
+	}
+	ip := (*[ipv6Len]byte)(h)
+	binary.BigEndian.PutUint64(ip[0:], 6<<60|class<<52|hash&flowLabel<<32|uint64(len(h)-ipv6Len)<<16|uint64(binary.BigEndian.Uint16(t.ip[6:])))
+	*(*[32]byte)(ip[8:]) = [32]byte(t.ip[8:])
+	if host != 0 {
+		binary.BigEndian.PutUint32(ip[20:], binary.BigEndian.Uint32(t.ip[20:])|host)
+	}
+	if t.encapsulation != EncapIP {
+		t.putRest(h, ipv6Len, uint16(hash))
+	}
+}
+
+// putRest writes what follows the IP header of the outer packet h, which is n bytes long.
+func (t *Tunnel) putRest(h []byte, n int, entropy uint16) {
+	rest := h[n:]
+	if t.encapsulation == EncapGRE {
+		*(*[greLen]byte)(rest) = t.shim
+		return
+	}
+	udp := (*[udpLen]byte)(rest)
+	binary.BigEndian.PutUint64(udp[:], uint64(firstEntropy|entropy)<<48|uint64(t.port)<<32|uint64(len(rest))<<16)
+	if t.encapsulation == EncapGUE {
+		*(*[gueLen]byte)(rest[udpLen:]) = t.shim
+	}
 	if !t.checksum {
 		return
 	}
-	setSum(udp[6:8], udp, pseudoHeader(h, t.outer6, ProtoUDP, n))
+	setSum(udp[6:8], rest, pseudoHeader(h, t.outer6, ProtoUDP, len(rest)))
 	if udp[6]|udp[7] == 0 { // which says that there is none
 		udp[6], udp[7] = 0xff, 0xff
 	}

@@ -7,16 +7,14 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// TunnelTo returns the tunnel by which packets of s go to the backend at an address. own is
-// the machine's own address towards it, if that is known. ok is false if they go as they
-// are, or nothing says from which address.
+// TunnelTo returns the tunnel by which packets of s go to the backend at an address, with
+// the source that [ServiceSpec.TunnelSource] names. ok is false if they go as they are.
 func (s *ServiceSpec) TunnelTo(backend, own netip.Addr) (c packet.TunnelConfig, ok bool) {
-	source := s.TunnelSource(backend, own)
-	if !s.Mode.Traits().Encapsulates || !source.IsValid() {
+	if !s.Mode.Traits().Encapsulates {
 		return c, false
 	}
 	c = packet.TunnelConfig{
-		Source: source, Destination: backend, Inner6: s.Address.Is6(),
+		Source: s.TunnelSource(backend, own), Destination: backend, Inner6: s.Address.Is6(),
 		Encapsulation: packet.EncapIP, Port: s.GUE.Port, Checksum: s.GUE.Checksum,
 	}
 	switch {

@@ -20,6 +20,7 @@ var healthKeys = keys[balancer.HealthSpec]{
 	{name: "host", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Host, parseText) }},
 	{name: "body", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Body, parseText) }},
 	{name: "expect", read: func(v value, h *balancer.HealthSpec) { h.Expect = expect(v) }},
+	{name: "via", read: func(v value, h *balancer.HealthSpec) { set(v, &h.ViaTunnel, parseVia) }},
 	{name: "send", read: func(value, *balancer.HealthSpec) {}}, // health says what of it
 }
 

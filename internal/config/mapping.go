@@ -19,7 +19,7 @@ type key[T any] struct {
 }
 
 // maxKeys is the size of the largest of these tables.
-const maxKeys = 15
+const maxKeys = 17
 
 // mapping reads each value of a mapping by its key, in the order of the file. The
 // value of a misspelt key goes to the key that was meant, so that one slip gives

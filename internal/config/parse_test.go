@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/afxlb/afxlb/balancer"
 )
 
 // compareAddresses lets go-cmp look at netip's opaque types.
-var compareAddresses = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+var compareAddresses = cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
 
 // TestWrongFiles holds every file of testdata/wrong against its own comments:
 // each problem stands behind `#!` on the line that it must be reported for.

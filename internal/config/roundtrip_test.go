@@ -25,6 +25,14 @@ func render(s balancer.Spec) string {
 		line("    port: %s", s.Ports())
 		line("    protocol: %v", s.Protocol)
 		line("    mode: %v\n    algorithm: %v\n    on-no-backend: %v\n    on-down: '%v'", s.Mode, s.Algorithm, s.OnNoBackend, s.OnDown)
+		if len(s.TunnelSources) > 0 {
+			line("    tunnel-source: %v", s.TunnelSources)
+		} else if s.Mode.Traits().Encapsulates {
+			line("    tunnel-source: auto")
+		}
+		if s.Mode == balancer.GUE {
+			line("    gue: {port: %d, variant: %d, checksum: %t}", s.GUE.Port, s.GUE.Variant, s.GUE.Checksum)
+		}
 		h := s.Health
 		line("    drain-time: %v", s.DrainTime)
 		line("    affinity: %v", s.Affinity)
@@ -40,6 +48,11 @@ func render(s balancer.Spec) string {
 		}
 		if h.Port != 0 {
 			line("             port: %d,", h.Port)
+		}
+		if h.ViaTunnel {
+			line("             via: tunnel,")
+		} else if h.Type != balancer.HealthNone {
+			line("             via: direct,")
 		}
 		if h.Type == balancer.HealthHTTP {
 			line("             path: %q, host: %q, body: %q,", h.Path, h.Host, h.Body)
@@ -88,7 +101,7 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 		Name:        fmt.Sprintf("service-%d", i),
 		Address:     pick("192.0.%d.%d", "2001:db8::%x:%x", i+1),
 		Protocol:    rapid.SampledFrom([]balancer.Protocol{balancer.TCP, balancer.UDP}).Draw(t, "protocol"),
-		Mode:        rapid.SampledFrom([]balancer.Mode{balancer.NAT, balancer.DSR}).Draw(t, "mode"),
+		Mode:        rapid.SampledFrom([]balancer.Mode{balancer.NAT, balancer.DSR, balancer.IPIP, balancer.GUE, balancer.GRE}).Draw(t, "mode"),
 		Algorithm:   balancer.Algorithm(rapid.IntRange(0, int(balancer.Maglev)).Draw(t, "algorithm")),
 		OnNoBackend: balancer.OnNoBackend(rapid.IntRange(0, 1).Draw(t, "on-no-backend")),
 		OnDown:      balancer.OnDown(rapid.IntRange(0, 2).Draw(t, "on-down")),
@@ -129,7 +142,21 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 		s.Backends = append(s.Backends, b)
 	}
 	s.Health = drawHealth(t)
+	drawTunnel(t, &s)
 	return s
+}
+
+func drawTunnel(t *rapid.T, s *balancer.ServiceSpec) {
+	if !s.Mode.Traits().Encapsulates {
+		return
+	}
+	if s.Mode == balancer.GUE {
+		s.GUE = balancer.GUESpec{Port: rapid.Uint16Min(1).Draw(t, "gue port"), Variant: rapid.Uint8Max(1).Draw(t, "variant"), Checksum: rapid.Bool().Draw(t, "checksum")}
+	}
+	if rapid.Bool().Draw(t, "source") {
+		s.TunnelSources = []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.64.0.0/%d", rapid.IntRange(10, 30).Draw(t, "bits")))}
+	}
+	s.Health.ViaTunnel = s.Health.Type == balancer.HealthTCP && rapid.Bool().Draw(t, "via")
 }
 
 func drawHealth(t *rapid.T) balancer.HealthSpec {

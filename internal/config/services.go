@@ -28,6 +28,8 @@ var (
 			s.SnatAddresses = sequence(v, func(v value, a *netip.Addr) { set(v, a, parseAddress) })
 		}},
 		{name: "snat-ports", read: snatPorts},
+		{name: "tunnel-source", read: tunnelSource},
+		{name: "gue", read: func(v value, s *balancer.ServiceSpec) { s.GUE = defaultGUE(); mapping(v, &s.GUE, gueKeys) }},
 		{name: "on-no-backend", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnNoBackend, balancer.ParseOnNoBackend) }},
 		{name: "on-down", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnDown, balancer.ParseOnDown) }},
 		{name: "drain-time", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.DrainTime, parseDrainTime) }},
@@ -67,6 +69,9 @@ func service(v value, s *balancer.ServiceSpec) {
 	*s = balancer.ServiceSpec{Protocol: balancer.TCP, First: 1, Last: 1, DrainTime: defaultDrainTime}
 	if !mapping(v, s, serviceKeys) {
 		return
+	}
+	if s.Mode == balancer.GUE && s.GUE == (balancer.GUESpec{}) {
+		s.GUE = defaultGUE()
 	}
 	for i := range s.Backends {
 		completeBackend(s, i)

@@ -58,10 +58,11 @@ func (o *observed) way(k *check, now time.Time) way {
 	if !ok {
 		return way{} // not looked at yet
 	}
-	if why := Obstacle(h, k.group.spec.Mode); why != "" {
+	if why := Obstacle(&o.snapshot, k.group.spec, k.key.Address); why != "" {
 		return way{reason: why}
 	}
 	w := way{hop: o.nextHop(&h), known: h.MAC != [6]byte{}}
+	w.hop.Own = o.snapshot.Own[k.key.Address]
 	if h.Known {
 		return w
 	}
@@ -78,14 +79,17 @@ func (o *observed) way(k *check, now time.Time) way {
 	return way{reason: fmt.Sprintf("no answer to %s since %v", question(h), reachGrace), asked: w.asked}
 }
 
-// Obstacle says why a mode can't send packets by a next hop, whatever its MAC address;
-// empty if it can.
-func Obstacle(h egress.Hop, mode balancer.Mode) string {
+// Obstacle says why packets of s for a backend can't be sent as things are, whatever its
+// next hop's MAC address; empty if they can.
+func Obstacle(seen *egress.Snapshot, s *balancer.ServiceSpec, backend netip.Addr) string {
+	h, mode := seen.Hops[backend], s.Mode.Traits()
 	switch {
 	case h.Why != "":
 		return h.Why
-	case mode.Traits().NeedsLink && !h.OnLink:
-		return fmt.Sprintf("behind the router %s; mode %s needs the same link", h.Via, mode)
+	case mode.NeedsLink && !h.OnLink:
+		return fmt.Sprintf("behind the router %s; mode %s needs the same link", h.Via, s.Mode)
+	case mode.Encapsulates && !s.TunnelSource(backend, seen.Own[backend]).IsValid():
+		return fmt.Sprintf("the machine has no address to send from to %s; mode %s needs one, or a tunnel-source", backend, s.Mode)
 	}
 	return ""
 }

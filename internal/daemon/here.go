@@ -101,7 +101,7 @@ func (r *remarks) ofBackends(c *config.Config) error {
 			if _, named := c.Spec.Neighbours[b.Address]; named {
 				continue
 			}
-			if why := control.Obstacle(snapshot.Hops[b.Address], s.Mode); why != "" {
+			if why := control.Obstacle(&snapshot, s, b.Address); why != "" {
 				r.refuse("services[%d].backends[%d]: %s of %s at %s is unreachable: %s", i, j, b.Name, s.Name, b.Address, why)
 			}
 		}

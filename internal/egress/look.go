@@ -15,7 +15,9 @@ import (
 type reading struct {
 	Snapshot
 	tree      *tree
-	ways      map[netip.Addr][]Hop  // to the wanted addresses, at least one each
+	ways      map[netip.Addr][]Hop      // to the wanted addresses, at least one each
+	named     map[netip.Addr]netip.Addr // own addresses that the routes to them name to send from
+	own       []ownAddress
 	macs      map[Neighbour][6]byte // all usable neighbours
 	permanent map[Neighbour]bool    // neighbours that the kernel never asks for
 	moves     []Move                // since the reading before
@@ -60,24 +62,27 @@ func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (
 	r.Gateways = located(was.Gateways, r.Neighbours)
 
 	linked := r.LinkUp && !was.LinkUp
-	r.ways = make(map[netip.Addr][]Hop, len(wanted))
+	r.ways, r.named = make(map[netip.Addr][]Hop, len(wanted)), map[netip.Addr]netip.Addr{}
 	var failed error // the first: one is much like the other
 	for _, a := range wanted {
 		old, had := was.ways[a]
-		list := old
+		list, from := old, was.named[a]
 		if s.all || s.addrs[a] || !had {
-			found, err := r.tree.route(k, a)
+			found, named, err := r.tree.route(k, a)
 			switch {
 			case err != nil && failed == nil:
 				failed = err
 			case err == nil && (r.LinkUp || !had || !old[0].Via.IsValid()): // else see Snapshot.LinkUp
-				list = found
+				list, from = found, named
 			}
 			if err != nil && !had {
 				continue // nothing can be said yet
 			}
 		}
 		r.ways[a] = r.resolve(list, old, linked, now)
+		if from.IsValid() {
+			r.named[a] = from
+		}
 	}
 	return &r, errors.Join(append(errs, failed)...)
 }
@@ -132,9 +137,13 @@ func (r *reading) resolved(h, old Hop, linked bool, now time.Time) Hop {
 
 // choose puts the ways into the Snapshot.
 func (r *reading) choose() {
-	r.Hops, r.Ways = make(map[netip.Addr]Hop, len(r.ways)), nil
+	r.Hops, r.Ways, r.Own = make(map[netip.Addr]Hop, len(r.ways)), nil, make(map[netip.Addr]netip.Addr, len(r.ways))
 	for a, list := range r.ways {
-		r.Hops[a] = choose(a, list)
+		h := choose(a, list)
+		r.Hops[a] = h
+		if own := r.ownTo(a, &h); own.IsValid() {
+			r.Own[a] = own
+		}
 		if len(list) > 1 {
 			if r.Ways == nil {
 				r.Ways = map[netip.Addr][]Hop{}

@@ -30,37 +30,41 @@ var kinds = map[int]string{
 }
 
 // route returns the ways to a by its route, one for each next hop, without what neighbour
-// tables and bridges say; or one that says why there is none. An error says nothing about
-// them. It is the route itself that is asked for, not what a packet of the machine's own
+// tables and bridges say; or one that says why there is none; and the own address that the
+// route names to send from, if it does. An error says nothing about them. It is the route itself that is asked for, not what a packet of the machine's own
 // would make of it: so with all next hops, and without an MTU that somebody has told the
 // machine of, which the kernel forwards nothing by either (ip_forward_use_pmtu).
-func (t *tree) route(k kernel, a netip.Addr) ([]Hop, error) {
+func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err error) {
 	if a.IsLinkLocalUnicast() { // means another machine on each interface
-		return nowhere("link-local", 0), nil
+		return nowhere("link-local", 0), from, nil
 	}
 	routes, err := k.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
 	for _, d := range definite {
 		if errors.Is(err, d.errno) {
-			return nowhere(d.why, 0), nil
+			return nowhere(d.why, 0), from, nil
 		}
 	}
 	if err == nil && len(routes) == 0 {
 		err = errors.New("no answer")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look up the route to %v: %w", a, err)
+		return nil, from, fmt.Errorf("look up the route to %v: %w", a, err)
 	}
 	route := &routes[0]
+	if src, ok := netip.AddrFromSlice(route.Src); ok {
+		from = src.Unmap()
+	}
 	switch why, ok := kinds[route.Type]; {
 	case ok:
-		return nowhere(why, route.LinkIndex), nil
+		return nowhere(why, route.LinkIndex), from, nil
 	case route.Type != unix.RTN_UNICAST:
-		return nowhere(fmt.Sprintf("route is of type %d", route.Type), route.LinkIndex), nil
+		return nowhere(fmt.Sprintf("route is of type %d", route.Type), route.LinkIndex), from, nil
 	case len(route.MultiPath) == 0:
 		h, err := t.hop(a, route, 1)
-		return []Hop{h}, err
+		return []Hop{h}, from, err
 	}
-	return t.several(a, route)
+	hops, err = t.several(a, route)
+	return hops, from, err
 }
 
 func nowhere(why string, device int) []Hop { return []Hop{{Why: why, Device: device}} }

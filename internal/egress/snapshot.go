@@ -45,7 +45,9 @@ type Snapshot struct {
 	Hops    map[netip.Addr]Hop
 	// Ways are all next hops by ports, for the addresses whose route has several. Hops has
 	// one of them that is Known, if any is.
-	Ways      map[netip.Addr][]Hop
+	Ways map[netip.Addr][]Hop
+	// Own is by address the machine's own one that it would send from, if it can.
+	Own       map[netip.Addr]netip.Addr
 	Local     []netip.Addr // the machine's own addresses, on all interfaces, sorted
 	Ephemeral PortRange    // that the kernel gives to the machine's own connections
 	// Gateways are the routers that are reached by a port, sorted.
@@ -59,6 +61,6 @@ type Snapshot struct {
 // equal reports whether nothing that anybody acts on differs.
 func (s *Snapshot) equal(o *Snapshot) bool {
 	return slices.EqualFunc(s.Ports, o.Ports, Port.equal) && s.LinkUp == o.LinkUp && s.LinkWhy == o.LinkWhy &&
-		maps.Equal(s.Hops, o.Hops) && maps.EqualFunc(s.Ways, o.Ways, slices.Equal) && slices.Equal(s.Local, o.Local) &&
+		maps.Equal(s.Hops, o.Hops) && maps.Equal(s.Own, o.Own) && maps.EqualFunc(s.Ways, o.Ways, slices.Equal) && slices.Equal(s.Local, o.Local) &&
 		slices.Equal(s.Gateways, o.Gateways) && s.Ephemeral == o.Ephemeral
 }

@@ -89,9 +89,12 @@ func readLocal(k kernel, r *reading) error {
 		return fmt.Errorf("read own addresses: %w", err)
 	}
 	var local []netip.Addr
-	for _, a := range list {
+	r.own = nil
+	for i := range list {
+		a := &list[i]
 		if ip, ok := netip.AddrFromSlice(a.IP); ok {
 			local = append(local, ip.Unmap())
+			r.noteOwn(a, ip.Unmap())
 		}
 	}
 	slices.SortFunc(local, netip.Addr.Compare)

@@ -34,7 +34,7 @@ var rules = []rule{
 	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/punt", "internal/nic"}},
 
 	{"internal/config", []string{"balancer", "internal/packet"}},
-	{"internal/health", []string{"balancer"}},
+	{"internal/health", []string{"balancer", "internal/packet"}},
 	{"internal/listener", []string{"balancer"}},
 	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/egress"}},
 	{"internal/report", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},

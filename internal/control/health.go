@@ -44,7 +44,7 @@ func (r *Reconciler) note(result health.Result) (changed bool) {
 // anything.
 func (k *check) hear(result *health.Result) (changed bool) {
 	q, text, good := asWell, wellChecked, result.Err == nil
-	if result.Target.Holder.IsValid() {
+	if result.Target == k.holder {
 		q = asHeld
 	}
 	if !good {

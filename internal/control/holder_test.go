@@ -251,14 +251,14 @@ func TestServed(t *testing.T) {
 	t.Cleanup(r.prober.Close)
 	r.alarm = time.NewTimer(time.Hour)
 	s := served{r}
-	if h, err := s.Hop(addr("10.0.0.11")); !errors.Is(err, syscall.EHOSTUNREACH) {
+	if h, err := s.Hop(addr("10.0.0.11"), true); !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Errorf("without an interface: %v, %v", h, err)
 	}
 	r.observed.hops = w
 	if err := r.reconcile(); err != nil {
 		t.Fatal(err)
 	}
-	if h, err := s.Hop(addr("10.0.0.11")); err != nil || h.Ifindex != 2 || h.MAC != [6]byte{2, 0, 0, 0, 0, 1} {
+	if h, err := s.Hop(addr("10.0.0.11"), true); err != nil || h.Ifindex != 2 || h.MAC != [6]byte{2, 0, 0, 0, 0, 1} {
 		t.Errorf("the way is %+v: %v", h, err)
 	}
 	w.change(func(s *egress.Snapshot) {
@@ -272,8 +272,11 @@ func TestServed(t *testing.T) {
 	if err := r.reconcile(); err != nil {
 		t.Fatal(err)
 	}
+	if h, err := s.Hop(addr("10.0.0.12"), false); err != nil || h.MAC != [6]byte{2, 0, 0, 0, 0, 2} {
+		t.Errorf("the way by a router is %+v: %v", h, err)
+	}
 	for _, a := range []string{"10.0.0.11", "10.0.0.12", "10.0.0.13"} {
-		if h, err := s.Hop(addr(a)); !errors.Is(err, syscall.EHOSTUNREACH) {
+		if h, err := s.Hop(addr(a), true); !errors.Is(err, syscall.EHOSTUNREACH) {
 			t.Errorf("the way to %s is %+v: %v", a, h, err)
 		}
 	}

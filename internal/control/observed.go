@@ -102,6 +102,9 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, now time.Time) 
 			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), holder: holder, spec: &s.Health,
 			said: newVerdicts(twofold), began: now, asked: now, text: noAnswer,
 		}
+		if inside, ok := health.TunnelOf(s, b); ok {
+			k.target = inside
+		}
 		if s.Health.Type == balancer.HealthNone {
 			k.text = notChecked
 		}

@@ -13,14 +13,14 @@ import (
 type served struct{ *Reconciler }
 
 // Hop implements [health.Link].
-func (r served) Hop(backend netip.Addr) (health.Hop, error) {
+func (r served) Hop(backend netip.Addr, direct bool) (health.Hop, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.observed.snapshot.Hops[backend]
-	if !r.observed.link.up || !h.Known || !h.OnLink {
+	if !r.observed.link.up || !h.Known || direct && !h.OnLink {
 		return health.Hop{}, fmt.Errorf("no MAC address is known for %v: %w", backend, syscall.EHOSTUNREACH)
 	}
-	return health.Hop{Ifindex: h.Device, MAC: h.MAC}, nil
+	return health.Hop{Ifindex: h.Device, MAC: h.MAC, Own: r.observed.snapshot.Own[backend]}, nil
 }
 
 // Taken implements [health.Link].

@@ -51,7 +51,7 @@ func TestFilter(t *testing.T) {
 				ack:   rapid.SampledFrom([]uint32{secret << 16, secret<<16 | 0xffff, (secret + 1) << 16, 0}).Draw(t, "ack"),
 				flags: rapid.Byte().Draw(t, "flags"),
 			}
-			b := s.appendTo(nil)
+			b := s.appendTo(nil, reach)
 			if s.to.Addr().Is4() {
 				binary.BigEndian.PutUint16(b[6:], rapid.SampledFrom([]uint16{1 << 14, 0, 1 << 13, 1 << 12, 1}).Draw(t, "fragment"))
 			}
@@ -85,7 +85,7 @@ func TestFilterPassesAnAnswer(t *testing.T) {
 		in, out := filtered(t, answers(a.Addr().Is4(), 7))
 		for flags, want := range map[uint8]bool{flagSYN | flagACK: true, flagRST | flagACK: true, flagSYN: false, flagRST: false, flagACK: false} {
 			s := segment{from: a, to: a, ack: 7<<16 + 1, flags: flags}
-			if got := passes(t, in, out, s.appendTo(nil)); got != want {
+			if got := passes(t, in, out, s.appendTo(nil, reach)); got != want {
 				t.Errorf("%v, flags %b: passes %v", a, flags, got)
 			}
 		}

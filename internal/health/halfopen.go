@@ -32,12 +32,14 @@ import (
 type Hop struct {
 	Ifindex int
 	MAC     [6]byte
+	Own     netip.Addr // the machine's own address that a tunnel there comes from; invalid: none is known
 }
 
 // Link is what half-open probes have to know of the machine.
 type Link interface {
-	// Hop returns where frames for a backend go now. An error is this machine's own.
-	Hop(backend netip.Addr) (Hop, error)
+	// Hop returns where frames for a backend go now, which are for itself if direct, and for
+	// a router to it otherwise. An error is this machine's own.
+	Hop(backend netip.Addr, direct bool) (Hop, error)
 	// Taken reports whether what comes to an own address and TCP port is a service's,
 	// and so would not get to the kernel.
 	Taken(netip.AddrPort) bool
@@ -86,6 +88,9 @@ type notHeld struct {
 }
 
 func (n notHeld) Error() string {
+	if n.tunnelled() {
+		return fmt.Sprintf("does %v take packets out of tunnels, and have %v on lo?", n.Holder, n.Address.Addr())
+	}
 	return fmt.Sprintf("does %v have %v on lo?", n.Holder, n.Address.Addr())
 }
 
@@ -101,7 +106,7 @@ func (p *Prober) halfOpen(ctx context.Context, t Target) error {
 	if err != nil {
 		return unsent{err}
 	}
-	own, err := ownAddress(t.Holder)
+	own, err := asker(&t)
 	if err != nil {
 		return unsent{err}
 	}
@@ -136,14 +141,14 @@ func (p *Prober) knock(ctx context.Context, w *wire, o *opening, t Target) (flag
 	var last Hop // to which one was sent
 	defer func() {
 		if last != (Hop{}) && flags&flagRST == 0 {
-			_ = w.send(o, flagRST, last) // the SYN got away; else the server's own timer ends it
+			_ = w.send(o, flagRST, last, &t) // the SYN got away; else the server's own timer ends it
 		}
 	}()
 	for {
 		wait := again
-		hop, unready := p.link.Hop(t.Holder)
+		hop, unready := p.link.Hop(t.Holder, !t.tunnelled())
 		if unready == nil {
-			unready = w.send(o, flagSYN, hop)
+			unready = w.send(o, flagSYN, hop, &t)
 		}
 		if unready == nil {
 			last, wait = hop, t.Timeout/rounds

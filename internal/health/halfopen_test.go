@@ -64,7 +64,7 @@ func hopTo(t *testing.T, from, to *lab.Host) Hop {
 	return Hop{Ifindex: here.Attrs().Index, MAC: [6]byte(there.Attrs().HardwareAddr)}
 }
 
-func (p *pair) Hop(netip.Addr) (Hop, error) { return p.hops() }
+func (p *pair) Hop(netip.Addr, bool) (Hop, error) { return p.hops() }
 
 func (p *pair) Taken(netip.AddrPort) bool { return false }
 

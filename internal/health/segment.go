@@ -27,6 +27,10 @@ const (
 // balancer passes it on.
 const reach = 3
 
+// reachInside is reach for what is inside of a tunnel, to whose end it takes no hops. One is
+// for a server beyond the backend; and a balancer that it comes back to passes no last one on.
+const reachInside = 2
+
 // mss is announced as a client's on Ethernet is.
 const mss = 1460
 
@@ -37,9 +41,9 @@ type segment struct {
 	flags    uint8
 }
 
-// appendTo appends the packet, from the IP header on, to b. A SYN has the one option
+// appendTo appends the packet, from the IP header on and with so many hops to live, to b. A SYN has the one option
 // that every client's has.
-func (s *segment) appendTo(b []byte) []byte {
+func (s *segment) appendTo(b []byte, hops uint8) []byte {
 	var options []byte
 	if s.flags&flagSYN != 0 {
 		options = binary.BigEndian.AppendUint16([]byte{2, 4}, mss)
@@ -49,11 +53,11 @@ func (s *segment) appendTo(b []byte) []byte {
 	if s.to.Addr().Is4() {
 		b = append(b, 4<<4|ipv4Len/4, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(ipv4Len+length))
-		b = append(b, 0, 0, 1<<6, 0, reach, protocolTCP, 0, 0) // not to be fragmented
+		b = append(b, 0, 0, 1<<6, 0, hops, protocolTCP, 0, 0) // not to be fragmented
 	} else {
 		b = append(b, 6<<4, 0, 0, 0)
 		b = binary.BigEndian.AppendUint16(b, uint16(length))
-		b = append(b, protocolTCP, reach)
+		b = append(b, protocolTCP, hops)
 	}
 	addresses := len(b)
 	b = append(append(b, s.from.Addr().AsSlice()...), s.to.Addr().AsSlice()...)

@@ -38,7 +38,7 @@ func genSegment() *rapid.Generator[segment] {
 func TestSegmentIsRead(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := genSegment().Draw(t, "segment")
-		b := s.appendTo([]byte("before"))[len("before"):]
+		b := s.appendTo([]byte("before"), reach)[len("before"):]
 		if got, ok := parseSegment(b); !ok || got != s {
 			t.Fatalf("%+v, %v; want %+v", got, ok, s)
 		}
@@ -74,7 +74,7 @@ func TestSegmentIsRead(t *testing.T) {
 
 func TestNoSegment(t *testing.T) {
 	s := segment{from: netip.MustParseAddrPort("192.0.2.1:1"), to: netip.MustParseAddrPort("192.0.2.2:2"), flags: flagSYN | flagACK}
-	whole := s.appendTo(nil)
+	whole := s.appendTo(nil, reach)
 	for n := range len(whole) {
 		if got, ok := parseSegment(whole[:n]); ok && n < ipv4Len+tcpLen {
 			t.Errorf("the first %d bytes are %+v", n, got)
@@ -100,7 +100,7 @@ func FuzzParseSegment(f *testing.F) {
 	for _, to := range []string{"192.0.2.2:2", "[2001:db8::2]:2"} {
 		a := netip.MustParseAddrPort(to)
 		s := segment{from: a, to: a, flags: flagSYN | flagACK}
-		f.Add(s.appendTo(nil))
+		f.Add(s.appendTo(nil, reach))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, ok := parseSegment(b)
@@ -110,7 +110,7 @@ func FuzzParseSegment(f *testing.F) {
 		if s.from.Addr().Is4() != s.to.Addr().Is4() || len(b) < ipv4Len+tcpLen {
 			t.Errorf("%+v of %d bytes", s, len(b))
 		}
-		if w := s.appendTo(nil); binary.BigEndian.Uint16(w[len(w)-tcpLen:]) != s.from.Port() && s.flags&flagSYN == 0 {
+		if w := s.appendTo(nil, reach); binary.BigEndian.Uint16(w[len(w)-tcpLen:]) != s.from.Port() && s.flags&flagSYN == 0 {
 			t.Errorf("%+v became %x", s, w)
 		}
 	})

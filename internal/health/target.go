@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Target is one question to one address. Targets that are equal are the same
@@ -30,7 +31,13 @@ type Target struct {
 
 	Holder netip.Addr // the backend of which it is asked whether it holds Address; else invalid
 	Closed bool       // Address has a port that no client uses: it may be closed
+	// Tunnel is how Holder gets the question, if it has a destination. Without a source it
+	// comes from this machine's own address.
+	Tunnel packet.TunnelConfig
 }
+
+// tunnelled reports whether the question goes through a tunnel.
+func (t *Target) tunnelled() bool { return t.Tunnel.Destination.IsValid() }
 
 // TargetOf returns what a probe of a is to ask by s. Specs that mean the same give
 // the same target, however they are written. How many answers are needed (Rise and
@@ -41,6 +48,18 @@ func TargetOf(a netip.AddrPort, s *balancer.HealthSpec) Target {
 		t.Path, t.Host, t.Expect, t.Body = cmp.Or(s.Path, "/"), s.Host, canonical(s.Expect), s.Body
 	}
 	return t
+}
+
+// TunnelOf returns the question of the check of s to b as clients ask it: at the service's
+// address, through the tunnel to b. ok is false if the check goes to b itself.
+func TunnelOf(s *balancer.ServiceSpec, b *balancer.BackendSpec) (t Target, ok bool) {
+	c, ok := s.TunnelTo(b.Address, netip.Addr{})
+	if !ok || !s.Health.ViaTunnel {
+		return Target{}, false
+	}
+	t = TargetOf(netip.AddrPortFrom(s.Address, s.Probe(b).Port()), &s.Health)
+	t.Holder, t.Tunnel = b.Address, c
+	return t, true
 }
 
 // HolderOf returns the question whether b takes in what is for the address of s, as a

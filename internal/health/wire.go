@@ -36,14 +36,10 @@ type opening struct {
 // openWire opens a packet socket. The filter is there before anything can arrive, which
 // is when the socket gets its protocol.
 func openWire(ipv4 bool) (w *wire, err error) {
-	protocol := uint16(unix.ETH_P_IPV6)
-	if ipv4 {
-		protocol = unix.ETH_P_IP
-	}
 	var secret [2]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	w = &wire{
-		protocol: binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, protocol)), secret: binary.BigEndian.Uint16(secret[:]),
+		protocol: etherType(ipv4), secret: binary.BigEndian.Uint16(secret[:]),
 		ended: make(chan struct{}), waiting: map[netip.AddrPort]*opening{},
 	}
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
@@ -62,6 +58,15 @@ func openWire(ipv4 bool) (w *wire, err error) {
 	w.file = os.NewFile(uintptr(fd), "packet socket")
 	go w.receive()
 	return w, nil
+}
+
+// etherType returns Ethernet's number of a family, in network byte order.
+func etherType(ipv4 bool) uint16 {
+	n := uint16(unix.ETH_P_IPV6)
+	if ipv4 {
+		n = unix.ETH_P_IP
+	}
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, n))
 }
 
 // close returns when nothing is received any more.
@@ -121,19 +126,27 @@ func (w *wire) forget(o *opening) {
 	delete(w.waiting, o.from)
 }
 
-// send sends a segment of o by a hop: the SYN or, behind it, the RST that takes it back.
-func (w *wire) send(o *opening, flags uint8, h Hop) error {
+// send sends a segment of o by a hop, in the tunnel if t has one: the SYN or, behind it, the
+// RST that takes it back.
+func (w *wire) send(o *opening, flags uint8, h Hop, t *Target) error {
 	s := segment{from: o.from, to: o.to, seq: o.seq, flags: flags}
 	if flags == flagRST {
 		s.seq++
 	}
-	to := &unix.SockaddrLinklayer{Protocol: w.protocol, Ifindex: h.Ifindex, Halen: uint8(len(h.MAC))}
+	b, protocol := s.appendTo(nil, reach), w.protocol
+	if t.tunnelled() {
+		var err error
+		if b, protocol, err = enclose(&s, h.Own, t.Tunnel); err != nil {
+			return err
+		}
+	}
+	to := &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: h.Ifindex, Halen: uint8(len(h.MAC))}
 	copy(to.Addr[:], h.MAC[:])
 	raw, err := w.file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	if cerr := raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), s.appendTo(nil), unix.MSG_DONTWAIT, to) }); cerr != nil {
+	if cerr := raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, to) }); cerr != nil {
 		return cerr
 	}
 	if err != nil {

@@ -16,7 +16,10 @@ func (w *worker) enclose(i int, b *balancer.Backend) packet.Verdict {
 	if p.Hops(w.frames[i]) <= 1 {
 		return packet.DropTTL
 	}
-	if n := int(p.End - p.L3); t.Room != 0 && n > t.Room || !w.resize(i, t.Tags.EthernetLen()+t.Len()-int(p.L3)) {
+	if n := int(p.End - p.L3); t.Room != 0 && n > t.Room {
+		return w.tooBig(i, t.Room)
+	}
+	if !w.resize(i, t.Tags.EthernetLen()+t.Len()-int(p.L3)) {
 		return packet.DropTooBig
 	}
 	frame := w.frames[i][:p.End] // without padding, which is a short frame's

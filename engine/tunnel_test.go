@@ -119,7 +119,7 @@ func TestTunnelOptions(t *testing.T) {
 	}
 }
 
-// The way's MTU holds for the outer packet. One that is too big is as it came.
+// The way's MTU holds for the outer packet. Who sends a larger one is told what fits inside.
 func TestTunnelMTU(t *testing.T) {
 	for _, mode := range tunnelModes {
 		for _, own := range []string{own4, own6} {
@@ -134,7 +134,32 @@ func TestTunnelMTU(t *testing.T) {
 				t.Errorf("%v: %+v", mode, outer)
 			}
 			f.Payload = make([]byte, room-40+1)
-			h.dropped(0, f, packet.DropTooBig)
+			h.dropped(0, f, packet.DropTooBig) // routers may fragment it, and this is none that does
+			f.DF = true
+			if out := h.one(0, f); out.Type != 3 || out.Code != 4 || int(out.EchoSeq) != room || out.Src.Addr() != f.Dst.Addr() {
+				t.Errorf("%v: the answer to what is too big is %+v, want that %d bytes fit", mode, out, room)
+			}
+		}
+	}
+}
+
+// An error about what a backend has sent to a client goes to that backend, whole and in the
+// tunnel like all else.
+func TestTunnelRelated(t *testing.T) {
+	for _, mode := range tunnelModes {
+		for vip, client := range map[string]string{vip4: client4, vip6: client6} {
+			s := tunnelService(vip, mode, 3, own6)
+			h := newHarness(t, 1, s)
+			flow, _ := h.inTunnel(packettest.TCP(client, vip, packet.TCPSyn))
+			router := map[string]string{vip4: "203.0.113.1", vip6: "2001:db8:77::1"}[vip]
+			kind := map[string]uint8{vip4: 3, vip6: 1}[vip]
+			f := icmpError(router, netip.MustParseAddrPort(vip).Addr().String(), kind, packettest.TCP(vip, client, packet.TCPAck))
+			outer, inner := h.inTunnel(f)
+			want := f
+			want.SrcMAC, want.DstMAC = gatewayMAC, backendMAC(flow.Dst.Addr())
+			if d := packettest.Diff(inner, want); outer.Dst.Addr() != flow.Dst.Addr() || d != "" {
+				t.Errorf("%v: the flow is at %v, the error at %v: %s", mode, flow.Dst, outer.Dst, d)
+			}
 		}
 	}
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/lab"
@@ -208,4 +212,48 @@ func TestFieldTunnelEndForwards(t *testing.T) {
 func (p *process) awaitState(service, backend, state string) {
 	p.t.Helper()
 	p.await(fmt.Sprintf("call %s/%s %s", service, backend, state), func(api.Status) bool { return p.backend(service, backend).State == state })
+}
+
+// A client that sends full segments learns what fits into the tunnel, and sends all.
+func TestFieldTunnelMTU(t *testing.T) {
+	w := newWorld(t)
+	list := []tunnelled{
+		{"ipip", "mode: ipip", netip.MustParseAddr("192.0.2.40"), false}, {"gue", "mode: gue", netip.MustParseAddr("2001:db8:2::40"), true},
+		{"gre", "mode: gre", netip.MustParseAddr("192.0.2.41"), true},
+	}
+	w.decapsulate(list)
+	w.listenStreams()
+	var config []string
+	for _, s := range list {
+		config = append(config, entry(s.name, s.vip, streamPort, s.keys+", "+quickHealth, s.backends()...))
+	}
+	p := w.serve(w.writeConfig("afxlb.yaml", config...))
+	for _, s := range list {
+		c, _, err := w.dialStream(w.lab.Clients[0], netip.AddrPortFrom(s.vip, streamPort))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const size = 1 << 20
+		sent := make(chan error, 1)
+		go func() {
+			_, err := io.CopyN(c, &lab.Stream{}, size)
+			sent <- err
+		}()
+		got, want := sha256.New(), sha256.New()
+		if _, err := io.CopyN(want, &lab.Stream{}, size); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := io.CopyN(got, c, size); err != nil || !bytes.Equal(got.Sum(nil), want.Sum(nil)) {
+			t.Errorf("%s: %d bytes came back, which are not those that were sent: %v", s.name, n, err)
+		}
+		if err := <-sent; err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+		c.Close()
+	}
+	p.checkSums()
+	p.stop()
 }

@@ -48,6 +48,10 @@ var services = []service{
 	{"round-robin", "nat", vip("2001:db8:2::10", 8001), 60, false, evenTurns},
 	{"round-robin", "dsr", vip("192.0.2.20", 8008), 60, false, evenTurns},
 	{"round-robin", "dsr", vip("2001:db8:2::20", 8008), 60, false, evenTurns},
+	{"round-robin", "ipip", vip("192.0.2.30", 8008), 60, false, evenTurns},
+	{"round-robin", "ipip", vip("2001:db8:2::30", 8008), 60, false, evenTurns},
+	{"round-robin", "gue", vip("192.0.2.31", 8008), 60, false, evenTurns},
+	{"round-robin", "gre", vip("192.0.2.32", 8008), 60, false, evenTurns},
 }
 
 // What the later steps use.
@@ -60,9 +64,10 @@ func vip(addr string, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr(addr), port)
 }
 
-func dsrVIPs() (list []netip.Addr) {
+// heldVIPs are those that the backends must have themselves.
+func heldVIPs() (list []netip.Addr) {
 	for _, s := range services {
-		if s.mode == "dsr" {
+		if s.mode != "nat" {
 			list = append(list, s.vip.Addr())
 		}
 	}

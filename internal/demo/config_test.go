@@ -27,8 +27,8 @@ func TestConfigIsValid(t *testing.T) {
 				}
 			}
 		}
-		if len(seen) != 8 {
-			t.Errorf("the demo shows %v, want all seven algorithms in nat, and dsr", seen)
+		if len(seen) != 11 {
+			t.Errorf("the demo shows %v, want all seven algorithms in nat, and each other mode", seen)
 		}
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/daemon"
+	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
 
 // requirements returns an error that names everything the machine or the process
-// lacks: what AF_XDP takes, and the right to make network namespaces.
+// lacks: what AF_XDP takes, the right to make network namespaces, and TUN devices.
 func requirements() error {
-	err := errors.Join(xsk.Probe(), namespaceRight())
+	err := errors.Join(xsk.Probe(), namespaceRight(), punt.Possible())
 	if errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("the demo must be run as root: %w", err)
 	}

@@ -20,15 +20,23 @@ func (d *demo) build(context.Context) (err error) {
                                 balancer: afxlb on eth0, %d queues
                                 nat  192.0.2.10  2001:db8:2::10
                                 dsr  192.0.2.20  2001:db8:2::20
+                                ipip 192.0.2.30  2001:db8:2::30
+                                gue  192.0.2.31
+                                gre  192.0.2.32
+
+   The backends take packets out of tunnels in user space, as no kernel's tunnels are needed.
 
 `, lab.ClientAddr(0), lab.BackendAddr(0), lab.ClientAddr(1), lab.BackendAddr(1), lab.ClientAddr(2), lab.BackendAddr(2), queues)
-	if d.lab, err = lab.New(lab.Options{Clients: clients, Backends: len(backends), Queues: queues, VIPs: dsrVIPs()}); err != nil {
+	if d.lab, err = lab.New(lab.Options{Clients: clients, Backends: len(backends), Queues: queues, VIPs: heldVIPs()}); err != nil {
 		return err
 	}
 	if d.namespaces, err = namespacesOf(d.lab); err != nil {
 		return err
 	}
 	for i, h := range d.lab.Backends {
+		if err := h.Decapsulate(); err != nil {
+			return err
+		}
 		var list []*lab.HTTPServer
 		for _, port := range ports() {
 			s, err := h.HTTPServer(fmt.Sprintf(":%d", port), backends[i].name)

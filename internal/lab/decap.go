@@ -15,15 +15,15 @@ import (
 // GUEPort is where a host that takes packets out of tunnels expects GUE.
 const GUEPort = 6080
 
-// TunnelEnd is the device by which they come to its kernel.
-const TunnelEnd = "decap0"
+// TunnelEnd is what the names of the devices begin with by which they come to its kernel.
+const TunnelEnd = "decap"
 
 // Decapsulate has the host take packets out of tunnels, whoever they are from: out of IPv4
 // and IPv6, GRE, and UDP at [GUEPort] (fou, and GUE of both variants). It does so in user
 // space, and needs of the kernel no more than a TUN device: what a plain kernel lacks is
 // its own tunnels.
 func (h *Host) Decapsulate() error {
-	tun, err := h.openTUN(TunnelEnd)
+	tun, err := h.openTUN(TunnelEnd + "-tun")
 	if err != nil {
 		return fmt.Errorf("take packets out of tunnels on %s: %w", h.Name, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,14 +29,14 @@ var packageModules = []string{"veth", "bridge", "tun", "macvlan", "8021q", "sch_
 // dashed is a package's path as one name.
 func dashed(pkg string) string { return strings.ReplaceAll(pkg, "/", "-") }
 
-// testBinary compiles the tests of a package.
-func testBinary(pkg string) (string, error) {
+// testBinary compiles the tests of a package, with further arguments of go test.
+func testBinary(pkg string, args ...string) (string, error) {
 	c, err := cache()
 	if err != nil {
 		return "", err
 	}
 	file := filepath.Join(c.dir, "bin", dashed(pkg)+".test")
-	return file, goBuild("test", "-c", "-o", file, "./"+pkg)
+	return file, goBuild(slices.Concat([]string{"test", "-c", "-o", file}, args, []string{"./" + pkg})...)
 }
 
 // TestPackages runs the project's own tests on each kernel, one guest for all packages.
@@ -61,13 +62,14 @@ func TestPackages(t *testing.T) {
 	})
 }
 
-// runTests runs the tests of a package, and tells what they print if they fail.
-func runTests(t *testing.T, g *Guest, pkg string) {
+// runTests runs the tests of a package, with further arguments, and tells what they print if
+// they fail.
+func runTests(t *testing.T, g *Guest, pkg string, more ...string) {
 	var out output
 	binary := "/test/" + dashed(pkg) + ".test"
 	// Two minutes less, so that it is the test that tells where it hangs.
 	args := []string{binary, "-test.v", "-test.short", fmt.Sprint("-test.timeout=", packageTime-2*time.Minute)}
-	p, err := g.Client.Start(&out, args...)
+	p, err := g.Client.Start(&out, append(args, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

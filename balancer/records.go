@@ -75,8 +75,9 @@ func (t *Table) newBackend(key *BackendKey, service uint32, s *ServiceSpec, fact
 	if !ok || !hop.fits(s, key.Address) {
 		return b
 	}
+	ways := facts.ways(key.Address, s.Mode)
 	if c, ok := s.TunnelTo(key.Address, hop.Own); ok {
-		b.Tunnel = t.tunnel(&c, hop.Link)
+		b.Tunnel = t.tunnel(&c, hop.Link, ways)
 		hop.Link.Tunnel = true
 	}
 	next, ok := t.word(&hop.MAC, hop.Link)
@@ -84,7 +85,7 @@ func (t *Table) newBackend(key *BackendKey, service uint32, s *ServiceSpec, fact
 		return b
 	}
 	b.Next, b.Source, b.Flags = next, t.source(&hop), HasMAC
-	if several, ok := t.spread(facts.ways(key.Address, s.Mode)); ok {
+	if several, ok := t.spread(ways); ok {
 		b.Next = several
 	}
 	return b

@@ -99,7 +99,7 @@ func (s *spread) best(slot uint64, weights []int) (best uint8) {
 // ways returns the several ways for a mode to an address, if there are. Only modes that send
 // packets to the address as a router would have them.
 func (f *Facts) ways(a netip.Addr, m Mode) []Way {
-	if !m.Traits().Translates {
+	if mode := m.Traits(); !mode.Translates && !mode.Encapsulates {
 		return nil
 	}
 	return f.Ways[a]

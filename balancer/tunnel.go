@@ -45,16 +45,30 @@ func (s *ServiceSpec) TunnelSource(backend, own netip.Addr) netip.Prefix {
 // Tunnel is what a worker needs in order to send packets in a tunnel.
 type Tunnel struct {
 	packet.Tunnel
-	Tags packet.Tags // of the frames
-	Room int         // how long a packet inside may be; 0: not known
+	Room int // how long a packet inside may be; 0: not known
+
+	// Where there is one way, as in the link of the backend's hop:
+
+	Port uint8
+	Tags packet.Tags
 }
 
-// tunnel adds a tunnel by a link and returns its index.
-func (t *Table) tunnel(c *packet.TunnelConfig, by Link) uint32 {
-	one := Tunnel{Tunnel: packet.NewTunnel(c), Tags: by.Tags}
-	if mtu := cmp.Or(int(by.MTU), t.Ports[by.Port].MTU); mtu != 0 {
-		one.Room = max(mtu-one.Len(), 1)
+// tunnel adds a tunnel by a link, or by the several ways where there are some, and returns
+// its index.
+func (t *Table) tunnel(c *packet.TunnelConfig, by Link, ways []Way) uint32 {
+	one := Tunnel{Tunnel: packet.NewTunnel(c), Port: by.Port, Tags: by.Tags}
+	one.fit(t, by)
+	for i := range ways {
+		one.fit(t, ways[i].Link)
 	}
 	t.Tunnels = append(t.Tunnels, one)
 	return uint32(len(t.Tunnels) - 1)
+}
+
+// fit has what goes in the tunnel fit into a link.
+func (one *Tunnel) fit(t *Table, by Link) {
+	mtu := cmp.Or(int(by.MTU), t.Ports[by.Port].MTU)
+	if room := mtu - one.Len(); mtu != 0 && (one.Room == 0 || room < one.Room) {
+		one.Room = max(room, 1)
+	}
 }

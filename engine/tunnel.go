@@ -19,12 +19,21 @@ func (w *worker) enclose(i int, b *balancer.Backend) packet.Verdict {
 	if n := int(p.End - p.L3); t.Room != 0 && n > t.Room {
 		return w.tooBig(i, t.Room)
 	}
-	if !w.resize(i, t.Tags.EthernetLen()+t.Len()-int(p.L3)) {
+	tags, port, next, source := t.Tags, t.Port, b.Next, b.Source
+	if balancer.Spreads(next) {
+		next, source = w.way(i, next)
+		link := w.table.Links.At(balancer.HopLink(next))
+		tags, port = link.Tags, link.Port
+	}
+	if !w.resize(i, tags.EthernetLen()+t.Len()-int(p.L3)) {
 		return packet.DropTooBig
 	}
 	frame := w.frames[i][:p.End] // without padding, which is a short frame's
 	w.frames[i], w.descs[i].Len = frame, uint32(p.End)
 	t.Encapsulate(frame, int(p.L3), w.hashes[i])
-	packet.PutEthernet(frame, balancer.HopMAC(b.Next), b.Source, &t.Tags, t.IPv6())
+	packet.PutEthernet(frame, balancer.HopMAC(next), source, &tags, t.IPv6())
+	if port != w.port {
+		w.across.leaveBy(i, port)
+	}
 	return packet.Forwarded
 }

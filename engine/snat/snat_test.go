@@ -259,7 +259,7 @@ func TestNoPortTwiceAtATime(t *testing.T) {
 	s := NewPools()
 	any := backend1
 	any.Port = 0
-	const workers, rounds = 4, 20000
+	const workers, rounds = 4, 5000
 	var mu sync.Mutex
 	lent := map[uint16]int{}
 	var all sync.WaitGroup

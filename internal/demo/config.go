@@ -46,6 +46,8 @@ var services = []service{
 	{"source-hash", "nat", vip("192.0.2.10", 8006), 60, false, oneEach},
 	{"maglev", "nat", vip("192.0.2.10", 8007), 600, false, chanceByWeight},
 	{"round-robin", "nat", vip("2001:db8:2::10", 8001), 60, false, evenTurns},
+	{"round-robin", "fullnat", vip("192.0.2.10", 8009), 60, false, evenTurns},
+	{"round-robin", "fullnat", vip("2001:db8:2::10", 8009), 60, false, evenTurns},
 	{"round-robin", "dsr", vip("192.0.2.20", 8008), 60, false, evenTurns},
 	{"round-robin", "dsr", vip("2001:db8:2::20", 8008), 60, false, evenTurns},
 	{"round-robin", "ipip", vip("192.0.2.30", 8008), 60, false, evenTurns},
@@ -95,12 +97,24 @@ func (s *service) family() string {
 	return "ipv4"
 }
 
+// ownAddr returns the balancer's address in the backends' network, of a service's family.
+func ownAddr(vip netip.Addr) netip.Addr {
+	own := lab.BalancerPrefixes() // the clients' network comes first
+	if vip.Is6() {
+		return own[3].Addr()
+	}
+	return own[2].Addr()
+}
+
 // configFile returns the daemon's config file.
 func configFile(driver string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "interface: %s\ndriver: %s\nservices:\n", lab.Interface, driver)
 	for _, s := range services {
 		fmt.Fprintf(&b, "  - name: %s\n    address: %q\n    port: %d\n    mode: %s\n    algorithm: %s\n", s.name(), s.vip.Addr(), s.vip.Port(), s.mode, s.algorithm)
+		if s.mode == "fullnat" {
+			fmt.Fprintf(&b, "    snat-addresses: [%q]\n", ownAddr(s.vip.Addr()))
+		}
 		fmt.Fprintf(&b, "    health: {type: http, path: /healthz, interval: %v, timeout: %[1]v, rise: %d, fall: %d}\n    backends:\n", interval, rise, fall)
 		for i, be := range backends {
 			addr := lab.BackendAddr(i)

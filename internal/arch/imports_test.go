@@ -40,7 +40,7 @@ var rules = []rule{
 	{"internal/report", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
 		"internal/api", "internal/config", "internal/control", "internal/health", "internal/listener", "internal/egress", "internal/report", "internal/nic", "internal/packet", "internal/punt"}},
-	{"internal/replay", []string{"engine/...", "xsk", "bpf", "balancer", "internal/capture", "internal/control", "internal/packet", "internal/punt"}},
+	{"internal/replay", []string{"engine/...", "xsk", "bpf", "balancer", "internal/capture", "internal/config", "internal/control", "internal/packet", "internal/punt"}},
 	{"internal/demo/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 	{"cmd/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/..."}},
 

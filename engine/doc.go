@@ -1,5 +1,6 @@
-// Package engine moves packets: one pinned worker per RX queue takes frames from
-// its AF_XDP socket, and sends them on, answers them, or drops them with a reason.
+// Package engine moves packets: one pinned worker per RX queue, of one interface or of
+// several, takes frames from its AF_XDP sockets, and sends them on, answers them, or drops
+// them with a reason.
 //
 // Read worker.go first: it shows the packet's road from top to bottom. The rest
 // is what that road calls on the way:
@@ -9,6 +10,8 @@
 //	reconsider.go  what happens to a flow whose backend can't keep it
 //	moved.go       where replies go, when that seems to change
 //	rewrite.go     one small step per forwarding mode
+//	cross.go       packets that leave otherwise than they came: by another port, with other tags
+//	across.go      batches of which some leave by another port
 //	answer.go      packets that the balancer answers itself
 //	related.go     ICMP errors about flows
 //	fragments.go   packets that come in fragments
@@ -22,7 +25,9 @@
 //	engine.go      the workers as a whole
 //	staff.go       the workers, which come with the interface's queues
 //	queues.go      which queues these are
-//	lease.go       the program, the sockets and the way back: what is the kernel's
+//	lease.go       the programs, the sockets and the ways back: what is the kernel's
+//	port.go        that of one interface
+//	arms.go        what a worker has of it, and how it gets it while it runs
 //	info.go        the figures of all of it
 //	affinity.go    CPUs
 //	scatter.go     datagrams that are balanced one by one
@@ -31,6 +36,7 @@
 //	offline.go     an engine without an interface: for tests, and to replay packets
 //
 // The control plane hands in immutable balancer.Tables through [Engine.Apply];
-// a worker takes the newest at its next batch. [Engine.Acquire] takes the interface and
-// [Engine.Release] gives it back; between the two [Engine.Run] works.
+// a worker takes the newest at its next batch. [Engine.Acquire] takes the interfaces and
+// [Engine.Release] gives them back; between the two [Engine.Run] works, while one of several
+// may go ([Engine.Drop]) and come ([Engine.Take]).
 package engine

@@ -24,10 +24,9 @@ type spread struct {
 // exit is a hop word, and the source MAC address of the frames that go there.
 type exit struct{ next, source uint64 }
 
-const (
-	spreadLink  LinkID = 0xfffe // no link, as that of NoHop
-	spreadSlots        = 256
-)
+const spreadLink LinkID = 0xfffe // no link, as that of NoHop
+
+const spreadSlots = 256
 
 // Spreads reports whether a hop word stands for several ways, of which [Table.Way] tells one.
 func Spreads(hop uint64) bool { return HopLink(hop) == spreadLink }

@@ -116,6 +116,13 @@ func TestCheckHere(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, want %q", name, code, stderr, c.want)
 		}
 	}
+	unknown := "  - {name: far, address: 192.0.2.77, port: 80, backends: [{address: 203.0.113.9}]}\n"
+	if code, stderr := here(good + unknown); code != exitMachine || !strings.Contains(stderr, "no route") {
+		t.Errorf("a backend without a route: exit code %d, %q", code, stderr)
+	}
+	if code, stderr := here(good + unknown + "neighbours: {203.0.113.9: 02:00:00:00:00:77}\n"); code != exitDone {
+		t.Errorf("a backend whose next hop the file names: exit code %d, %q", code, stderr)
+	}
 	if code, stderr := here(good + "cpus: 98,99\n"); code != exitUsage || !strings.Contains(stderr, "CPU 98") {
 		t.Errorf("CPUs that there are not: exit code %d, %q", code, stderr)
 	}

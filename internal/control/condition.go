@@ -36,11 +36,13 @@ const reachGrace = 3 * time.Second
 
 // way is what is known of the way to a backend.
 type way struct {
-	hop    balancer.NextHop
-	known  bool          // hop may be used
-	reason string        // why there is no way; empty while it is only not known yet
-	asked  time.Time     // since when the next hop does not answer; zero: it does, or there is none
-	wait   time.Duration // after which time alone will change this; 0: never
+	hop balancer.NextHop
+	// several are all next hops that are known, where a route has several.
+	several []balancer.Way
+	known   bool          // hop may be used
+	reason  string        // why there is no way; empty while it is only not known yet
+	asked   time.Time     // since when the next hop does not answer; zero: it does, or there is none
+	wait    time.Duration // after which time alone will change this; 0: never
 }
 
 // judgement is how a backend is, and the way there.
@@ -61,7 +63,7 @@ func (o *observed) way(k *check, now time.Time) way {
 	if why := Obstacle(&o.snapshot, k.group.spec, k.key.Address); why != "" {
 		return way{reason: why}
 	}
-	w := way{hop: o.nextHop(&h), known: h.MAC != [6]byte{}}
+	w := way{hop: o.nextHop(&h), several: o.ways(k.key.Address), known: h.MAC != [6]byte{}}
 	w.hop.Own = o.snapshot.Own[k.key.Address]
 	if h.Known {
 		return w
@@ -252,8 +254,8 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 			a.facts.States[k.key] = a.conditions[i][j].table
 			if k.last.way.known {
 				a.facts.NextHops[k.key.Address] = k.last.way.hop
-				if ways := o.ways(k.key.Address); len(ways) > 1 {
-					a.facts.Ways[k.key.Address] = ways
+				if several := k.last.way.several; len(several) > 1 {
+					a.facts.Ways[k.key.Address] = several
 				}
 			}
 			a.drain(k, now)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -19,7 +20,7 @@ func TestStaticHopByPort(t *testing.T) {
 		"eth2": {reason: "eth2: no carrier"},
 		"eth3": {reason: "neighbours has it by eth3, which is not served"},
 	} {
-		if got := o.static(&balancer.StaticHop{MAC: mac, Port: port}); got != want {
+		if got := o.static(&balancer.StaticHop{MAC: mac, Port: port}); !reflect.DeepEqual(got, want) {
 			t.Errorf("by %q: %+v, want %+v", port, got, want)
 		}
 	}

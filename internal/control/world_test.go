@@ -46,6 +46,26 @@ func TestWorld(t *testing.T) {
 	}
 }
 
+// What the user names is the way, whatever the kernel's route has.
+func TestStaticHopBeforeWays(t *testing.T) {
+	a := addr("203.0.113.1")
+	ways := []egress.Hop{{Known: true, MAC: macOf(3), Weight: 1}, {Known: true, MAC: macOf(4), Weight: 1}}
+	o := observed{link: link{up: true}, snapshot: egress.Snapshot{
+		Ports: []egress.Port{{Name: "eth0", Up: true}}, Hops: map[netip.Addr]egress.Hop{a: ways[0]}, Ways: map[netip.Addr][]egress.Hop{a: ways},
+	}}
+	spec := webSpec()
+	for named, want := range map[bool]int{true: 0, false: 2} {
+		g := &group{spec: &spec.Services[0]}
+		if named {
+			g.static = map[netip.Addr]balancer.StaticHop{a: {MAC: macOf(9)}}
+		}
+		w := o.way(&check{group: g, key: balancer.BackendKey{Address: a}}, time.Now())
+		if !w.known || len(w.several) != want || named != (w.hop.MAC == macOf(9)) {
+			t.Errorf("named: %t; %+v, want %d ways", named, w, want)
+		}
+	}
+}
+
 // A bond that turns to another slave takes all that are behind it along: backends, and the
 // replies to clients whose routers are there.
 func TestSlaveFailsOver(t *testing.T) {

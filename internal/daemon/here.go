@@ -98,6 +98,9 @@ func (r *remarks) ofBackends(c *config.Config) error {
 		s := &c.Spec.Services[i]
 		for j := range s.Backends {
 			b := &s.Backends[j]
+			if _, static := c.Spec.Neighbours[b.Address]; static {
+				continue // whatever the kernel knows
+			}
 			if _, named := c.Spec.Neighbours[b.Address]; named {
 				continue
 			}

@@ -58,6 +58,13 @@ func TestExample(t *testing.T) {
 				{Name: "10.0.0.54:53", Address: addr("10.0.0.54"), Port: 53, Weight: 1},
 			},
 		}, {
+			Name: "mail", Address: addr("192.0.2.25"), First: 25, Last: 25, Protocol: balancer.TCP, Mode: balancer.FullNAT, DrainTime: time.Minute, Health: tcp,
+			SnatAddresses: []netip.Addr{addr("10.0.0.5"), addr("10.0.0.6")}, SnatPorts: balancer.Ports{First: 1024, Last: balancer.MaxPort},
+			Backends: []balancer.BackendSpec{
+				{Name: "10.0.0.25:25", Address: addr("10.0.0.25"), Port: 25, Weight: 1},
+				{Name: "10.0.0.26:25", Address: addr("10.0.0.26"), Port: 25, Weight: 1},
+			},
+		}, {
 			Name: "web6", Address: addr("2001:db8:2::10"), First: 80, Last: 80, Protocol: balancer.TCP, DrainTime: time.Minute, Health: tcp,
 			Backends: []balancer.BackendSpec{
 				{Name: "a", Address: addr("2001:db8:10::11"), Port: 8080, Weight: 1},

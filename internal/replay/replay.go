@@ -157,9 +157,7 @@ func (p *player) advance(to time.Duration) error {
 	for len(p.events) > 0 && p.events[0].After <= max(to, p.now) {
 		e := p.events[0]
 		p.events = p.events[1:]
-		if err := p.pass(e.After); err != nil {
-			return err
-		}
+		p.pass(e.After)
 		later, err := p.world.happen(&e, p.now)
 		if err != nil {
 			return err
@@ -167,24 +165,22 @@ func (p *player) advance(to time.Duration) error {
 		p.events = append(p.events, later...)
 		p.order()
 	}
-	return p.pass(to)
+	p.pass(to)
+	return nil
 }
 
 // expireEvery is how often a running engine looks for idle flows.
 const expireEvery = 100 * time.Millisecond
 
 // pass lets time pass. Flows that are idle for too long are removed at the ticks on the
-// way, and fragments that waited for too long. Between packets nobody looks at either, so
-// that only the last tick counts, and those before it only as far as it left something to do.
-func (p *player) pass(to time.Duration) error {
+// way. Between packets nobody looks at flows, so that only the last tick counts, and those
+// before it only as far as it left something to do.
+func (p *player) pass(to time.Duration) {
 	if to <= p.now {
-		return nil
+		return
 	}
 	if ticks := to/expireEvery - p.now/expireEvery; ticks > 0 {
 		p.world.clock.Set(to.Truncate(expireEvery))
-		if _, err := p.world.engine.Step(0); err != nil { // as a worker at rest
-			return err
-		}
 		for range ticks {
 			if p.world.engine.Expire() == 0 {
 				break
@@ -193,7 +189,6 @@ func (p *player) pass(to time.Duration) error {
 	}
 	p.now = to
 	p.world.clock.Set(to)
-	return nil
 }
 
 // packet has one packet go its way.

@@ -134,7 +134,15 @@ func TestTunnelMTU(t *testing.T) {
 				t.Errorf("%v: %+v", mode, outer)
 			}
 			f.Payload = make([]byte, room-40+1)
-			h.dropped(0, f, packet.DropTooBig) // routers may fragment it, and this is none that does
+			pieces := h.pass(0, f) // routers may fragment it
+			for _, b := range pieces {
+				if len(b) > 14+1500 {
+					t.Errorf("%v: a piece is %d bytes long", mode, len(b))
+				}
+			}
+			if len(pieces) != 2 {
+				t.Errorf("%v: it leaves in %d pieces", mode, len(pieces))
+			}
 			f.DF = true
 			if out := h.one(0, f); out.Type != 3 || out.Code != 4 || int(out.EchoSeq) != room || out.Src.Addr() != f.Dst.Addr() {
 				t.Errorf("%v: the answer to what is too big is %+v, want that %d bytes fit", mode, out, room)

@@ -53,15 +53,16 @@ type judgement struct {
 
 // way judges the way to a backend while there is a carrier.
 func (o *observed) way(k *check, now time.Time) way {
-	if h, ok := k.group.static[k.key.Address]; ok {
-		return o.static(&h)
-	}
+	static, named := k.group.static[k.key.Address]
 	h, ok := o.snapshot.Hops[k.key.Address]
-	if !ok {
+	if !ok && !named {
 		return way{} // not looked at yet
 	}
-	if why := Obstacle(&o.snapshot, k.group.spec, k.key.Address); why != "" {
+	if why := Obstacle(&o.snapshot, k.group.static, k.group.spec, k.key.Address); why != "" {
 		return way{reason: why}
+	}
+	if named {
+		return o.static(k, &static)
 	}
 	w := way{hop: o.nextHop(&h), several: o.ways(k.key.Address), known: h.MAC != [6]byte{}}
 	w.hop.Own = o.snapshot.Own[k.key.Address]
@@ -82,9 +83,14 @@ func (o *observed) way(k *check, now time.Time) way {
 }
 
 // Obstacle says why packets of s for a backend can't be sent as things are, whatever its
-// next hop's MAC address; empty if they can.
-func Obstacle(seen *egress.Snapshot, s *balancer.ServiceSpec, backend netip.Addr) string {
+// next hop's MAC address; empty if they can. The static next hops count, not what was seen
+// instead.
+func Obstacle(seen *egress.Snapshot, static map[netip.Addr]balancer.StaticHop, s *balancer.ServiceSpec, backend netip.Addr) string {
 	h, mode := seen.Hops[backend], s.Mode.Traits()
+	if named, ok := static[backend]; ok {
+		_, why := staticPort(&named, seen.Ports)
+		h = egress.Hop{Why: why, OnLink: true}
+	}
 	switch {
 	case h.Why != "":
 		return h.Why

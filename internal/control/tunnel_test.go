@@ -14,16 +14,16 @@ func TestTunnelNeedsASource(t *testing.T) {
 	b := addr("10.0.0.11")
 	s := &balancer.ServiceSpec{Mode: balancer.IPIP}
 	seen := &egress.Snapshot{Hops: map[netip.Addr]egress.Hop{b: {Via: addr("10.0.0.254"), Known: true}}}
-	if why := Obstacle(seen, s, b); !strings.Contains(why, "no address to send from to 10.0.0.11") {
+	if why := Obstacle(seen, nil, s, b); !strings.Contains(why, "no address to send from to 10.0.0.11") {
 		t.Errorf("without any: %q", why)
 	}
 	s.TunnelSources = []netip.Prefix{netip.MustParsePrefix("10.64.0.0/16")}
-	if why := Obstacle(seen, s, b); why != "" {
+	if why := Obstacle(seen, nil, s, b); why != "" {
 		t.Errorf("with the user's: %q", why)
 	}
 	s.TunnelSources = nil
 	seen.Own = map[netip.Addr]netip.Addr{b: addr("10.0.0.1")}
-	if why := Obstacle(seen, s, b); why != "" {
+	if why := Obstacle(seen, nil, s, b); why != "" {
 		t.Errorf("with its own: %q", why)
 	}
 	o := observed{snapshot: *seen}

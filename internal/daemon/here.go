@@ -98,13 +98,7 @@ func (r *remarks) ofBackends(c *config.Config) error {
 		s := &c.Spec.Services[i]
 		for j := range s.Backends {
 			b := &s.Backends[j]
-			if _, static := c.Spec.Neighbours[b.Address]; static {
-				continue // whatever the kernel knows
-			}
-			if _, named := c.Spec.Neighbours[b.Address]; named {
-				continue
-			}
-			if why := control.Obstacle(&snapshot, s, b.Address); why != "" {
+			if why := control.Obstacle(&snapshot, c.Spec.Neighbours, s, b.Address); why != "" {
 				r.refuse("services[%d].backends[%d]: %s of %s at %s is unreachable: %s", i, j, b.Name, s.Name, b.Address, why)
 			}
 		}

@@ -76,22 +76,37 @@ func (p *process) awaitCounts() (outer, inner api.Port) {
 	return outer, inner
 }
 
-// vipsAcross are services' addresses of both modes and families.
-var vipsAcross = map[string]netip.Addr{"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6}
+// vipsAcross are services' addresses of all modes, and of the families that these take.
+var vipsAcross = map[string]netip.Addr{
+	"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6, "fullnat4": fullVIP4, "fullnat6": fullVIP6,
+	"fullnat46": netip.MustParseAddr("192.0.2.46"), "fullnat64": netip.MustParseAddr("2001:db8:2::64"),
+}
 
 // servicesAcross are services at the web servers' port and at a port where nobody listens.
 func servicesAcross() (list []string) {
 	for name, vip := range vipsAcross {
-		mode := name[:3]
-		list = append(list, service(name, vip, mode, "tcp", quickHealth), service(name+"u", vip, mode, "udp", "health: {type: none},"),
-			entry(name+"-closed", vip, closedPort, "protocol: udp, health: {type: none}, mode: "+mode+",", backendsOf(vip)[0]))
+		mode := strings.TrimRight(name, "46")
+		of := vip // family
+		switch name {
+		case "fullnat46":
+			of = natVIP6
+		case "fullnat64":
+			of = natVIP4
+		}
+		keys := "mode: " + mode + ", "
+		if mode == "fullnat" {
+			keys = snatKeys(ownSource(of))
+		}
+		udp := "protocol: udp, health: {type: none}, " + keys
+		list = append(list, entry(name, vip, port, keys+quickHealth, backendsOf(of)...), entry(name+"u", vip, port, udp, backendsOf(of)...),
+			entry(name+"-closed", vip, closedPort, udp, backendsOf(of)[0]))
 	}
 	return list
 }
 
 const closedPort = 9
 
-// Clients on one interface, backends on the other: both modes, both families, TCP, UDP,
+// Clients on one interface, backends on the other: all modes, both families, TCP, UDP,
 // fragments and ICMP errors, with as many queues on each or fewer, without a copy; and with
 // the driver that can't share frames by a copy that is counted and told.
 func TestFieldTwoInterfaces(t *testing.T) {

@@ -39,6 +39,17 @@ func (t *Table) Way(hop, hash uint64) (next, source uint64) {
 	return e.next, e.source
 }
 
+// Ways returns the hop words of all ways that hop stands for, one as well as several.
+func (t *Table) Ways(hop uint64) (next []uint64) {
+	if !Spreads(hop) {
+		return []uint64{hop}
+	}
+	for _, e := range t.spreads.list[HopMAC(hop)-1].ways {
+		next = append(next, e.next)
+	}
+	return next
+}
+
 // spreads has each set of ways once.
 type spreads struct {
 	list []spread

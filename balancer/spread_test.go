@@ -35,6 +35,9 @@ func TestSpread(t *testing.T) {
 	if !Spreads(was) || HopMAC(was) == 0 || !Spreads(is) {
 		t.Fatalf("several ways are %x, %x", was, is)
 	}
+	if all, one := before.Ways(was), before.Ways(7); len(all) != 3 || len(one) != 1 || one[0] != 7 {
+		t.Errorf("the ways are %x, and the one %x", all, one)
+	}
 	by := map[uint64]int{}
 	for slot := range uint64(spreadSlots) {
 		next, source := before.Way(was, slot)

@@ -13,14 +13,14 @@ func newBackends(e *env) *cobra.Command {
 	c := reader(e, &cobra.Command{Use: "backends", Short: "List the backends of a running balancer"},
 		func(c *cobra.Command, a *api.Client) ([]api.Backend, error) { return a.Backends(c.Context(), service) },
 		func(w io.Writer, list []api.Backend) {
-			table(w, "SERVICE BACKEND ADDRESS PORT WEIGHT STATE LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT MAC CHECK", func(row func(...any)) {
+			table(w, "SERVICE BACKEND ADDRESS PORT WEIGHT STATE LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT MAC EGRESS CHECK", func(row func(...any)) {
 				for _, b := range list {
 					state := b.State
 					if b.Reason != "" {
 						state += " (" + b.Reason + ")"
 					}
 					row(b.Service, b.Name, b.Address, b.Port, b.Weight, state, b.Live, b.Flows,
-						amount(b.PacketsIn), amount(b.PacketsOut), amount(b.BytesIn), amount(b.BytesOut), b.MAC, b.Check)
+						amount(b.PacketsIn), amount(b.PacketsOut), amount(b.BytesIn), amount(b.BytesOut), b.MAC, b.Egress, b.Check)
 				}
 			})
 		})

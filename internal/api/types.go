@@ -143,23 +143,26 @@ type Service struct {
 //	warming      it is not known yet whether it can serve
 //	unreachable  no way leads to it by the served interface; Reason says why
 type Backend struct {
-	Service    string    `json:"service"`
-	Name       string    `json:"name"`
-	Address    string    `json:"address"`
-	Port       string    `json:"port"`
-	Weight     int       `json:"weight"`
-	State      string    `json:"state"`
-	Reason     string    `json:"reason"` // why it is unreachable, or what it is warming for; empty otherwise
-	Since      time.Time `json:"since"`
-	Check      string    `json:"check"` // outcome of the last health check
-	MAC        string    `json:"mac"`   // next hop; empty: not known
-	Live       int64     `json:"live"`
-	Handicap   int64     `json:"handicap"` // connections that it counts as having besides, after its return
-	Flows      uint64    `json:"flows"`
-	PacketsIn  uint64    `json:"packets_in"`
-	PacketsOut uint64    `json:"packets_out"`
-	BytesIn    uint64    `json:"bytes_in"`
-	BytesOut   uint64    `json:"bytes_out"`
+	Service string    `json:"service"`
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	Port    string    `json:"port"`
+	Weight  int       `json:"weight"`
+	State   string    `json:"state"`
+	Reason  string    `json:"reason"` // why it is unreachable, or what it is warming for; empty otherwise
+	Since   time.Time `json:"since"`
+	Check   string    `json:"check"` // outcome of the last health check
+	MAC     string    `json:"mac"`   // next hop; empty: not known. Several have commas between
+	// Egress is the interface that frames leave by, with the VLAN tags that they have there:
+	// eth0, or eth0.100.7. Of several next hops it is each one's.
+	Egress     string `json:"egress"`
+	Live       int64  `json:"live"`
+	Handicap   int64  `json:"handicap"` // connections that it counts as having besides, after its return
+	Flows      uint64 `json:"flows"`
+	PacketsIn  uint64 `json:"packets_in"`
+	PacketsOut uint64 `json:"packets_out"`
+	BytesIn    uint64 `json:"bytes_in"`
+	BytesOut   uint64 `json:"bytes_out"`
 }
 
 // Flow is one tracked flow.

@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine"
@@ -89,12 +90,27 @@ func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine
 	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
 	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
 	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {
-		next := b.Next
-		if balancer.Spreads(next) {
-			next, _ = v.Table.Way(next, 0)
+		var macs, exits []string
+		for _, next := range v.Table.Ways(b.Next) {
+			macs, exits = append(macs, packet.WordMAC(next).String()), append(exits, exitOf(v, next))
 		}
-		out.MAC = packet.WordMAC(next).String()
+		out.MAC, out.Egress = strings.Join(macs, ","), strings.Join(exits, ",")
 	}
+}
+
+// exitOf names the link of a hop word as interfaces of its kind are named by custom.
+func exitOf(v *control.View, hop uint64) string {
+	link := v.Table.Links.At(balancer.HopLink(hop))
+	name := "port " + strconv.Itoa(int(link.Port))
+	if int(link.Port) < len(v.Ports) {
+		name = v.Ports[link.Port].Name
+	}
+	for _, tag := range link.Tags {
+		if tag != 0 {
+			name += "." + strconv.Itoa(int(tag.VLAN()))
+		}
+	}
+	return name
 }
 
 // Flows returns the flows that f selects, one after the other; its limit is the

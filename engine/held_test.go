@@ -2,8 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"

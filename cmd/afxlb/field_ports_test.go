@@ -263,25 +263,31 @@ func TestTwoInterfacesAtTheStart(t *testing.T) {
 	p.stop()
 }
 
-// The way to the backends takes less than the clients' link: who sends more is told.
-func TestFieldSmallerMTUBehindTheOtherInterface(t *testing.T) {
-	w := newWorldOf(t, queues)
-	w.listenStreams()
+// narrow gives the way to the backends, by the balancer's second interface, an MTU.
+func (w *world) narrow(mtu int) {
+	w.t.Helper()
 	links := w.lab.Balancer.Netlink()
 	inner, err := links.LinkByName(lab.Inner)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	for to, priority := range map[string]int{"10.0.0.0/24": 0, "2001:db8:10::/64": 1} { // in place of the kernel's, or before it
 		_, dst, err := net.ParseCIDR(to)
 		if err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
-		route := &netlink.Route{LinkIndex: inner.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, MTU: 1300, Priority: priority}
+		route := &netlink.Route{LinkIndex: inner.Attrs().Index, Dst: dst, Scope: netlink.SCOPE_LINK, MTU: mtu, Priority: priority}
 		if err := links.RouteReplace(route); err != nil {
-			t.Fatal(err)
+			w.t.Fatal(err)
 		}
 	}
+}
+
+// The way to the backends takes less than the clients' link: who sends more is told.
+func TestFieldSmallerMTUBehindTheOtherInterface(t *testing.T) {
+	w := newWorldOf(t, queues)
+	w.listenStreams()
+	w.narrow(1300)
 	p := w.serve(w.writePorts(streamService("nat4", natVIP4, "nat", quickHealth), streamService("nat6", natVIP6, "nat", quickHealth)))
 	told := uint64(0)
 	for _, vip := range []netip.Addr{natVIP4, natVIP6} {

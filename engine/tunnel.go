@@ -28,8 +28,8 @@ func (w *worker) enclose(i int, b *balancer.Backend) packet.Verdict {
 	if !w.resize(i, tags.EthernetLen()+t.Len()-int(p.L3)) {
 		return packet.DropTooBig
 	}
-	frame := w.frames[i][:p.End] // without padding, which is a short frame's
-	w.frames[i], w.descs[i].Len = frame, uint32(p.End)
+	w.end(i, int(p.End)) // without padding, which is a short frame's
+	frame := w.frames[i]
 	t.Encapsulate(frame, int(p.L3), w.hashes[i])
 	packet.PutEthernet(frame, balancer.HopMAC(next), source, &tags, t.IPv6())
 	if port != w.port {

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket/layers"
@@ -134,20 +135,90 @@ func TestTunnelMTU(t *testing.T) {
 				t.Errorf("%v: %+v", mode, outer)
 			}
 			f.Payload = make([]byte, room-40+1)
-			pieces := h.pass(0, f) // routers may fragment it
-			for _, b := range pieces {
-				if len(b) > 14+1500 {
-					t.Errorf("%v: a piece is %d bytes long", mode, len(b))
+			var parts [][]byte // routers may fragment it
+			for _, sent := range h.pass(0, f) {
+				_, inner, err := packettest.DecodeTunnel(sent)
+				if err != nil || len(sent) > 14+1500 {
+					t.Fatalf("%v: %d bytes, %v", mode, len(sent), err)
 				}
+				parts = append(parts, inner)
 			}
-			if len(pieces) != 2 {
-				t.Errorf("%v: it leaves in %d pieces", mode, len(pieces))
+			want := f
+			want.SrcMAC, want.DstMAC = gatewayMAC, backendMAC(s.Backends[0].Address)
+			if got := assembled(t, parts); len(parts) != 2 || packettest.Diff(got, want) != "" {
+				t.Errorf("%v: %d fragments: %s", mode, len(parts), packettest.Diff(got, want))
 			}
 			f.DF = true
 			if out := h.one(0, f); out.Type != 3 || out.Code != 4 || int(out.EchoSeq) != room || out.Src.Addr() != f.Dst.Addr() {
 				t.Errorf("%v: the answer to what is too big is %+v, want that %d bytes fit", mode, out, room)
 			}
 		}
+	}
+}
+
+// Fragments go into the tunnel after their first one, whole and in whatever order they come.
+func TestTunnelFragments(t *testing.T) {
+	for _, mode := range tunnelModes {
+		for vip, client := range map[string]string{vip4: client4, vip6: client6} {
+			s := tunnelService(vip, mode, 3, own4)
+			s.Protocol = balancer.UDP
+			h := newHarness(t, 2, s)
+			in := big(client, vip, 4000, 1)
+			list := cut(in)
+			slices.Reverse(list)
+			var parts [][]byte
+			to := map[netip.Addr]bool{}
+			for _, sent := range h.spread(list, func(i int) int { return i % 2 }) {
+				outer, inner, err := packettest.DecodeTunnel(sent)
+				if err != nil {
+					t.Fatal(err)
+				}
+				parts, to[outer.Dst.Addr()] = append(parts, inner), true
+			}
+			got, want := assembled(t, parts), in
+			want.SrcMAC, want.DstMAC, want.ID = gatewayMAC, got.DstMAC, got.ID // IPv6 has none
+			if d := packettest.Diff(got, want); d != "" || len(to) != 1 {
+				t.Errorf("%v: to %v: %s", mode, to, d)
+			}
+		}
+	}
+}
+
+// A tunnel leaves by whichever of the several ways of a route its flow takes, and all are used.
+// What fits into each fits.
+func TestTunnelWays(t *testing.T) {
+	s := tunnelService(vip4, balancer.GRE, 1, own4)
+	h := newHarness(t, 1, s)
+	a := s.Backends[0].Address
+	hop := func(n byte) balancer.NextHop {
+		return balancer.NextHop{MAC: packet.MAC{2, 0, 0, 0, 7, n}, Source: packet.MAC{2, 0, 0, 0, 8, n}, Own: ownAddress(a)}
+	}
+	ways := []balancer.Way{{NextHop: hop(0), Weight: 1}, {NextHop: hop(1), Weight: 1}}
+	ways[1].Link = balancer.Link{MTU: 1400, Tags: tagsOf([]uint16{7})}
+	h.facts.NextHops[a], h.facts.Ways = hop(0), map[netip.Addr][]balancer.Way{a: ways}
+	h.apply()
+	by := map[packet.MAC]int{}
+	for n := range uint16(40) {
+		in := packettest.TCP(client4, vip4, packet.TCPSyn)
+		in.Src = netipPort(in.Src, 2000+n)
+		sent := h.pass(0, in)
+		_, first := packettest.Unwrap(t, sent[0])
+		by[first.DstMAC]++
+		tagged := sent[0][12] == 0x81
+		if way := ways[first.DstMAC[5]]; first.SrcMAC != way.Source || tagged != (way.Link.MTU != 0) {
+			t.Fatalf("flow %d goes to %v from %v, tagged %t", n, first.DstMAC, first.SrcMAC, tagged)
+		}
+		in.Flags = packet.TCPAck
+		if _, next := h.inTunnel(in); next.DstMAC != first.DstMAC {
+			t.Errorf("flow %d goes to %v, and then to %v", n, first.DstMAC, next.DstMAC)
+		}
+		in.DF, in.Payload = true, make([]byte, 1400-24-40+1)
+		if out := h.one(0, in); out.Type != 3 || out.EchoSeq != 1400-24 {
+			t.Errorf("what one of the ways does not take is answered by %+v", out)
+		}
+	}
+	if len(by) != 2 {
+		t.Errorf("flows go by %v, want both ways", by)
 	}
 }
 

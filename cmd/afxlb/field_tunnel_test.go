@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -140,9 +141,41 @@ func testTunnels(t *testing.T, start func(i int, h *lab.Host) error) {
 		if n := w.decapsulated() - before; n < 9*3 {
 			t.Errorf("%s: %d datagrams came out of tunnels", s.name, n)
 		}
+		w.askAtLength(&s)
 	}
 	p.checkSums()
 	p.stop()
+}
+
+// askAtLength asks by a datagram that the client's kernel sends in fragments, each of them as
+// large as its link takes, and so larger than what fits into the tunnel. By IPv6 the kernel has
+// to be told that first.
+func (w *world) askAtLength(s *tunnelled) {
+	w.t.Helper()
+	client, what := w.lab.Clients[0], strings.Repeat("4 kB", 1000)
+	dial := func() net.Conn {
+		c, err := client.Dial(w.t.Context(), "udp", netip.AddrPortFrom(s.vip, port).String())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { c.Close() })
+		return c
+	}
+	if s.vip.Is6() {
+		if _, err := dial().Write([]byte(what)); err != nil {
+			w.t.Fatal(err)
+		}
+		for end := time.Now().Add(patience); ; time.Sleep(poll) {
+			route, err := client.Netlink().RouteGet(s.vip.AsSlice())
+			if err == nil && route[0].MTU != 0 {
+				break
+			}
+			if time.Now().After(end) {
+				w.t.Fatalf("%s: the client is not told what fits: %v, %v", s.name, route, err)
+			}
+		}
+	}
+	ask(w.t, dial(), what)
 }
 
 // A check via the tunnel asks what clients ask: whether a backend takes packets out of it, and

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/afxlb/afxlb/internal/lab"
 )
@@ -36,7 +35,7 @@ func TestFieldFullNATBetweenFamilies(t *testing.T) {
 	var services []string
 	for name, vip := range map[string]netip.Addr{"4": fullVIP4, "6": fullVIP6} {
 		services = append(services, mixed("web"+name, vip, port, quickHealth), mixed("streams"+name, vip, streamPort, quickHealth),
-			mixed("dns"+name, vip, port, "protocol: udp, "+none), mixed("closed"+name, vip, 9, "protocol: udp, "+none))
+			mixed("dns"+name, vip, port, "protocol: udp, "+none), mixed("closed"+name, vip, closedPort, "protocol: udp, "+none))
 	}
 	p := w.serve(w.writeConfig("afxlb.yaml", services...))
 	for _, vip := range []netip.Addr{fullVIP4, fullVIP6} {
@@ -58,7 +57,7 @@ func TestFieldFullNATBetweenFamilies(t *testing.T) {
 				t.Errorf("%v: a datagram of %d bytes: %v", vip, size, err)
 			}
 		}
-		if err := w.refusedByUDP(netip.AddrPortFrom(vip, 9)); !errors.Is(err, syscall.ECONNREFUSED) {
+		if _, err := w.askOnce(w.lab.Clients[0], "udp", netip.AddrPortFrom(vip, closedPort)); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("%v: a closed port says %v, want it refused", vip, err)
 		}
 	}
@@ -106,19 +105,37 @@ func TestFieldPathMTUBetweenFamilies(t *testing.T) {
 	p.stop()
 }
 
-// refusedByUDP sends datagrams until somebody says that the port is closed.
-func (w *world) refusedByUDP(to netip.AddrPort) error {
-	c, err := w.lab.Clients[0].Dial(w.t.Context(), "udp", to.String())
-	if err != nil {
-		return err
+// Clients on one interface, backends of the other family on the other: a frame that grows
+// or shrinks crosses as any other.
+func TestFieldFamiliesAcrossInterfaces(t *testing.T) {
+	w := newWorldOf(t, queues)
+	w.listenDatagrams()
+	for _, a := range []netip.Addr{more4, more6} {
+		if err := w.lab.Balancer.AddAddrs(lab.Inner, netip.PrefixFrom(a, a.BitLen())); err != nil {
+			t.Fatal(err)
+		}
 	}
-	defer c.Close()
-	if err := c.SetReadDeadline(time.Now().Add(answerTime)); err != nil {
-		return err
+	const none = "health: {type: none},"
+	var services []string
+	for name, vip := range map[string]netip.Addr{"4": fullVIP4, "6": fullVIP6} {
+		services = append(services, mixed("web"+name, vip, port, quickHealth), mixed("dns"+name, vip, port, "protocol: udp, "+none),
+			mixed("closed"+name, vip, closedPort, "protocol: udp, "+none))
 	}
-	if _, err := c.Write([]byte("anybody?")); err != nil {
-		return err
+	p := w.serve(w.writePorts(services...))
+	for _, vip := range []netip.Addr{fullVIP4, fullVIP6} {
+		if by := w.connections(t, vip, 20, 50); len(by) != 3 {
+			t.Errorf("%v: answered by %v, want all three", vip, by)
+		}
+		for _, size := range []int{100, 4000} {
+			if _, err := w.askUnconnected(w.lab.Clients[0], clientAddr(vip), netip.AddrPortFrom(vip, port), size); err != nil {
+				t.Errorf("%v: a datagram of %d bytes: %v", vip, size, err)
+			}
+		}
+		if _, err := w.askOnce(w.lab.Clients[0], "udp", netip.AddrPortFrom(vip, closedPort)); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%v: a closed port says %v, want it refused", vip, err)
+		}
 	}
-	_, err = c.Read(make([]byte, 100))
-	return err
+	p.awaitCounts()
+	p.checkSums()
+	p.stop()
 }

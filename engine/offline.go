@@ -21,7 +21,7 @@ import (
 // the same steps have the same outcome each time.
 func NewOffline(c Config, ports ...[]*xsk.Socket) (*Engine, error) {
 	l := &lease{}
-	c.Interfaces, c.CPUs, c.seed = nil, nil, offlineSeed
+	c.Interfaces, c.CPUs, c.seed = nil, nil, OfflineSeed
 	for i, sockets := range ports {
 		l.ports = append(l.ports, &port{sockets: sockets, device: c.Device})
 		c.Interfaces = append(c.Interfaces, fmt.Sprintf("offline%d", i))
@@ -47,8 +47,9 @@ func NewOffline(c Config, ports ...[]*xsk.Socket) (*Engine, error) {
 	return e, nil
 }
 
-// offlineSeed has no meaning; but which flow has to go when the table is full depends on it.
-const offlineSeed = 0x6f66666c696e65
+// OfflineSeed is what an offline engine's hashes begin with. It has no meaning; but which
+// flow has to go when the table is full depends on it, and what differs by flow in tunnels.
+const OfflineSeed = 0x6f66666c696e65
 
 // Step has one worker handle at most one batch of what its socket has received, on
 // the calling goroutine, and returns the batch's size. It is the pass of a running

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"strings"
 
@@ -39,7 +40,7 @@ the first packet (10 or 1.5s) or as in 2026-01-02T15:04:05Z; without @TIME it is
 Next hops are those of the config's neighbours; for a backend that is not there a MAC
 address is made up, 02:00 and the last four bytes of its address, and that is said.
 
-There are no sockets and no addresses of the machine's own, all packets come by one queue, and
+There are no sockets of the machine's own, nor addresses but those of --address, all packets come by one queue, and
 what would be given back to the kernel is taken as if that passed it on.`,
 		Example: `  afxlb replay --config afxlb.yaml in.pcap out.pcap
   afxlb replay --config afxlb.yaml --json in.pcapng.gz | jq 'select(.verdict == "dropped")'
@@ -56,6 +57,7 @@ what would be given back to the kernel is taken as if that passed it on.`,
 	f.StringVarP(&r.config, "config", "c", "/etc/afxlb/afxlb.yaml", "config file")
 	f.BoolVar(&r.json, "json", false, "print a line of JSON for each packet, and no summary")
 	f.StringSliceVar(&r.macs, "mac", nil, "MAC addresses of the interface; frames for others are then not the balancer's")
+	f.StringSliceVar(&r.addresses, "address", nil, "the machine's own addresses: tunnels come from them, and what backends send there is the kernel's")
 	f.IntVar(&r.mtu, "mtu", 1500, "MTU of the interface; 0: no limit")
 	for i, verb := range replayVerbs {
 		f.StringArrayVar(&r.events[i], verb.flag, nil, verb.help)
@@ -80,6 +82,9 @@ type replayFlags struct {
 	json   bool
 	macs   []string
 	mtu    int
+
+	addresses []string
+
 	events [len(replayVerbs)][]string
 }
 
@@ -156,6 +161,13 @@ func (r *replayFlags) world(o *replay.Options) error {
 		}
 		o.MACs = append(o.MACs, m)
 	}
+	for _, s := range r.addresses {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return usageError{fmt.Errorf("--address %q: want an IP address", s)}
+		}
+		o.Addresses = append(o.Addresses, a.Unmap())
+	}
 	if r.mtu < 0 || r.mtu > 65535 {
 		return usageError{fmt.Errorf("--mtu %d: want 0 to 65535", r.mtu)}
 	}
@@ -175,6 +187,9 @@ func (r *replayFlags) world(o *replay.Options) error {
 func (r *replayFlags) tell(e *env, s *replay.Summary) {
 	if len(s.Guessed) > 0 {
 		fmt.Fprintf(e.stderr, "afxlb: the config has no neighbours for %v: MAC addresses are made up\n", s.Guessed)
+	}
+	if len(s.Sources) > 0 {
+		fmt.Fprintf(e.stderr, "afxlb: where tunnels come from is made up, %v: name --address, or tunnel-source in the config\n", s.Sources)
 	}
 	if s.Cut > 0 {
 		fmt.Fprintf(e.stderr, "afxlb: of %d packets the capture has only the beginning: the rest is taken for zeros\n", s.Cut)

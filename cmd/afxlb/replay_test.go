@@ -27,7 +27,7 @@ func readFile(t *testing.T, path string) []byte {
 
 // TestReplay: the files of testdata, as the user replays them.
 func TestReplay(t *testing.T) {
-	for _, mode := range []string{"nat", "dsr", "fullnat"} {
+	for _, mode := range []string{"nat", "dsr", "fullnat", "ipip", "gue", "gre"} {
 		out := filepath.Join(t.TempDir(), "out.pcap")
 		code, stdout, stderr := cli("replay", "--config", replayData+mode+".yaml", replayData+mode+".pcap", out)
 		if code != exitDone || stderr != "" || !strings.Contains(stdout, "forwarded") {
@@ -146,19 +146,22 @@ func TestReplaySays(t *testing.T) {
 		code int
 		want string
 	}{
-		"no file":       {[]string{"--config", config}, exitUsage, "wants IN"},
-		"three files":   {[]string{"--config", config, "a", "b", "c"}, exitUsage, "got 3"},
-		"no such file":  {[]string{"--config", config, "/nonexistent/in.pcap"}, exitFailed, "/nonexistent/in.pcap"},
-		"no capture":    {[]string{"--config", config, config}, exitFailed, "want pcap or pcapng"},
-		"nowhere to":    {[]string{"--config", config, replayData + "nat.pcap", "/nonexistent/out.pcap"}, exitFailed, "/nonexistent/out.pcap"},
-		"onto itself":   {[]string{"--config", config, replayData + "nat.pcap", replayData + "../testdata/nat.pcap"}, exitUsage, "is what is read"},
-		"no config":     {[]string{"--config", "/nonexistent/c.yaml", "x"}, exitFailed, "/nonexistent/c.yaml"},
-		"wrong config":  {[]string{"--config", write(t, "services: 1"), "x"}, exitUsage, "want a list"},
-		"time":          {[]string{"--backend-down", "a@soon", "x"}, exitUsage, "--backend-down: \"soon\" is no time"},
-		"weight":        {[]string{"--backend-weight", "a@1", "x"}, exitUsage, "--backend-weight: "},
-		"nobody":        {[]string{"--config", config, "--backend-drain", "z@1", replayData + "nat.pcap"}, exitUsage, `no backend is called "z"; there are ["web/a"]`},
-		"MAC":           {[]string{"--mac", "x", "x"}, exitUsage, "--mac: \"x\" is not a MAC address"},
-		"group's MAC":   {[]string{"--mac", "ff:ff:ff:ff:ff:ff", "x"}, exitUsage, "group"},
+		"no file":      {[]string{"--config", config}, exitUsage, "wants IN"},
+		"three files":  {[]string{"--config", config, "a", "b", "c"}, exitUsage, "got 3"},
+		"no such file": {[]string{"--config", config, "/nonexistent/in.pcap"}, exitFailed, "/nonexistent/in.pcap"},
+		"no capture":   {[]string{"--config", config, config}, exitFailed, "want pcap or pcapng"},
+		"nowhere to":   {[]string{"--config", config, replayData + "nat.pcap", "/nonexistent/out.pcap"}, exitFailed, "/nonexistent/out.pcap"},
+		"onto itself":  {[]string{"--config", config, replayData + "nat.pcap", replayData + "../testdata/nat.pcap"}, exitUsage, "is what is read"},
+		"no config":    {[]string{"--config", "/nonexistent/c.yaml", "x"}, exitFailed, "/nonexistent/c.yaml"},
+		"wrong config": {[]string{"--config", write(t, "services: 1"), "x"}, exitUsage, "want a list"},
+		"time":         {[]string{"--backend-down", "a@soon", "x"}, exitUsage, "--backend-down: \"soon\" is no time"},
+		"weight":       {[]string{"--backend-weight", "a@1", "x"}, exitUsage, "--backend-weight: "},
+		"nobody":       {[]string{"--config", config, "--backend-drain", "z@1", replayData + "nat.pcap"}, exitUsage, `no backend is called "z"; there are ["web/a"]`},
+		"MAC":          {[]string{"--mac", "x", "x"}, exitUsage, "--mac: \"x\" is not a MAC address"},
+		"group's MAC":  {[]string{"--mac", "ff:ff:ff:ff:ff:ff", "x"}, exitUsage, "group"},
+		"address":      {[]string{"--address", "10.0.0.1,x", "x"}, exitUsage, `--address "x"`},
+		"no address": {[]string{"--config", write(t, strings.Replace(goodConfig, "port: 80", "port: 80, mode: ipip", 1)), replayData + "nat.pcap"},
+			exitDone, "made up, [192.0.0.8]: name --address"},
 		"MTU":           {[]string{"--mtu", "-1", "x"}, exitUsage, "--mtu -1"},
 		"unknown flag":  {[]string{"--backend-gone", "x"}, exitUsage, "unknown flag"},
 		"somebody else": {[]string{"--config", config, "--mac", "02:00:00:00:00:77", replayData + "nat.pcap"}, exitDone, "made up"},

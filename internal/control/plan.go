@@ -14,18 +14,19 @@ import (
 // Check says whether the kernel's part of a valid spec has room. It is the plan that a
 // start and a reload make before they store anything, and touches nothing.
 func Check(spec *balancer.Spec) error {
-	_, err := Plan(spec, nil)
+	_, err := plan(spec, &machine{})
 	return err
 }
 
-// Plan returns the kernel's part of a valid spec for a machine without addresses, which
-// takes frames for these MAC addresses; none: frames are not judged by them.
-func Plan(spec *balancer.Spec, macs []packet.MAC) (*bpf.Plan, error) {
+// Plan returns the kernel's part of a valid spec for a machine of these addresses, which
+// takes frames for these MAC addresses; none: frames are not judged by them. The kernel
+// gives the ephemeral ports to connections.
+func Plan(spec *balancer.Spec, local []netip.Addr, macs []packet.MAC, ephemeral balancer.Ports) (*bpf.Plan, error) {
 	list := make([][6]byte, len(macs))
 	for i, mac := range macs {
 		list[i] = mac
 	}
-	return plan(spec, &machine{macs: [][][6]byte{list}})
+	return plan(spec, &machine{local, [][][6]byte{list}, egress.PortRange(ephemeral)})
 }
 
 // machine is what steering has to know of the machine itself.

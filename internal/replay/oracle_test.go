@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/capture"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/packet/packettest"
@@ -24,7 +26,8 @@ type oracle struct {
 type oracleService struct {
 	vip      netip.AddrPort
 	udp      bool
-	direct   bool           // dsr
+	direct   bool           // replies do not come back
+	tunnel   string         // the mode of one that is in a tunnel
 	source   netip.AddrPort // fullnat: the one that there is
 	backends []oracleBackend
 	turn     int // round-robin
@@ -44,20 +47,19 @@ type oracleFlow struct {
 
 func ends(f *packettest.Frame) string { return fmt.Sprint(f.Proto, f.Src, f.Dst) }
 
-// sends returns what is sent for a frame; none: nothing is.
-func (o *oracle) sends(f packettest.Frame) []packettest.Frame {
+// sends returns what is sent for a frame, and of a tunnel the way; none: nothing is.
+func (o *oracle) sends(f packettest.Frame) ([]packettest.Frame, *oracleBackend) {
 	if flow := o.flows[ends(&f)]; flow != nil && flow.to.at.Addr() == f.Src.Addr() { // a reply
 		f.Src, f.Dst = flow.s.vip, flow.client.Src
 		f.SrcMAC, f.DstMAC, f.VLANs = packettest.BalancerMAC, flow.client.SrcMAC, flow.client.VLANs
 		f.TTL--
-		f.Padding = 0
-		return []packettest.Frame{f}
+		return []packettest.Frame{f}, nil
 	}
 	i := slices.IndexFunc(o.services, func(s oracleService) bool {
 		return s.vip == f.Dst && f.Proto == map[bool]uint8{false: packet.ProtoTCP, true: packet.ProtoUDP}[s.udp]
 	})
 	if i < 0 {
-		return o.answers(f)
+		return o.answers(f), nil
 	}
 	s := &o.services[i]
 	flow := o.flows[ends(&f)]
@@ -73,6 +75,9 @@ func (o *oracle) sends(f packettest.Frame) []packettest.Frame {
 	}
 	flow.client = f
 	f.SrcMAC, f.DstMAC, f.VLANs = packettest.BalancerMAC, flow.to.mac, flow.to.vlans
+	if s.tunnel != "" {
+		return []packettest.Frame{f}, flow.to
+	}
 	f.TTL--
 	if !s.direct {
 		f.Dst = flow.to.at
@@ -80,7 +85,50 @@ func (o *oracle) sends(f packettest.Frame) []packettest.Frame {
 	if s.source.IsValid() {
 		f.Src = s.source
 	}
-	return []packettest.Frame{f}
+	return []packettest.Frame{f}, nil
+}
+
+// enclosed returns frame f inside of a packet to a backend: by RFC 2003, RFC 2473 and RFC
+// 4213, by RFC 2784, or by the variant 1 of draft-ietf-intarea-gue. What differs by flow is
+// for the balancer to choose, and here as its hash is.
+func enclosed(f *packettest.Frame, mode string, to *oracleBackend) []byte {
+	frame := f.Bytes()
+	link := 14 + 4*len(f.VLANs)
+	inner, hash := frame[link:], func() uint64 { k := f.Key(); return k.Hash(engine.OfflineSeed) }()
+	protocol, etherType, df, id := byte(4), uint16(0x0800), f.DF, f.ID
+	if !f.Is4() {
+		protocol, etherType, df, id = 41, 0x86dd, true, 0
+	}
+	var shim []byte
+	switch mode {
+	case "gre":
+		protocol, shim = 47, binary.BigEndian.AppendUint16([]byte{0, 0}, etherType)
+	case "gue":
+		protocol = 17
+		for _, v := range []uint16{0xc000 | uint16(hash), 6080, uint16(8 + len(inner)), 0} {
+			shim = binary.BigEndian.AppendUint16(shim, v)
+		}
+	}
+	n := len(shim) + len(inner)
+	var outer []byte
+	if to.at.Addr().Is4() {
+		outer = binary.BigEndian.AppendUint16([]byte{0x45, f.TOS}, uint16(20+n))
+		outer = binary.BigEndian.AppendUint16(outer, id^uint16(hash>>16))
+		outer = append(outer, map[bool]byte{true: 0x40}[df], 0, 64, protocol, 0, 0)
+		outer = append(append(outer, 10, 0, 0, 5), to.at.Addr().AsSlice()...)
+		if sum := ^packettest.Sum(outer); sum != 0xffff { // no sum of a header is 0 (RFC 1624)
+			binary.BigEndian.PutUint16(outer[10:], sum)
+		}
+		etherType = 0x0800
+	} else {
+		outer = binary.BigEndian.AppendUint32(nil, 6<<28|uint32(f.TOS)<<20|uint32(hash)&0xfffff)
+		outer = append(binary.BigEndian.AppendUint16(outer, uint16(n)), protocol, 64)
+		source := netip.MustParseAddr("2001:db8::5")
+		outer = append(append(outer, source.AsSlice()...), to.at.Addr().AsSlice()...)
+		etherType = 0x86dd
+	}
+	binary.BigEndian.PutUint16(frame[link-2:], etherType)
+	return slices.Concat(frame[:link], outer, shim, inner)
 }
 
 // answers returns the answer to an echo request for a service's address.
@@ -110,6 +158,9 @@ type scene struct {
 // client a backend.
 func scenes() []scene {
 	list := []scene{{name: "nat", backends: 3, most: 2000}, {name: "dsr", backends: 3, most: 2000}, {name: "fullnat", backends: 40, most: 40}}
+	for _, tunnel := range []string{"ipip", "gue", "gre"} {
+		list = append(list, scene{name: tunnel, backends: 6, most: 2000})
+	}
 	for i := range list {
 		s := &list[i]
 		s.oracle.flows = map[string]*oracleFlow{}
@@ -129,7 +180,7 @@ func scenes() []scene {
 }
 
 func (s *scene) add(vip netip.Addr, six, udp bool) {
-	o := oracleService{vip: netip.AddrPortFrom(vip, 80), udp: udp, direct: s.name == "dsr"}
+	o := oracleService{vip: netip.AddrPortFrom(vip, 80), udp: udp, direct: s.name != "nat" && s.name != "fullnat"}
 	port := uint16(8080)
 	if o.direct {
 		port = 80
@@ -138,12 +189,15 @@ func (s *scene) add(vip netip.Addr, six, udp bool) {
 	if s.name == "fullnat" {
 		o.source = netip.MustParseAddrPort(map[bool]string{false: "10.0.0.5:40000", true: "[2001:db8::5]:40000"}[six])
 		more = fmt.Sprintf(", snat-addresses: [%q], snat-ports: 40000", o.source.Addr())
+	} else if o.direct && s.name != "dsr" {
+		o.tunnel = s.name
+		more = `, tunnel-source: [10.0.0.5, "2001:db8::5"]`
 	}
 	s.config += fmt.Sprintf("  - {name: %s-%s, address: %q, port: 80, protocol: %s, mode: %s%s, health: {type: none}, backends: [", protocol, vip, vip, protocol, s.name, more)
 	for i := range s.backends {
 		b := oracleBackend{at: netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:%d", 11+i, port)), mac: packet.MAC{2, 0, 0, 0, 1, byte(i)}}
 		b.vlans = [][]uint16{nil, {7}, {8, 9}}[i%3]
-		if six {
+		if six != (o.tunnel != "" && i%2 == 1) { // in tunnels of either family
 			b = oracleBackend{at: netip.MustParseAddrPort(fmt.Sprintf("[2001:db8::%d]:%d", 11+i, port)), mac: packet.MAC{2, 0, 0, 0, 6, byte(i)}}
 		}
 		o.backends = append(o.backends, b)
@@ -166,9 +220,12 @@ func (s *script) send(f packettest.Frame) []packettest.Frame {
 	s.now = s.now.Add(time.Duration(s.random.IntN(500)) * time.Microsecond) // no flow is idle for long, and no budget used up
 	b := f.Bytes()
 	s.in = append(s.in, capture.Packet{Time: s.now, Data: b, Length: len(b)})
-	sent := s.oracle.sends(f)
+	sent, to := s.oracle.sends(f)
 	for i := range sent {
 		b := sent[i].Bytes()
+		if to != nil {
+			b = enclosed(&sent[i], s.oracle.services[0].tunnel, to)
+		}
 		s.out = append(s.out, capture.Packet{Time: s.now, Data: b, Length: len(b)})
 	}
 	return sent
@@ -296,16 +353,16 @@ func TestOracle(t *testing.T) {
 	request := packettest.TCP("198.51.100.7:40000", "192.0.2.10:80", packet.TCPSyn)
 	for i := range 4 {
 		request.Src = netip.AddrPortFrom(request.Src.Addr(), uint16(1000+i))
-		sent := s.oracle.sends(request)
+		sent, _ := s.oracle.sends(request)
 		if want := netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:8080", 11+i%3)); len(sent) != 1 || sent[0].Dst != want || sent[0].TTL != 63 {
 			t.Errorf("request %d: %+v, want to %v", i, sent, want)
 		}
 	}
-	sent := s.oracle.sends(packettest.TCP("10.0.0.12:8080", "198.51.100.7:1001", packet.TCPSyn|packet.TCPAck))
+	sent, _ := s.oracle.sends(packettest.TCP("10.0.0.12:8080", "198.51.100.7:1001", packet.TCPSyn|packet.TCPAck))
 	if len(sent) != 1 || sent[0].Src != s.oracle.services[0].vip || sent[0].DstMAC != packettest.ClientMAC {
 		t.Errorf("reply: %+v", sent)
 	}
-	if sent := s.oracle.sends(packettest.TCP("10.0.0.12:8080", "198.51.100.7:1000", packet.TCPAck)); len(sent) != 0 {
+	if sent, _ := s.oracle.sends(packettest.TCP("10.0.0.12:8080", "198.51.100.7:1000", packet.TCPAck)); len(sent) != 0 {
 		t.Errorf("nobody's reply: %+v", sent)
 	}
 }

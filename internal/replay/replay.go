@@ -28,11 +28,14 @@ type Options struct {
 	// MACs are those that the machine takes frames for, the interfaces' own first. None:
 	// frames are taken whomever they are for, and an interface's own is that which the
 	// first packet for a service is sent to there.
-	MACs   []packet.MAC
-	Events []Event
-	In     *capture.Reader
-	Out    *capture.Writer     // of what was sent; nil: nowhere
-	Report func(*Record) error // of each packet; nil: to nobody
+	MACs []packet.MAC
+	// Addresses are the machine's own: what backends send there is the kernel's, and
+	// tunnels come from them, unless the config says from where.
+	Addresses []netip.Addr
+	Events    []Event
+	In        *capture.Reader
+	Out       *capture.Writer     // of what was sent; nil: nowhere
+	Report    func(*Record) error // of each packet; nil: to nobody
 }
 
 // Summary is what became of all packets.
@@ -44,6 +47,8 @@ type Summary struct {
 	Cut      int // packets that the capture had only the beginning of
 	// Guessed are the backends of which the config names no next hop: one was made up.
 	Guessed []netip.Addr
+	// Sources are addresses of the machine's own that were made up, for tunnels to come from.
+	Sources []netip.Addr
 	Held    int // fragments that waited to the end, or in vain
 }
 
@@ -102,7 +107,7 @@ func Run(ctx context.Context, o *Options) (Summary, error) {
 	if o.Out != nil {
 		err = errors.Join(err, o.Out.Flush())
 	}
-	p.summary.Guessed = p.world.guessed
+	p.summary.Guessed, p.summary.Sources = p.world.guessed, p.world.sources
 	slices.SortFunc(p.summary.Guessed, netip.Addr.Compare)
 	return p.summary, err
 }

@@ -30,20 +30,25 @@ type world struct {
 	ports    []string                              // by name
 	learned  []bool                                // by port: its MAC address is known
 	macs     []packet.MAC                          // that frames are judged by
+	own      []netip.Addr                          // the machine's addresses
 	guessed  []netip.Addr                          // backends whose next hops are made up
+	sources  []netip.Addr                          // made-up addresses of the machine
 	drains   map[balancer.BackendKey]time.Duration // since when those without a weight have none
 }
+
+// ephemeral are the ports that Linux gives to connections, unless told otherwise.
+var ephemeral = balancer.Ports{First: 32768, Last: 60999}
 
 // newWorld returns one in which all backends are up.
 func newWorld(o *Options, wires []*wire) (*world, error) {
 	loads := balancer.NewLoads()
 	v := &world{
-		spec: copySpec(o.Spec), compiler: balancer.NewCompiler(loads), clock: engine.NewManualClock(), ports: o.Ports, macs: o.MACs,
+		spec: copySpec(o.Spec), compiler: balancer.NewCompiler(loads), clock: engine.NewManualClock(), ports: o.Ports, macs: o.MACs, own: o.Addresses,
 		drains: map[balancer.BackendKey]time.Duration{},
 		facts: balancer.Facts{
 			States:   map[balancer.BackendKey]balancer.State{},
 			NextHops: map[netip.Addr]balancer.NextHop{},
-			Drained:  map[balancer.BackendKey]bool{},
+			Drained:  map[balancer.BackendKey]bool{}, Ephemeral: ephemeral,
 		},
 	}
 	var sockets [][]*xsk.Socket
@@ -59,6 +64,7 @@ func newWorld(o *Options, wires []*wire) (*world, error) {
 	for s, b := range v.backends() {
 		v.facts.States[s.BackendKey(b)] = balancer.StateUp
 		v.reach(b.Address)
+		v.source(s, b.Address)
 	}
 	var err error
 	if v.steering, err = bpf.NewOffline(); err != nil {
@@ -109,16 +115,39 @@ func (v *world) backends() iter.Seq2[*balancer.ServiceSpec, *balancer.BackendSpe
 
 // reach makes the way to a known: the one that the spec names, or a made-up one.
 func (v *world) reach(a netip.Addr) {
+	hop := balancer.NextHop{MAC: madeUp(a), OnLink: true}
 	if h, ok := v.spec.Neighbours[a]; ok {
-		v.facts.NextHops[a] = balancer.NextHop{} // by no port that is served
+		hop = balancer.NextHop{} // by no port that is served
 		if i := max(0, slices.Index(v.ports, h.Port)); h.Port == "" || v.ports[i] == h.Port {
-			v.facts.NextHops[a] = control.StaticHop(&h, i)
+			hop = control.StaticHop(&h, i)
 		}
-		return
-	}
-	v.facts.NextHops[a] = balancer.NextHop{MAC: madeUp(a), OnLink: true}
-	if !slices.Contains(v.guessed, a) {
+	} else if !slices.Contains(v.guessed, a) {
 		v.guessed = append(v.guessed, a)
+	}
+	hop.Own = v.ownFor(a)
+	v.facts.NextHops[a] = hop
+}
+
+// ownFor returns the machine's own address towards a backend: the first that was named of its
+// family, or one that no machine has. For IPv4 it is the dummy of RFC 7600, 4.8, for IPv6
+// one of those that are to be discarded (RFC 6666).
+func (v *world) ownFor(a netip.Addr) netip.Addr {
+	for _, own := range v.own {
+		if own.Is4() == a.Is4() {
+			return own
+		}
+	}
+	if a.Is4() {
+		return netip.AddrFrom4([4]byte{192, 0, 0, 8})
+	}
+	return netip.AddrFrom16([16]byte{0: 1, 15: 8})
+}
+
+// source notes that tunnels of s to a backend come from a made-up address.
+func (v *world) source(s *balancer.ServiceSpec, a netip.Addr) {
+	own := v.ownFor(a)
+	if s.Mode.Traits().Encapsulates && !s.TunnelSource(a, netip.Addr{}).IsValid() && !slices.Contains(v.own, own) && !slices.Contains(v.sources, own) {
+		v.sources = append(v.sources, own)
 	}
 }
 
@@ -140,7 +169,7 @@ func (v *world) learn(port int, mac packet.MAC) error {
 
 // apply puts in force what is true now, by the road of a running balancer.
 func (v *world) apply() error {
-	plan, err := control.Plan(&v.spec, v.macs)
+	plan, err := control.Plan(&v.spec, v.own, v.macs, ephemeral)
 	if err != nil {
 		return err
 	}

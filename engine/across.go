@@ -60,7 +60,7 @@ func (w *worker) sendAcross(n int) error {
 // sendBy sends the packets of a lane by the port. What does not leave is counted as in send.
 func (w *worker) sendBy(port uint8, lane []uint8) error {
 	s := w.arms.sockets[port]
-	if s == nil { // it is away
+	if s == nil || s.Closed() { // it is away
 		for _, i := range lane {
 			w.socket.Release(w.descs[i : i+1])
 			w.unsent(int(i), packet.DropLinkDown)

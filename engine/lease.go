@@ -285,19 +285,18 @@ func (l *lease) release() error {
 	return errors.Join(errs...)
 }
 
-// looks returns what the interfaces are that l has, which their sockets are made for.
-func (e *Engine) looks(l *lease) (mtu int, err error) {
+// largestMTU returns the largest of the interfaces that l has, which the frames of all are
+// made for. One that has gone meanwhile has none.
+func (l *lease) largestMTU(e *Engine) (mtu int) {
 	for i, p := range l.ports {
 		if p == nil {
 			continue
 		}
-		now, err := nic.Look(e.config.Interfaces[i])
-		if err != nil {
-			return 0, err
+		if now, err := nic.Look(e.config.Interfaces[i]); err == nil {
+			mtu = max(mtu, now.MTU)
 		}
-		mtu = max(mtu, now.MTU)
 	}
-	return mtu, nil
+	return mtu
 }
 
 const (

@@ -73,10 +73,7 @@ func (l *lease) open(e *Engine, number int) error {
 	if err != nil {
 		return err
 	}
-	mtu, err := e.looks(l)
-	if err != nil {
-		return err
-	}
+	mtu := l.largestMTU(e)
 	queues, err := Queues(len(e.config.Interfaces), e.config.Queues, now.RX)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

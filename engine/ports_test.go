@@ -186,6 +186,16 @@ func TestAcrossPorts(t *testing.T) {
 	}
 }
 
+// removeInner has the second interface go, and the workers close their sockets there.
+func (h *ports) removeInner() {
+	for _, k := range h.inner {
+		k.Remove()
+	}
+	for _, w := range h.engine.workers {
+		must(h.t, w.bereave(xsk.ErrGone))
+	}
+}
+
 // A batch whose packets leave by both ports, or not at all, is one batch: each goes where it
 // should, in order.
 func TestBatchToBothPorts(t *testing.T) {
@@ -230,6 +240,8 @@ func TestAcrossWithoutRoom(t *testing.T) {
 		"link down":        {false, func(h *ports) { h.inner[0].SetDown(true) }, 0, packet.DropLinkDown},
 		"apart, no frames": {true, func(h *ports) { h.inner[0].Socket().Allocate(make([]xsk.Desc, 256-64-10)) }, 10, packet.DropTxFull},
 		"away":             {false, func(h *ports) { h.inner = nil; h.plug() }, 0, packet.DropLinkDown},
+		"gone":             {false, func(h *ports) { h.removeInner() }, 0, packet.DropLinkDown},
+		"apart, gone":      {true, func(h *ports) { h.removeInner() }, 0, packet.DropLinkDown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newPorts(t, 1, c.apart, service("web", vip4, balancer.NAT, 2))

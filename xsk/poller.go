@@ -55,6 +55,9 @@ func (p *Poller) gone(ask bool) error {
 // yet. It asks the kernel, and is the owner's.
 func (s *Socket) Gone() bool { return !s.shut && s.lost() }
 
+// Closed reports whether the socket was closed. It is the owner's.
+func (s *Socket) Closed() bool { return s.shut }
+
 func (p *Poller) poll(timeout time.Duration) (ready bool, err error) {
 	for i, s := range p.sockets {
 		if s.kernel != nil {

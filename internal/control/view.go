@@ -63,6 +63,14 @@ func (v *View) Shown(b *BackendView) (state, reason string, since time.Time) {
 	return b.State, b.Reason, b.Since
 }
 
+// PortName returns what a port is called; empty: nobody has looked yet.
+func (v *View) PortName(i int) string {
+	if i >= len(v.Ports) {
+		return ""
+	}
+	return v.Ports[i].Name
+}
+
 // settled reports whether of every backend the first answer and the way are known.
 func (v *View) settled() bool {
 	for i := range v.Services {

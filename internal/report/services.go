@@ -92,19 +92,15 @@ func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine
 	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {
 		var macs, exits []string
 		for _, next := range v.Table.Ways(b.Next) {
-			macs, exits = append(macs, packet.WordMAC(next).String()), append(exits, exitOf(v, next))
+			macs, exits = append(macs, packet.WordMAC(next).String()), append(exits, exitOf(v.Table.Links.At(balancer.HopLink(next)), v.PortName))
 		}
 		out.MAC, out.Egress = strings.Join(macs, ","), strings.Join(exits, ",")
 	}
 }
 
-// exitOf names the link of a hop word as interfaces of its kind are named by custom.
-func exitOf(v *control.View, hop uint64) string {
-	link := v.Table.Links.At(balancer.HopLink(hop))
-	name := "port " + strconv.Itoa(int(link.Port))
-	if int(link.Port) < len(v.Ports) {
-		name = v.Ports[link.Port].Name
-	}
+// exitOf names a link as interfaces of its kind are named by custom.
+func exitOf(link balancer.Link, port func(int) string) string {
+	name := port(int(link.Port))
 	for _, tag := range link.Tags {
 		if tag != 0 {
 			name += "." + strconv.Itoa(int(tag.VLAN()))

@@ -105,4 +105,3 @@ func TestManyAreReadyAtOnce(t *testing.T) {
 		t.Error("it became another packet")
 	}
 }
-

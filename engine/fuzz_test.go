@@ -89,7 +89,7 @@ func FuzzWorker(f *testing.F) {
 	k, w, back := h.kernels[0], h.engine.workers[0], h.giveBack(true)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		h.t = t
-		if len(frame) > int(w.socket.Info().MaxPacket) || len(frame) == 0 {
+		if len(frame) > w.socket.Info().MaxPacket || len(frame) == 0 {
 			t.Skip()
 		}
 		h.passRaw(0, seeds()...)

@@ -37,9 +37,9 @@ func Unreachable(frame []byte, p *Packet) int {
 		return 0
 	}
 	if p.IPv6 {
-		return icmpError(frame, p, icmpv6Unreachable, icmpv6PortUnreachable, 0)
+		return icmpError(frame, p, message{icmpv6Unreachable, icmpv6PortUnreachable, 0})
 	}
-	return icmpError(frame, p, icmpUnreachable, icmpPortUnreachable, 0)
+	return icmpError(frame, p, message{icmpUnreachable, icmpPortUnreachable, 0})
 }
 
 // TimeExceeded is Unreachable for a packet whose TTL or hop limit ends here. Its source
@@ -47,9 +47,9 @@ func Unreachable(frame []byte, p *Packet) int {
 // to the client the service begins here.
 func TimeExceeded(frame []byte, p *Packet) int {
 	if p.IPv6 {
-		return icmpError(frame, p, icmpv6TimeExceeded, 0, 0)
+		return icmpError(frame, p, message{icmpv6TimeExceeded, 0, 0})
 	}
-	return icmpError(frame, p, icmpTimeExceeded, 0, 0)
+	return icmpError(frame, p, message{icmpTimeExceeded, 0, 0})
 }
 
 // TooBig is Unreachable for a packet that is larger than mtu, counted from the IP header
@@ -57,26 +57,40 @@ func TimeExceeded(frame []byte, p *Packet) int {
 // "packet too big" (RFC 4443, 3.2). No answer is due if it allows to be fragmented on the
 // way, or if it is as small as any link has to carry.
 func TooBig(frame []byte, p *Packet, mtu int) int {
-	n := int(p.End - p.L3)
-	if p.IPv6 {
-		if mtu = max(mtu, ipv6MinMTU); n <= mtu {
-			return 0
-		}
-		return icmpError(frame, p, icmpv6TooBig, 0, uint32(mtu))
-	}
-	const dontFragment = 0x40
-	if mtu = max(mtu, ipv4MinMTU); n <= mtu || frame[p.L3+6]&dontFragment == 0 {
+	e, due := tooBig(frame, p, int(p.End-p.L3), mtu)
+	if !due {
 		return 0
 	}
-	return icmpError(frame, p, icmpUnreachable, icmpFragmentation, uint32(mtu))
+	return icmpError(frame, p, e)
 }
 
-// icmpError turns a packet into the ICMP or ICMPv6 error about it; rest is the word behind
-// the checksum.
-func icmpError(frame []byte, p *Packet, kind, code uint8, rest uint32) int {
+// message is the head of an ICMP message but for its checksum.
+type message struct {
+	kind, code uint8
+	rest       uint32 // what is behind the checksum
+}
+
+// tooBig returns the error that answers a packet of n bytes, if one is due.
+func tooBig(frame []byte, p *Packet, n, mtu int) (e message, due bool) {
+	const dontFragment = 0x40
+	if p.IPv6 {
+		mtu = max(mtu, ipv6MinMTU)
+		return message{icmpv6TooBig, 0, uint32(mtu)}, n > mtu
+	}
+	mtu = max(mtu, ipv4MinMTU)
+	return message{icmpUnreachable, icmpFragmentation, uint32(mtu)}, n > mtu && frame[p.L3+6]&dontFragment != 0
+}
+
+// icmpError turns a packet into the ICMP or ICMPv6 error about it.
+func icmpError(frame []byte, p *Packet, e message) int {
 	if !answerable(frame, p) {
 		return 0
 	}
+	return putError(frame, p, e)
+}
+
+// putError is icmpError without a look at whether an answer is due.
+func putError(frame []byte, p *Packet, e message) int {
 	limit, proto := icmpErrorMax, uint8(ProtoICMP)
 	if p.IPv6 {
 		limit, proto = icmpv6ErrorMax, ProtoICMPv6
@@ -91,7 +105,7 @@ func icmpError(frame []byte, p *Packet, kind, code uint8, rest uint32) int {
 	// The quote overlaps the original, and turn needs the header that stays behind.
 	copy(frame[start:], frame[l3:l3+quoted])
 	l4 := turn(frame, p, proto, icmpLen+quoted)
-	binary.BigEndian.PutUint32(l4[4:icmpLen], rest)
-	setICMP(frame, p, l4, kind, code)
+	binary.BigEndian.PutUint32(l4[4:icmpLen], e.rest)
+	setICMP(frame, p, l4, e.kind, e.code)
 	return len(frame)
 }

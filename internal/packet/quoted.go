@@ -44,33 +44,46 @@ const (
 )
 
 func (q *Quote) readIPv4(ip []byte) bool {
+	proto, header, ok := q.headerIPv4(ip)
+	return ok && q.Key.quote(proto, ip[header:], ProtoICMP)
+}
+
+func (q *Quote) readIPv6(ip []byte) bool {
+	proto, header, ok := q.headerIPv6(ip)
+	return ok && q.Key.quote(proto, ip[header:], ProtoICMPv6)
+}
+
+// headerIPv4 reads the IP header of a quoted packet, and returns the protocol behind it and
+// where that begins.
+func (q *Quote) headerIPv4(ip []byte) (proto uint8, header int, ok bool) {
 	if len(ip) < ipv4Len || ip[0]>>4 != 4 || binary.BigEndian.Uint16(ip[6:8])&ipv4Offset != 0 {
-		return false
+		return 0, 0, false
 	}
-	header := int(ip[0]&0xf) * 4
+	header = int(ip[0]&0xf) * 4
 	if header < ipv4Len || len(ip) < header {
-		return false
+		return 0, 0, false
 	}
 	q.Key.Src.setIPv4(binary.LittleEndian.Uint32(ip[12:16]))
 	q.Key.Dst.setIPv4(binary.LittleEndian.Uint32(ip[16:20]))
 	q.L4 = q.L3 + uint16(header)
-	return q.Key.quote(ip[9], ip[header:], ProtoICMP)
+	return ip[9], header, true
 }
 
-func (q *Quote) readIPv6(ip []byte) bool {
+// headerIPv6 is headerIPv4 for IPv6, with its extension headers.
+func (q *Quote) headerIPv6(ip []byte) (proto uint8, header int, ok bool) {
 	if len(ip) < ipv6Len || ip[0]>>4 != 6 {
-		return false
+		return 0, 0, false
 	}
 	q.Key.Src, q.Key.Dst = Addr(ip[8:24]), Addr(ip[24:40])
 	if q.Key.Src.Is4() || q.Key.Dst.Is4() { // which would pass for a flow of IPv4
-		return false
+		return 0, 0, false
 	}
-	next, header, v := skipExtensions(ip, ip[6])
+	proto, header, v := skipExtensions(ip, ip[6])
 	if v == DropFragment && binary.BigEndian.Uint16(ip[header+2:])&ipv6Offset == 0 {
-		next, header, v = ip[header], header+8, Pending // the first one
+		proto, header, v = ip[header], header+8, Pending // the first one
 	}
 	q.L4 = q.L3 + uint16(header)
-	return v == Pending && q.Key.quote(next, ip[header:], ProtoICMPv6)
+	return proto, header, v == Pending
 }
 
 // quote reads the ports at the start of a quoted transport header, and reports whether

@@ -45,6 +45,8 @@
 //     service address. If that is also one of this machine's own addresses, only
 //     an error about what a service's port sent: the kernel needs those about its
 //     own connections. And one to a source of full NAT, about what that sent to a backend.
+//   - An ICMP error to whomever that quotes a packet which was sent to a backend inside of
+//     another one. It is the entry of the tunnel that has to tell the client.
 //   - An ICMP error on its way to somebody else that quotes a packet to a service
 //     address or to a nat backend's port: about a request that was sent on.
 //   - A fragment to a service address that has a service of that protocol, or

@@ -44,6 +44,7 @@ func testSteering() Steering {
 		s.Replies = append(s.Replies,
 			Endpoint{backend, TCP, 8080, 8080}, Endpoint{backend, UDP, 7777, 7777}, Endpoint{free, TCP, 0, 65535},
 			Endpoint{some, TCP, 8000, 8099})
+		s.Tunnels = append(s.Tunnels, TunnelEnd{Address: backend, Protocol: 41}, TunnelEnd{Address: backend, Protocol: 47}, TunnelEnd{backend, UDP, 6080})
 		s.Local = append(s.Local, own, inside)
 	}
 	return s

@@ -220,16 +220,19 @@ func (s Steering) judgeICMP(p oraclePacket, own []ownSocket) Reason {
 	if service && !local {
 		return SteeredICMP
 	}
-	_, _, source := s.sources(p.dst)
-	if local && !service && !source {
-		return Passed
-	}
 	if len(p.body) < 8 {
 		return ours
 	}
 	q, ok := readIP(p.etherType, p.body[8:])
 	if !ok {
 		return ours
+	}
+	if s.isInTunnel(q) {
+		return SteeredICMP
+	}
+	_, _, source := s.sources(p.dst)
+	if local && !service && !source {
+		return Passed
 	}
 	mine := false
 	switch {
@@ -262,6 +265,17 @@ func (s Steering) serves(a netip.Addr, protocol int, port uint16) bool {
 func (s Steering) hasProtocol(a netip.Addr, p oraclePacket) bool {
 	return p.isICMP || slices.ContainsFunc(s.Services, func(v Service) bool {
 		return v.Address == a && (int(v.Protocol) == p.protocol || p.protocol == -1)
+	})
+}
+
+// isInTunnel reports whether p was sent to the end of a tunnel.
+func (s Steering) isInTunnel(p oraclePacket) bool {
+	return slices.ContainsFunc(s.Tunnels, func(e TunnelEnd) bool {
+		port := e.Port
+		if p.ports != nil && p.protocol == UDP {
+			port -= p.ports[1] // 0: the same
+		}
+		return e.Address == p.dst && int(e.Protocol) == p.protocol && port == 0
 	})
 }
 

@@ -72,6 +72,13 @@ func randomSteering(r *rand.Rand) Steering {
 		s.Replies = append(s.Replies, Endpoint{ip(address()), pick[uint8](r, TCP, UDP), first, last})
 	}
 	for range r.IntN(8) {
+		e := TunnelEnd{Address: ip(address()), Protocol: pick[uint8](r, 4, 17, 41, 47)}
+		if e.Protocol == UDP {
+			e.Port = pick(r, randomPort(r), 80, 443)
+		}
+		s.Tunnels = append(s.Tunnels, e)
+	}
+	for range r.IntN(8) {
 		s.Local = append(s.Local, ip(address()))
 	}
 	for range r.IntN(5) {
@@ -120,7 +127,7 @@ func randomPacket(r *rand.Rand, s Steering, pool []string, quoted bool) []byte {
 		p = quoting(src, dst, pick[uint8](r, 1, 2, 3, 4, 11, 12), randomPacket(r, s, pool, true), r.IntN(40))
 	case 2:
 		if r.IntN(4) == 0 {
-			p = other(src, dst, layers.IPProtocol(r.Uint32()))
+			p = other(src, dst, layers.IPProtocol(pick(r, r.Uint32(), 4, 41, 47)))
 			break
 		}
 		fallthrough

@@ -27,8 +27,9 @@ const (
 	shareBound     = uint8(steerShareSHARE_BOUND)
 )
 
-// anyPort is the order of the one block that has all ports.
-const anyPort = 16
+// anyPort is the order of the one block that has all ports, and tunnelEnd that of those that
+// are the ends of tunnels.
+const anyPort, tunnelEnd = 16, 17
 
 func newState() state {
 	return state{addresses: map[steerIp]steerAddress{}, services: blocks{}, replies: blocks{}, station: newStation()}
@@ -93,6 +94,12 @@ func compile(s Steering) (state, error) {
 		a.Snat = hull(a.Snat, steerRange{First: o.First, Last: o.Last})
 		a.Ephemeral = steerRange{First: s.Ephemeral.First, Last: s.Ephemeral.Last}
 		want.addresses[ipFrom(o.Address)] = a
+	}
+	for _, e := range s.Tunnels {
+		if !e.Address.IsValid() {
+			return state{}, errors.New("tunnel: no address given")
+		}
+		want.replies[steerBlock{Address: ipFrom(e.Address), First: e.Port, Protocol: e.Protocol, Order: tunnelEnd}] = 0
 	}
 	if err := want.addMACs(s.MACs); err != nil {
 		return state{}, err

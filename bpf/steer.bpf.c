@@ -21,6 +21,10 @@ char _license[] SEC("license") = "GPL";
 // most 30 blocks. So there is no limit to the ranges of an address.
 #define ORDERS 17
 
+// TUNNEL is the order of a block that has no ports: a backend where a tunnel ends that we
+// enter, with the protocol of its outer header and, if that is UDP, its port.
+#define TUNNEL ORDERS
+
 struct ip {
 	__u8 byte[16]; // as on the wire, IPv4 as ::ffff:a.b.c.d
 } __attribute__((aligned(4)));
@@ -494,6 +498,17 @@ INLINE bool is_reply(const struct packet *p)
 	return from && replies_from(from, &p->src, p, p->sport);
 }
 
+// is_in_tunnel reports whether a packet is one that we have sent to a backend inside of
+// another one.
+INLINE bool is_in_tunnel(const struct packet *p)
+{
+	struct block b = {.address = p->dst, .protocol = p->protocol, .order = TUNNEL};
+
+	if (p->protocol == UDP)
+		b.first = p->dport;
+	return map_lookup(&replies, &b);
+}
+
 INLINE bool is_echo_request(__u16 type, const struct icmp *m)
 {
 	return m->type == (type == IPV4 ? 8 : 128);
@@ -536,14 +551,16 @@ INLINE enum reason judge_icmp(struct xdp_md *ctx, const struct packet *p, __u16 
 		return PASSED;
 	if (service && !local)
 		return STEERED_ICMP;
-	if (local && !service && !to->snat.last)
-		return PASSED;
 
 	struct packet quoted = {};
 	if (p->left < sizeof(*m))
 		return service ? STEERED_UNREADABLE : PASSED;
 	if (!read_ip(ctx, &quoted, type, p->at + sizeof(*m), p->left - sizeof(*m)))
 		return service ? STEERED_UNREADABLE : PASSED;
+	if (is_in_tunnel(&quoted)) // whatever address of ours it has come from
+		return STEERED_ICMP;
+	if (local && !service && !to->snat.last)
+		return PASSED;
 	if (local) {
 		// The kernel has flows of its own from this address. Only an error
 		// about what a service answered, or full NAT has sent on, is ours.

@@ -21,6 +21,7 @@ const (
 type Steering struct {
 	Services []Service
 	Replies  []Endpoint   // the nat backends
+	Tunnels  []TunnelEnd  // to backends
 	Local    []netip.Addr // the machine's own addresses: backends' packets to these are the kernel's
 	Sources  []Source     // of full NAT
 	// MACs are those that the machine takes frames for on the first interface, whose own is
@@ -57,6 +58,14 @@ type Endpoint struct {
 type Source struct {
 	Address     netip.Addr
 	First, Last uint16 // both included; of several with one address the hull
+}
+
+// TunnelEnd is a backend that packets go to inside of others, and what these are. ICMP errors
+// about them are the balancer's, also those to an address of the machine's own.
+type TunnelEnd struct {
+	Address  netip.Addr
+	Protocol uint8  // of the outer IP header
+	Port     uint16 // if that is UDP
 }
 
 // Apply makes the plan what the program steers by, in place of what was applied

@@ -11,6 +11,7 @@ const (
 	unreachables              // port unreachables to clients
 	exceeded                  // time exceeded
 	tooBigs                   // fragmentation needed, and packet too big
+	tunnelErrors              // what becomes of errors about packets in tunnels
 	backendResets             // RSTs to backends
 	challenges                // challenge ACKs
 	punts

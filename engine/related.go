@@ -20,6 +20,11 @@ import (
 // icmp handles packet i, an ICMP message that is no echo request.
 func (w *worker) icmp(i int) packet.Verdict {
 	p := &w.packets[i]
+	if t, ok := packet.QuotedTunnel(w.frames[i], p); ok {
+		if r, ok := w.enclosed(i, &t); ok {
+			return w.tunnelled(i, r, &t)
+		}
+	}
 	q, ok := packet.Quoted(w.frames[i], p)
 	if !ok || q.Key.Src != p.Key.Dst { // as nf_conntrack_inet_error of Linux has it (net/netfilter/nf_conntrack_proto_icmp.c)
 		return packet.DropICMP

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -36,4 +37,32 @@ func (w *worker) enclose(i int, b *balancer.Backend) packet.Verdict {
 		w.across.leaveBy(i, port)
 	}
 	return packet.Forwarded
+}
+
+// enclosed looks for the flow of a packet that was sent in a tunnel, as q quotes it of packet
+// i, an ICMP error.
+func (w *worker) enclosed(i int, q *packet.TunnelQuote) (conntrack.Ref, bool) {
+	r, ok := w.flows.Find(&q.Inner.Key, conntrack.Request)
+	if !ok || q.Src != w.packets[i].Key.Dst {
+		return r, false
+	}
+	b := w.backend(w.flows.Flow(r).BackendID)
+	return r, b.Tunnel != 0 && b.Address == q.Dst
+}
+
+// tunnelled handles packet i, an ICMP error about a packet of r that was sent in a tunnel,
+// as q quotes it. The client knows nothing of that tunnel, so it gets an error about its own
+// packet.
+func (w *worker) tunnelled(i int, r conntrack.Ref, q *packet.TunnelQuote) packet.Verdict {
+	next := w.flows.Flow(r).ClientHop()
+	if balancer.HopMAC(next) == 0 {
+		return packet.DropNoNeighbour
+	}
+	v := w.answer(i, packet.DropICMP, tunnelErrors, func(frame []byte, p *packet.Packet) int {
+		return packet.TunnelError(frame, p, q)
+	})
+	if v == packet.Replied && !w.cross(i, next, 0) {
+		return packet.DropTooBig
+	}
+	return v
 }

@@ -67,6 +67,11 @@ func steer(spec *balancer.Spec, m *machine) bpf.Steering {
 	for i := range spec.Services {
 		s := &spec.Services[i]
 		out.Services = append(out.Services, bpf.Service{Address: s.Address, Protocol: uint8(s.Protocol), First: s.First, Last: s.Last})
+		for j := range s.Backends {
+			if t, ok := s.TunnelTo(s.Backends[j].Address, netip.Addr{}); ok {
+				out.Tunnels = append(out.Tunnels, bpf.TunnelEnd{Address: t.Destination, Protocol: t.Protocol(), Port: t.Port})
+			}
+		}
 		if !s.Mode.Traits().RepliesReturn {
 			continue
 		}

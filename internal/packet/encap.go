@@ -76,16 +76,12 @@ func NewTunnel(c *TunnelConfig) Tunnel {
 	if c.Inner6 {
 		proto, etherType = protoIPv6, etherIPv6
 	}
-	outer := proto
+	outer := c.Protocol()
 	switch c.Encapsulation {
 	case EncapGUE:
 		t.shim[1] = proto // behind version, control bit and length of options, all 0
-		fallthrough
-	case EncapUDP:
-		outer = ProtoUDP
 	case EncapGRE:
 		binary.BigEndian.PutUint16(t.shim[2:], etherType)
-		outer = protoGRE
 	}
 	h, source := t.ip[:], c.Source.Masked().Addr().AsSlice()
 	n := ipv4Len
@@ -102,6 +98,19 @@ func NewTunnel(c *TunnelConfig) Tunnel {
 	}
 	t.length = uint8(n + encapsulations[c.Encapsulation])
 	return t
+}
+
+// Protocol returns the protocol of the outer IP header.
+func (c *TunnelConfig) Protocol() uint8 {
+	switch {
+	case c.Encapsulation == EncapGRE:
+		return protoGRE
+	case c.Encapsulation != EncapIP:
+		return ProtoUDP
+	case c.Inner6:
+		return protoIPv6
+	}
+	return protoIPv4
 }
 
 // Len returns how many bytes longer a packet becomes.

@@ -2,15 +2,6 @@ package packet
 
 import "encoding/binary"
 
-const (
-	greLen = 4
-	gueLen = 4
-
-	protoIPv4 = 4  // RFC 2003
-	protoIPv6 = 41 // RFC 2473
-	protoGRE  = 47 // RFC 2784
-)
-
 // TunnelQuote is what an ICMP error about a tunnel's packet quotes of it: the outer header,
 // and of the packet inside what is there.
 type TunnelQuote struct {

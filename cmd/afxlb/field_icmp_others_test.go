@@ -19,7 +19,7 @@ func TestFieldPathMTUByAnotherBalancer(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
 	beside := w.second()
-	client := w.addBeyond(w.lab.Clients[0], 1)
+	client := w.addBeyond(w.lab.Clients[0], 1, 1300)
 	second4, second6 := netip.MustParseAddr("198.51.100.2"), netip.MustParseAddr("2001:db8:100::2")
 	for _, h := range w.lab.Backends {
 		w.reach(client, h, own4, own6)

@@ -25,7 +25,7 @@ import (
 func TestFieldPathMTU(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	server, client := w.addBeyond(w.lab.Backends[0], 1), w.addBeyond(w.lab.Clients[0], 2)
+	server, client := w.addBeyond(w.lab.Backends[0], 1, 1300), w.addBeyond(w.lab.Clients[0], 2, 1300)
 	w.listenStream(server.Host, "bb")
 	w.reach(server, w.lab.Balancer, lab.BackendAddr(0), lab.BackendAddr6(0))
 	w.reach(client, w.lab.Balancer, lab.ClientAddr(0), lab.ClientAddr6(0))
@@ -67,7 +67,7 @@ func TestFieldPathMTU(t *testing.T) {
 // Traceroute sees the routers behind the balancer, and the service behind them.
 func TestFieldHopsBehindTheBalancer(t *testing.T) {
 	w := newWorld(t)
-	server := w.addBeyond(w.lab.Backends[0], 1)
+	server := w.addBeyond(w.lab.Backends[0], 1, 1300)
 	w.reach(server, w.lab.Balancer, lab.BackendAddr(0), lab.BackendAddr6(0))
 	if _, err := server.HTTPServer(fmt.Sprint(":", port), "bb"); err != nil {
 		t.Fatal(err)

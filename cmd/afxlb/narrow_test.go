@@ -11,13 +11,11 @@ import (
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
-// narrowMTU is what the link in front of a host that is beyond takes: less than both ends of
-// a connection see of their own links, so that only an ICMP error tells them.
-const narrowMTU = 1300
-
-// beyond is a host behind two routers, the first of which is a host of the lab's.
+// beyond is a host behind two routers, the first of which is a host of the lab's. What the
+// link between them takes is less than both ends of a connection see of their own links, so
+// that only an ICMP error tells them.
 //
-//	near ── 1300 ── middle ── 1500 ── beyond
+//	near ── mtu ── middle ── 1500 ── beyond
 type beyond struct {
 	*lab.Host
 	near         *lab.Host
@@ -26,7 +24,7 @@ type beyond struct {
 
 // addBeyond puts a host behind another one; n tells several apart. Of the ways there only
 // those from near on are known.
-func (w *world) addBeyond(near *lab.Host, n int) *beyond {
+func (w *world) addBeyond(near *lab.Host, n, mtu int) *beyond {
 	w.t.Helper()
 	prefix := func(format string) netip.Prefix { return netip.MustParsePrefix(fmt.Sprintf(format, n)) }
 	middle, err := lab.NewHost("middle")
@@ -41,7 +39,7 @@ func (w *world) addBeyond(near *lab.Host, n int) *beyond {
 	w.t.Cleanup(func() { _ = end.Close() })
 	err = errors.Join(
 		lab.Connect(near, "narrow", middle, "narrow", 1), lab.Connect(middle, "wide", end, lab.Interface, 1),
-		near.SetMTU("narrow", narrowMTU), middle.SetMTU("narrow", narrowMTU),
+		near.SetMTU("narrow", mtu), middle.SetMTU("narrow", mtu),
 		near.AddAddrs("narrow", prefix("172.20.%d.1/24"), prefix("2001:db8:20:%d::1/64")),
 		middle.AddAddrs("narrow", prefix("172.20.%d.2/24"), prefix("2001:db8:20:%d::2/64")),
 		middle.AddAddrs("wide", prefix("172.21.%d.1/24"), prefix("2001:db8:21:%d::1/64")),

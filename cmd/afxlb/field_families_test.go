@@ -79,7 +79,7 @@ func TestFieldPathMTUBetweenFamilies(t *testing.T) {
 	w := newWorld(t)
 	w.addSources(more4, more6)
 	w.listenStreams()
-	server, client := w.addBeyond(w.lab.Backends[0], 1), w.addBeyond(w.lab.Clients[0], 2)
+	server, client := w.addBeyond(w.lab.Backends[0], 1, 1300), w.addBeyond(w.lab.Clients[0], 2, 1300)
 	w.listenStream(server.Host, "bb")
 	w.reach(server, w.lab.Balancer, lab.BackendAddr(0), lab.BackendAddr6(0))
 	w.reach(client, w.lab.Balancer, lab.ClientAddr(0), lab.ClientAddr6(0))

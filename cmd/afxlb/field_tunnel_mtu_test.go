@@ -10,12 +10,16 @@ import (
 )
 
 // A client learns what fits into a tunnel: of the balancer what its own link leaves, and of a
-// router on the way, by the balancer, what a link there does. And what is refused by a host
-// in which a tunnel does not end it hears as well.
+// router on the way, by the balancer, what a link there does. So does the backend of what is
+// on its way to the client.
 func TestFieldPathMTUInTunnels(t *testing.T) {
 	w := newWorld(t)
 	server := w.addBeyond(w.lab.Backends[0], 1, 1400)
 	w.reach(server, w.lab.Balancer, lab.BackendAddr(0), lab.BackendAddr6(0))
+	// What is wrong with an answer is for the service's address, and so the balancer's to pass
+	// on, in the tunnel.
+	w.route(server.near, netip.MustParsePrefix("192.0.2.0/24"), own4, lab.Interface)
+	w.route(server.near, netip.MustParsePrefix("2001:db8:2::/64"), own6, lab.Interface)
 	if err := server.Decapsulate(); err != nil {
 		t.Fatal(err)
 	}

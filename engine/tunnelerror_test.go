@@ -24,17 +24,17 @@ func tunnelFlows(t *testing.T, test func(t *testing.T, h *harness, own string, r
 					h.apply()
 					request := packettest.TCP(ends[0], ends[1], packet.TCPSyn)
 					request.DF, request.VLANs = request.Is4(), []uint16{9}
-					h.one2(request)
+					h.raw(request)
 					request.Flags, request.Payload = packet.TCPAck, make([]byte, 1350)
-					test(t, h, own, request, h.one2(request))
+					test(t, h, own, request, h.raw(request))
 				})
 			}
 		}
 	}
 }
 
-// one2 delivers a frame, and returns the one that comes out as it is.
-func (h *harness) one2(f packettest.Frame) []byte {
+// raw delivers a frame, and returns the one that comes out as it is.
+func (h *harness) raw(f packettest.Frame) []byte {
 	h.t.Helper()
 	sent := h.pass(0, f)
 	if len(sent) != 1 {

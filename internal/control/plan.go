@@ -67,11 +67,7 @@ func steer(spec *balancer.Spec, m *machine) bpf.Steering {
 	for i := range spec.Services {
 		s := &spec.Services[i]
 		out.Services = append(out.Services, bpf.Service{Address: s.Address, Protocol: uint8(s.Protocol), First: s.First, Last: s.Last})
-		for j := range s.Backends {
-			if t, ok := s.TunnelTo(s.Backends[j].Address, netip.Addr{}); ok {
-				out.Tunnels = append(out.Tunnels, bpf.TunnelEnd{Address: t.Destination, Protocol: t.Protocol(), Port: t.Port})
-			}
-		}
+		out.Tunnels = append(out.Tunnels, tunnelEnds(s)...)
 		if !s.Mode.Traits().RepliesReturn {
 			continue
 		}
@@ -90,4 +86,20 @@ func steer(spec *balancer.Spec, m *machine) bpf.Steering {
 		}
 	}
 	return out
+}
+
+// tunnelEnds are the backends of s that packets go to inside of others.
+func tunnelEnds(s *balancer.ServiceSpec) (ends []bpf.TunnelEnd) {
+	for i := range s.Backends {
+		t, ok := s.TunnelTo(s.Backends[i].Address, netip.Addr{})
+		if !ok {
+			return nil
+		}
+		e := bpf.TunnelEnd{Address: t.Destination, Protocol: t.Protocol()}
+		if e.Protocol == bpf.UDP {
+			e.Port = t.Port
+		}
+		ends = append(ends, e)
+	}
+	return ends
 }

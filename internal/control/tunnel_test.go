@@ -2,10 +2,12 @@ package control
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/egress"
 )
 
@@ -30,5 +32,27 @@ func TestTunnelNeedsASource(t *testing.T) {
 	k := &check{key: balancer.BackendKey{Address: b}, group: &group{spec: s}}
 	if w := o.way(k, o.link.since); w.hop.Own != addr("10.0.0.1") {
 		t.Errorf("the table is told of %v", w.hop.Own)
+	}
+}
+
+// Errors about what is sent in tunnels are steered by the tunnels' ends.
+func TestSteerTunnels(t *testing.T) {
+	four, six := addr("10.0.0.11"), addr("2001:db8:10::11")
+	backends := []balancer.BackendSpec{{Address: four}, {Address: six}}
+	gue := balancer.GUESpec{Port: 7000}
+	spec := balancer.Spec{Services: []balancer.ServiceSpec{
+		{Address: addr("192.0.2.10"), Mode: balancer.IPIP, GUE: gue, Backends: backends},
+		{Address: addr("2001:db8:2::10"), Mode: balancer.IPIP, Backends: backends[:1]},
+		{Address: addr("192.0.2.11"), Mode: balancer.GRE, Backends: backends[1:]},
+		{Address: addr("192.0.2.12"), Mode: balancer.GUE, GUE: gue, Backends: backends[:1]},
+		{Address: addr("192.0.2.13"), Mode: balancer.DSR, Backends: backends},
+		{Address: addr("192.0.2.14"), Mode: balancer.NAT, Backends: backends},
+	}}
+	want := []bpf.TunnelEnd{
+		{Address: four, Protocol: 4}, {Address: six, Protocol: 4}, {Address: four, Protocol: 41},
+		{Address: six, Protocol: 47}, {Address: four, Protocol: 17, Port: 7000},
+	}
+	if got := steer(&spec, &machine{}).Tunnels; !slices.Equal(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

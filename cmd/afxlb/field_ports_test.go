@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,6 +81,17 @@ func (p *process) awaitCounts() (outer, inner api.Port) {
 var vipsAcross = map[string]netip.Addr{
 	"nat4": natVIP4, "nat6": natVIP6, "dsr4": dsrVIP4, "dsr6": dsrVIP6, "fullnat4": fullVIP4, "fullnat6": fullVIP6,
 	"fullnat46": netip.MustParseAddr("192.0.2.46"), "fullnat64": netip.MustParseAddr("2001:db8:2::64"),
+	"ipip4": netip.MustParseAddr("192.0.2.50"), "gue6": netip.MustParseAddr("2001:db8:2::50"), "gre46": netip.MustParseAddr("192.0.2.51"),
+}
+
+// tunnelsAcross are those of them whose packets go in tunnels.
+func tunnelsAcross() (list []tunnelled) {
+	for name, vip := range vipsAcross {
+		if strings.HasPrefix(name, "ipip") || strings.HasPrefix(name, "g") {
+			list = append(list, tunnelled{vip: vip})
+		}
+	}
+	return list
 }
 
 // servicesAcross are services at the web servers' port and at a port where nobody listens.
@@ -88,7 +100,7 @@ func servicesAcross() (list []string) {
 		mode := strings.TrimRight(name, "46")
 		of := vip // family
 		switch name {
-		case "fullnat46":
+		case "fullnat46", "gre46":
 			of = natVIP6
 		case "fullnat64":
 			of = natVIP4
@@ -118,6 +130,7 @@ func TestFieldTwoInterfaces(t *testing.T) {
 			w := newWorldOf(t, c.inner)
 			w.forward(w.lab.Balancer) // dsr's answers are the kernel's to route
 			w.listenDatagrams()
+			w.decapsulate(tunnelsAcross())
 			config := w.writePorts(servicesAcross()...)
 			_ = w.lab.Balancer.Do(func() error {
 				if code, _, stderr := cli("check", "--here", config); code != 0 {
@@ -136,7 +149,9 @@ func TestFieldTwoInterfaces(t *testing.T) {
 				if vip.Is6() {
 					from = netip.IPv6Unspecified()
 				}
-				if _, err := w.askUnconnected(client, from, to, 5000); err != nil { // in fragments, there and back
+				if s := (tunnelled{name: name, vip: vip}); slices.Contains(tunnelsAcross(), tunnelled{vip: vip}) {
+					w.askAtLength(&s)
+				} else if _, err := w.askUnconnected(client, from, to, 5000); err != nil { // in fragments, there and back
 					t.Errorf("%s: a large datagram: %v", name, err)
 				}
 				if _, err := w.askOnce(client, "udp", netip.AddrPortFrom(vip, closedPort)); !errors.Is(err, syscall.ECONNREFUSED) {

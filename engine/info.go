@@ -2,12 +2,15 @@ package engine
 
 import (
 	"cmp"
+	"net/netip"
+	"slices"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/engine/persist"
 	"github.com/afxlb/afxlb/engine/snat"
+	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -145,6 +148,12 @@ func (l *lease) tell(number int, in *PortInfo) {
 
 // Sources returns how many ports full NAT has in use, as [Info] has it.
 func (e *Engine) Sources() []snat.Info { return e.flows.Ports.Info() }
+
+// SpeaksFrom reports whether some flow has this source, of full NAT. Anybody may call it.
+func (e *Engine) SpeaksFrom(a netip.Addr) bool {
+	source := packet.AddrFrom(a)
+	return slices.ContainsFunc(e.flows.Ports.Info(), func(p snat.Info) bool { return p.Source == source && p.Lent > 0 })
+}
 
 // EachFlow calls visit with a copy of each flow until it returns false.
 func (e *Engine) EachFlow(visit func(conntrack.Info) bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -172,6 +173,44 @@ func TestFieldFullNATSources(t *testing.T) {
 		t.Errorf("flow %+v, the backend sees %v", f, from)
 	}
 	p.stop()
+}
+
+// A reload takes a source away, or narrows its ports: what speaks from there goes on, and new
+// connections go by what the file says.
+func TestFieldSourceIsTakenAway(t *testing.T) {
+	w := newWorld(t)
+	w.listenStreams()
+	w.addSources(more4, more6)
+	service := func(name string, vip, source netip.Addr, ports string) string {
+		return entry(name, vip, streamPort, snatKeys(source)+ports+quickHealth, backendsOf(vip)...)
+	}
+	config := w.writeConfig("afxlb.yaml", service("four", fullVIP4, more4, ""), service("six", fullVIP6, more6, ""))
+	p := w.serve(config)
+	four, six := w.openStreams(6, fullVIP4), w.openStreams(6, fullVIP6)
+	w.writeConfig("afxlb.yaml", service("four", fullVIP4, own4, ""), service("six", fullVIP6, more6, "snat-ports: 60000-60999, "))
+	p.reload()
+	four.mustLive("after their source was taken away")
+	six.mustLive("after its ports became fewer")
+	w.openStreams(3, fullVIP4).mustLive("from another source")
+	w.openStreams(3, fullVIP6).mustLive("from other ports")
+	p.checkSources(map[netip.Addr]int{more4: 6, own4: 3, more6: 9})
+	p.stop()
+}
+
+// checkSources holds how many flows speak from where.
+func (p *process) checkSources(want map[netip.Addr]int) {
+	p.t.Helper()
+	list, err := p.api.Flows(p.t.Context(), api.FlowFilter{Limit: 1000})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	got := map[netip.Addr]int{}
+	for _, f := range list {
+		got[netip.MustParseAddrPort(f.Source).Addr()]++
+	}
+	if !maps.Equal(got, want) {
+		p.t.Errorf("flows by source: %v, want %v", got, want)
+	}
 }
 
 // A backend is a client of its own service.

@@ -58,6 +58,7 @@ type kernel struct {
 	slow   atomic.Int64          // nanoseconds that a table takes
 	flows  map[netip.Addr]uint64 // by client, one each: where its replies go
 	sweeps int
+	speaks map[netip.Addr]bool // sources of full NAT
 }
 
 func (k *kernel) MoveHops(to func(client packet.Addr, mac uint64) uint64) (moved int) {
@@ -92,6 +93,8 @@ func (k *kernel) count() int {
 }
 
 func (k *kernel) Oldest() uint64 { return 0 }
+
+func (k *kernel) SpeaksFrom(a netip.Addr) bool { return k.speaks[a] }
 
 func (k *kernel) table() *balancer.Table {
 	k.mu.Lock()

@@ -34,6 +34,7 @@ type machine struct {
 	local     []netip.Addr // its own addresses
 	macs      [][][6]byte  // by port, as [egress.Port] has them
 	ephemeral egress.PortRange
+	former    []bpf.Source // of full NAT, not in the spec any more, that flows still speak from
 }
 
 func machineOf(s *egress.Snapshot) machine {
@@ -45,7 +46,7 @@ func machineOf(s *egress.Snapshot) machine {
 }
 
 func (m *machine) equal(o *machine) bool {
-	return slices.Equal(m.local, o.local) && slices.EqualFunc(m.macs, o.macs, slices.Equal) && m.ephemeral == o.ephemeral
+	return slices.Equal(m.local, o.local) && slices.EqualFunc(m.macs, o.macs, slices.Equal) && m.ephemeral == o.ephemeral && slices.Equal(m.former, o.former)
 }
 
 // plan returns the kernel's part of spec.
@@ -59,7 +60,7 @@ func plan(spec *balancer.Spec, m *machine) (*bpf.Plan, error) {
 
 // steer says which packets are the balancer's.
 func steer(spec *balancer.Spec, m *machine) bpf.Steering {
-	out := bpf.Steering{Local: m.local, Ephemeral: bpf.Ports(m.ephemeral)}
+	out := bpf.Steering{Local: m.local, Ephemeral: bpf.Ports(m.ephemeral), Sources: append(sources(spec), m.former...)}
 	if len(m.macs) > 0 {
 		out.MACs, out.MoreMACs = m.macs[0], m.macs[1:]
 	}
@@ -70,9 +71,6 @@ func steer(spec *balancer.Spec, m *machine) bpf.Steering {
 		out.Tunnels = append(out.Tunnels, tunnelEnds(s)...)
 		if !s.Mode.Traits().RepliesReturn {
 			continue
-		}
-		for _, a := range s.SnatAddresses {
-			out.Sources = append(out.Sources, bpf.Source{Address: a, First: s.SourcePorts().First, Last: s.SourcePorts().Last})
 		}
 		for j := range s.Backends {
 			e := bpf.Endpoint{Address: s.Backends[j].Address, Protocol: uint8(s.Protocol), First: s.First, Last: s.Last}

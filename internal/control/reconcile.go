@@ -82,6 +82,7 @@ func (r *Reconciler) adopt(spec *balancer.Spec) error {
 // for, unless that is in force already. Only an [ErrCommit] leaves a trace.
 func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
 	was := &r.inForce
+	a.machine.former = r.former(spec)
 	sameSteering := was.spec == spec && was.machine.equal(&a.machine)
 	if was.err == nil && was.table != nil && sameSteering && sameFacts(&was.facts, &a.facts) {
 		return nil
@@ -104,7 +105,7 @@ func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
 	if err := r.engine.Apply(draft.Table, next.plan); err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrCommit, err)
 	}
-	r.inForce = next
+	r.inForce, r.sources = next, append(sources(spec), next.machine.former...)
 	r.log.Debug("new table", zap.Uint64("generation", next.table.Generation))
 	return next.err
 }

@@ -22,6 +22,7 @@ type Engine interface {
 	Apply(*balancer.Table, *bpf.Plan) error
 	Oldest() uint64
 	MoveHops(to func(client packet.Addr, mac uint64) uint64) int
+	SpeaksFrom(netip.Addr) bool // some flow has this source
 }
 
 // Hops tells of ports, of next hops by them and of neighbours; [egress.Watcher] does.
@@ -65,6 +66,7 @@ type Reconciler struct {
 	probing  bool
 	compiler *balancer.Compiler
 	inForce  commitment
+	sources  []bpf.Source // in force, and former ones
 	easing   *easing
 	retries  int           // commits that went wrong in a row
 	scratch  []BackendView // of one service, for comparison

@@ -104,38 +104,3 @@ func TestFieldPathMTUBetweenFamilies(t *testing.T) {
 	}
 	p.stop()
 }
-
-// Clients on one interface, backends of the other family on the other: a frame that grows
-// or shrinks crosses as any other.
-func TestFieldFamiliesAcrossInterfaces(t *testing.T) {
-	w := newWorldOf(t, queues)
-	w.listenDatagrams()
-	for _, a := range []netip.Addr{more4, more6} {
-		if err := w.lab.Balancer.AddAddrs(lab.Inner, netip.PrefixFrom(a, a.BitLen())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const none = "health: {type: none},"
-	var services []string
-	for name, vip := range map[string]netip.Addr{"4": fullVIP4, "6": fullVIP6} {
-		services = append(services, mixed("web"+name, vip, port, quickHealth), mixed("dns"+name, vip, port, "protocol: udp, "+none),
-			mixed("closed"+name, vip, closedPort, "protocol: udp, "+none))
-	}
-	p := w.serve(w.writePorts(services...))
-	for _, vip := range []netip.Addr{fullVIP4, fullVIP6} {
-		if by := w.connections(t, vip, 20, 50); len(by) != 3 {
-			t.Errorf("%v: answered by %v, want all three", vip, by)
-		}
-		for _, size := range []int{100, 4000} {
-			if _, err := w.askUnconnected(w.lab.Clients[0], clientAddr(vip), netip.AddrPortFrom(vip, port), size); err != nil {
-				t.Errorf("%v: a datagram of %d bytes: %v", vip, size, err)
-			}
-		}
-		if _, err := w.askOnce(w.lab.Clients[0], "udp", netip.AddrPortFrom(vip, closedPort)); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%v: a closed port says %v, want it refused", vip, err)
-		}
-	}
-	p.awaitCounts()
-	p.checkSums()
-	p.stop()
-}

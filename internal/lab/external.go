@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -41,13 +42,18 @@ func (h *Host) addTap(name string, queues int) error {
 // [Options].External.
 //
 // Packets get there as a NIC would see them: senders finish them first.
-func (l *Lab) AddTap(name string, queues int) error {
+func (l *Lab) AddTap(name string, queues int) error { return l.addTapTo(l.fabric, name, queues) }
+
+// AddInnerTap is AddTap for the link that the backends are on, with [Options].Inner.
+func (l *Lab) AddInnerTap(name string, queues int) error { return l.addTapTo(l.inner, name, queues) }
+
+func (l *Lab) addTapTo(bridge netlink.Link, name string, queues int) error {
 	if err := l.Switch.addTap(name, queues); err != nil {
 		return err
 	}
 	tap, err := l.Switch.link.LinkByName(name)
 	if err == nil {
-		err = l.Switch.link.LinkSetMaster(tap, l.fabric)
+		err = l.Switch.link.LinkSetMaster(tap, bridge)
 	}
 	if err != nil {
 		return fmt.Errorf("make TAP %s a port of the switch: %w", name, err)

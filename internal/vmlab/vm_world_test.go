@@ -78,13 +78,26 @@ func (w *world) tellNIC() {
 // newLab builds a lab with servers, whose balancer comes by these NICs.
 func newLab(t *testing.T, nics ...NIC) *lab.Lab {
 	t.Helper()
+	l := newLabOf(t, lab.Options{})
+	for _, n := range nics {
+		if err := l.AddTap(n.Tap, n.Queues); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// newLabOf builds a lab with servers, and no NICs.
+func newLabOf(t *testing.T, o lab.Options) *lab.Lab {
+	t.Helper()
 	var held []netip.Addr
 	for _, v := range vips {
 		if v.mode == "dsr" {
 			held = append(held, v.addr)
 		}
 	}
-	l, err := lab.New(lab.Options{Backends: backends, VIPs: held, External: true})
+	o.Backends, o.VIPs, o.External = backends, held, true
+	l, err := lab.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,11 +106,6 @@ func newLab(t *testing.T, nics ...NIC) *lab.Lab {
 			t.Errorf("close the lab: %v", err)
 		}
 	})
-	for _, n := range nics {
-		if err := l.AddTap(n.Tap, n.Queues); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for i, h := range l.Backends {
 		name := fmt.Sprint("b", i)
 		if _, err := h.HTTPServer(fmt.Sprint(":", webPort), name); err != nil {
@@ -128,6 +136,18 @@ func balancerImage(t *testing.T, modules ...string) Image {
 // setUp gives the guest's interface the balancer's addresses.
 func (w *world) setUp(name string) {
 	w.t.Helper()
+	w.settle(name)
+	in(w.t, w.guest, "guest", "up", name)
+	args := []string{"guest", "addr", name}
+	for _, p := range lab.BalancerPrefixes() {
+		args = append(args, p.String())
+	}
+	in(w.t, w.guest, args...)
+}
+
+// settle has an interface's addresses be of use at once, and stay.
+func (w *world) settle(name string) {
+	w.t.Helper()
 	for _, s := range [][2]string{
 		{"net.ipv6.conf.all.accept_dad", "0"}, {"net.ipv6.conf." + name + ".accept_dad", "0"},
 		{"net.ipv6.conf.all.keep_addr_on_down", "1"}, // for who sets the interface down and up
@@ -135,12 +155,6 @@ func (w *world) setUp(name string) {
 	} {
 		in(w.t, w.guest, "guest", "sysctl", s[0], s[1])
 	}
-	in(w.t, w.guest, "guest", "up", name)
-	args := []string{"guest", "addr", name}
-	for _, p := range lab.BalancerPrefixes() {
-		args = append(args, p.String())
-	}
-	in(w.t, w.guest, args...)
 }
 
 // config is a config file with all services on one interface.

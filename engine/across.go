@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"math/bits"
 
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
@@ -23,37 +24,36 @@ func (a *across) leaveBy(i int, port uint8) {
 
 // sendAcross is send for a batch of which some packets leave by another port.
 func (w *worker) sendAcross(n int) error {
-	drop := 0
+	a, drop, ports := &w.across, 0, uint8(0) // of the ports a bit each
 	for i, v := range w.verdicts[:n] {
 		w.count.Verdicts[v]++
-		if !v.Leaves() {
+		switch {
+		case !v.Leaves():
 			w.drop[drop] = w.descs[i]
 			drop++
+			a.egress[i] = 0
+			continue
+		case a.egress[i] == 0:
+			a.egress[i] = w.port + 1
 		}
+		ports |= 1 << (a.egress[i] - 1)
 	}
 	w.socket.Release(w.drop[:drop])
 	var first error
-	for port := range uint8(maxPorts) {
-		lane := 0
-		for i, v := range w.verdicts[:n] {
-			by := w.port + 1
-			if e := w.across.egress[i]; e != 0 {
-				by = e
-			}
-			if v.Leaves() && by == port+1 {
-				w.across.lane[lane] = uint8(i)
+	for ; ports != 0; ports &= ports - 1 {
+		port, lane := uint8(bits.TrailingZeros8(ports)), 0
+		for i, by := range a.egress[:n] {
+			if by == port+1 {
+				a.lane[lane] = uint8(i)
 				lane++
 			}
 		}
-		if lane == 0 {
-			continue
-		}
-		if err := w.sendBy(port, w.across.lane[:lane]); err != nil && (first == nil || errors.Is(err, xsk.ErrGone)) {
+		if err := w.sendBy(port, a.lane[:lane]); err != nil && (first == nil || errors.Is(err, xsk.ErrGone)) {
 			first = err
 		}
 	}
-	w.across.some = false
-	clear(w.across.egress[:n])
+	a.some = false
+	clear(a.egress[:n])
 	return first
 }
 

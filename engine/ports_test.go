@@ -29,15 +29,22 @@ type ports struct {
 func newPorts(t testing.TB, workers int, apart bool, services ...balancer.ServiceSpec) *ports {
 	t.Helper()
 	h := &ports{harness: newHarness(t, workers, services...)}
+	h.cross(64, apart)
+	return h
+}
+
+// cross adds the second interface, by which all backends are from then on.
+func (h *ports) cross(ring uint32, apart bool) {
+	h.t.Helper()
 	for _, w := range h.engine.workers {
 		w.several = true
 	}
 	h.engine.config.Interfaces = []string{"fake0", "fake1"}
 	for _, k := range h.kernels {
 		if apart {
-			h.inner = append(h.inner, xsktest.New(256, 2048, 64))
+			h.inner = append(h.inner, xsktest.New(4*ring, 2048, ring))
 		} else {
-			h.inner = append(h.inner, k.Share(64))
+			h.inner = append(h.inner, k.Share(ring))
 		}
 	}
 	h.plug()
@@ -47,7 +54,6 @@ func newPorts(t testing.TB, workers int, apart bool, services ...balancer.Servic
 		h.facts.NextHops[a] = hop
 	}
 	h.apply()
-	return h
 }
 
 // plug gives the workers the sockets of both interfaces.
@@ -364,6 +370,27 @@ func TestPortGoesWhileOthersWork(t *testing.T) {
 			if k.Socket().FD() != -1 || k.Socket().UMEM().Frames() != 0 {
 				t.Error("a socket is left, or its frames")
 			}
+		}
+	}
+}
+
+// BenchmarkAcross is BenchmarkKnownFlows for packets that leave by another port than they
+// came by, with frames that both share or by a copy.
+func BenchmarkAcross(b *testing.B) {
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.DSR} {
+		for _, apart := range []bool{false, true} {
+			b.Run(fmt.Sprint(mode, "/apart=", apart), func(b *testing.B) {
+				l := newLoad(b, mode, vip4, 1000)
+				h := &ports{harness: l.harness}
+				h.cross(2*batchSize, apart)
+				h.inner[0].Record(false)
+				b.ReportAllocs()
+				b.ResetTimer()
+				for b.Loop() {
+					l.batch()
+				}
+				perPacket(b)
+			})
 		}
 	}
 }

@@ -49,7 +49,14 @@ func newTwoArms(t *testing.T, outer, inner int, driver xsk.Driver) *twoArms {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.do(func() error { return a.engine.Acquire(a.index(lab.Interface), a.index(lab.Inner)) })
+	a.do(func() error {
+		before := len(descriptors())
+		err := a.engine.Acquire(a.index(lab.Interface), a.index(lab.Inner))
+		if n, most := len(descriptors())-before, Descriptors(2, max(outer, inner)); n > most {
+			t.Errorf("%d descriptors are kept, %d were told of", n, most)
+		}
+		return err
+	})
 	for _, w := range a.engine.all() {
 		w.cpu = -1
 	}
@@ -217,6 +224,7 @@ func TestOneArmGoesAndReturns(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := newTwoArms(t, 2, 2, xsk.DriverNative)
 			must(t, a.talk(16))
+			open := len(descriptors())
 			for range 2 {
 				link, err := a.lab.Balancer.Netlink().LinkByName(name)
 				must(t, err)
@@ -240,6 +248,7 @@ func TestOneArmGoesAndReturns(t *testing.T) {
 						t.Errorf("worker %d has %d frames", i, n)
 					}
 				}
+				eventually(t, "as many descriptors as before", func() bool { return len(descriptors()) <= open }) // talk's go late
 			}
 		})
 	}

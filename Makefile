@@ -42,7 +42,7 @@ test-race: ## Run the tests under the race detector (needs a C compiler)
 # Kernels and QEMU come from Debian's mirror into .vm, 750 MB once unpacked. What is
 # there stays as it is until somebody removes it. One part: make test-vm RUN=TestNIC/6.1/igb
 VM_TESTS := AFXLB_ROOT_TESTS=1 $(GO) test -tags vm -v -count 1
-RUN      ?= ^(TestPackages|TestNIC|TestUpper|TestTunnels)$$
+RUN      ?= ^(TestPackages|TestNIC|TestUpper|TestPorts|TestTunnels)$$
 
 test-vm: ## Run the tests and real traffic on three kernels and six NICs, in virtual machines (root, Debian 12)
 	$(VM_TESTS) -timeout 3h -run '$(RUN)' ./internal/vmlab

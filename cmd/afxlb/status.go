@@ -72,7 +72,7 @@ func portLine(p *api.Port) string {
 		return p.State + " (" + p.Reason + ")"
 	}
 	text := fmt.Sprintf("%s, XDP %s, %s, %d queues, %d received, %d sent", p.State, orDash(p.XDPMode), orDash(p.Bind), len(p.Queues), p.Received, p.Sent)
-	if p.Apart != "" {
+	if p.Copied > 0 {
 		text += fmt.Sprintf(", %d of them copied", p.Copied)
 	}
 	return text

@@ -48,7 +48,7 @@ type Port struct {
 	Received uint64 `json:"received"`
 	Sent     uint64 `json:"sent"`
 	Copied   uint64 `json:"copied"` // of these, from a copy
-	Apart    string `json:"apart"`  // why what comes by another interface is copied; empty: it is not
+	Apart    string `json:"apart"`  // why what crosses to others and from them is copied; empty: it is not, but for others' reasons
 }
 
 // Warning is something that is wrong now and wants a look.

@@ -179,7 +179,7 @@ func (d *daemon) logPort(in *engine.Info, i int) {
 		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program", zap.String("interface", p.Name))
 	}
 	if p.Apart != "" {
-		d.log.Warn("packets that cross to an interface are copied", zap.String("interface", p.Name), zap.String("why", p.Apart))
+		d.log.Warn("packets that cross to an interface, and from it, are copied", zap.String("interface", p.Name), zap.String("why", p.Apart))
 	}
 }
 

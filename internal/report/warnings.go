@@ -62,7 +62,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 			add("generic", time.Time{}, "XDP runs in generic mode on %s, which is slow: the NIC's driver took no native program", p.Name)
 		}
 		if p.Apart != "" {
-			add("copied", time.Time{}, "what leaves by %s and came by another interface is copied: %s", p.Name, p.Apart)
+			add("copied", time.Time{}, "what crosses between %s and other interfaces is copied: %s", p.Name, p.Apart)
 		}
 	}
 	puntable(in, v, add)

@@ -16,6 +16,8 @@ const MaxPorts = 8
 type Port struct {
 	MAC packet.MAC // of the frames that leave by it, unless their hop names another one
 	MTU int        // of the packets; 0: not known
+	// Standby: it is a bond's slave that takes nothing now.
+	Standby bool
 }
 
 // Link is a way to and from the wire: a port, by its place in [Table.Ports], and the VLAN

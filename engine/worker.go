@@ -102,6 +102,9 @@ func (w *worker) pass() (int, error) {
 	w.now = w.clock.Now()
 	w.count.Received += uint64(n)
 	w.renew()
+	if w.table.Ports[w.port].Standby {
+		return n, w.turnAway(n)
+	}
 	for i := 0; i < n+2*group; i += group {
 		w.parse(span(i, n))
 		w.find(span(i-group, n))

@@ -15,7 +15,7 @@ func (o *observed) ports() []balancer.Port {
 	list := make([]balancer.Port, len(o.snapshot.Ports))
 	for i := range list {
 		p := &o.snapshot.Ports[i]
-		list[i] = balancer.Port{MAC: p.MAC, MTU: p.MTU}
+		list[i] = balancer.Port{MAC: p.MAC, MTU: p.MTU, Standby: p.Standby}
 	}
 	return list
 }

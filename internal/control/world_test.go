@@ -17,7 +17,7 @@ import (
 func TestWorld(t *testing.T) {
 	tagged := egress.Link{Port: 1, Tags: packet.Tags{packet.NewTag(7)}}
 	o := observed{snapshot: egress.Snapshot{
-		Ports: []egress.Port{{Name: "eth0", MAC: macOf(1), MTU: 1500}, {Name: "eth1", MAC: macOf(2), MTU: 9000}},
+		Ports: []egress.Port{{Name: "eth0", MAC: macOf(1), MTU: 1500}, {Name: "eth1", MAC: macOf(2), MTU: 9000, Standby: true}},
 		Gateways: []egress.Gateway{
 			{Neighbour: neighbour("10.0.0.254")}, {Neighbour: neighbour("10.0.0.253"), Place: egress.Place{MAC: macOf(9), Link: tagged}},
 		},
@@ -25,7 +25,7 @@ func TestWorld(t *testing.T) {
 			{Known: true, MAC: macOf(3), MTU: 1500, Weight: 2}, {Known: true, MAC: macOf(4), Link: tagged, MTU: 9000, Weight: 1}, {MAC: macOf(5)},
 		}},
 	}}
-	if got, want := o.ports(), []balancer.Port{{MAC: macOf(1), MTU: 1500}, {MAC: macOf(2), MTU: 9000}}; !reflect.DeepEqual(got, want) {
+	if got, want := o.ports(), []balancer.Port{{MAC: macOf(1), MTU: 1500}, {MAC: macOf(2), MTU: 9000, Standby: true}}; !reflect.DeepEqual(got, want) {
 		t.Errorf("ports %+v, want %+v", got, want)
 	}
 	for mtu, want := range map[int]uint16{9000: 0, 1400: 1400} {

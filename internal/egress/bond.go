@@ -58,6 +58,23 @@ func sends(b *netlink.Bond, l netlink.Link) bool {
 	return b.Mode != netlink.BOND_MODE_802_3AD || b.AdInfo == nil || int(s.AggregatorId) == b.AdInfo.AggregatorId
 }
 
+// standsBy reports whether an interface is a bond's slave by which that takes nothing: all but
+// the active one, unless it is told to take from all, or to balance what it receives
+// (bond_set_slave_inactive_flags in include/net/bonding.h, bond_should_deliver_exact_match in
+// drivers/net/bonding/bond_main.c).
+func standsBy(l netlink.Link, links []netlink.Link) bool {
+	s, ok := l.Attrs().Slave.(*netlink.BondSlave)
+	if !ok || s.State != netlink.BondStateBackup {
+		return false
+	}
+	for _, master := range links {
+		if b, ok := master.(*netlink.Bond); ok && b.Index == l.Attrs().MasterIndex {
+			return b.AllSlavesActive != 1 && b.Mode != netlink.BOND_MODE_BALANCE_ALB
+		}
+	}
+	return false
+}
+
 // score says how much a choice suits a key. Who takes the one with the highest score takes
 // another one only if that goes, or if a better one comes (rendezvous hashing, Thaler and
 // Ravishankar, "Using name-based mappings to increase hit rates").

@@ -16,13 +16,14 @@ type Port struct {
 	Why     string // why not, for people
 	MAC     [6]byte
 	MTU     int
+	Standby bool // it is a bond's slave that takes no frames now
 	// MACs are those by which a frame on the interface is this machine's: MAC first, then,
 	// sorted, those of the devices above and below it that are up. None: no Ethernet.
 	MACs [][6]byte
 }
 
 func (p Port) equal(o Port) bool {
-	return p.Name == o.Name && p.Ifindex == o.Ifindex && p.Up == o.Up && p.Why == o.Why && p.MAC == o.MAC && p.MTU == o.MTU &&
+	return p.Name == o.Name && p.Ifindex == o.Ifindex && p.Up == o.Up && p.Why == o.Why && p.MAC == o.MAC && p.MTU == o.MTU && p.Standby == o.Standby &&
 		slices.Equal(p.MACs, o.MACs)
 }
 
@@ -48,7 +49,7 @@ func readPorts(was []Port, links []netlink.Link) []Port {
 // read makes p what its link is, among all links.
 func (p *Port) read(l netlink.Link, links []netlink.Link) {
 	a := l.Attrs()
-	*p = Port{Name: p.Name, Ifindex: a.Index, MTU: a.MTU, Up: isUp(l)}
+	*p = Port{Name: p.Name, Ifindex: a.Index, MTU: a.MTU, Up: isUp(l), Standby: standsBy(l, links)}
 	switch {
 	case p.Up:
 	case a.Flags&net.FlagUp == 0:

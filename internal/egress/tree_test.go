@@ -157,6 +157,33 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// Which slaves of a bond take frames.
+func TestStandby(t *testing.T) {
+	all := bond(9, netlink.BOND_MODE_ACTIVE_BACKUP, 2)
+	all.AllSlavesActive = 1
+	for name, c := range map[string]struct {
+		master netlink.Link
+		slave  *netlink.Device
+		want   bool
+	}{
+		"the active one":         {bond(9, netlink.BOND_MODE_ACTIVE_BACKUP, 2), slaveOf(9, 2, active), false},
+		"the other":              {bond(9, netlink.BOND_MODE_ACTIVE_BACKUP, 3), slaveOf(9, 2, backup), true},
+		"the bond takes all":     {all, slaveOf(9, 2, backup), false},
+		"the bond balances":      {bond(9, netlink.BOND_MODE_BALANCE_ALB, 3), slaveOf(9, 2, backup), false},
+		"outside the aggregator": {bond(9, netlink.BOND_MODE_802_3AD, 0), slaveOf(9, 2, backup), true},
+		"a bridge's port":        {bridge(9, false), card(2, 9), false},
+		"no slave":               {card(9, 0), card(2, 0), false},
+	} {
+		ports := readPorts([]Port{{Name: "eth0"}}, these(c.master, c.slave))
+		if ports[0].Standby != c.want || ports[0].equal(Port{}) {
+			t.Errorf("%s: %+v", name, ports[0])
+		}
+	}
+	if a, b := (Port{Standby: true}), (Port{}); a.equal(b) {
+		t.Error("the change is not seen")
+	}
+}
+
 // A bridge leads where its table says, in the VLAN that the frame is in.
 func TestAcrossABridge(t *testing.T) {
 	info := func(id uint16, flags uint16) *nl.BridgeVlanInfo { return &nl.BridgeVlanInfo{Vid: id, Flags: flags} }

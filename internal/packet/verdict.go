@@ -41,6 +41,7 @@ const (
 	DropPuntFailed
 	DropTxFull
 	DropLinkDown
+	DropStandby
 	NumVerdicts
 )
 
@@ -78,6 +79,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropPuntFailed:  {"punt-failed", "to be given back to the kernel, but there is no way to, or the kernel refused it"},
 	DropTxFull:      {"tx-full", "the TX ring stayed full"},
 	DropLinkDown:    {"link-down", "the interface was down or gone when the packet was to leave"},
+	DropStandby:     {"standby", "it came by a bond's slave that is not active: a copy of what comes by the active one, or too early after a change of these"},
 }
 
 // String returns the short, stable name: the counter's name and metric label.

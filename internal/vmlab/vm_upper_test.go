@@ -61,7 +61,7 @@ func TestUpper(t *testing.T) {
 				w.traffic(t, 20)
 				switch test.served {
 				case "bond1":
-					w.failOver(t)
+					w.failOver(t, b)
 				case nicName:
 					if test.upper == "bond1" {
 						w.leaveServed(t, b)
@@ -87,7 +87,7 @@ func TestUpper(t *testing.T) {
 
 // failOver has the bond turn to its other slave, and back. All goes on by that, connections
 // that are open included.
-func (w *world) failOver(t *testing.T) {
+func (w *world) failOver(t *testing.T, b *balancer) {
 	t.Helper()
 	var open []*upload
 	for _, v := range vips {
@@ -106,6 +106,17 @@ func (w *world) failOver(t *testing.T) {
 	}
 	for _, u := range open {
 		u.end(t)
+	}
+	if err := w.lab.Flood(); err != nil { // the other slave gets a copy of all
+		t.Fatal(err)
+	}
+	w.traffic(t, 20)
+	var list []api.Counter
+	if err := b.ask(t, &list, "counters"); err != nil {
+		t.Fatal(err)
+	}
+	if n := value(list, "packets", "standby"); n < 20 {
+		t.Errorf("of copies %d were told from what they are copies of", n)
 	}
 }
 

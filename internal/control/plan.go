@@ -26,7 +26,7 @@ func Plan(spec *balancer.Spec, local []netip.Addr, macs []packet.MAC, ephemeral 
 	for i, mac := range macs {
 		list[i] = mac
 	}
-	return plan(spec, &machine{local, [][][6]byte{list}, egress.PortRange(ephemeral)})
+	return plan(spec, &machine{local: local, macs: [][][6]byte{list}, ephemeral: egress.PortRange(ephemeral)})
 }
 
 // machine is what steering has to know of the machine itself.

@@ -267,7 +267,9 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	case settled && b.Tunnel != 0:
 		v = w.enclose(i, b)
 	default:
-		w.locate(i, f)
+		if !settled {
+			w.locate(i, f)
+		}
 		v = w.direct(i, b)
 	}
 	if v != packet.Forwarded {

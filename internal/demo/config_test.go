@@ -27,7 +27,7 @@ func TestConfigIsValid(t *testing.T) {
 				}
 			}
 		}
-		if len(seen) != 11 {
+		if len(seen) != 12 {
 			t.Errorf("the demo shows %v, want all seven algorithms in nat, and each other mode", seen)
 		}
 	}

@@ -50,24 +50,15 @@ func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 
 // fullnatError is fullnat for packet i, an ICMP error about a packet that goes the opposite
 // way of what r stands for: both ends of the error are those that the packets have which go
-// its way, and what it quotes is what these are answered by.
-func (w *worker) fullnatError(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend, q *packet.Quote) packet.Verdict {
-	p, frame := &w.packets[i], w.frames[i]
-	next, source := b.Next, b.Source
-	if r.Direction() == conntrack.Reply {
-		next, source = f.ClientHop(), 0
-	}
+// its way, and what it quotes is what these are answered by. So a backend hears of a client's
+// router from the flow's source: it may have no way to that, and take nothing from there.
+func (w *worker) fullnatError(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend, q *packet.Quote, next, source uint64) packet.Verdict {
 	if v := w.spend(i, next); v != packet.Pending {
 		return v
 	}
-	to := w.flows.Ends6(r, f, &b.Address, b.Port)
-	if !p.IPv6 {
-		four := f.Ends4(r.Direction(), b.Address.Low(), b.Port)
-		src, dst := packet.AddrFromLow(four.Src), packet.AddrFromLow(four.Dst)
-		to = packet.Ends6{Src: &src, SrcPort: four.SrcPort, Dst: &dst, DstPort: four.DstPort}
-	}
-	packet.TranslateError(frame, p, q, packet.Source, to.Src, to.SrcPort)
-	packet.TranslateError(frame, p, q, packet.Destination, to.Dst, to.DstPort)
+	p, frame, ends := &w.packets[i], w.frames[i], w.flows.Ends(r, f, &b.Address, b.Port)
+	packet.TranslateError(frame, p, q, packet.Source, &ends.Src, ends.SrcPort)
+	packet.TranslateError(frame, p, q, packet.Destination, &ends.Dst, ends.DstPort)
 	return w.depart(i, next, source)
 }
 

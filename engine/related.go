@@ -46,28 +46,30 @@ func (w *worker) icmp(i int) packet.Verdict {
 }
 
 // relate hands packet i on, an error about a packet that goes the opposite way of what r
-// stands for: in nat rewritten, else whole.
+// stands for: rewritten as those are, or whole.
 func (w *worker) relate(i int, r conntrack.Ref, q *packet.Quote) packet.Verdict {
 	f, d := w.flows.Flow(r), r.Direction()
 	b := w.backend(f.BackendID)
-	switch {
-	case f.Masked() && !f.Mixed():
-		return w.note(i, r, w.fullnatError(i, r, f, b, q))
-	case !f.Paired():
-		return w.note(i, r, w.direct(i, b))
-	}
 	next, source := b.Next, b.Source
 	if d == conntrack.Reply {
 		next, source = f.ClientHop(), 0
 	}
-	if f.Mixed() {
-		return w.note(i, r, w.xlatError(i, r, f, b, next, source))
+	var v packet.Verdict
+	switch {
+	case !f.Paired():
+		v = w.direct(i, b)
+	case f.Mixed():
+		v = w.xlatError(i, r, f, b, next, source)
+	case f.Masked():
+		v = w.fullnatError(i, r, f, b, q, next, source)
+	default:
+		addr := packet.AddrFromLow(f.Low(d))
+		if w.packets[i].IPv6 {
+			addr = *w.flows.Address6(r)
+		}
+		v = w.natError(i, q, packet.Destination-packet.Side(d), &addr, f.Port(d), next, source)
 	}
-	addr := packet.AddrFromLow(f.Low(d))
-	if w.packets[i].IPv6 {
-		addr = *w.flows.Address6(r)
-	}
-	return w.note(i, r, w.natError(i, q, packet.Destination-packet.Side(d), &addr, f.Port(d), next, source))
+	return w.note(i, r, v)
 }
 
 // natError is nat for an error. What comes from the backend's side has the service's address

@@ -166,8 +166,14 @@ func (t *Table) Rob(i, now uint32) (l snat.Lease, ok bool) {
 // flow are in Table.addresses, whichever of the two is which.
 func (f *Flow) Mixed() bool { return f.flags&mixed != 0 }
 
-// Ends is Ends4 for a flow that is mixed.
+// Ends is Ends4 for any masked flow, in the form of a key.
 func (t *Table) Ends(r Ref, f *Flow, backend *packet.Addr, port uint16) packet.Key {
+	if f.flags&ipv6 == 0 {
+		e := f.Ends4(r.Direction(), backend.Low(), port)
+		return packet.Key{
+			Src: packet.AddrFromLow(e.Src), Dst: packet.AddrFromLow(e.Dst), SrcPort: e.SrcPort, DstPort: e.DstPort, Proto: uint32(f.proto),
+		}
+	}
 	e := t.Ends6(r, f, backend, port)
 	return packet.Key{Src: *e.Src, Dst: *e.Dst, SrcPort: e.SrcPort, DstPort: e.DstPort, Proto: uint32(f.proto)}
 }

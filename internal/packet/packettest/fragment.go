@@ -49,6 +49,9 @@ func Assemble(fragments [][]byte) ([]byte, error) {
 		more bool
 		data []byte
 	}
+	if len(fragments) == 0 {
+		return nil, errors.New("no fragments")
+	}
 	var pieces []piece
 	var front []byte
 	for _, f := range fragments {

@@ -31,7 +31,9 @@ func (w *worker) xlat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Bac
 	if !w.resize(i, max(n, 0)) {
 		return packet.DropTooBig
 	}
-	w.ident++
+	if p.IPv6 {
+		w.ident++
+	}
 	ends := w.flows.Ends(r, f, &b.Address, b.Port)
 	w.end(i, packet.Xlat(w.frames[i], p, &ends, w.ident))
 	return w.depart(i, next, source)
@@ -51,7 +53,9 @@ func (w *worker) xlatError(i int, r conntrack.Ref, f *conntrack.Flow, b *balance
 	if !w.resize(i, max(n, 0)) {
 		return packet.DropTooBig
 	}
-	w.ident++
+	if p.IPv6 {
+		w.ident++
+	}
 	ends := w.flows.Ends(r, f, &b.Address, b.Port)
 	quoted := ends.Reverse()
 	w.end(i, packet.XlatError(w.frames[i], p, &ends, &quoted, w.ident))

@@ -21,6 +21,7 @@ import (
 type oracle struct {
 	services []oracleService
 	flows    map[string]*oracleFlow // by both directions' ends
+	id       uint16                 // of the last IPv4 packet that was an IPv6 one
 }
 
 type oracleService struct {
@@ -53,7 +54,7 @@ func (o *oracle) sends(f packettest.Frame) ([]packettest.Frame, *oracleBackend) 
 		f.Src, f.Dst = flow.s.vip, flow.client.Src
 		f.SrcMAC, f.DstMAC, f.VLANs = packettest.BalancerMAC, flow.client.SrcMAC, flow.client.VLANs
 		f.TTL--
-		return []packettest.Frame{f}, nil
+		return []packettest.Frame{o.translated(f, flow.to.at.Addr().Is4())}, nil
 	}
 	i := slices.IndexFunc(o.services, func(s oracleService) bool {
 		return s.vip == f.Dst && f.Proto == map[bool]uint8{false: packet.ProtoTCP, true: packet.ProtoUDP}[s.udp]
@@ -85,7 +86,21 @@ func (o *oracle) sends(f packettest.Frame) ([]packettest.Frame, *oracleBackend) 
 	if s.source.IsValid() {
 		f.Src = s.source
 	}
-	return []packettest.Frame{f}, nil
+	return []packettest.Frame{o.translated(f, s.vip.Addr().Is4())}, nil
+}
+
+// translated returns a frame that has new ends, and was one of IPv4 or not: in another family
+// it has nothing of what only the first one knows (RFC 7915, 4.1 and 5.1).
+func (o *oracle) translated(f packettest.Frame, was4 bool) packettest.Frame {
+	switch {
+	case was4 == f.Is4():
+	case was4:
+		f.ID, f.DF, f.IPOptions, f.NoChecksum = 0, false, nil, false
+	default: // and it is small, so that routers may cut it
+		o.id++
+		f.ID = o.id
+	}
+	return f
 }
 
 // enclosed returns frame f inside of a packet to a backend: by RFC 2003, RFC 2473 and RFC
@@ -153,11 +168,11 @@ type scene struct {
 	oracle       oracle
 }
 
-// scenes returns one for each mode, of both families, some of whose backends are behind
-// VLANs. Which source port a flow gets is no oracle's to know: full NAT has one, and so one
+// scenes returns one for each mode, of both families, and one of full NAT between these; some
+// backends are behind VLANs. Which source port a flow gets is no oracle's to know: full NAT has one, and so one
 // client a backend.
 func scenes() []scene {
-	list := []scene{{name: "nat", backends: 3, most: 2000}, {name: "dsr", backends: 3, most: 2000}, {name: "fullnat", backends: 40, most: 40}}
+	list := []scene{{name: "nat", backends: 3, most: 2000}, {name: "dsr", backends: 3, most: 2000}, {name: "fullnat", backends: 40, most: 40}, {name: "families", backends: 40, most: 40}}
 	for _, tunnel := range []string{"ipip", "gue", "gre"} {
 		list = append(list, scene{name: tunnel, backends: 6, most: 2000})
 	}
@@ -180,20 +195,24 @@ func scenes() []scene {
 }
 
 func (s *scene) add(vip netip.Addr, six, udp bool) {
-	o := oracleService{vip: netip.AddrPortFrom(vip, 80), udp: udp, direct: s.name != "nat" && s.name != "fullnat"}
+	mode := s.name
+	if mode == "families" {
+		mode, six = "fullnat", !six
+	}
+	o := oracleService{vip: netip.AddrPortFrom(vip, 80), udp: udp, direct: mode != "nat" && mode != "fullnat"}
 	port := uint16(8080)
 	if o.direct {
 		port = 80
 	}
 	protocol, more := map[bool]string{false: "tcp", true: "udp"}[udp], ""
-	if s.name == "fullnat" {
+	if mode == "fullnat" {
 		o.source = netip.MustParseAddrPort(map[bool]string{false: "10.0.0.5:40000", true: "[2001:db8::5]:40000"}[six])
 		more = fmt.Sprintf(", snat-addresses: [%q], snat-ports: 40000", o.source.Addr())
-	} else if o.direct && s.name != "dsr" {
-		o.tunnel = s.name
+	} else if o.direct && mode != "dsr" {
+		o.tunnel = mode
 		more = `, tunnel-source: [10.0.0.5, "2001:db8::5"]`
 	}
-	s.config += fmt.Sprintf("  - {name: %s-%s, address: %q, port: 80, protocol: %s, mode: %s%s, health: {type: none}, backends: [", protocol, vip, vip, protocol, s.name, more)
+	s.config += fmt.Sprintf("  - {name: %s-%s, address: %q, port: 80, protocol: %s, mode: %s%s, health: {type: none}, backends: [", protocol, vip, vip, protocol, mode, more)
 	for i := range s.backends {
 		b := oracleBackend{at: netip.MustParseAddrPort(fmt.Sprintf("10.0.0.%d:%d", 11+i, port)), mac: packet.MAC{2, 0, 0, 0, 1, byte(i)}}
 		b.vlans = [][]uint16{nil, {7}, {8, 9}}[i%3]

@@ -53,10 +53,33 @@ func TestFullNATBetweenFamilies(t *testing.T) {
 						}
 					}
 				}
-				if n := h.engine.flows.Stats().Total(); n != 1 {
-					t.Errorf("%d flows", n)
+				if in := h.flowInfo(); in.Source.Netip() != s.SnatAddresses[0] || in.Key != f.Key() {
+					t.Errorf("flow %+v", in)
 				}
 			})
+		}
+	}
+}
+
+// A service may have backends of both families.
+func TestBackendsOfBothFamilies(t *testing.T) {
+	for name, c := range mixes {
+		s, own := mixedService(c.vip, packet.ProtoTCP), fullnatService("web", c.vip, 1, 100)
+		own.Backends[0].Name = "own"
+		s.Backends = append(s.Backends, own.Backends[0])
+		s.SnatAddresses = append(s.SnatAddresses, own.SnatAddresses...)
+		h := newHarness(t, 1, s)
+		seen := map[string]bool{}
+		for i := range 4 {
+			f := packettest.TCP(netip.AddrPortFrom(netip.MustParseAddrPort(c.client).Addr(), uint16(20000+i)).String(), c.vip, packet.TCPSyn)
+			out := h.one(0, f)
+			seen[target(t, &s, out)] = true
+			if back := h.one(0, replyTo(out, packet.TCPSyn|packet.TCPAck)); back.Src != f.Dst || back.Dst != f.Src {
+				t.Errorf("%s: %+v answers %+v", name, back, f)
+			}
+		}
+		if len(seen) != 2 {
+			t.Errorf("%s: only to %v", name, seen)
 		}
 	}
 }

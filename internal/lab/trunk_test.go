@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ func TestTrunk(t *testing.T) {
 	const vlan = 5
 	l := newLab(t, Options{})
 	behind, other := l.Clients[0], l.Backends[0]
-	if err := l.Trunk(l.Port(behind), vlan); err != nil {
+	if err := l.Trunk(l.Port(behind), vlan, 7); err != nil {
 		t.Fatal(err)
 	}
 	src, dst := netip.AddrPortFrom(ClientAddr(0), 1000), netip.AddrPortFrom(BackendAddr(0), 2000)
@@ -27,26 +28,42 @@ func TestTrunk(t *testing.T) {
 		return f.Bytes()
 	}
 	at, by := newTap(t, other), newInjector(t, behind)
-	for payload, vlans := range map[string][]uint16{"none": nil, "other": {6}, "its own": {vlan}} {
+	for payload, vlans := range map[string][]uint16{"none": nil, "other": {6}, "its own": {vlan}, "a further one": {7}} {
 		if err := by.Inject(frame(behind, other, payload, vlans...)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var got [][]byte
+	var got []string
 	for _, f := range at.received(t) {
 		if d, err := packettest.Decode(f); err == nil && d.Proto == packet.ProtoUDP {
-			got = append(got, d.Payload)
+			got = append(got, string(d.Payload))
 		}
 	}
-	if len(got) != 1 || string(got[0]) != "its own" {
-		t.Errorf("received %q, want that of VLAN %d", got, vlan)
+	if slices.Sort(got); !slices.Equal(got, []string{"a further one", "its own"}) {
+		t.Errorf("received %q, want those of VLANs %d and 7", got, vlan)
 	}
 
-	at = newTap(t, behind)
+	for _, want := range []uint16{vlan, 7} {
+		if want != vlan {
+			if err := l.SetVLAN(other, want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := tagBehind(t, behind, newInjector(t, other), frame(other, behind, "back")); got != want {
+			t.Errorf("what comes back is in VLAN %d, want %d", got, want)
+		}
+	}
+}
+
+// tagBehind has a frame, whose payload is "back", sent and returns the VLAN that it is in where
+// it arrives.
+func tagBehind(t *testing.T, behind *Host, by *Injector, frame []byte) uint16 {
+	t.Helper()
+	at := newTap(t, behind)
 	if err := unix.SetsockoptInt(at.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		t.Fatal(err)
 	}
-	if err := newInjector(t, other).Inject(frame(other, behind, "back")); err != nil {
+	if err := by.Inject(frame); err != nil {
 		t.Fatal(err)
 	}
 	buf, aux := make([]byte, 2048), make([]byte, 128)
@@ -64,10 +81,10 @@ func TestTrunk(t *testing.T) {
 		}
 		// tp_vlan_tci and tp_vlan_tpid of struct tpacket_auxdata (include/uapi/linux/if_packet.h).
 		tci, tpid := binary.NativeEndian.Uint16(list[0].Data[16:]), binary.NativeEndian.Uint16(list[0].Data[18:])
-		if tci != vlan || tpid != unix.ETH_P_8021Q {
-			t.Errorf("what comes back has the tag %#x of protocol %#x", tci, tpid)
+		if tpid != unix.ETH_P_8021Q {
+			t.Errorf("it has a tag of protocol %#x", tpid)
 		}
-		return
+		return tci
 	}
 }
 

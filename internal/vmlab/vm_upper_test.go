@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
 )
 
 // TestUpper: what a plain kernel has no devices for. The balancer's addresses are on a
@@ -70,6 +72,28 @@ func TestUpper(t *testing.T) {
 				b.stop(t)
 			})
 		}
+		t.Run("two-vlans", func(t *testing.T) { // clients on one, backends on the other
+			l := newLab(t, nics[0])
+			err := l.Trunk(nics[0].Tap, vlan, 6)
+			for _, h := range l.Backends {
+				err = errors.Join(err, l.SetVLAN(h, 6))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := boot(t, l.Switch, Options{Kernel: k, Memory: 1024, Image: balancerImage(t, "virtio_net", "8021q"), NICs: nics[:1]})
+			w := &world{t: t, lab: l, guest: g}
+			in(t, g, "guest", "name", nics[0].MAC, nicName)
+			in(t, g, "guest", "up", nicName)
+			own := lab.BalancerPrefixes()
+			for i, name := range []string{"vlan5", "vlan6"} {
+				in(t, g, "guest", "vlan", name, nicName, name[4:])
+				w.setUpWith(name, own[2*i:2*i+2]) // those of the clients' network, and of the backends'
+			}
+			b := w.serve(w.config())
+			w.traffic(t, 20)
+			b.stop(t)
+		})
 		t.Run("two-nics", func(t *testing.T) {
 			l := newLab(t, nics...)
 			g := boot(t, l.Switch, Options{Kernel: k, Memory: 1024, Image: balancerImage(t, "virtio_net"), NICs: nics})

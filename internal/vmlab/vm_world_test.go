@@ -134,12 +134,15 @@ func balancerImage(t *testing.T, modules ...string) Image {
 }
 
 // setUp gives the guest's interface the balancer's addresses.
-func (w *world) setUp(name string) {
+func (w *world) setUp(name string) { w.setUpWith(name, lab.BalancerPrefixes()) }
+
+// setUpWith gives it some of them.
+func (w *world) setUpWith(name string, own []netip.Prefix) {
 	w.t.Helper()
 	w.settle(name)
 	in(w.t, w.guest, "guest", "up", name)
 	args := []string{"guest", "addr", name}
-	for _, p := range lab.BalancerPrefixes() {
+	for _, p := range own {
 		args = append(args, p.String())
 	}
 	in(w.t, w.guest, args...)

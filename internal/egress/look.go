@@ -109,6 +109,10 @@ func (r *reading) resolved(h, old Hop, linked bool, now time.Time) Hop {
 	}
 	mac, has := r.macs[Neighbour{h.Device, h.Via}]
 	e := r.tree.down(h.Device, mac)
+	if has && !e.known && e.why == "" && old.Known && old.MAC == mac {
+		// A bridge has forgotten, and would ask all its ports: the last that it knew is likely to be it.
+		e.link, e.known = old.Link, true
+	}
 	h.Why, h.refused, h.Asked = e.why, "", time.Time{}
 	if e.known && r.LinkUp && !r.Ports[e.link.Port].Up {
 		h.Why = fmt.Sprintf("%s: %s", r.Ports[e.link.Port].Name, r.Ports[e.link.Port].Why)

@@ -1,10 +1,12 @@
 package egress
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -89,6 +91,8 @@ func (t *tree) several(a netip.Addr, route *netlink.Route) (hops []Hop, err erro
 	if len(hops) == 0 {
 		return out[:1], nil
 	}
+	// Of IPv6 the kernel begins with the one that it would use itself.
+	slices.SortFunc(hops, func(a, b Hop) int { return cmp.Or(a.Device-b.Device, a.Via.Compare(b.Via)) })
 	return hops, nil
 }
 

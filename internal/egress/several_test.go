@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -191,5 +192,34 @@ func TestBehindABridge(t *testing.T) {
 	}
 	if moves, want := w.Moves(), (Move{Neighbour{device, near}, Place{MAC: at}}); !slices.Contains(moves, want) {
 		t.Errorf("moves %+v, want %+v", moves, want)
+	}
+}
+
+// Whom a bridge forgets is where it was, until the bridge says otherwise.
+func TestBridgeForgets(t *testing.T) {
+	a := netip.MustParseAddr("10.0.0.7")
+	links := these(bridge(9, false), card(2, 9), card(3, 9))
+	r := &reading{Snapshot: Snapshot{LinkUp: true, Ports: []Port{{Name: "eth0", Up: true}, {Name: "eth1", Up: true}}},
+		tree: treeOf(links, 2, 3), macs: map[Neighbour][6]byte{{9, a}: them}}
+	look := func(f fdb, old Hop) Hop {
+		r.tree.fdb = f
+		return r.resolved(Hop{Via: a, OnLink: true, Device: 9}, old, false, time.Now())
+	}
+	if h := look(nil, Hop{}); h.Known || h.Why != "" || h.Asked.IsZero() {
+		t.Errorf("never known: %+v", h)
+	}
+	known := look(fdb{{9, 0, them}: 3}, Hop{})
+	if !known.Known || known.Link.Port != 1 {
+		t.Fatalf("known: %+v", known)
+	}
+	if h := look(nil, known); h != known {
+		t.Errorf("forgotten: %+v, before %+v", h, known)
+	}
+	if h := look(fdb{{9, 0, them}: 2}, known); !h.Known || h.Link.Port != 0 {
+		t.Errorf("elsewhere: %+v", h)
+	}
+	r.macs[Neighbour{9, a}] = [6]byte{2, 0xff, 0, 0, 0, 2}
+	if h := look(nil, known); h.Known {
+		t.Errorf("another one, whom the bridge does not know: %+v", h)
 	}
 }

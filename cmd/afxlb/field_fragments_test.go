@@ -47,7 +47,7 @@ func (p *process) lostFragments() (n uint64) {
 func TestFieldFragments(t *testing.T) {
 	w := newWorld(t)
 	w.listenDatagrams()
-	for _, args := range [][]string{nil, {"--xdp-mode", "generic"}} {
+	for _, args := range [][]string{nil, {"--xdp-mode", "generic"}, {"--driver", "asavie"}} {
 		p := w.serve(w.writeConfig("afxlb.yaml", datagramServices()...), args...)
 		for _, vip := range []netip.Addr{natVIP4, natVIP6, dsrVIP4, dsrVIP6} {
 			by := map[string]int{}

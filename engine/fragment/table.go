@@ -71,7 +71,8 @@ type Table struct {
 	shards [numShards]shard
 }
 
-// New returns an empty table, which takes its memory when it is first used.
+// New returns an empty table, which takes its memory when it is first used. A seed other than
+// 0 has it evict the same each time; else nobody knows it.
 func New(seed uint64) *Table { return &Table{seed: cmp.Or(seed, rand.Uint64())} }
 
 // shard returns the shard of d. Nobody knows the seed, so nobody can aim at one.

@@ -13,7 +13,7 @@ type costs struct{ parse, lookup float64 }
 
 // reference measures the Go map on the packets that worker 0 gets, on its CPU.
 func (r *Rig) reference(m *goMap, sizes traffic.Sizes, packets int) (costs, error) {
-	frames, err := traffic.NewFrames(r.config.Family, sizes, backends)
+	frames, err := traffic.NewFrames(r.config.Family, sizes, backends, r.ends)
 	if err != nil {
 		return costs{}, err
 	}

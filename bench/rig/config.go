@@ -11,7 +11,7 @@ import (
 
 // Config says what a rig is made of.
 type Config struct {
-	Mode     string // nat or dsr
+	Mode     string // nat, fullnat or dsr
 	Family   traffic.Family
 	Flows    int // established before anything is measured
 	Workers  int
@@ -21,6 +21,9 @@ type Config struct {
 // backends is how many there are. The maglev choice lets the generator know where a
 // flow is without asking the engine.
 const backends = 8
+
+// sources are as many addresses of full NAT as the largest table needs.
+const sources = traffic.MaxFlows/backends/60_000 + 1
 
 func (c Config) check() error {
 	if _, err := balancer.ParseMode(c.Mode); err != nil {
@@ -49,10 +52,15 @@ func (c Config) spec() balancer.Spec {
 	}
 	for i := range backends {
 		b := balancer.BackendSpec{Name: fmt.Sprint("b", i), Address: c.Family.Backend(i), Weight: 1}
-		if mode == balancer.NAT {
+		if mode.Traits().Translates {
 			b.Port = traffic.BackendPort
 		}
 		s.Backends = append(s.Backends, b)
+	}
+	if mode.Traits().TranslatesSource {
+		for i := range sources {
+			s.SnatAddresses = append(s.SnatAddresses, c.Family.Source(i))
+		}
 	}
 	return balancer.Spec{Services: []balancer.ServiceSpec{s}}
 }

@@ -47,9 +47,12 @@ func (m *goMap) learn(r *Rig, flows int) *goMap {
 	for n := range uint32(flows) {
 		k := r.config.Family.Key(n)
 		m.put(&k, n<<1|uint32(conntrack.Request))
-		if r.nat() {
+		if r.replies() {
 			k = k.Reverse()
 			k.Src, k.SrcPort = packet.AddrFrom(r.config.Family.Backend(r.backendOf(n))), traffic.BackendPort
+			if r.ends != nil {
+				k.Dst, k.DstPort = packet.AddrFrom(r.config.Family.Source(int(r.ends[n].Low))), r.ends[n].Port
+			}
 			m.put(&k, n<<1|uint32(conntrack.Reply))
 		}
 	}

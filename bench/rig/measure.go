@@ -123,7 +123,7 @@ func (r *run) warm(m mix, packets int) {
 // untimed has the worker handle so many packets.
 func (r *run) untimed(m mix, packets int) {
 	if r.frames == nil && r.err == nil {
-		r.frames, r.err = traffic.NewFrames(r.line.rig.config.Family, m.Sizes, backends)
+		r.frames, r.err = traffic.NewFrames(r.line.rig.config.Family, m.Sizes, backends, r.line.rig.ends)
 	}
 	since := time.Now()
 	for ; packets > 0 && r.err == nil; packets -= batch {

@@ -18,7 +18,7 @@ type Plan struct {
 }
 
 var (
-	modes    = []string{"nat", "dsr"}
+	modes    = []string{"nat", "dsr", "fullnat"}
 	families = []traffic.Family{traffic.IPv4, traffic.IPv6}
 	sizes    = []traffic.Sizes{traffic.Small, traffic.IMIX}
 	shares   = []float64{0.01, 0.1, 1}

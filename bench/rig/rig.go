@@ -26,6 +26,7 @@ type Rig struct {
 	compiler *balancer.Compiler
 	table    *balancer.Table
 	lines    []*line
+	ends     []traffic.End // by flow, what its backend takes for the client's end; nil: that itself
 	stop     chan struct{}
 }
 
@@ -133,20 +134,24 @@ func (r *Rig) apply(spec balancer.Spec) error {
 // the balancer.
 func (r *Rig) packets() []traffic.Packet {
 	var all []traffic.Packet
-	if r.nat() {
+	if r.replies() {
 		all = make([]traffic.Packet, 0, 2*r.config.Flows)
 	}
 	for n := range uint32(r.config.Flows) {
 		b := r.backendOf(n)
 		all = append(all, traffic.NewPacket(n, b, conntrack.Request))
-		if r.nat() {
+		if r.replies() {
 			all = append(all, traffic.NewPacket(n, b, conntrack.Reply))
 		}
 	}
 	return all
 }
 
-func (r *Rig) nat() bool { return r.config.Mode == balancer.NAT.String() }
+// replies reports whether they come through the balancer.
+func (r *Rig) replies() bool { return r.table.Services[0].Mode.Traits().RepliesReturn }
+
+// translatesSource reports whether they come to the balancer's own addresses.
+func (r *Rig) translatesSource() bool { return r.table.Services[0].Mode.Traits().TranslatesSource }
 
 // backendOf returns the number of the backend that flow n is at. IDs are handed out in
 // the spec's order.

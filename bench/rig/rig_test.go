@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func TestFlowsAreEstablished(t *testing.T) {
 			}
 		}
 		replies := 0
-		if r.nat() {
+		if r.replies() {
 			replies = 3000
 		}
 		if directions[conntrack.Request] != 3000 || directions[conntrack.Reply] != replies {
@@ -86,7 +87,12 @@ func TestPacketsComeOutRight(t *testing.T) {
 				if got.Dst != client || got.Src.Addr() != service {
 					t.Errorf("reply to %v left from %v to %v", client, got.Src, got.Dst)
 				}
-			case r.nat():
+			case r.translatesSource():
+				e := r.ends[p.Flow()]
+				if got.Src != netip.AddrPortFrom(r.config.Family.Source(int(e.Low)), e.Port) || got.Dst.Addr() != r.config.Family.Backend(p.Backend()) {
+					t.Errorf("request of %v left from %v to %v", client, got.Src, got.Dst)
+				}
+			case r.replies():
 				if got.Src != client || got.Dst.Addr() != r.config.Family.Backend(p.Backend()) {
 					t.Errorf("request of %v left from %v to %v", client, got.Src, got.Dst)
 				}

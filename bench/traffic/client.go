@@ -35,6 +35,20 @@ func (f Family) Backend(i int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 0x10, 14: byte(i >> 8), 15: byte(11 + i)})
 }
 
+// Source returns the balancer's address i towards the backends, as full NAT has them.
+func (f Family) Source(i int) netip.Addr {
+	if f == IPv4 {
+		return netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)})
+	}
+	return netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 0, 9, 14: byte(i >> 8), 15: byte(i)})
+}
+
+// End is an address of some range, by its number there, and a port.
+type End struct {
+	Low  uint32
+	Port uint16
+}
+
 // Fresh is the first of the clients that are never remembered from before: numbers
 // below it are for flows that exist, those above for new ones.
 const Fresh = 1 << 31

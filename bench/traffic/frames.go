@@ -34,11 +34,13 @@ func (s Sizes) pattern() ([]int, error) {
 type Frames struct {
 	requests []*Template   // by place in the pattern
 	replies  [][]*Template // by backend, then place
+	ends     []End         // by flow, where replies go; nil: to the client
 	place    int
 }
 
-// NewFrames returns a writer.
-func NewFrames(f Family, s Sizes, backends int) (*Frames, error) {
+// NewFrames returns a writer. With ends, which are those that [Family.Source] has, by flow,
+// replies go there and not to the clients.
+func NewFrames(f Family, s Sizes, backends int, ends []End) (*Frames, error) {
 	pattern, err := s.pattern()
 	if err != nil {
 		return nil, err
@@ -48,12 +50,14 @@ func NewFrames(f Family, s Sizes, backends int) (*Frames, error) {
 		at := [2]int{backend, length}
 		if made[at] == nil && backend < 0 {
 			made[at] = NewRequest(f, packet.TCPAck, length)
-		} else if made[at] == nil {
+		} else if made[at] == nil && ends == nil {
 			made[at] = NewReply(f, backend, packet.TCPAck, length)
+		} else if made[at] == nil {
+			made[at] = NewAnswer(f, backend, packet.TCPAck, length)
 		}
 		return made[at]
 	}
-	fs := &Frames{replies: make([][]*Template, backends)}
+	fs := &Frames{ends: ends, replies: make([][]*Template, backends)}
 	for _, n := range pattern {
 		fs.requests = append(fs.requests, get(-1, n))
 		for b := range backends {
@@ -71,6 +75,9 @@ func (fs *Frames) Write(b []byte, p Packet) int {
 	}
 	if p.Direction() == conntrack.Request {
 		return fs.requests[fs.place].Write(b, p.Flow())
+	}
+	if fs.ends != nil {
+		return fs.replies[p.Backend()][fs.place].WriteTo(b, fs.ends[p.Flow()])
 	}
 	return fs.replies[p.Backend()][fs.place].Write(b, p.Flow())
 }

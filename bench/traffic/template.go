@@ -38,6 +38,12 @@ func NewReply(f Family, backend int, flags uint8, length int) *Template {
 	return newTemplate(netip.AddrPortFrom(f.Backend(backend), BackendPort), f.Client(0), 1, flags, length)
 }
 
+// NewAnswer is NewReply to the balancer's own addresses towards the backends, as full NAT has
+// them: it is for [Template.WriteTo].
+func NewAnswer(f Family, backend int, flags uint8, length int) *Template {
+	return newTemplate(netip.AddrPortFrom(f.Backend(backend), BackendPort), netip.AddrPortFrom(f.Source(0), 0), 1, flags, length)
+}
+
 // newTemplate makes a template whose client is the source (side 0) or the destination
 // (side 1). A length too small for the headers becomes the smallest possible.
 func newTemplate(src, dst netip.AddrPort, side int, flags uint8, length int) *Template {
@@ -68,9 +74,14 @@ func newTemplate(src, dst netip.AddrPort, side int, flags uint8, length int) *Te
 // Write writes client n's frame to b and returns its length. The payload is left as it
 // is, and must be zero.
 func (t *Template) Write(b []byte, n uint32) int {
-	copy(b, t.head)
 	addr, port := client(n)
-	addr |= t.high
+	return t.WriteTo(b, End{addr, port})
+}
+
+// WriteTo is Write with any end of the template's range in the client's place.
+func (t *Template) WriteTo(b []byte, e End) int {
+	copy(b, t.head)
+	addr, port := e.Low|t.high, e.Port
 	binary.BigEndian.PutUint32(b[t.addr:], addr)
 	binary.BigEndian.PutUint16(b[t.port:], port)
 	change := addr>>16 + addr&0xffff

@@ -59,7 +59,7 @@ func TestSizes(t *testing.T) {
 		Small: {small: 12},
 		IMIX:  {small: 7, middle: 4, large: 1},
 	} {
-		fs, err := NewFrames(IPv4, sizes, 3)
+		fs, err := NewFrames(IPv4, sizes, 3, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,13 +73,13 @@ func TestSizes(t *testing.T) {
 			}
 		}
 	}
-	if _, err := NewFrames(IPv4, "63B", 1); err == nil {
+	if _, err := NewFrames(IPv4, "63B", 1, nil); err == nil {
 		t.Error("an unknown mixture was taken")
 	}
 }
 
 func TestFramesGoTheRightWay(t *testing.T) {
-	fs, err := NewFrames(IPv4, Small, 5)
+	fs, err := NewFrames(IPv4, Small, 5, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestFramesGoTheRightWay(t *testing.T) {
 }
 
 func BenchmarkWrite(b *testing.B) {
-	fs, err := NewFrames(IPv4, IMIX, 8)
+	fs, err := NewFrames(IPv4, IMIX, 8, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func (w *worker) follow(i int, way *fragment.Way) packet.Verdict {
 // need not be such as finds the flow.
 func (w *worker) still(r conntrack.Ref, k *packet.Key) bool {
 	f := w.flows.Flow(r)
-	return f.Live() && (w.flows.Matches(r, f, k) || w.answers(k, r, f) || r.Direction() == conntrack.Request && w.flows.RequestKey(r) == *k)
+	return f.Live() && (w.flows.Matches(r, f, k) || f.Masked() && w.masked(k, r, f) || r.Direction() == conntrack.Request && w.flows.RequestKey(r) == *k)
 }
 
 func isICMP(proto uint8) bool { return proto == packet.ProtoICMP || proto == packet.ProtoICMPv6 }

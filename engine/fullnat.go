@@ -15,7 +15,10 @@ import (
 func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
 	request := uint64(d) - 1 // a mask: all ones for a request
-	from, client := w.origin(i), f.ClientHop()
+	from, client := packet.SourceWord(frame)|w.in, f.ClientHop()
+	if p.Tagged() { // as origin, which the compiler does not inline
+		from = w.tagged(i)
+	}
 	next := b.Next&request | client&^request
 	if f.Mixed() {
 		v := w.xlat(i, r, f, b, next, b.Source&request)
@@ -62,21 +65,19 @@ func (w *worker) fullnatError(i int, r conntrack.Ref, f *conntrack.Flow, b *bala
 	return w.depart(i, next, source)
 }
 
-// answers reports whether k is the key of a reply of the flow that r hints at, which f is,
-// and that has a translated source: a record does not have its backend's address.
-func (w *worker) answers(k *packet.Key, r conntrack.Ref, f *conntrack.Flow) bool {
-	if !f.Live() || !f.Masked() {
-		return false
-	}
+// masked reports whether k is the key of what r hints at, the live flow f with a translated
+// source: a record does not have its backend's address.
+func (w *worker) masked(k *packet.Key, r conntrack.Ref, f *conntrack.Flow) bool {
 	b := w.backend(f.BackendID)
-	return w.flows.Answers(r, f, k, &b.Address, b.Port)
+	return w.flows.MatchesMasked(r, f, k, &b.Address, b.Port)
 }
 
 // answered looks for the flow that k may be the key of a reply of by its destination, a
 // source of full NAT.
 func (w *worker) answered(k *packet.Key) (conntrack.Ref, bool) {
 	r, ok := w.flows.FindReply(k)
-	return r, ok && w.answers(k, r, w.flows.Flow(r))
+	f := w.flows.Flow(r)
+	return r, ok && f.Live() && f.Masked() && w.masked(k, r, f)
 }
 
 // lend lends a source for packet i, which a flow of s to backend id begins with. The caller

@@ -217,7 +217,7 @@ func (w *worker) handle(from, to int) {
 			continue
 		}
 		r := w.refs[i]
-		if f := w.flows.Flow(r); f.Live() && w.flows.Matches(r, f, &w.packets[i].Key) || w.answers(&w.packets[i].Key, r, f) {
+		if f := w.flows.Flow(r); f.Live() && (!f.Masked() && w.flows.Matches(r, f, &w.packets[i].Key) || f.Masked() && w.masked(&w.packets[i].Key, r, f)) {
 			w.verdicts[i] = w.forward(i, r, f)
 			continue
 		}

@@ -29,7 +29,7 @@ func (f *Flow) Masked() bool { return f.flags&masked != 0 }
 func (f *Flow) Routed() bool { return f.flags&(oneWay|masked) == 0 }
 
 // FindReply looks for the masked flow that k may be the key of a reply of. Whoever has it
-// asks [Table.Answers].
+// asks [Table.MatchesMasked].
 func (t *Table) FindReply(k *packet.Key) (Ref, bool) {
 	i, ok := t.Ports.Find(k)
 	return ref(i, Reply), ok
@@ -77,25 +77,33 @@ func scatteredKey(request *packet.Key, backendID uint32) packet.Key {
 	return k
 }
 
-// Answers reports whether k is the key of a reply of the flow behind r, which f is, whose
-// source is translated and whose backend is at an address and port; 0: at the one that the
-// client asked for.
-func (t *Table) Answers(r Ref, f *Flow, k *packet.Key, backend *packet.Addr, port uint16) bool {
-	if r.Direction() != Reply || f.flags&masked == 0 {
-		return false
-	}
+// MatchesMasked is [Table.Matches] for a masked flow, whose backend is at an address and
+// port; 0: at the one that the client asked for. Nothing branches on the direction: requests
+// and replies come in no order that could be predicted.
+func (t *Table) MatchesMasked(r Ref, f *Flow, k *packet.Key, backend *packet.Addr, port uint16) bool {
 	if port == 0 {
 		port = f.port[vip]
 	}
-	differ := (k.Dst.Low() ^ f.low[source]) | uint32(k.DstPort^f.port[source]) | uint32(k.SrcPort^port) | (k.Proto ^ uint32(f.proto))
-	if differ != 0 || k.Src != *backend {
+	d := r.Direction() & 1
+	reply, to := -uint32(d), vip+role(d) // a mask; vip or source
+	differ := (k.Src.Low() ^ (f.low[client]&^reply | backend.Low()&reply)) | (k.Dst.Low() ^ f.low[to]) |
+		uint32(k.SrcPort^(f.port[client]&^uint16(reply)|port&uint16(reply))) | uint32(k.DstPort^f.port[to]) |
+		(k.Proto ^ uint32(f.proto)) | uint32(f.flags>>d&1)
+	if differ != 0 {
 		return false
 	}
-	return f.flags&ipv6 == 0 || k.Dst == t.addresses[r.index()][source]
+	if f.flags&ipv6 == 0 {
+		return k.Src.Is4()
+	}
+	a := &t.addresses[r.index()]
+	from := [numDirections]*packet.Addr{&a[client], backend}
+	return k.Src == *from[d] && k.Dst == a[to]
 }
 
+var _ = [1]struct{}{}[source-vip-1] // MatchesMasked relies on it
+
 // Ends4 returns the ends that an IPv4 packet in direction d of a masked flow gets, whose
-// backend is as in [Table.Answers].
+// backend is as in [Table.MatchesMasked].
 func (f *Flow) Ends4(d Direction, backend uint32, port uint16) packet.Ends4 {
 	if port == 0 {
 		port = f.port[vip]
@@ -112,11 +120,13 @@ func (t *Table) Ends6(r Ref, f *Flow, backend *packet.Addr, port uint16) packet.
 	if port == 0 {
 		port = f.port[vip]
 	}
-	a := &t.addresses[r.index()]
-	if r.Direction() == Reply {
-		return packet.Ends6{Src: &a[vip], SrcPort: f.port[vip], Dst: &a[client], DstPort: f.port[client]}
+	a, d := &t.addresses[r.index()], r.Direction()&1
+	to := [numDirections]*packet.Addr{backend, &a[client]}
+	reply := -uint16(d) // a mask, as in Ends4
+	return packet.Ends6{
+		Src: &a[d.becomes()], SrcPort: f.port[d.becomes()],
+		Dst: to[d], DstPort: f.port[client]&reply | port&^reply,
 	}
-	return packet.Ends6{Src: &a[source], SrcPort: f.port[source], Dst: backend, DstPort: port}
 }
 
 // A handshake that is under way has an answer within handshake, and a datagram's answer

@@ -52,7 +52,7 @@ func sourceKey(n *NewFlow) packet.Key {
 // answered returns the flow that k is the key of a reply of.
 func (t *Table) answered(k *packet.Key, n *NewFlow) (Ref, bool) {
 	r, ok := t.FindReply(k)
-	return r, ok && t.Flow(r).Live() && t.Answers(r, t.Flow(r), k, &n.Backend, n.BackendPort)
+	return r, ok && t.Flow(r).Live() && t.MatchesMasked(r, t.Flow(r), k, &n.Backend, n.BackendPort)
 }
 
 func TestMaskedFlow(t *testing.T) {
@@ -78,12 +78,15 @@ func TestMaskedFlow(t *testing.T) {
 		} {
 			other := k
 			change(&other)
-			if tab.Answers(reply, f, &other, &flow.Backend, flow.BackendPort) {
+			if tab.MatchesMasked(reply, f, &other, &flow.Backend, flow.BackendPort) {
 				t.Errorf("flow %d is answered by another %s", n, what)
 			}
 		}
-		if tab.Answers(r, f, &k, &flow.Backend, flow.BackendPort) {
-			t.Errorf("flow %d: a request is a reply", n)
+		if tab.MatchesMasked(r, f, &k, &flow.Backend, flow.BackendPort) || tab.MatchesMasked(reply, f, flow.Key, &flow.Backend, flow.BackendPort) {
+			t.Errorf("flow %d: one direction is the other", n)
+		}
+		if !tab.MatchesMasked(r, f, flow.Key, &flow.Backend, flow.BackendPort) || !tab.Matches(r, f, flow.Key) {
+			t.Errorf("flow %d does not match its request", n)
 		}
 		forged := packet.Key{Src: flow.Source.Source, Dst: flow.Key.Src, SrcPort: flow.Source.Port, DstPort: flow.Key.SrcPort, Proto: flow.Key.Proto}
 		if _, ok := tab.Find(&forged, Reply); ok {

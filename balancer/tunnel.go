@@ -51,12 +51,14 @@ type Tunnel struct {
 
 	Port uint8
 	Tags packet.Tags
+	Lead int // all that is in front of the packet inside, in bytes
 }
 
 // tunnel adds a tunnel by a link, or by the several ways where there are some, and returns
 // its index.
 func (t *Table) tunnel(c *packet.TunnelConfig, by Link, ways []Way) uint32 {
 	one := Tunnel{Tunnel: packet.NewTunnel(c), Port: by.Port, Tags: by.Tags}
+	one.Lead = by.Tags.EthernetLen() + one.Len()
 	one.fit(t, by)
 	for i := range ways {
 		one.fit(t, ways[i].Link)

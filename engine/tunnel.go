@@ -20,19 +20,19 @@ func (w *worker) enclose(i int, b *balancer.Backend) packet.Verdict {
 	if n := int(p.End - p.L3); t.Room != 0 && n > t.Room {
 		return w.tooBig(i, t.Room)
 	}
-	tags, port, next, source := t.Tags, t.Port, b.Next, b.Source
+	tags, lead, port, next, source := &t.Tags, t.Lead, t.Port, b.Next, b.Source
 	if balancer.Spreads(next) {
 		next, source = w.way(i, next)
 		link := w.table.Links.At(balancer.HopLink(next))
-		tags, port = link.Tags, link.Port
+		tags, lead, port = &link.Tags, link.Tags.EthernetLen()+t.Len(), link.Port
 	}
-	if !w.resize(i, tags.EthernetLen()+t.Len()-int(p.L3)) {
+	if !w.resize(i, lead-int(p.L3)) {
 		return packet.DropTooBig
 	}
 	w.end(i, int(p.End)) // without padding, which is a short frame's
 	frame := w.frames[i]
 	t.Encapsulate(frame, int(p.L3), w.hashes[i])
-	packet.PutEthernet(frame, balancer.HopMAC(next), source, &tags, t.IPv6())
+	packet.PutEthernet(frame, balancer.HopMAC(next), source, tags, t.IPv6())
 	if port != w.port {
 		w.across.leaveBy(i, port)
 	}

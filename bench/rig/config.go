@@ -11,7 +11,7 @@ import (
 
 // Config says what a rig is made of.
 type Config struct {
-	Mode     string // nat, fullnat or dsr
+	Mode     string // nat, fullnat, dsr, ipip, gue or gre
 	Family   traffic.Family
 	Flows    int // established before anything is measured
 	Workers  int
@@ -50,6 +50,9 @@ func (c Config) spec() balancer.Spec {
 		Protocol: balancer.TCP, Mode: mode, Algorithm: balancer.Maglev,
 		Health: balancer.HealthSpec{Type: balancer.HealthNone},
 	}
+	if mode == balancer.GUE {
+		s.GUE = balancer.GUESpec{Port: 6080, Variant: 1}
+	}
 	for i := range backends {
 		b := balancer.BackendSpec{Name: fmt.Sprint("b", i), Address: c.Family.Backend(i), Weight: 1}
 		if mode.Traits().Translates {
@@ -68,7 +71,7 @@ func (c Config) spec() balancer.Spec {
 func (c Config) facts() balancer.Facts {
 	f := balancer.Facts{Ports: []balancer.Port{{MAC: packet.MAC{2, 0, 0, 0, 9, 9}}}, NextHops: map[netip.Addr]balancer.NextHop{}}
 	for i := range backends {
-		f.NextHops[c.Family.Backend(i)] = balancer.NextHop{MAC: packet.MAC{2, 0xbe, 0, 0, 0, byte(i)}, OnLink: true}
+		f.NextHops[c.Family.Backend(i)] = balancer.NextHop{MAC: packet.MAC{2, 0xbe, 0, 0, 0, byte(i)}, OnLink: true, Own: c.Family.Client(0).Addr()}
 	}
 	return f
 }

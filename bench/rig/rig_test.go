@@ -106,6 +106,28 @@ func TestPacketsComeOutRight(t *testing.T) {
 	})
 }
 
+// What goes in tunnels comes out of them as it was sent.
+func TestTunnelsComeOutRight(t *testing.T) {
+	for _, mode := range tunnels {
+		for _, f := range families {
+			r := newTestRig(t, Config{Mode: mode, Family: f, Flows: 3000, Workers: 1})
+			l := r.lines[0]
+			l.kernel.Record(true)
+			x := run{line: l}
+			if x.untimed(mix{Sizes: traffic.IMIX}, batch); x.err != nil {
+				t.Fatal(x.err)
+			}
+			for i, b := range l.kernel.Sent() {
+				p := l.packets[(len(l.packets)+l.next-batch+i)%len(l.packets)]
+				outer, got := packettest.Unwrap(t, b)
+				if outer.Dst.Addr() != f.Backend(p.Backend()) || got.Src != f.Client(p.Flow()) || got.Dst.Addr() != f.Service() {
+					t.Errorf("%s: request of %v to %v left for %v", mode, got.Src, got.Dst, outer.Dst)
+				}
+			}
+		}
+	}
+}
+
 func TestMeasure(t *testing.T) {
 	eachConfig(t, 2, func(t *testing.T, r *Rig) {
 		const packets = 100 * batch

@@ -135,11 +135,11 @@ func TestPlan(t *testing.T) {
 		}
 		return m
 	}
-	// Everything: 3 modes, 2 families, 4 numbers of flows.
-	if got, want := fmt.Sprint(count(Plan{Full: true})), "map[fresh:30 known:24 memory:6 mixed:24 parallel:24 pauses:6]"; got != want {
+	// Everything: 3 modes, 2 families, 4 numbers of flows; and 3 tunnels with one number.
+	if got, want := fmt.Sprint(count(Plan{Full: true})), "map[fresh:30 known:30 memory:6 mixed:24 parallel:24 pauses:6]"; got != want {
 		t.Errorf("full plan: %s, want %s", got, want)
 	}
-	if got, want := fmt.Sprint(count(Plan{Rounds: 3})), "map[fresh:18 known:19 memory:2 mixed:3 parallel:3 pauses:1]"; got != want {
+	if got, want := fmt.Sprint(count(Plan{Rounds: 3})), "map[fresh:18 known:25 memory:2 mixed:3 parallel:3 pauses:1]"; got != want {
 		t.Errorf("default plan: %s, want %s", got, want)
 	}
 	for _, task := range (Plan{Quick: true}).Tasks() {

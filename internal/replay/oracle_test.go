@@ -172,9 +172,9 @@ type scene struct {
 // backends are behind VLANs. Which source port a flow gets is no oracle's to know: full NAT has one, and so one
 // client a backend.
 func scenes() []scene {
-	list := []scene{{name: "nat", backends: 3, most: 2000}, {name: "dsr", backends: 3, most: 2000}, {name: "fullnat", backends: 40, most: 40}, {name: "families", backends: 40, most: 40}}
+	list := []scene{{name: "nat", backends: 3, most: 600}, {name: "dsr", backends: 3, most: 600}, {name: "fullnat", backends: 40, most: 40}, {name: "families", backends: 40, most: 40}}
 	for _, tunnel := range []string{"ipip", "gue", "gre"} {
-		list = append(list, scene{name: tunnel, backends: 6, most: 2000})
+		list = append(list, scene{name: tunnel, backends: 6, most: 600})
 	}
 	for i := range list {
 		s := &list[i]

@@ -92,7 +92,9 @@ func TestKnownFlowsAllocateNothing(t *testing.T) {
 			if n := testing.AllocsPerRun(500, l.batch); n != 0 {
 				t.Errorf("%v %s: %v allocations a batch", mode, vip, n)
 			}
-			if got := l.engine.workers[0].count.Misses; got != misses {
+			// Two flows of one tag in one set push each other out: once in 500 times there are such.
+			const few = 3 * 2 * (501*batchSize/1000 + 1)
+			if got := l.engine.workers[0].count.Misses; got-misses > few {
 				t.Errorf("%v %s: %d packets of known flows took the slow path", mode, vip, got-misses)
 			}
 			if w := l.engine.workers[0]; w.count.Verdicts[packet.Forwarded] != w.count.Received {

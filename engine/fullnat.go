@@ -76,8 +76,11 @@ func (w *worker) masked(k *packet.Key, r conntrack.Ref, f *conntrack.Flow) bool 
 // source of full NAT.
 func (w *worker) answered(k *packet.Key) (conntrack.Ref, bool) {
 	r, ok := w.flows.FindReply(k)
+	if !ok {
+		return 0, false
+	}
 	f := w.flows.Flow(r)
-	return r, ok && f.Live() && f.Masked() && w.masked(k, r, f)
+	return r, f.Live() && f.Masked() && w.masked(k, r, f)
 }
 
 // lend lends a source for packet i, which a flow of s to backend id begins with. The caller

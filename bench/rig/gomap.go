@@ -50,7 +50,7 @@ func (m *goMap) learn(r *Rig, flows int) *goMap {
 		if r.replies() {
 			k = k.Reverse()
 			k.Src, k.SrcPort = packet.AddrFrom(r.config.Family.Backend(r.backendOf(n))), traffic.BackendPort
-			if r.ends != nil {
+			if r.ends != nil && int(n) < len(r.ends) { // new flows' are not known, and cost the same
 				k.Dst, k.DstPort = packet.AddrFrom(r.config.Family.Source(int(r.ends[n].Low))), r.ends[n].Port
 			}
 			m.put(&k, n<<1|uint32(conntrack.Reply))

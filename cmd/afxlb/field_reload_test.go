@@ -190,7 +190,9 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := p.await("refuse it", func(s api.Status) bool { return strings.Contains(s.Reload, "over the limit") })
-	if after.Generation != before.Generation || after.Services.Total != 1 {
+	// The router may become known meanwhile, which makes one. A table that was published and
+	// taken back would be two.
+	if after.Generation > before.Generation+1 || after.Services.Total != 1 {
 		t.Errorf("the refused reload made generation %d of %d, with %d services", after.Generation, before.Generation, after.Services.Total)
 	}
 	s.mustLive("after a refused reload")

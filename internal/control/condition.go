@@ -172,7 +172,9 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 	states, since := o.scratch.states[:0], o.link.since
 	up := false
 	for j, k := range g.checks {
-		k.last.way = o.way(k, now)
+		if k.last.way = o.way(k, now); k.last.way.known {
+			k.port = int(k.last.way.hop.Link.Port)
+		}
 		sooner(k.last.way.wait)
 		up = up || k.health.State() == balancer.StateUp && k.last.way.reason == "" && g.spec.Backends[j].Weight > 0
 	}

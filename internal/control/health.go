@@ -33,7 +33,7 @@ func (r *Reconciler) note(result health.Result) (changed bool) {
 		changed = o.troubles.note(result.Err, now)
 	}
 	for _, k := range o.askers[result.Target] {
-		if !result.Start.Before(k.asked) {
+		if !result.Start.Before(k.asked) && !o.deaf(k, &result) {
 			changed = k.hear(&result) || changed
 		}
 	}

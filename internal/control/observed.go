@@ -13,6 +13,7 @@ import (
 type observed struct {
 	link     link
 	seen     bool            // the link was up once
+	carriers []carrier       // by port
 	hops     Hops            // nil while the interface is away
 	snapshot egress.Snapshot // the latest; its hops are of when the link was up
 	groups   []*group        // one a service, in the Spec's order
@@ -64,6 +65,7 @@ type check struct {
 	poor  bool
 	last  judgement // the latest; without a carrier it stays
 	doubt time.Time // until when the want of a way to it may be everybody's
+	port  int       // by which a way led to it last
 	shown shown
 	// draining is since when the backend has no weight; zero: it has one.
 	draining time.Time
@@ -142,6 +144,7 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 // place of the old one; until its own answers say otherwise, the state stays.
 func (k *check) inherit(old *check) {
 	k.health, k.began, k.risen, k.last, k.doubt, k.shown, k.draining = old.health, old.began, old.risen, old.last, old.doubt, old.shown, old.draining
+	k.port = old.port
 	if k.target == old.target && k.holder == old.holder {
 		k.asked = old.asked
 	}
@@ -253,5 +256,5 @@ func (o *observed) look(now time.Time) (returned bool) {
 		o.link.back = now
 	}
 	o.seen = o.seen || o.link.up
-	return returned
+	return o.lookAtPorts(now) || returned
 }

@@ -70,9 +70,10 @@ type TunnelEnd struct {
 
 // Apply makes the plan what the program steers by, in place of what was applied
 // before; of a program that [Program.Share] has made it is only whom frames have to be
-// for, as all else is the first one's to write. It changes only what differs, and adds before it removes: at no moment is a
-// packet passed that both the old and the new steering steer, or the reverse. The
-// plan's limits must be those that the program was loaded with.
+// for, as all else is the first one's to write. It changes only what differs, and adds
+// before it removes: at no moment is a packet passed that both the old and the new
+// steering steer, or the reverse. The plan's limits must be those that the program was
+// loaded with.
 //
 // An error is the kernel's. Parts of both plans are in force then; Apply may be tried
 // again, with this plan or another one.

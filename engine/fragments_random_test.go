@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"testing"
 
@@ -139,30 +138,12 @@ func TestFragmentsOnWorkersAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	type name struct {
-		src, dst packet.Addr
-		id       uint32
-	}
-	out := map[name][][]byte{}
+	var out [][]byte
 	for queue := range workers {
 		sent[queue] = append(sent[queue], h.passRaw(queue, shares[queue][0][:10])...) // and what is ready still
-		for _, b := range sent[queue] {
-			var got packet.Packet
-			packet.Parse(b, &got)
-			at, _ := got.Place(b)
-			n := name{got.Key.Src, got.Key.Dst, at.ID}
-			out[n] = append(out[n], b)
-		}
+		out = append(out, sent[queue]...)
 	}
-	if len(out) != len(in) {
-		t.Errorf("%d datagrams became %d", len(in), len(out))
-	}
-	for _, list := range out {
-		got := assembled(t, list)
-		if !slices.ContainsFunc(in, func(f packettest.Frame) bool { return f.Src == got.Src && bytes.Equal(got.Payload, f.Payload) }) {
-			t.Errorf("one from %v, of %d bytes, is none that came", got.Src, len(got.Payload))
-		}
-	}
+	mustBe(t, in, out)
 	if n := h.engine.fragments.Held(); n != 0 {
 		t.Errorf("%d are held", n)
 	}

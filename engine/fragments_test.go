@@ -58,6 +58,33 @@ func assembled(t testing.TB, out [][]byte) packettest.Frame {
 	return packettest.Verify(t, b)
 }
 
+// mustBe holds that the fragments in out are those of as many datagrams as went in, and that
+// each of these is put together again.
+func mustBe(t *testing.T, in []packettest.Frame, out [][]byte) {
+	t.Helper()
+	type name struct {
+		src, dst packet.Addr
+		id       uint32
+	}
+	by := map[name][][]byte{}
+	for _, b := range out {
+		var got packet.Packet
+		packet.Parse(b, &got)
+		at, _ := got.Place(b)
+		n := name{got.Key.Src, got.Key.Dst, at.ID}
+		by[n] = append(by[n], b)
+	}
+	if len(by) != len(in) {
+		t.Errorf("%d datagrams became %d", len(in), len(by))
+	}
+	for _, list := range by {
+		got := assembled(t, list)
+		if !slices.ContainsFunc(in, func(f packettest.Frame) bool { return f.Src == got.Src && bytes.Equal(got.Payload, f.Payload) }) {
+			t.Errorf("one from %v, of %d bytes, is none that came", got.Src, len(got.Payload))
+		}
+	}
+}
+
 // counted sums up what all workers have counted as v.
 func (h *harness) counted(v packet.Verdict) (n uint64) {
 	for _, w := range h.engine.workers {
@@ -183,29 +210,11 @@ func TestFragmentsOfManyPackets(t *testing.T) {
 		j := min(i+r.IntN(20), len(pieces)-1)
 		pieces[i], pieces[j] = pieces[j], pieces[i]
 	}
-	type name struct {
-		src, dst packet.Addr
-		id       uint32
-	}
-	out := map[name][][]byte{}
+	var out [][]byte
 	for _, p := range pieces {
-		for _, b := range h.passRaw(r.IntN(4), p.bytes) {
-			var got packet.Packet
-			packet.Parse(b, &got)
-			at, _ := got.Place(b)
-			n := name{got.Key.Src, got.Key.Dst, at.ID}
-			out[n] = append(out[n], b)
-		}
+		out = append(out, h.passRaw(r.IntN(4), p.bytes)...)
 	}
-	if len(out) != len(in) {
-		t.Errorf("%d datagrams became %d", len(in), len(out))
-	}
-	for _, list := range out {
-		got := assembled(t, list)
-		if !slices.ContainsFunc(in, func(f packettest.Frame) bool { return f.Src == got.Src && bytes.Equal(got.Payload, f.Payload) }) {
-			t.Errorf("one from %v, of %d bytes, is none that came", got.Src, len(got.Payload))
-		}
-	}
+	mustBe(t, in, out)
 	if n := h.counted(packet.Forwarded); n != uint64(len(pieces)) {
 		t.Errorf("%d of %d fragments are forwarded", n, len(pieces))
 	}

@@ -150,3 +150,19 @@ func converse(c net.Conn) error {
 	_, err := io.ReadFull(c, make([]byte, len("hello")))
 	return err
 }
+
+// mustReachAll holds that so many connections, and datagrams from 30 ports, are answered by
+// all three backends.
+func (w *world) mustReachAll(vip netip.Addr, connections int) {
+	w.t.Helper()
+	if by := w.connections(w.t, vip, connections, 50); len(by) != 3 {
+		w.t.Errorf("%v: answered by %v, want all three", vip, by)
+	}
+	by := map[string]int{}
+	for range 30 {
+		by[w.askUDP(vip)]++
+	}
+	if len(by) != 3 {
+		w.t.Errorf("%v by UDP: answered by %v, want all three", vip, by)
+	}
+}

@@ -120,6 +120,19 @@ func (p *process) status() api.Status {
 	return p.await("answer", func(api.Status) bool { return true })
 }
 
+// settled returns the status once the facts about the world stand still: nothing tells of a
+// change that does not come, so it is when there was none for as long as many take.
+func (p *process) settled() (s api.Status) {
+	p.t.Helper()
+	var since time.Time
+	return p.await("settle", func(now api.Status) bool {
+		if since.IsZero() || now.Generation != s.Generation {
+			s, since = now, time.Now()
+		}
+		return time.Since(since) > time.Second
+	})
+}
+
 // stays holds for a while that something does not happen.
 func (p *process) stays(d time.Duration, what string, ok func(api.Status) bool) {
 	p.t.Helper()

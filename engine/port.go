@@ -96,11 +96,11 @@ func (l *lease) open(e *Engine, number int) error {
 		if queue == xsk.NoQueue || i < len(p.sockets) && receives(p.sockets[i]) {
 			continue
 		}
-		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, MTU: mtu}
+		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, NoZeroCopy: now.NoZeroCopy, MTU: mtu}
 		if n := len(e.config.Interfaces); n > 1 {
 			c.Frames = uint32(2+2*n) * xsk.DefaultRingSize // see xsk.Config
 		}
-		s, err := p.bind(c, l.home(i, number), now.NoZeroCopy)
+		s, err := p.bind(c, l.home(i, number))
 		if err != nil {
 			return err
 		}
@@ -119,11 +119,11 @@ func (p *port) put(worker int, s *xsk.Socket) {
 
 // bind opens a socket on the frames of another one of the worker, or if there is none, or
 // if that can't be, or would cost it its zero-copy, on frames of its own.
-func (p *port) bind(c xsk.Config, home *xsk.Socket, noZeroCopy bool) (*xsk.Socket, error) {
+func (p *port) bind(c xsk.Config, home *xsk.Socket) (*xsk.Socket, error) {
 	if home == nil {
 		return xsk.Open(c)
 	}
-	if c.Mode == xsk.ModeAuto && home.Info().Mode == xsk.ModeCopy && !noZeroCopy {
+	if c.Mode == xsk.ModeAuto && home.Info().Mode == xsk.ModeCopy && !c.NoZeroCopy {
 		alone := c
 		alone.Mode = xsk.ModeZeroCopy
 		if s, err := xsk.Open(alone); err == nil {

@@ -23,21 +23,24 @@ func TestAttempts(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		mode    Mode
+		without bool    // it is known that there is no zero-copy
 		answers []error // of bind; then success
 		flags   []uint16
 		why     string
 		err     error
 	}{
-		{"auto, zero-copy works", ModeAuto, nil, []uint16{zc}, "", nil},
-		{"auto, only copy", ModeAuto, []error{unsupported}, []uint16{zc, cp}, "bind: operation not supported", nil},
-		{"auto, nothing works", ModeAuto, []error{unsupported, unix.EINVAL}, []uint16{zc, cp}, "", unix.EINVAL},
-		{"zero-copy", ModeZeroCopy, nil, []uint16{zc}, "", nil},
-		{"zero-copy, unsupported", ModeZeroCopy, []error{unsupported}, []uint16{zc}, "", unsupported},
-		{"copy", ModeCopy, nil, []uint16{cp}, "", nil},
-		{"generic", ModeGeneric, nil, []uint16{cp}, "", nil},
-		{"busy for a moment", ModeAuto, []error{busy, busy}, []uint16{zc, zc, zc}, "", nil},
-		{"busy, then only copy", ModeAuto, []error{busy, unsupported}, []uint16{zc, zc, cp}, "bind: operation not supported", nil},
-		{"busy for good", ModeAuto, []error{busy, busy, busy, busy}, []uint16{zc, zc, zc}, "", busy},
+		{"auto, zero-copy works", ModeAuto, false, nil, []uint16{zc}, "", nil},
+		{"auto, only copy", ModeAuto, false, []error{unsupported}, []uint16{zc, cp}, "bind: operation not supported", nil},
+		{"auto, nothing works", ModeAuto, false, []error{unsupported, unix.EINVAL}, []uint16{zc, cp}, "", unix.EINVAL},
+		{"auto, it is known that only copy", ModeAuto, true, nil, []uint16{cp}, "the driver has no zero-copy", nil},
+		{"zero-copy, though it is known that there is none", ModeZeroCopy, true, []error{unsupported}, []uint16{zc}, "", unsupported},
+		{"zero-copy", ModeZeroCopy, false, nil, []uint16{zc}, "", nil},
+		{"zero-copy, unsupported", ModeZeroCopy, false, []error{unsupported}, []uint16{zc}, "", unsupported},
+		{"copy", ModeCopy, false, nil, []uint16{cp}, "", nil},
+		{"generic", ModeGeneric, false, nil, []uint16{cp}, "", nil},
+		{"busy for a moment", ModeAuto, false, []error{busy, busy}, []uint16{zc, zc, zc}, "", nil},
+		{"busy, then only copy", ModeAuto, false, []error{busy, unsupported}, []uint16{zc, zc, cp}, "bind: operation not supported", nil},
+		{"busy for good", ModeAuto, false, []error{busy, busy, busy, busy}, []uint16{zc, zc, zc}, "", busy},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var tried []uint16
@@ -49,7 +52,7 @@ func TestAttempts(t *testing.T) {
 				return bound{fd: 7}, nil
 			}
 			defer delete(openers, "stub")
-			b, why, err := bindPatiently(Config{Driver: "stub", Mode: test.mode}, 1, 1500)
+			b, why, err := bindPatiently(Config{Driver: "stub", Mode: test.mode, NoZeroCopy: test.without}, 1, 1500)
 			if !errors.Is(err, test.err) || (err == nil) != (b.fd == 7) {
 				t.Errorf("fd %d, error %v, want %v", b.fd, err, test.err)
 			}

@@ -37,6 +37,10 @@ type Config struct {
 	TxQueues int
 	Driver   Driver // default DriverNative
 	Mode     Mode   // default ModeAuto
+	// NoZeroCopy: the driver is known to have none, so that ModeAuto does not try it. The
+	// frames of an attempt stay in memory until the kernel comes to let go of them
+	// (xp_release_deferred of net/xdp/xsk_buff_pool.c), beside those that are used then.
+	NoZeroCopy bool
 
 	// Share is a socket whose UMEM this one is to use too, of another queue or interface
 	// and of the same owner. The mode and all that is said of the frames are then as

@@ -121,6 +121,10 @@ func (c *Config) receiveOnly() bool { return c.TxQueues > 0 && c.Queue >= c.TxQu
 
 func bindOnce(c Config, ifindex, mtu int) (b bound, why string, err error) {
 	for _, flags := range attempts[c.Mode] {
+		if c.Mode == ModeAuto && c.NoZeroCopy && flags&unix.XDP_ZEROCOPY != 0 {
+			why = "the driver has no zero-copy"
+			continue
+		}
 		if flags&unix.XDP_ZEROCOPY != 0 && c.receiveOnly() {
 			err = fmt.Errorf("%w: zero-copy on a queue that has no TX queue (mode auto would take copy)", ErrNotSupported)
 			b = bound{config: c}

@@ -41,10 +41,14 @@ func (d *daemon) outgrown(now *nic.State, in *engine.PortInfo) error {
 		return fmt.Errorf("%s sends by %d queues now, and queue %d is not set up for that", now.Name, now.TX, queue)
 	}
 	var better error
+	held := uint64(0) // in frames, which the kernel does not let go of at once
 	for i := range in.Sockets {
 		s := &in.Sockets[i]
 		if !s.Receives() {
 			continue
+		}
+		if !s.Shared {
+			held += uint64(s.Frames) * uint64(s.FrameSize)
 		}
 		lacks, most := s.Queue >= now.TX, s.MaxMTU()
 		switch {
@@ -58,7 +62,7 @@ func (d *daemon) outgrown(now *nic.State, in *engine.PortInfo) error {
 			better = fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
 		}
 	}
-	if better != nil && d.fits(now) != nil {
+	if better != nil && d.fitsBeside(now, held) != nil {
 		return nil
 	}
 	return better

@@ -47,10 +47,8 @@ func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) n
 	switch {
 	case c.Mode == xsk.ModeZeroCopy:
 		frames, least = zeroCopy, zeroCopy
-	case c.Mode == xsk.ModeAuto && now.NoZeroCopy:
-		attempt = zeroCopy - copied // one queue after the other tries it all the same
-	case c.Mode == xsk.ModeAuto:
-		frames = zeroCopy
+	case c.Mode == xsk.ModeAuto && !now.NoZeroCopy:
+		frames, attempt = zeroCopy, copied // what is tried in vain is not let go of at once
 	}
 	n, ports := uint64(queues), uint64(max(len(c.Interfaces), 1))
 	frames, least = frames*(1+ports)/2, least*(1+ports)/2 // as engine has it of sockets that share frames
@@ -93,11 +91,16 @@ func mayLock() bool {
 }
 
 // fits says whether there is memory for the queues that are to be served.
-func (d *daemon) fits(now *nic.State) error {
+func (d *daemon) fits(now *nic.State) error { return d.fitsBeside(now, 0) }
+
+// fitsBeside says so while as many bytes of frames are still held.
+func (d *daemon) fitsBeside(now *nic.State, held uint64) error {
 	n, err := d.need(now, d.control.View().Spec)
 	if err != nil {
 		return err
 	}
+	n.resident += held
+	n.locked += held
 	return errors.Join(n.withinGroup(), n.withinLock())
 }
 

@@ -60,14 +60,14 @@ func TestMemoryNeed(t *testing.T) {
 		flows     int
 		low, high uint64
 	}{
-		// As measured: 218 MB and 48 MB, and 17 MB for a moment.
-		"two queues, a million flows": {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 2, 1_000_000, 230e6, 250e6},
-		"one queue":                   {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 1, 100_000, 65e6, 80e6},
+		// As measured: 218 MB and 48 MB.
+		"two queues, a million flows": {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 2, 1_000_000, 218e6, 235e6},
+		"one queue":                   {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 1, 100_000, 50e6, 62e6},
 		"copy is asked for":           {xsk.ModeCopy, nic.State{MTU: 1500}, 1, 100_000, 48e6, 60e6},
-		"maybe zero-copy":             {xsk.ModeAuto, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
+		"maybe zero-copy":             {xsk.ModeAuto, nic.State{MTU: 1500}, 4, 100_000, 185e6, 200e6}, // and a copy's frames beside a vain attempt's
 		"zero-copy":                   {xsk.ModeZeroCopy, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
 		"copy with a large MTU":       {xsk.ModeCopy, nic.State{MTU: 3000}, 4, 100_000, 170e6, 190e6},
-		"too large for zero-copy":     {xsk.ModeAuto, nic.State{MTU: 3500}, 4, 100_000, 170e6, 190e6},
+		"too large for zero-copy":     {xsk.ModeAuto, nic.State{MTU: 3500}, 4, 100_000, 200e6, 215e6},
 	} {
 		n := needOf(&engine.Config{Mode: c.mode, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
 		if c.mode == xsk.ModeAuto && n.locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy) {

@@ -10,6 +10,7 @@ import "github.com/afxlb/afxlb/internal/packet"
 //
 //go:noinline
 func (w *worker) turnAway(n int) error {
+	w.mixed = true
 	umem := w.socket.UMEM()
 	for i := range n {
 		w.count.ReceivedBytes += uint64(len(umem.Frame(w.descs[i])))

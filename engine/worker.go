@@ -67,6 +67,7 @@ type worker struct {
 	seen    seen
 	ident   uint16 // of the last IPv4 packet that was an IPv6 one
 	ipv6    bool   // some packet of the group that find was at last
+	mixed   bool   // not all packets of this batch are of known flows, and forwarded
 	now     uint32 // of this batch, ms
 	count   Counters
 	youth   youth
@@ -101,6 +102,7 @@ func (w *worker) pass() (int, error) {
 	}
 	w.now = w.clock.Now()
 	w.count.Received += uint64(n)
+	w.mixed = false
 	w.renew()
 	if w.table.Ports[w.port].Standby {
 		return n, w.turnAway(n)
@@ -208,6 +210,7 @@ func (w *worker) handle(from, to int) {
 	prepared := from // for the slow path, up to here
 	for i := from; i < to; i++ {
 		if v := w.verdicts[i]; v != packet.Pending {
+			w.mixed = true
 			switch v {
 			case packet.DropFragment:
 				w.verdicts[i] = w.fragment(i)
@@ -218,7 +221,9 @@ func (w *worker) handle(from, to int) {
 		}
 		r := w.refs[i]
 		if f := w.flows.Flow(r); f.Live() && (!f.Masked() && w.flows.Matches(r, f, &w.packets[i].Key) || f.Masked() && w.masked(&w.packets[i].Key, r, f)) {
-			w.verdicts[i] = w.forward(i, r, f)
+			if w.verdicts[i] = w.forward(i, r, f); w.verdicts[i] != packet.Forwarded {
+				w.mixed = true
+			}
 			continue
 		}
 		if i >= prepared {
@@ -226,6 +231,7 @@ func (w *worker) handle(from, to int) {
 			w.warm(i, prepared)
 		}
 		w.verdicts[i] = w.slow(i)
+		w.mixed = true
 	}
 }
 
@@ -300,17 +306,11 @@ func (w *worker) send(n int) error {
 	if w.across.some {
 		return w.sendAcross(n)
 	}
-	out, drop := 0, 0
-	for i, v := range w.verdicts[:n] {
-		w.count.Verdicts[v]++
-		d := w.descs[i]
-		if !v.Leaves() {
-			w.drop[drop] = d
-			drop++
-			continue
-		}
-		w.descs[out] = d
-		out++
+	out, drop := n, 0
+	if w.mixed {
+		out, drop = w.sort(n)
+	} else {
+		w.count.Verdicts[packet.Forwarded] += uint64(n)
 	}
 	w.socket.Release(w.drop[:drop])
 	sent := w.socket.Transmit(w.descs[:out])
@@ -331,6 +331,23 @@ func (w *worker) send(n int) error {
 	}
 	w.count.Ports[w.port].Sent += uint64(sent)
 	return err
+}
+
+// sort puts those of n packets that leave at the front of w.descs, in their order, and the
+// others into w.drop.
+func (w *worker) sort(n int) (out, drop int) {
+	for i, v := range w.verdicts[:n] {
+		w.count.Verdicts[v]++
+		d := w.descs[i]
+		if !v.Leaves() {
+			w.drop[drop] = d
+			drop++
+			continue
+		}
+		w.descs[out] = d
+		out++
+	}
+	return out, drop
 }
 
 // undo counts the last so many packets that were to be sent as dropped instead. The

@@ -92,7 +92,8 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 // caller's from Receive until Transmit or Release, and gone after Close. It panics if
 // d lies outside of the UMEM.
 func (u *UMEM) Frame(d Desc) []byte {
-	end := (d.Addr>>u.shift + 1) << u.shift
+	shift := u.shift & 63 // which spares the compiler a case
+	end := (d.Addr>>shift + 1) << shift
 	return u.memory[d.Addr : d.Addr+uint64(d.Len) : end]
 }
 

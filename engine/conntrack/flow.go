@@ -27,8 +27,9 @@ func (r Ref) Direction() Direction { return Direction(r & 1) }
 func (r Ref) index() uint32 { return uint32(r >> 1) }
 
 // role is one of the three parties of a flow. The order is such that source,
-// destination and the address that replaces one of them are found by arithmetic: half
-// of the packets are replies, in no order that a branch predictor could learn.
+// destination and the address that replaces one of them are found by arithmetic, source and
+// destination next to each other: half of the packets are replies, in no order that a branch
+// predictor could learn.
 //
 //	          source    destination   becomes
 //	request   client    vip           backend (the destination)
@@ -36,15 +37,15 @@ func (r Ref) index() uint32 { return uint32(r >> 1) }
 type role uint
 
 const (
-	client role = iota
+	backend role = iota
+	client
 	vip
-	backend
 	numRoles
 )
 
-func (d Direction) source() role      { return role(2 * (d & 1)) }
-func (d Direction) destination() role { return role(1 - d&1) }
-func (d Direction) becomes() role     { return role(2 - d&1) }
+func (d Direction) source() role      { return role(1 - d&1) }
+func (d Direction) destination() role { return d.source() + 1 }
+func (d Direction) becomes() role     { return role(2 * (d & 1)) }
 
 // Flow is what the packets of one tracked flow need: one cache line, without a pointer,
 // so that the garbage collector has nothing to scan in a slab of millions. An IPv4

@@ -85,7 +85,7 @@ func (t *Table) MatchesMasked(r Ref, f *Flow, k *packet.Key, backend *packet.Add
 		port = f.port[vip]
 	}
 	d := r.Direction() & 1
-	reply, to := -uint32(d), vip+role(d) // a mask; vip or source
+	reply, to := -uint32(d), vip-vip*role(d) // a mask; vip or source
 	differ := (k.Src.Low() ^ (f.low[client]&^reply | backend.Low()&reply)) | (k.Dst.Low() ^ f.low[to]) |
 		uint32(k.SrcPort^(f.port[client]&^uint16(reply)|port&uint16(reply))) | uint32(k.DstPort^f.port[to]) |
 		(k.Proto ^ uint32(f.proto)) | uint32(f.flags>>d&1)
@@ -100,7 +100,7 @@ func (t *Table) MatchesMasked(r Ref, f *Flow, k *packet.Key, backend *packet.Add
 	return k.Src == *from[d] && k.Dst == a[to]
 }
 
-var _ = [1]struct{}{}[source-vip-1] // MatchesMasked relies on it
+var _ = [1]struct{}{}[source] // MatchesMasked relies on it
 
 // Ends4 returns the ends that an IPv4 packet in direction d of a masked flow gets, whose
 // backend is as in [Table.MatchesMasked].

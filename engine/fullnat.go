@@ -11,7 +11,9 @@ import (
 // there are lent by package snat; what a flow's record has of it is in conntrack/source.go.
 
 // fullnat routes packet i on: a request to its backend from the flow's source, a reply to
-// the client from the service's address. Like nat it costs one hop.
+// the client from the service's address. Like nat it costs one hop, and is no part of deliver.
+//
+//go:noinline
 func (w *worker) fullnat(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	p, frame, d := &w.packets[i], w.frames[i], r.Direction()
 	request := uint64(d) - 1 // a mask: all ones for a request

@@ -3,7 +3,6 @@ package engine
 import (
 	"cmp"
 	"errors"
-	"time"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/punt"
@@ -17,13 +16,14 @@ type arms struct {
 	devices [maxPorts]*punt.Device
 
 	receives []uint8 // ports whose sockets receive
+	alarm    *xsk.Alarm
 	poller   *xsk.Poller
 	taken    chan struct{} // closed when the worker has them
 	err      error         // then: of closing what it had before
 }
 
-// order has the worker use a from its next batch on. Whoever gives the order waits until it
-// is taken before giving another one.
+// order has the worker use a from its next batch on; it may be asleep. Whoever gives the order
+// waits until it is taken before giving another one.
 func (w *worker) order(a *arms) {
 	w.duty.Lock()
 	defer w.duty.Unlock()
@@ -78,7 +78,7 @@ func (w *worker) rearm(a *arms) {
 			receiving = append(receiving, s)
 		}
 	}
-	a.poller = xsk.NewPoller(receiving)
+	a.poller = xsk.NewPoller(receiving, a.alarm)
 	var errs []error
 	if w.arms != nil {
 		for i, s := range w.arms.sockets {
@@ -157,14 +157,6 @@ func (w *worker) push() (pending bool, err error) {
 		s.Recycle()
 	}
 	return pending, nil
-}
-
-// wait sleeps until a packet comes.
-func (w *worker) wait(limit time.Duration) error {
-	if len(w.arms.receives) == 1 {
-		return w.socket.Wait(limit)
-	}
-	return w.arms.poller.Wait(limit)
 }
 
 // bereave handles an error that says that an interface is gone. Where several are served the

@@ -33,7 +33,8 @@ type Config struct {
 	Clock      Clock        // the zero value: one that starts now
 	Device     *punt.Device // of an offline engine, the way back to the kernel; nil: none
 
-	seed uint64 // of the flow table
+	seed  uint64        // of the flow table
+	sleep time.Duration // of a worker, at most; 0: sleepTime
 }
 
 // Engine is the workers and what they share. Flows, counters and the table
@@ -149,6 +150,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	var stop atomic.Bool
+	alarm := e.alarm()
+	halt := func() {
+		if !stop.Swap(true) {
+			alarm.Raise()
+		}
+	}
 	ended := make(chan error)
 	for _, w := range serving {
 		go e.work(w, &stop, ended)
@@ -160,11 +167,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	for running > 0 {
 		select {
 		case <-ctx.Done():
-			stop.Store(true)
+			halt()
 			ctx = context.Background() // said once
 		case err := <-ended:
 			running--
-			stop.Store(true)
+			halt()
 			if first == nil {
 				first = err
 			}
@@ -182,6 +189,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.flows.Expire(e.clock.Now(), expireLimit)
 			e.mature(time.Since(began))
 		}
+	}
+	if stop.Load() {
+		alarm.Lower()
 	}
 	return first
 }

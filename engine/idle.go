@@ -12,8 +12,9 @@ const (
 	// spinTime is how long a worker polls an empty queue before it sleeps: about
 	// what a wakeup costs, so that sleeping never loses more than it saves.
 	spinTime = 50 * time.Microsecond
-	// sleepTime bounds a sleep, and with it how long a stop may take. A packet
-	// ends the sleep at once.
+	// sleepTime bounds a sleep, and with it how old the counters of the last packets may
+	// be, and how late a worker finds out that its interface is gone. A packet ends the
+	// sleep at once, and so does an order.
 	sleepTime = 250 * time.Millisecond
 	// retryTime is the sleep while frames wait for the link or for the kernel.
 	retryTime = 10 * time.Millisecond
@@ -78,7 +79,7 @@ func (w *worker) rest() error {
 		w.adopt(t)
 		w.published.copied = ^w.count.Received // what counts for whom may have changed
 	}
-	sleep := sleepTime
+	sleep := w.sleep
 	pending, err := w.push()
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func (w *worker) rest() error {
 	}
 	w.count.Sleeps++
 	w.flows.Grace.Offline(w.id)
-	err = w.wait(sleep)
+	err = w.arms.poller.Wait(sleep)
 	w.flows.Grace.Quiescent(w.id)
 	if errors.Is(err, xsk.ErrGone) {
 		return err

@@ -16,6 +16,7 @@ import (
 type lease struct {
 	programs []*bpf.Program // by port; none: offline
 	ports    []*port        // by port; nil: away
+	alarm    *xsk.Alarm     // wakes the workers; nil: they may have to end their sleep
 }
 
 // Acquire attaches the steering program to the interfaces and opens a socket per queue,
@@ -49,6 +50,10 @@ func (e *Engine) Acquire(ifindexes ...int) error {
 }
 
 func (l *lease) acquire(e *Engine, ifindexes []int) error {
+	var err error
+	if l.alarm, err = xsk.NewAlarm(); err != nil {
+		return err
+	}
 	if err := l.load(e); err != nil {
 		return err
 	}
@@ -208,7 +213,7 @@ func (e *Engine) Release() error {
 
 // clone returns a copy that may be changed.
 func (l *lease) clone() *lease {
-	next := &lease{programs: l.programs, ports: slices.Clone(l.ports)}
+	next := &lease{programs: l.programs, ports: slices.Clone(l.ports), alarm: l.alarm}
 	for i, p := range next.ports {
 		if p != nil {
 			q := *p
@@ -282,7 +287,7 @@ func (l *lease) release() error {
 			errs = append(errs, p.close())
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, l.alarm.Close())...)
 }
 
 // largestMTU returns the largest of the interfaces that l has, which the frames of all are
@@ -304,6 +309,8 @@ const (
 	// that loading and attaching use for a moment: the kernel's type information and
 	// the attempts that tell what the kernel can do.
 	programDescriptors = 16
+	// alarmDescriptors are those of the alarm that wakes the workers.
+	alarmDescriptors = 1
 	// queueDescriptors are the AF_XDP socket's, that of the memory which it has its frames
 	// in, that of the socket which it sends by where there is no TX queue, and the way back
 	// to the kernel.
@@ -317,5 +324,5 @@ const (
 // many interfaces and queues of each, including those that it has given back when it
 // returns. A process that has not got as many to spare should say so before it tries.
 func Descriptors(ports, queues int) int {
-	return ports * (programDescriptors + puntDescriptors + queueDescriptors*queues)
+	return alarmDescriptors + ports*(programDescriptors+puntDescriptors+queueDescriptors*queues)
 }

@@ -193,6 +193,7 @@ func (l *lease) arms(worker int) *arms {
 	if l == nil {
 		return a
 	}
+	a.alarm = l.alarm
 	for i, p := range l.ports {
 		if p == nil || worker >= len(p.sockets) || p.sockets[worker] == nil {
 			continue
@@ -206,6 +207,7 @@ func (l *lease) arms(worker int) *arms {
 // takes away what they have. It returns when all of them have it, and the sockets that they
 // do not have any more are closed. Run starts those that come.
 func (e *Engine) hand(l *lease) error {
+	alarm := e.alarm() // of what they have
 	if l == nil {
 		e.show(nil) // before it is closed: Info must not ask what is half gone
 	}
@@ -215,11 +217,13 @@ func (e *Engine) hand(l *lease) error {
 		w.order(a)
 		all = append(all, a)
 	}
+	alarm.Raise()
 	var errs []error
 	for _, a := range all {
 		<-a.taken
 		errs = append(errs, a.err)
 	}
+	alarm.Lower()
 	if l != nil {
 		e.show(l)
 		select {
@@ -228,6 +232,16 @@ func (e *Engine) hand(l *lease) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// alarm returns what wakes the workers.
+func (e *Engine) alarm() *xsk.Alarm {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.lease == nil {
+		return nil
+	}
+	return e.lease.alarm
 }
 
 func (e *Engine) show(l *lease) {

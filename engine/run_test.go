@@ -262,3 +262,39 @@ func TestRunAgain(t *testing.T) {
 		t.Errorf("%d packets, %d flows in both runs", in.Total.Received, in.Flows.Inserted)
 	}
 }
+
+// Who gives an order, or has the workers stop, does not wait for the end of their sleep: here
+// it is so long that the test would not live to see it.
+func TestOrdersWakeSleepers(t *testing.T) {
+	r := run(t, 2, func(e *Engine) {
+		l := e.lease.clone()
+		var err error
+		l.alarm, err = xsk.NewAlarm()
+		must(t, err)
+		must(t, e.hand(l))
+		for _, w := range e.workers {
+			w.sleep = time.Hour
+		}
+	})
+	for round := range 3 {
+		r.deliver(0, 1)
+		r.deliver(1, 1)
+		// They publish before they sleep.
+		eventually(t, "the counters of idle workers", func() bool { return r.engine.Info().Total.Received == uint64(2*(round+1)) })
+		taken := make(chan error, 1)
+		go func() { taken <- r.engine.hand(r.engine.lease.clone()) }()
+		select {
+		case err := <-taken:
+			must(t, err)
+		case <-time.After(30 * time.Second):
+			t.Fatal("an order is not taken")
+		}
+	}
+	r.stop()
+	if err := r.end(); err != nil {
+		t.Error(err)
+	}
+	if err := r.engine.Release(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"math/bits"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -29,7 +30,7 @@ func (e *Engine) recruit(queues []int) {
 
 func (e *Engine) newWorker(id int, queues []int) *worker {
 	return &worker{
-		id: id, queue: queues[id], cpu: e.cpu(id, len(queues)), busy: e.config.Busy,
+		id: id, queue: queues[id], cpu: e.cpu(id, len(queues)), busy: e.config.Busy, sleep: cmp.Or(e.config.sleep, sleepTime),
 		tables: &e.table, flows: e.flows, clients: e.clients, clock: e.clock, young: &e.young,
 		fragments: e.fragments,
 		cache:     conntrack.NewCache(2 * e.config.MaxFlows / len(queues)),

@@ -3,6 +3,7 @@ package engine
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
@@ -40,6 +41,7 @@ type worker struct {
 	queue   int
 	cpu     int // -1: not pinned
 	busy    bool
+	sleep   time.Duration // at most
 	tables  *atomic.Pointer[balancer.Table]
 	flows   *conntrack.Table
 	clients *clients

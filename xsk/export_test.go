@@ -8,3 +8,6 @@ func SetBindPauses(pauses ...time.Duration) (restore func()) {
 	bindPauses = pauses
 	return func() { bindPauses = old }
 }
+
+// Poll is what Wait sleeps by.
+func (p *Poller) Poll(timeout time.Duration) (bool, error) { return p.poll(timeout) }

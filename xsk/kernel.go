@@ -86,11 +86,16 @@ func (s *Socket) poll(timeout time.Duration) (ready bool, err error) {
 	if s.kernel != nil {
 		return s.kernel.Poll(timeout), nil
 	}
+	return pollFor(s.pollFD[:], timeout)
+}
+
+// pollFor waits until one of fds is ready, at most timeout.
+func pollFor(fds []unix.PollFd, timeout time.Duration) (ready bool, err error) {
 	left := unix.NsecToTimespec(int64(timeout))
 	for {
 		// ppoll(2), notes: Linux writes the time not slept to its argument. A
 		// signal, like those of Go's preemption, can't make the wait longer.
-		n, err := unix.Ppoll(s.pollFD[:], &left, nil)
+		n, err := unix.Ppoll(fds, &left, nil)
 		if err != unix.EINTR {
 			return n > 0, err
 		}

@@ -7,20 +7,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Poller waits for packets on several sockets of one owner. It is the owner's.
+// Poller waits for packets on the sockets of one owner. It is the owner's.
 type Poller struct {
 	sockets []*Socket
-	fds     []unix.PollFd
+	alarm   *Alarm
+	fds     []unix.PollFd // of the sockets, and in the end the alarm's
 }
 
-// NewPoller returns a poller of the sockets, of which some may be closed later.
-func NewPoller(sockets []*Socket) *Poller {
-	return &Poller{sockets, make([]unix.PollFd, len(sockets))}
+// NewPoller returns a poller of the sockets, of which some may be closed later, that an alarm
+// wakes; nil: nothing but a packet does.
+func NewPoller(sockets []*Socket, alarm *Alarm) *Poller {
+	p := &Poller{sockets, alarm, make([]unix.PollFd, len(sockets)+1)}
+	p.fds[len(sockets)] = alarm.pollFD()
+	return p
 }
 
 // Wait is [Socket.Wait] for all of the sockets: it returns when there is a packet on one of
-// them, and the error is the first one's that is gone. Closed ones are left out; if there is
-// no other it sleeps.
+// them, or the alarm is raised, and the error is the first one's that is gone. Closed ones are
+// left out; if there is no other it sleeps.
 func (p *Poller) Wait(timeout time.Duration) error {
 	for _, s := range p.sockets {
 		if s.rx.ready(1) != 0 {
@@ -61,30 +65,24 @@ func (s *Socket) Closed() bool { return s.shut }
 func (p *Poller) poll(timeout time.Duration) (ready bool, err error) {
 	for i, s := range p.sockets {
 		if s.kernel != nil {
-			return p.pollFakes(timeout), nil
+			return p.pollFakes(timeout)
 		}
 		p.fds[i] = s.pollFD[0] // poll leaves out those below 0, of closed sockets
 	}
-	left := unix.NsecToTimespec(int64(timeout))
-	for {
-		n, err := unix.Ppoll(p.fds, &left, nil) // as in Socket.poll
-		if err != unix.EINTR {
-			return n > 0, err
-		}
-	}
+	return pollFor(p.fds, timeout)
 }
 
 // pollFakes takes turns, for there is no one thing that fakes could be awaited by.
-func (p *Poller) pollFakes(timeout time.Duration) bool {
+func (p *Poller) pollFakes(timeout time.Duration) (ready bool, err error) {
 	const turn = time.Millisecond
 	for left := timeout; ; left -= turn {
 		for _, s := range p.sockets {
 			if s.kernel.Poll(min(left, turn/time.Duration(len(p.sockets)))) {
-				return true
+				return true, nil
 			}
 		}
-		if left <= turn {
-			return false
+		if ready, err = pollFor(p.fds[len(p.sockets):], 0); ready || err != nil || left <= turn {
+			return ready, err
 		}
 	}
 }

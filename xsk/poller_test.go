@@ -19,7 +19,7 @@ func TestPoller(t *testing.T) {
 	first := xsktest.New(64, 2048, 8)
 	second := first.Share(8)
 	second.Socket().Recycle()
-	p := xsk.NewPoller([]*xsk.Socket{first.Socket(), second.Socket()})
+	p := xsk.NewPoller([]*xsk.Socket{first.Socket(), second.Socket()}, nil)
 	must(t, p.Wait(time.Millisecond))
 	for _, k := range []*xsktest.Kernel{first, second} {
 		go k.Deliver([]byte{1})
@@ -53,7 +53,7 @@ func TestPollerOnWires(t *testing.T) {
 	inNetns(t)
 	v := newArm(t, "v", xsk.Config{RingSize: 32})
 	w := newArm(t, "w", xsk.Config{RingSize: 32, Share: v.socket})
-	p := xsk.NewPoller([]*xsk.Socket{v.socket, w.socket})
+	p := xsk.NewPoller([]*xsk.Socket{v.socket, w.socket}, nil)
 	for _, a := range []*arm{v, w} {
 		if _, err := unix.Write(a.far, frame(1, 60)); err != nil {
 			t.Fatal(err)

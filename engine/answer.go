@@ -50,8 +50,12 @@ func (w *worker) tooBig(i, mtu int) packet.Verdict {
 }
 
 // answer turns packet i into its answer, in place, which is of a kind that has a budget of
-// its own. Where none is due, the packet is dropped as v.
+// its own. Where none is due, the packet is dropped as v; and nothing is sent to a group, whose
+// machines would have it all.
 func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *packet.Packet) int) packet.Verdict {
+	if !packet.Individual(packet.SourceWord(w.frames[i])) {
+		return packet.DropSourceMAC
+	}
 	w.complete(i) // or it would seem damaged
 	n := build(w.frames[i], &w.packets[i])
 	if n == 0 {

@@ -23,8 +23,8 @@ func (w *worker) origin(i int) uint64 {
 	return packet.SourceWord(w.frames[i]) | w.in
 }
 
-// tagged is origin for a packet with VLAN tags. It is 0 if there is no room for one more
-// VLAN.
+// tagged is origin for a packet with VLAN tags. It is NoHop if there is no room for one
+// more VLAN.
 //
 //go:noinline
 func (w *worker) tagged(i int) uint64 {
@@ -33,7 +33,7 @@ func (w *worker) tagged(i int) uint64 {
 	if link != w.seen.link {
 		id, ok := w.table.Links.Seen(link)
 		if !ok {
-			return 0
+			return balancer.NoHop
 		}
 		w.seen = seen{link, id.Word(0)}
 	}

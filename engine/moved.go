@@ -13,7 +13,7 @@ import (
 func (w *worker) moved(i int, f *conntrack.Flow, from uint64) {
 	s, was := w.packets[i].Segment(w.frames[i]), f.ClientHop()
 	switch {
-	case from == 0: // it can't be told
+	case !packet.Individual(from): // it can't be told, or is nobody
 		return
 	case was == 0: // the first
 	case s.Flags&packet.TCPAck != 0 && f.Proves(conntrack.Request, s.Seq, s.Ack):

@@ -16,8 +16,10 @@ import (
 func (w *worker) barred(i int, b *balancer.Backend) packet.Verdict {
 	p, mode, from := &w.packets[i], b.Mode.Traits(), w.origin(i)
 	switch {
-	case from == 0:
+	case from == balancer.NoHop:
 		return packet.DropVLAN
+	case !packet.Individual(from):
+		return packet.DropSourceMAC
 	case b.Flags&balancer.HasMAC == 0:
 		return packet.DropNoNeighbour
 	case mode.Translates && !mode.TranslatesSource && p.Key.Src == b.Address, mode.NeedsLink && from == w.table.Links.Origin(b.Next):

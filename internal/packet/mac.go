@@ -50,6 +50,11 @@ func WordMAC(w uint64) (m MAC) {
 // SourceWord is SourceMAC(frame).Word().
 func SourceWord(frame []byte) uint64 { return binary.LittleEndian.Uint64(frame[6:14]) & (1<<48 - 1) }
 
+// Individual reports whether a word, of which what is above the MAC does not count, is the
+// address of one machine: not zero, and not a group's. As a source the kernel's bridges take no
+// other either (br_handle_frame of net/bridge/br_input.c).
+func Individual(w uint64) bool { return w<<16 != 0 && w&1 == 0 }
+
 // SetMACs writes the destination and source address of an Ethernet frame, as a
 // router does on the way to the next hop, both as [MAC.Word] has them. VLAN tags behind
 // them stay.

@@ -37,6 +37,7 @@ const (
 	DropTooBig
 	DropLoop
 	DropVLAN
+	DropSourceMAC
 	DropPuntLimit
 	DropPuntFailed
 	DropTxFull
@@ -75,6 +76,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropTooBig:      {"too-big", "the packet, its rewritten form or its answer does not fit into a frame, or into the MTU of its way and lets nobody be told"},
 	DropLoop:        {"loop", "it would go back to the machine that it came from, or comes from a backend that it was sent to already"},
 	DropVLAN:        {"vlan", "its VLAN can't be remembered for the replies: more than two thousand different ones have been seen"},
+	DropSourceMAC:   {"source-mac", "its source is no machine's MAC address, but zero or a group's, so that nobody could have an answer"},
 	DropPuntLimit:   {"punt-limit", "to be given back to the kernel, but the rate limit for that is used up"},
 	DropPuntFailed:  {"punt-failed", "to be given back to the kernel, but there is no way to, or the kernel refused it"},
 	DropTxFull:      {"tx-full", "the TX ring stayed full"},

@@ -68,8 +68,12 @@ func (t *Table) expireClass(s *shard, c Class, now uint32, limit int) (inspected
 // idle returns the time from seen to now. Workers read the clock on their own,
 // so a record may have been seen a moment after the caller's now.
 func idle(now, seen uint32) uint32 {
-	if d := now - seen; int32(d) > 0 {
+	if d := now - seen; -d > ahead {
 		return d
 	}
 	return 0
 }
+
+// ahead bounds how long that moment may be, ms. What is left of the clock's round is more
+// than any timeout and an eighth of it, by when Expire has looked.
+const ahead = 1 << 30

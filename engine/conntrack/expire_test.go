@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -173,5 +174,29 @@ func TestExpireIsFair(t *testing.T) {
 			}
 		}
 		tab.Expire(now, 50)
+	}
+}
+
+// The longest timeout that there can be is more than half of the clock's round.
+func TestLongTimeouts(t *testing.T) {
+	const day = 24 * 3600 * 1000
+	timeouts := DefaultTimeouts()
+	timeouts[TCPEstablished] = 30 * 24 * time.Hour
+	tab := New(Config{MaxFlows: 100, Workers: 1, Timeouts: timeouts, Loads: balancer.NewLoads()})
+	for _, start := range []uint32{0, 1 << 31, ^uint32(0) - 5*day} {
+		r := mustInsert(t, tab, newFlow(1, packet.ProtoTCP), start)
+		tab.move(r, TCPEstablished, start)
+		for d := uint32(1); d < 30; d++ {
+			if tab.Expire(start+d*day, 1000) != 0 {
+				t.Fatalf("from %d: gone on day %d", start, d)
+			}
+		}
+		removed := 0
+		for d := uint32(30); d < 35; d++ { // and an eighth
+			removed += tab.Expire(start+d*day+1, 1000)
+		}
+		if removed != 1 {
+			t.Errorf("from %d: still there on day 34", start)
+		}
 	}
 }

@@ -116,8 +116,16 @@ func (t *Table) Find(c Client, now uint32) (Place, bool) {
 // nobody told, as after a change of the configuration.
 const maxHold = 24 * 3600 * 1000
 
+// ahead bounds by how much the time of a touch may be ahead of who asks, ms: flows are begun
+// by the time of a worker's batch, and end by that of another clock. What is left of the
+// clock's round is more than any timeout.
+const ahead = 1 << 30
+
 func (e *entry) holds(now uint32) bool {
 	idle := now - e.touched
+	if -idle < ahead {
+		idle = 0
+	}
 	return idle < e.timeout || e.flows > 0 && idle < maxHold
 }
 

@@ -159,3 +159,32 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// Who asks may be behind who told: the time of a worker's batch is older than that of another
+// clock. A client that has just been seen is not one of 49 days ago.
+func TestClocksApart(t *testing.T) {
+	who, at := Client{Group: 1}, Place{Port: 80}
+	for _, now := range []uint32{100, ^uint32(0) - 1, 0} { // also as the clock goes round
+		for what, touch := range map[string]func(*Table, uint32){
+			"begin": func(t *Table, now uint32) { t.Begin(who, at, 1000, now) },
+			"prove": func(t *Table, now uint32) { t.Prove(who, now) },
+			"end":   func(t *Table, now uint32) { t.End(who, now) },
+		} {
+			table := New(100, 0)
+			table.Begin(who, at, 1000, now)
+			touch(table, now+3)
+			if _, ok := table.Find(who, now); !ok {
+				t.Errorf("at %d: unknown after a %s 3 ms ahead", now, what)
+			}
+		}
+	}
+	const days = 24 * 3600 * 1000
+	table := New(100, 0)
+	table.Begin(who, at, 30*days, 0)
+	table.End(who, 0)
+	for day, want := range map[uint32]bool{25: true, 29: true, 31: false} {
+		if _, ok := table.Find(who, day*days); ok != want {
+			t.Errorf("remembered for 30 days: on day %d %t", day, ok)
+		}
+	}
+}

@@ -91,3 +91,41 @@ func TestCutWithoutRoom(t *testing.T) {
 	}
 	h.dropped(0, big(client4, "192.0.2.10:53", 1400, 1), packet.DropTooBig)
 }
+
+// A way may take less than the smallest of fragments: nothing is cut for ever.
+func TestCutToNothing(t *testing.T) {
+	ways := map[string]struct {
+		s   balancer.ServiceSpec
+		mtu uint16
+	}{
+		"nat":              {datagramService("dns", "192.0.2.10:53", balancer.NAT, 1), 60},
+		"a narrow tunnel":  {tunnelService("192.0.2.10:53", balancer.IPIP, 1, own4), 80},
+		"another family's": {mixedService("192.0.2.10:53", packet.ProtoUDP), 90},
+	}
+	for name, c := range ways {
+		t.Run(name, func(t *testing.T) {
+			c.s.Protocol = balancer.UDP
+			h := newHarness(t, 1, c.s)
+			a := c.s.Backends[0].Address
+			hop := h.facts.NextHops[a]
+			hop.Link.MTU = c.mtu
+			h.facts.NextHops[a] = hop
+			h.apply()
+			k, w := h.kernels[0], h.engine.workers[0]
+			w.socket.Recycle()
+			k.Deliver(big(client4, "192.0.2.10:53", 100, 1).Bytes())
+			for n := 0; ; n++ {
+				if size, err := w.pass(); err != nil || size == 0 {
+					break
+				}
+				if n == 100 {
+					t.Fatalf("it goes on for ever: %v", h.verdicts(0))
+				}
+			}
+			h.check(0)
+			if h.counted(packet.DropTooBig) == 0 {
+				t.Errorf("verdicts %v", h.verdicts(0))
+			}
+		})
+	}
+}

@@ -148,11 +148,12 @@ func (w *worker) hold(i int) packet.Verdict {
 	return packet.Pending
 }
 
-// recall receives fragments whose first one has gone by, behind the n packets of a batch and
-// as far as it and the frames go. It returns the batch's size.
-func (w *worker) recall(n int) int {
+// recall begins a batch with fragments whose first one has gone by, as far as the frames go,
+// and returns how many. They have waited, and in a busy port's batches nothing would be left
+// for them; but more than half of one is not theirs, or a flood of them were all that goes.
+func (w *worker) recall() (n int) {
 	ready := &w.parts.Ready
-	end := n + w.socket.Allocate(w.descs[n:min(n+ready.Len(), batchSize)])
+	end := w.socket.Allocate(w.descs[:min(ready.Len(), batchSize/2)])
 	for ; n < end && ready.Port() == w.port; n++ {
 		d := &w.descs[n]
 		d.Len = uint32(copy(w.socket.UMEM().Frame(*d), ready.Next()))
@@ -161,7 +162,8 @@ func (w *worker) recall(n int) int {
 	return n
 }
 
-// forsake drops fragments that can't be received once more, since their port is away.
+// forsake drops fragments that can't be received once more, since their port is away: others
+// wait behind them.
 func (w *worker) forsake() {
 	ready := &w.parts.Ready
 	for ready.Len() != 0 && !slices.Contains(w.arms.receives, ready.Port()) {
@@ -172,6 +174,7 @@ func (w *worker) forsake() {
 // expire ends the time of fragments whose first one did not come here. That of a backend
 // may have been the kernel's from the start.
 func (w *worker) expire() {
+	w.forsake()
 	overdue := &w.parts.Overdue
 	if w.fragments.Held() == 0 && overdue.Len() == 0 {
 		return

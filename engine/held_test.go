@@ -105,3 +105,52 @@ func TestManyAreReadyAtOnce(t *testing.T) {
 		t.Error("it became another packet")
 	}
 }
+
+// A port that is never without packets, by the batch, keeps no fragment waiting that may go.
+func TestHeldComesThroughABusyPort(t *testing.T) {
+	h := newSizedHarness(t, 2, 1000, 256, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	in := big(client4, "192.0.2.10:53", 5000, 1)
+	list := cut(in)
+	h.passRaw(0, list[1:]...)
+	k, w := h.kernels[1], h.engine.workers[1]
+	w.socket.Recycle()
+	k.Deliver(list[0])
+	busy := packettest.UDP("198.51.100.8:40000", "192.0.2.10:53", "busy").Bytes()
+	var out [][]byte
+	for range 4 {
+		for range 2 * batchSize {
+			k.Deliver(busy)
+		}
+		if n, err := w.pass(); err != nil || n != batchSize {
+			t.Fatalf("a batch of %d, %v", n, err)
+		}
+		for _, b := range k.Sent() {
+			if len(b) != len(busy) {
+				out = append(out, b)
+			}
+		}
+		w.socket.Recycle()
+	}
+	if got := assembled(t, out); !bytes.Equal(got.Payload, in.Payload) {
+		t.Error("it became another packet")
+	}
+}
+
+// What can't be received once more, since its port is away, is in nobody's way, however busy
+// the other ports are.
+func TestHeldOfAPortThatIsAway(t *testing.T) {
+	h := newHarness(t, 1, datagramService("dns", "192.0.2.10:53", balancer.NAT, 1))
+	w := h.engine.workers[0]
+	copy(w.parts.Ready.Push(100, 7), make([]byte, 100))
+	list := cut(big(client4, "192.0.2.10:53", 3000, 1))
+	slices.Reverse(list)
+	h.passRaw(0, list...)
+	w.expire() // as between two batches
+	if _, err := w.pass(); err != nil {
+		t.Fatal(err)
+	}
+	h.check(0)
+	if n := h.verdicts(0); n["forwarded"] != 3 || n["link-down"] != 1 {
+		t.Errorf("verdicts %v", n)
+	}
+}

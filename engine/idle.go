@@ -84,7 +84,6 @@ func (w *worker) rest() error {
 	if err != nil {
 		return err
 	}
-	w.forsake()
 	w.expire()
 	// The published frames are the worker's to compare: nobody else writes them.
 	if w.published.copied != w.count.Received || w.published.frames != w.account() {

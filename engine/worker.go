@@ -131,7 +131,11 @@ func (w *worker) receive() int {
 		if len(w.arms.receives) > 1 {
 			w.next()
 		}
-		n := w.socket.Receive(w.descs[:])
+		again := 0
+		if w.parts.Ready.Len() != 0 {
+			again = w.recall()
+		}
+		n := w.socket.Receive(w.descs[again:])
 		if n != 0 {
 			if w.owed != 0 {
 				w.collect()
@@ -139,10 +143,7 @@ func (w *worker) receive() int {
 			w.socket.Recycle()
 			w.count.Ports[w.port].Received += uint64(n)
 		}
-		if w.parts.Ready.Len() != 0 {
-			n = w.recall(n)
-		}
-		if n != 0 {
+		if n += again; n != 0 {
 			return n
 		}
 	}

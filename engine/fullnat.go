@@ -106,15 +106,15 @@ func (w *worker) lend(i int, s *balancer.Service, id uint32) (snat.Lease, bool) 
 	if l, ok := g.Take(hash, port); ok {
 		return l, true
 	}
-	return w.rob(g, hash)
+	return w.rob(g, hash, port)
 }
 
 // rob takes a source from one of those flows that have begun and came no farther, so that a
 // flood of SYNs, which takes all ports, keeps nobody out: as in the flow table, who comes
 // last has the place of who was silent for longest, of a few.
-func (w *worker) rob(g *snat.Group, hash uint64) (l snat.Lease, ok bool) {
+func (w *worker) rob(g *snat.Group, hash uint64, remote uint16) (l snat.Lease, ok bool) {
 	var sample [16]uint32
-	n := g.Sample(hash+uint64(w.now), sample[:])
+	n := g.Sample(hash+uint64(w.now), remote, sample[:])
 	victim, ok := w.flows.Idlest(sample[:n], w.now)
 	if !ok {
 		return l, false

@@ -241,6 +241,46 @@ func TestFloodOfSYNsTakesNoSources(t *testing.T) {
 	}
 }
 
+// So it is where a service has many ports, of which another one has one by itself: no port
+// is used twice towards it.
+func TestFloodOfSYNsAtManyPorts(t *testing.T) {
+	s := fullnatService("web", vip4, 1, 40)
+	s.First, s.Last, s.Backends[0].Port = 80, 90, 0
+	exact := fullnatService("exact", "192.0.2.11:80", 1, 40)
+	exact.Backends[0].Port = 85
+	h := newHarness(t, 1, s, exact)
+	type ends struct{ src, dst netip.AddrPort }
+	speaks := map[ends]bool{}
+	open := func(i int, to string) {
+		t.Helper()
+		client := fmt.Sprintf("198.51.100.7:%d", 20000+i)
+		out := h.one(0, packettest.TCP(client, to, packet.TCPSyn))
+		if e := (ends{out.Src, out.Dst}); speaks[e] {
+			t.Errorf("%v → %v a second time", out.Src, out.Dst)
+		} else {
+			speaks[e] = true
+		}
+		if back := h.one(0, replyTo(out, packet.TCPSyn|packet.TCPAck)); back.Dst.String() != client || back.Src.String() != to {
+			t.Errorf("answer to %s from %v went to %v", client, back.Src, back.Dst)
+		}
+		h.one(0, packettest.TCP(client, to, packet.TCPAck))
+	}
+	for i := range 10 {
+		open(i, "192.0.2.11:80")
+	}
+	for i := range 100 {
+		h.pass(0, packettest.TCP(fmt.Sprintf("203.0.113.9:%d", 10000+i), "192.0.2.10:80", packet.TCPSyn))
+	}
+	if h.counted(packet.DropNoSource) == 0 {
+		t.Fatalf("the flood has not taken all ports: %v", h.verdicts(0))
+	}
+	h.later(time.Second)
+	for i := range 5 {
+		open(100+i, "192.0.2.10:85")
+		open(200+i, fmt.Sprintf("192.0.2.10:%d", 81+i%4))
+	}
+}
+
 // A flow that could not be made leaves no port behind.
 func TestNoSourceIsLost(t *testing.T) {
 	s := fullnatService("web", vip4, 1, 1000)

@@ -284,7 +284,7 @@ func TestWorkersShareSources(t *testing.T) {
 				if !ok {
 					g := tab.Ports.Group(snat.Key{Remote: flow.Backend, Port: flow.BackendPort, Proto: packet.ProtoTCP}, sources, m.ports)
 					var sample [8]uint32
-					i, some := tab.Idlest(sample[:g.Sample(rng.Uint64(), sample[:])], now.Load())
+					i, some := tab.Idlest(sample[:g.Sample(rng.Uint64(), flow.BackendPort, sample[:])], now.Load())
 					if !some {
 						continue
 					}

@@ -61,17 +61,18 @@ func (l *Lease) Bind(flow uint32) { l.pool.word(l.Port).Store(lent | uint64(flow
 func (l *Lease) Cancel() { l.pool.free(l.Port) }
 
 // Sample writes the flows that have some of the ports, as the hash says, and returns how
-// many they are. Of a remote with several ports there are none: another pool may have what
-// the caller wants to use the port for.
-func (g *Group) Sample(hash uint64, flows []uint32) (n int) {
-	if len(g.pools) == 0 || g.ports.n == 0 || g.pools[0].key.Port == 0 {
+// many they are. Each of these ports may be used for the remote port, if its flow no longer
+// is: as long as it is lent, no other pool lends it for that.
+func (g *Group) Sample(hash uint64, remote uint16, flows []uint32) (n int) {
+	if len(g.pools) == 0 || g.ports.n == 0 {
 		return 0
 	}
 	for range flows {
 		hash = hash*0x9e3779b97f4a7c15 + 1
 		i, low := bits.Mul64(hash, uint64(g.ports.n))
 		port, _ := g.ports.at(int(i))
-		if flow, ok := g.pools[low%uint64(len(g.pools))].flow(port); ok {
+		p := g.pools[low%uint64(len(g.pools))]
+		if flow, ok := p.flow(port); ok && !p.all.overlap(p, port, remote) {
 			flows[n] = flow
 			n++
 		}

@@ -68,6 +68,7 @@ func (c *Compiler) Compile(spec *Spec, facts *Facts) (*Draft, error) {
 		wide:       map[place][]portSpan{},
 		addresses:  map[packet.Addr]struct{}{},
 		sources:    map[packet.Addr]struct{}{},
+		speakers:   map[packet.Addr]struct{}{},
 		gateways:   make(map[uint64]struct{}, len(facts.Gateways)),
 		senders:    map[sender]struct{}{},
 	}

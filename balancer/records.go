@@ -28,7 +28,7 @@ func newService(s *ServiceSpec, id uint32, backends []uint32) Service {
 	}
 }
 
-// file makes service i findable.
+// file makes service i and its addresses findable.
 func (t *Table) file(i uint32) {
 	s := &t.Services[i]
 	at := place{address: s.Address, port: s.First, proto: uint16(s.Protocol)}
@@ -39,6 +39,9 @@ func (t *Table) file(i uint32) {
 		t.wide[at] = append(t.wide[at], portSpan{first: s.First, last: s.Last, service: i})
 	}
 	t.addresses[s.Address] = struct{}{}
+	for _, a := range s.SnatAddresses {
+		t.speakers[a] = struct{}{}
+	}
 }
 
 // fill writes the records of service i's backends, and appends to parts what its

@@ -30,6 +30,7 @@ type Table struct {
 	wide      map[place][]portSpan     // the others, under port 0; sorted, so any comes first
 	addresses map[packet.Addr]struct{} // of services
 	sources   map[packet.Addr]struct{} // of backends
+	speakers  map[packet.Addr]struct{} // sources of full NAT
 	gateways  map[uint64]struct{}      // hop words of routers
 	spreads   spreads                  // that hop words of spreadLink name
 	senders   map[sender]struct{}      // of what comes from backends on the link
@@ -82,6 +83,13 @@ func (t *Table) HasAddress(a *packet.Addr) bool {
 // named by a flow included: only from such a one comes a reply.
 func (t *Table) HasBackend(a *packet.Addr) bool {
 	_, ok := t.sources[*a]
+	return ok
+}
+
+// SpeaksFrom reports whether a is the balancer's own, towards backends of full NAT: nobody
+// else's packet has it for a source.
+func (t *Table) SpeaksFrom(a *packet.Addr) bool {
+	_, ok := t.speakers[*a]
 	return ok
 }
 

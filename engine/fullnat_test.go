@@ -106,6 +106,24 @@ func TestFullNATTakesNobodyElsesAnswers(t *testing.T) {
 	}
 }
 
+// Who sends from the balancer's own address and port to another service of the same backend
+// gets nothing of what that answers to the flow there.
+func TestNobodyElseSpeaksFromASource(t *testing.T) {
+	for _, vips := range [][2]string{{vip4, "192.0.2.11:80"}, {vip6, "[2001:db8:2::11]:80"}} {
+		s, other := fullnatService("web", vips[0], 1, 100), service("other", vips[1], balancer.NAT, 1)
+		h := newHarness(t, 2, s, other)
+		client := client4
+		if s.Address.Is6() {
+			client = client6
+		}
+		out := h.one(0, packettest.TCP(client, vips[0], packet.TCPSyn))
+		h.dropped(0, packettest.TCP(out.Src.String(), vips[1], packet.TCPSyn), packet.DropMartian)
+		if back := h.one(1, replyTo(out, packet.TCPSyn|packet.TCPAck)); back.Dst.String() != client || back.Src.String() != vips[0] {
+			t.Errorf("the answer went from %v to %v", back.Src, back.Dst)
+		}
+	}
+}
+
 func TestFullNATOfManyPorts(t *testing.T) {
 	s := fullnatService("web", vip4, 1, 100)
 	s.First, s.Last, s.Backends[0].Port = 80, 90, 0

@@ -86,6 +86,9 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	if s == nil {
 		return w.stray(i)
 	}
+	if w.table.SpeaksFrom(&p.Key.Src) {
+		return packet.DropMartian // or it would have the answers to the flow that speaks from there
+	}
 	opens := p.Key.Proto != packet.ProtoTCP || p.Opens()
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {
 		return packet.DropNoFlow // a RST or SYN-ACK of nothing we know has no use for a backend

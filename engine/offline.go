@@ -80,8 +80,12 @@ func (e *Engine) Step(worker int) (int, error) {
 }
 
 // Again reports whether the worker has packets that it will receive once more, in its next
-// Step: those that had to wait for another one, which has gone by.
+// Step: those that had to wait for another one, which has gone by, and the pieces of one that
+// was too large for its way.
 func (e *Engine) Again(worker int) bool { return e.workers[worker].parts.Ready.Len() != 0 }
+
+// Held returns how many fragments wait for the first one of their packet.
+func (e *Engine) Held() int { return e.fragments.Held() }
 
 // Expire removes flows that were idle for too long, a bounded number a call, and returns
 // how many. Run does so by itself, ten times a second.
@@ -89,13 +93,17 @@ func (e *Engine) Expire() int { return e.flows.Expire(e.clock.Now(), expireLimit
 
 // Outcome is what became of a packet.
 type Outcome struct {
-	Verdict packet.Verdict // Pending: it waits for another one; see [Engine.Again]
+	// Pending: it waits for another one, or was cut into pieces that come next. See [Engine.Again].
+	Verdict packet.Verdict
+	// To says that Backend and Direction are known: it is of a flow, or was sent to a backend
+	// without one.
+	To        bool
+	Direction conntrack.Direction
+	Backend   uint32 // ID
 	// Of its flow, as it is now; Tracked is false if it is of none.
 
-	Tracked   bool
-	Direction conntrack.Direction
-	Class     conntrack.Class
-	Backend   uint32 // ID
+	Tracked bool
+	Class   conntrack.Class
 }
 
 // Outcome returns what became of the i-th packet of the batch that the worker had last:
@@ -103,13 +111,18 @@ type Outcome struct {
 func (e *Engine) Outcome(worker, i int) Outcome {
 	w := e.workers[worker]
 	out, r, p := Outcome{Verdict: w.verdicts[i]}, w.refs[i], &w.packets[i]
+	if out.Verdict == packet.Forwarded && r == noFlow {
+		out.To, out.Backend = true, uint32(w.hashes[i]) // see note
+		return out
+	}
 	if out.Verdict.IsDrop() && packet.Parse(w.frames[i], p) != packet.Pending {
 		return out // it has no key, and p had that of an earlier one
 	}
 	// Of what is not forwarded, the reference may be another flow's: see worker.refs.
 	f := w.flows.Flow(r)
 	if f.Live() && (out.Verdict == packet.Forwarded || w.flows.Matches(r, f, &p.Key)) {
-		out.Tracked, out.Direction, out.Class, out.Backend = true, r.Direction(), f.Class(), f.BackendID
+		out.To, out.Direction, out.Backend = true, r.Direction(), f.BackendID
+		out.Tracked, out.Class = true, f.Class()
 	}
 	return out
 }

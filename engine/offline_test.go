@@ -156,12 +156,12 @@ func TestOutcome(t *testing.T) {
 			f := packettest.TCP(client4, vip4, packet.TCPAck)
 			f.TTL = 1
 			return f.Bytes()
-		}(), Outcome{Verdict: packet.Replied, Tracked: true, Class: conntrack.TCPSyn}},
+		}(), Outcome{Verdict: packet.Replied, To: true, Tracked: true, Class: conntrack.TCPSyn}},
 	} {
 		kernels[0].DeliverAll([][]byte{syn.Bytes(), test.frame})
 		step(t, e, 0, 2)
 		first, second := e.Outcome(0, 0), e.Outcome(0, 1)
-		if want := (Outcome{Verdict: packet.Forwarded, Tracked: true, Class: conntrack.TCPSyn}); first != want {
+		if want := (Outcome{Verdict: packet.Forwarded, To: true, Tracked: true, Class: conntrack.TCPSyn}); first != want {
 			t.Errorf("%s: the SYN's is %+v, want %+v", name, first, want)
 		}
 		if second != test.want {
@@ -170,7 +170,7 @@ func TestOutcome(t *testing.T) {
 	}
 	kernels[0].Deliver(packettest.TCP("10.0.0.11:8080", client4, packet.TCPSyn|packet.TCPAck).Bytes())
 	step(t, e, 0, 1)
-	if got, want := e.Outcome(0, 0), (Outcome{Verdict: packet.Forwarded, Tracked: true, Direction: conntrack.Reply, Class: conntrack.TCPSyn}); got != want {
+	if got, want := e.Outcome(0, 0), (Outcome{Verdict: packet.Forwarded, To: true, Tracked: true, Direction: conntrack.Reply, Class: conntrack.TCPSyn}); got != want {
 		t.Errorf("the reply's is %+v, want %+v", got, want)
 	}
 }

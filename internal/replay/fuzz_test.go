@@ -39,10 +39,11 @@ func FuzzRun(f *testing.F) {
 			sum, err := Run(t.Context(), o)
 			ended := sum.Passed + sum.Held
 			for _, n := range sum.Verdicts {
-				ended += n
+				ended += int(n)
 			}
+			pieces := configs[int(mode)%len(configs)].name == "families" && ended > sum.Packets
 			// The one at which the capture is damaged, or no Ethernet, has no end.
-			if ended != sum.Packets && err == nil || sum.Packets-ended > 1 {
+			if ended != sum.Packets && err == nil && !pieces || sum.Packets-ended > 1 {
 				t.Errorf("%d packets came to %d ends: %+v, %v", sum.Packets, ended, sum, err)
 			}
 			if all := append(out.Bytes(), lines...); first == nil {

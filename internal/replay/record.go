@@ -69,8 +69,10 @@ func (r *Record) end(o engine.Outcome, t *balancer.Table, sent []frame, own int,
 		r.Verdict = VerdictHeld
 	}
 	if o.Tracked {
-		r.Service, r.Backend = t.Refs[o.Backend].Service, t.Refs[o.Backend].Backend
 		r.Flow = o.Class.String()
+	}
+	if o.To {
+		r.Service, r.Backend = t.Refs[o.Backend].Service, t.Refs[o.Backend].Backend
 		r.Direction = [...]string{"request", "reply"}[o.Direction]
 	} else if s := t.Lookup(r.Tuple.key()); s != nil {
 		r.Service = s.Name

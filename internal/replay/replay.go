@@ -43,13 +43,13 @@ type Summary struct {
 	Packets  int
 	Passed   int // not for the balancer
 	Sent     int
-	Verdicts [packet.NumVerdicts]int
-	Cut      int // packets that the capture had only the beginning of
+	Verdicts [packet.NumVerdicts]uint64 // as a running balancer counts: of one that was cut, of its pieces
+	Cut      int                        // packets that the capture had only the beginning of
 	// Guessed are the backends of which the config names no next hop: one was made up.
 	Guessed []netip.Addr
 	// Sources are addresses of the machine's own that were made up, for tunnels to come from.
 	Sources []netip.Addr
-	Held    int // fragments that waited to the end, or in vain
+	Held    int // fragments that wait to the end
 }
 
 // player is one replay under way.
@@ -66,6 +66,8 @@ type player struct {
 	record  *Record // of it; nil: nobody wants to know
 	sent    []frame // while it was handled
 	own     int     // of these, how many it has brought about itself
+	missing int     // bytes at the end of its own frame that the capture does not have
+	tooLong uint64  // packets that no interface takes
 	summary Summary
 }
 
@@ -107,9 +109,17 @@ func Run(ctx context.Context, o *Options) (Summary, error) {
 	if o.Out != nil {
 		err = errors.Join(err, o.Out.Flush())
 	}
-	p.summary.Guessed, p.summary.Sources = p.world.guessed, p.world.sources
-	slices.SortFunc(p.summary.Guessed, netip.Addr.Compare)
-	return p.summary, err
+	return p.sum(), err
+}
+
+// sum returns the summary, with what the worker has counted.
+func (p *player) sum() Summary {
+	s, v := p.summary, p.world
+	_, _ = v.engine.Step(0) // without packets: it tells its counters, and nothing can go wrong
+	s.Verdicts, s.Held = v.engine.Total().Verdicts, v.engine.Held()
+	s.Verdicts[packet.DropTooBig] += p.tooLong
+	s.Guessed, s.Sources = slices.SortedFunc(slices.Values(v.guessed), netip.Addr.Compare), v.sources
+	return s
 }
 
 func (p *player) play(ctx context.Context) error {
@@ -177,35 +187,43 @@ func (p *player) advance(to time.Duration) error {
 // expireEvery is how often a running engine looks for idle flows.
 const expireEvery = 100 * time.Millisecond
 
-// pass lets time pass. Flows that are idle for too long are removed at the ticks on the
-// way. Between packets nobody looks at flows, so that only the last tick counts, and those
-// before it only as far as it left something to do.
+// stride is the most time that passes at once: the engine's clock begins anew after 49 days,
+// and what was idle for so long would look as if it was not.
+const stride = 24 * time.Hour
+
+// pass lets time pass. Flows and fragments that are idle for too long are removed at the
+// ticks on the way. Between packets nobody looks at them, so that only the last tick counts,
+// and those before it only as far as it left something to do.
 func (p *player) pass(to time.Duration) {
-	if to <= p.now {
-		return
-	}
-	if ticks := to/expireEvery - p.now/expireEvery; ticks > 0 {
-		p.world.clock.Set(to.Truncate(expireEvery))
-		for range ticks {
-			if p.world.engine.Expire() == 0 {
-				break
-			}
+	for p.now < to {
+		next := to
+		if to-p.now > stride {
+			next = p.now + stride
 		}
+		if ticks := next/expireEvery - p.now/expireEvery; ticks > 0 {
+			p.world.clock.Set(next.Truncate(expireEvery))
+			for range ticks {
+				if p.world.engine.Expire() == 0 {
+					break
+				}
+			}
+			_, _ = p.world.engine.Step(0) // without packets
+		}
+		p.now = next
+		p.world.clock.Set(next)
 	}
-	p.now = to
-	p.world.clock.Set(to)
 }
 
 // packet has one packet go its way.
 func (p *player) packet() error {
 	c := &p.current
 	frame := c.Data
-	if c.Length > len(frame) {
+	if p.missing = max(0, c.Length-len(frame)); p.missing > 0 {
 		p.summary.Cut++
-		if c.Length <= len(p.buffer) { // decisions go by headers and lengths: zeros do for the rest
-			frame = p.buffer[:c.Length]
-			clear(frame[copy(frame, c.Data):])
-		}
+		// Decisions go by headers and lengths: zeros do for the rest. What is longer than the
+		// buffer is too long for any interface anyway.
+		frame = p.buffer[:min(c.Length, len(p.buffer))]
+		clear(frame[copy(frame, c.Data):])
 	}
 	if p.record != nil {
 		p.record.begin(p, frame)
@@ -244,12 +262,11 @@ func (p *player) steered(data []byte) error {
 		return err
 	}
 	end := engine.Outcome{Verdict: packet.DropTooBig} // no interface that can be served takes it
-	if fits {
-		if end, err = p.step(); err != nil {
-			return err
-		}
+	if !fits {
+		p.tooLong++
+	} else if end, err = p.step(); err != nil {
+		return err
 	}
-	p.count(end.Verdict)
 	p.summary.Sent += len(p.sent)
 	if p.record != nil {
 		p.record.end(end, p.world.engine.Table(), p.sent, p.own, p.options.Ports)
@@ -261,7 +278,7 @@ func (p *player) steered(data []byte) error {
 }
 
 // step has the worker handle the packet that was delivered, and those that had waited for
-// it. It returns what became of the one.
+// it. It returns what became of the one: if it was cut, of its first piece.
 func (p *player) step() (engine.Outcome, error) {
 	e := p.world.engine
 	if _, err := e.Step(0); err != nil {
@@ -269,34 +286,25 @@ func (p *player) step() (engine.Outcome, error) {
 	}
 	end := e.Outcome(0, 0)
 	p.own = len(p.sent)
-	for e.Again(0) {
+	for cut := end.Verdict == packet.Pending; e.Again(0); cut = false {
 		n, err := e.Step(0)
 		if err != nil || n == 0 {
 			return end, err
 		}
-		for i := range n {
-			p.summary.Held--
-			p.count(e.Outcome(0, i).Verdict)
+		if cut { // its pieces are the first that come again
+			end, p.own, p.missing = e.Outcome(0, 0), min(1, len(p.sent)), 0
 		}
 	}
 	return end, nil
 }
 
-func (p *player) count(v packet.Verdict) {
-	if v == packet.Pending {
-		p.summary.Held++
-		return
-	}
-	p.summary.Verdicts[v]++
-}
-
-// write writes what was sent. Of a packet that was captured in part, it is a part.
+// write writes what was sent. Of a packet that was captured in part, it is a part, unless it
+// was cut.
 func (p *player) write(v packet.Verdict) error {
 	for i, f := range p.sent {
 		out := capture.Packet{Time: p.current.Time, Data: f.data, Length: len(f.data), Interface: f.port}
 		if i < p.own && v == packet.Forwarded {
-			missing := max(0, p.current.Length-len(p.current.Data))
-			out.Data = f.data[:max(0, len(f.data)-missing)]
+			out.Data = f.data[:max(0, len(f.data)-p.missing)]
 		}
 		if err := p.options.Out.Write(&out); err != nil {
 			return err

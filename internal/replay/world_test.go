@@ -78,6 +78,56 @@ func TestTime(t *testing.T) {
 	}
 }
 
+// TestLongPause: whatever time passes at once, nothing that was idle for so long is taken for
+// fresh: the engine's clock begins anew after 49 days.
+func TestLongPause(t *testing.T) {
+	rst := syn("1")
+	rst.Flags = packet.TCPRst
+	for _, after := range []time.Duration{1 << 32 * time.Millisecond, (1<<32 + 500) * time.Millisecond, 200 * 365 * 24 * time.Hour} {
+		p := at(0, rst)
+		p.Time = start.Add(after)
+		var file bytes.Buffer
+		w, err := capture.NewWriter(&file, capture.Format{NG: true}, "eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range []capture.Packet{at(0, syn("1")), p} {
+			if err := w.Write(&one); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = w.Flush()
+		_, records, _ := replayed(t, options(t, twoBackends, file.Bytes()))
+		if got := verdicts(records); !slices.Equal(got, []string{"forwarded a", "no-flow "}) {
+			t.Errorf("after %v: %q", after, got)
+		}
+	}
+}
+
+// TestWithoutFlow: what is forwarded and of no flow has a backend all the same.
+func TestWithoutFlow(t *testing.T) {
+	about := packettest.TCP("192.0.2.10:80", "198.51.100.7:4000", packet.TCPAck).Bytes()
+	e := packettest.Echo("198.51.100.1", "192.0.2.10", 0)
+	e.Type, e.Code, e.EchoSeq, e.Payload = 3, 4, 1300, about[14:]
+	question := packettest.UDP("198.51.100.7:1000", "192.0.2.10:53", "?")
+	for name, test := range map[string]struct {
+		old, with string
+		in        packettest.Frame
+		service   string
+	}{
+		"an error, nat":       {"name: web,", "name: web, algorithm: maglev,", e, "web"},
+		"an error, dsr":       {"name: web,", "name: web, algorithm: maglev, mode: dsr,", e, "web"},
+		"a datagram for each": {"protocol: udp,", "protocol: udp, affinity: none, mode: dsr,", question, "dns"},
+	} {
+		text := strings.ReplaceAll(twoBackends, test.old, test.with)
+		_, records, sum := replayed(t, options(t, text, file(t, []capture.Packet{at(0, test.in)})))
+		r := &records[0]
+		if r.Verdict != "forwarded" || r.Service != test.service || r.Backend == "" || r.Flow != "" || r.Direction != "request" || len(r.Sent) != 1 || sum.Sent != 1 {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
 // TestPassed: what is not the balancer's is left alone, and so are frames for others if it
 // is known who it is.
 func TestPassed(t *testing.T) {

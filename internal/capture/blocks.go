@@ -10,6 +10,12 @@ import (
 // maxBlock bounds a block whose content is of use. What is only skipped may be larger.
 const maxBlock = 2 * MaxLength
 
+// What a file may have us remember is bounded too: each section has interfaces of its own.
+const (
+	maxInterfaces = 1 << 14
+	maxName       = 256 // bytes, far more than any system's
+)
+
 // nextBlock reads a pcapng file up to the next packet.
 func (r *Reader) nextBlock() (Packet, error) {
 	for {
@@ -21,10 +27,9 @@ func (r *Reader) nextBlock() (Packet, error) {
 			return Packet{}, err
 		}
 		if binary.LittleEndian.Uint32(b) == magicSection {
-			if r.order, err = orderOf(b[8:]); err != nil {
+			if err := r.readSection(); err != nil {
 				return Packet{}, err
 			}
-			r.section = len(r.interfaces)
 		} else if r.order == nil {
 			return Packet{}, fmt.Errorf("%w: it does not begin with a section", ErrDamaged)
 		}
@@ -44,7 +49,10 @@ func (r *Reader) nextBlock() (Packet, error) {
 		if b, err = r.peek(int(length)); err != nil {
 			return Packet{}, err
 		}
-		body := b[8 : length-4] // the length stands behind it once more
+		body := b[8 : length-4]
+		if again := r.order.Uint32(b[length-4:]); again != length {
+			return Packet{}, fmt.Errorf("%w: a block of %d bytes, which ends as one of %d", ErrDamaged, length, again)
+		}
 		if kind != blockInterface {
 			return r.readPacket(kind, body)
 		}
@@ -52,6 +60,22 @@ func (r *Reader) nextBlock() (Packet, error) {
 			return Packet{}, err
 		}
 	}
+}
+
+// readSection begins a section: its byte order and its interfaces are its own.
+func (r *Reader) readSection() error {
+	b, err := r.peek(16)
+	if err != nil {
+		return err
+	}
+	if r.order, err = orderOf(b[8:]); err != nil {
+		return err
+	}
+	if major := r.order.Uint16(b[12:]); major != 1 {
+		return fmt.Errorf("%w: pcapng of version %d; want 1", ErrDamaged, major)
+	}
+	r.section = len(r.interfaces)
+	return nil
 }
 
 // orderOf returns the byte order of a section by its magic.
@@ -69,6 +93,9 @@ func (r *Reader) readInterface(b []byte) error {
 	if len(b) < 8 {
 		return fmt.Errorf("%w: an interface in %d bytes", ErrDamaged, len(b))
 	}
+	if len(r.interfaces) == maxInterfaces {
+		return fmt.Errorf("%w: it has more than %d interfaces", ErrDamaged, maxInterfaces)
+	}
 	one := Interface{LinkType: r.order.Uint16(b), length: int(r.order.Uint32(b[4:])), units: 1e6}
 	for b = b[8:]; len(b) >= 4; {
 		code, n := r.order.Uint16(b), int(r.order.Uint16(b[2:]))
@@ -83,7 +110,7 @@ func (r *Reader) readInterface(b []byte) error {
 		b = b[padded:]
 		switch {
 		case code == optionName:
-			one.Name = string(value)
+			one.Name = string(value[:min(n, maxName)])
 		case code == optionResolution && n == 1:
 			var ok bool
 			if one.units, ok = resolution(value[0]); !ok {
@@ -145,15 +172,26 @@ func (r *Reader) readPacket(kind uint32, b []byte) (p Packet, err error) {
 		return p, fmt.Errorf("%w: a packet of %d bytes in a block of %d", ErrDamaged, captured, len(b))
 	}
 	if kind != blockSimple {
-		p.Time = by.time(uint64(high)<<32 | uint64(low))
+		var ok bool
+		if p.Time, ok = by.time(uint64(high)<<32 | uint64(low)); !ok {
+			return p, fmt.Errorf("%w: a packet after the year 9999 or before 1970", ErrDamaged)
+		}
 	}
 	p.Data, p.Length = b[header:header+int(captured)], max(int(length), int(captured))
 	return p, nil
 }
 
-// time returns what a timestamp means.
-func (i *Interface) time(stamp uint64) time.Time {
+// lastSecond is the last of the year 9999: RFC 3339 has no others.
+const lastSecond = 253402300799
+
+// time returns what a timestamp means, and whether that can be.
+func (i *Interface) time(stamp uint64) (t time.Time, ok bool) {
 	high, low := bits.Mul64(stamp%i.units, 1e9)
 	ns, _ := bits.Div64(high, low, i.units)
-	return time.Unix(int64(stamp/i.units)+i.offset, int64(ns)).UTC()
+	seconds := stamp / i.units
+	if seconds > lastSecond || i.offset > lastSecond || i.offset < -lastSecond {
+		return t, false
+	}
+	at := int64(seconds) + i.offset
+	return time.Unix(at, int64(ns)).UTC(), at >= 0 && at <= lastSecond
 }

@@ -185,6 +185,9 @@ func TestResolution(t *testing.T) {
 		if ok { // whatever the stamp, it is some time
 			i := Interface{units: units}
 			i.time(^uint64(0))
+			if at, fine := i.time(units); !fine || at.Unix() != 1 {
+				t.Errorf("%#x: a second is %v", code, at)
+			}
 		}
 	}
 }
@@ -224,11 +227,68 @@ func TestDamaged(t *testing.T) {
 		"long option":       {string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28, 1, 24, 0, 0, 9<<16|200, 24).b), "an option of 200 bytes"},
 		"resolution":        {string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28, 1, 28, 0, 0, 9<<16|1, 0xff<<24, 28).b), "resolution 0xff"},
 		"short packet":      {string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28, 6, 16, 0, 16).b), "packet block of 4 bytes"},
+		"version 2":         {string(new(bigEndian).words(magicSection, 28, magicOrder, 2<<16, 0, 0, 28).b), "version 2"},
+		"two lengths":       {string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28, 1, 20, 1<<16, 0, 24).b), "ends as one of 24"},
+		"year 10000":        {ngAt(0, lastSecond+1), "year 9999"},
+		"year 1969":         {ngAt(^uint64(0), 0), "before 1970"},
+		"far offset":        {ngAt(1<<63-1, 1<<63), "year 9999"},
+		"interfaces":        {string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28).b) + strings.Repeat(string(new(bigEndian).words(1, 20, 1<<16, 0, 20).b), maxInterfaces+1), "16384 interfaces"},
+		"a zip's checksum":  {spoilt(zip(write(t, Format{}, packets))), "damaged: gzip"},
 		"longer than block": {string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28, 1, 20, 1<<16, 0, 20, 6, 32, 0, 0, 0, 1, 1, 32).b), "1 bytes in a block"},
 	} {
 		_, _, err := readAll([]byte(test.file))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
+	}
+}
+
+// ngAt is a file with a packet at so many seconds, of an interface with an offset.
+func ngAt(offset, seconds uint64) string {
+	return string(new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28).
+		words(blockInterface, 44, Ethernet<<16, 0).words(optionResolution<<16|1).raw(0, 0, 0, 0).
+		words(optionOffset<<16|8, uint32(offset>>32), uint32(offset), 0, 44).
+		words(blockEnhanced, 32, 0, uint32(seconds>>32), uint32(seconds), 0, 0, 32).b)
+}
+
+// spoilt is a zipped file with another checksum.
+func spoilt(zipped []byte) string {
+	zipped[len(zipped)-8] ^= 1
+	return string(zipped)
+}
+
+// TestLongNames: of a name as long as an option can be only the beginning is kept.
+func TestLongNames(t *testing.T) {
+	file := new(bigEndian).words(magicSection, 28, magicOrder, 1<<16, 0, 0, 28).words(blockInterface, 20+4+40_000, Ethernet<<16, 0).
+		words(optionName<<16 | 40_000).raw(bytes.Repeat([]byte("x"), 40_000)...).words(20 + 4 + 40_000)
+	_, r, err := readAll(file.b)
+	if err != nil || len(r.Interfaces()) != 1 || len(r.Interfaces()[0].Name) != maxName {
+		t.Errorf("%v, %d interfaces", err, len(r.Interfaces()))
+	}
+}
+
+// TestNoSuchTime: what a format can't say is not written as another time.
+func TestNoSuchTime(t *testing.T) {
+	for _, f := range formats {
+		last := int64(1<<32 - 1)
+		if f.NG {
+			last = 18446744072
+		}
+		for at, fine := range map[int64]bool{-1: false, 0: true, last: true, last + 1: false} {
+			want := time.Unix(at, 999_000_000).UTC()
+			var out bytes.Buffer
+			w, err := NewWriter(&out, f, "eth0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.Write(&Packet{Time: want}); errors.Is(err, ErrTime) == fine || err != nil && fine {
+				t.Errorf("%+v: %v: %v", f, want, err)
+			} else if fine {
+				_ = w.Flush()
+				if got, _, err := readAll(out.Bytes()); err != nil || len(got) != 1 || !got[0].Time.Equal(want) {
+					t.Errorf("%+v: %v is read as %+v, %v", f, want, got, err)
+				}
+			}
 		}
 	}
 }
@@ -239,7 +299,7 @@ func TestWriteErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Write(&Packet{Data: make([]byte, MaxLength)}); !errors.Is(err, io.ErrShortWrite) {
+	if err := w.Write(&Packet{Time: time.Unix(1, 0), Data: make([]byte, MaxLength)}); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("Write: %v", err)
 	}
 	if err := w.Flush(); !errors.Is(err, io.ErrShortWrite) {

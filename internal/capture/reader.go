@@ -2,6 +2,7 @@ package capture
 
 import (
 	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"encoding/binary"
 	"errors"
@@ -104,19 +105,31 @@ func (r *Reader) Next() (p Packet, err error) {
 func (r *Reader) skip() error {
 	n, err := r.in.Discard(r.unread)
 	if r.unread -= n; err == io.EOF {
-		return fmt.Errorf("%w: it ends in the middle", ErrDamaged)
+		err = io.ErrUnexpectedEOF
 	}
-	return err
+	return why(err)
 }
 
 // peek returns the next n bytes, which stay unread. At the end of the file it returns
 // io.EOF.
 func (r *Reader) peek(n int) ([]byte, error) {
 	b, err := r.in.Peek(n)
-	if err == io.EOF && len(b) > 0 || err == io.ErrUnexpectedEOF {
-		return nil, fmt.Errorf("%w: it ends in the middle", ErrDamaged)
+	if err == io.EOF && len(b) > 0 {
+		err = io.ErrUnexpectedEOF
 	}
-	return b, err
+	return b, why(err)
+}
+
+// why says of an error in reading whether the file is damaged.
+func why(err error) error {
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: it ends in the middle", ErrDamaged)
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader), errors.As(err, &corrupt):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 // nextRecord reads a packet of a pcap file.

@@ -3,8 +3,10 @@ package capture
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // Writer writes one file.
@@ -75,8 +77,20 @@ func block(b []byte, kind uint32, body func([]byte) []byte) []byte {
 // pad brings what has n bytes to a multiple of four.
 func pad(b []byte, n int) []byte { return append(b, make([]byte, -n&3)...) }
 
+// ErrTime says that a packet's time is none that the format has: pcap ends in 2106, pcapng with
+// nanoseconds in 2554, and both begin in 1970.
+var ErrTime = errors.New("the format has no such time")
+
 // Write writes a packet. Its time is rounded down to what the format can say.
 func (w *Writer) Write(p *Packet) error {
+	most := int64(math.MaxUint32)
+	if w.format.NG {
+		most = math.MaxUint64/1_000_000_000 - 1
+	}
+	seconds := p.Time.Unix()
+	if seconds < 0 || seconds > most {
+		return fmt.Errorf("write a packet of %v: %w", p.Time, ErrTime)
+	}
 	var head [28]byte
 	var tail [8]byte
 	h, t := head[:0], tail[:0]
@@ -84,7 +98,7 @@ func (w *Writer) Write(p *Packet) error {
 	if w.format.NG {
 		padding := -captured & 3
 		length := 32 + captured + padding
-		stamp := uint64(p.Time.UnixNano())
+		stamp := uint64(seconds)*1e9 + uint64(p.Time.Nanosecond())
 		for _, v := range [...]uint32{blockEnhanced, length, uint32(p.Interface), uint32(stamp >> 32), uint32(stamp)} {
 			h = binary.LittleEndian.AppendUint32(h, v)
 		}
@@ -94,7 +108,7 @@ func (w *Writer) Write(p *Packet) error {
 		if !w.format.Nano {
 			fraction /= 1000
 		}
-		h = binary.LittleEndian.AppendUint32(h, uint32(p.Time.Unix()))
+		h = binary.LittleEndian.AppendUint32(h, uint32(seconds))
 		h = binary.LittleEndian.AppendUint32(h, uint32(fraction))
 	}
 	h = binary.LittleEndian.AppendUint32(h, captured)

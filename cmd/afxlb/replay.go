@@ -116,6 +116,9 @@ func (r *replayFlags) run(ctx context.Context, e *env, args []string) (err error
 	if o.In, err = capture.NewReader(in); err != nil {
 		return fmt.Errorf("%s: %w", args[0], err)
 	}
+	if err := o.Check(); err != nil { // before there is a file
+		return usageError{err}
+	}
 	if len(args) == 2 {
 		if same(in, args[1]) {
 			return usageError{fmt.Errorf("%s is what is read; want another file to write to", args[1])}
@@ -142,9 +145,6 @@ func (r *replayFlags) run(ctx context.Context, e *env, args []string) (err error
 		}
 	}
 	summary, err := replay.Run(ctx, &o)
-	if errors.Is(err, replay.ErrNoBackend) {
-		return usageError{err}
-	}
 	if err = errors.Join(err, lines.Flush()); err != nil {
 		err = fmt.Errorf("%s: %w", args[0], err)
 	}
@@ -190,6 +190,9 @@ func (r *replayFlags) tell(e *env, s *replay.Summary) {
 	}
 	if len(s.Sources) > 0 {
 		fmt.Fprintf(e.stderr, "afxlb: where tunnels come from is made up, %v: name --address, or tunnel-source in the config\n", s.Sources)
+	}
+	if s.Others > 0 {
+		fmt.Fprintf(e.stderr, "afxlb: %d packets are of another link type than Ethernet, and left out\n", s.Others)
 	}
 	if s.Cut > 0 {
 		fmt.Fprintf(e.stderr, "afxlb: of %d packets the capture has only the beginning: the rest is taken for zeros\n", s.Cut)

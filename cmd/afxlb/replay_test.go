@@ -134,6 +134,18 @@ func TestReplayJSON(t *testing.T) {
 	}
 }
 
+// TestReplayKeeps: what is wrong with the command line costs nobody a file.
+func TestReplayKeeps(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.pcap")
+	if err := os.WriteFile(out, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, _ := cli("replay", "--config", replayData+"nat.yaml", "--backend-down", "nobody", replayData+"nat.pcap", out)
+	if got := readFile(t, out); code != exitUsage || string(got) != "kept" {
+		t.Errorf("exit code %d, the file has %q", code, got)
+	}
+}
+
 // TestReplaySays what is made up and what is missing.
 func TestReplaySays(t *testing.T) {
 	config := write(t, goodConfig)

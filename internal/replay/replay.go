@@ -41,6 +41,7 @@ type Options struct {
 // Summary is what became of all packets.
 type Summary struct {
 	Packets  int
+	Others   int // of a link type other than Ethernet: no interface that can be served has such
 	Passed   int // not for the balancer
 	Sent     int
 	Verdicts [packet.NumVerdicts]uint64 // as a running balancer counts: of one that was cut, of its pieces
@@ -68,6 +69,7 @@ type player struct {
 	own     int     // of these, how many it has brought about itself
 	missing int     // bytes at the end of its own frame that the capture does not have
 	tooLong uint64  // packets that no interface takes
+	alien   uint16  // a link type of summary.Others
 	summary Summary
 }
 
@@ -80,14 +82,25 @@ type frame struct {
 // ErrNoBackend says that an event names a backend that there is none of.
 var ErrNoBackend = errors.New("no backend is called")
 
+// ErrNoEthernet says that a capture has not one Ethernet frame.
+var ErrNoEthernet = errors.New("the capture has no Ethernet frames")
+
+// Check says whether the events are about backends that there are. Run does so too.
+func (o *Options) Check() error {
+	for i := range o.Events {
+		if err := check(&o.Events[i], o.Spec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run replays a capture to its end, or until ctx ends. On an error, what was written until
 // then is whole.
 func Run(ctx context.Context, o *Options) (Summary, error) {
 	p := &player{options: o, buffer: make([]byte, capture.MaxLength)}
-	for i := range o.Events {
-		if err := check(&o.Events[i], o.Spec); err != nil {
-			return Summary{}, err
-		}
+	if err := o.Check(); err != nil {
+		return Summary{}, err
 	}
 	var first *wire
 	for i := range o.Ports {
@@ -129,18 +142,22 @@ func (p *player) play(ctx context.Context) error {
 		}
 		c, err := p.options.In.Next()
 		switch {
+		case err == io.EOF && p.summary.Others > 0 && p.summary.Others == p.summary.Packets:
+			return fmt.Errorf("%w: the link type is %d; want Ethernet (1)", ErrNoEthernet, p.alien)
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err
 		}
+		p.summary.Packets++
 		if kind := p.options.In.Interfaces()[c.Interface].LinkType; kind != capture.Ethernet {
-			return fmt.Errorf("packet %d: its link type is %d; want Ethernet (1)", p.summary.Packets+1, kind)
+			p.summary.Others++
+			p.alien = kind
+			continue
 		}
-		if p.summary.Packets == 0 {
+		if p.summary.Packets-p.summary.Others == 1 {
 			p.begin(c.Time)
 		}
-		p.summary.Packets++
 		if err := p.advance(c.Time.Sub(p.first)); err != nil {
 			return err
 		}

@@ -187,6 +187,31 @@ func TestOtherPort(t *testing.T) {
 	}
 }
 
+// TestLinkTypes: of a capture on several interfaces only Ethernet is for the balancer. The others
+// are counted, and the numbers stay as Wireshark has them.
+func TestLinkTypes(t *testing.T) {
+	var file bytes.Buffer
+	w, err := capture.NewWriter(&file, capture.Format{NG: true}, "wg0", "eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range []capture.Packet{at(0, syn("1")), at(time.Second, syn("2")), at(2*time.Second, syn("3"))} {
+		p.Interface = i % 2
+		if err := w.Write(&p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = w.Flush()
+	in := file.Bytes()
+	in[28+8] = 101 // that of wg0
+	o := options(t, twoBackends, in)
+	o.Events = []Event{{Kind: Down, Backend: "web/a"}}
+	_, records, sum := replayed(t, o)
+	if sum.Packets != 3 || sum.Others != 2 || len(records) != 1 || records[0].Index != 2 || records[0].Interface != "eth0" || records[0].Backend != "b" {
+		t.Errorf("%+v of %+v", records, sum)
+	}
+}
+
 // TestCut: of a packet that was captured in part, the part is sent; an answer is whole.
 func TestCut(t *testing.T) {
 	f := packettest.UDP("198.51.100.7:1000", "192.0.2.10:53", strings.Repeat("x", 500))
@@ -228,7 +253,7 @@ func TestErrors(t *testing.T) {
 		want  string
 	}{
 		"no such backend": {one, Event{Backend: "web/z"}, `no backend is called "web/z"; there are ["web/a" "web/b" "dns/a" "dns/c"]`},
-		"link type":       {raw, Event{Backend: "a"}, "packet 1: its link type is 101; want Ethernet (1)"},
+		"link type":       {raw, Event{Backend: "a"}, "the capture has no Ethernet frames: the link type is 101; want Ethernet (1)"},
 		"cut short":       {one[:len(one)-1], Event{Backend: "a"}, "packet 1: the capture file is damaged: it ends in the middle"},
 	} {
 		o := options(t, twoBackends, test.in)

@@ -17,7 +17,7 @@ const (
 )
 
 // answer sends v, indented for people.
-func answer(w http.ResponseWriter, v any) {
+func answer[T any](w http.ResponseWriter, v T) {
 	a := newAnswer(w)
 	a.json.SetIndent("", "  ")
 	err := a.json.Encode(v)

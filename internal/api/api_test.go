@@ -26,13 +26,14 @@ var nop = zap.NewNop()
 type fixed struct{}
 
 func (fixed) Status() Status {
-	return Status{Version: "v1", State: "serving", Generation: 7, Ports: []Port{{Name: "eth0", Queues: []int{3}}}, Workers: []Worker{{Queue: 3, CPU: -1, Received: 9}},
-		Warnings: []Warning{{Code: "code", Text: "<text>"}}, NeedsRestart: []string{"queues"}, Drops: []Counter{{Name: "ttl", Value: 4}},
+	return Status{Version: "v1", State: "serving", Generation: 7, Ports: []Port{{Name: "eth0", State: "serving", Queues: []int{3}}}, Workers: []Worker{{Queue: 3, CPU: -1, Received: 9}},
+		Warnings: []Warning{{Code: "code", Text: "<text>"}}, NeedsRestart: []string{"queues"}, Drops: []Counter{{Name: "ttl", Value: 4}}, Flows: FlowTable{ByClass: map[string]int{"tcp-syn": 3}},
+		Driver: "native", Poll: "adaptive",
 		SnatPorts: []SnatPorts{{Service: "web", Backend: "a", Taken: 5, Resting: 1, Total: 9}}}
 }
 func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2}} }
 func (fixed) Backends(s string) []Backend {
-	return []Backend{{Service: s, Name: "a"}, {Service: s, Name: "b", State: "unreachable", Reason: "route is by eth1"}}
+	return []Backend{{Service: s, Name: "a", State: "up"}, {Service: s, Name: "b", State: "unreachable", Reason: "route is by eth1"}}
 }
 func (fixed) Flows(f FlowFilter) iter.Seq[Flow] {
 	return slices.Values([]Flow{{Service: f.Service, Backend: f.Backend, Client: f.Client, PacketsIn: uint64(f.Limit)}})

@@ -100,6 +100,11 @@ func ask[T any](ctx context.Context, c *Client, method, path string, q url.Value
 	defer cancel(nil)
 	patient := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer for %v", patience)) })
 	defer patient.Stop()
+	for name, values := range q {
+		if values[0] == "" {
+			delete(q, name) // of all of them
+		}
+	}
 	u := url.URL{Scheme: "http", Host: "afxlb", Path: path, RawQuery: q.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
@@ -147,11 +152,15 @@ func (c *Client) unanswered(err error) error {
 // refusal is what the balancer says instead of an answer.
 func refusal(path string, res *http.Response, body io.Reader) error {
 	b, _ := io.ReadAll(io.LimitReader(body, 1<<20)) // of a cut one, what there is
-	text := strings.TrimSpace(string(b))
-	if res.StatusCode == http.StatusUnprocessableEntity {
-		return ConfigError{errors.New(text)}
+	said := strings.TrimSpace(string(b))            // Go's server itself has but a line
+	var p Problem
+	if json.Unmarshal(b, &p) == nil {
+		said = text(&p)
 	}
-	return fmt.Errorf("ask for %s: %s: %s", path, res.Status, text)
+	if p.Type == ProblemConfig {
+		return ConfigError{errors.New(said)}
+	}
+	return fmt.Errorf("ask for %s: %s: %s", path, res.Status, said)
 }
 
 // renewing is a body that renews the patience with each part of it that comes.

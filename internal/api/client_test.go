@@ -79,7 +79,7 @@ func TestRawClient(t *testing.T) {
 
 // The limit is passed as it was given, for the server to refuse.
 func TestClientPassesTheLimit(t *testing.T) {
-	if list, err := serve(t, fixed{}).Flows(t.Context(), FlowFilter{Limit: -5}); err == nil || !strings.Contains(err.Error(), `limit "-5"`) {
+	if list, err := serve(t, fixed{}).Flows(t.Context(), FlowFilter{Limit: -5}); err == nil || !strings.Contains(err.Error(), "(query.limit: -5)") {
 		t.Errorf("%v, %v", list, err)
 	}
 }

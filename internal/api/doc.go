@@ -9,11 +9,19 @@
 //	GET  /v1/flows?service=NAME&backend=NAME&client=ADDRESS&limit=N
 //	GET  /v1/counters
 //	POST /v1/reload
+//	GET  /v1/openapi.json
 //
-// GET never changes anything. A list is a JSON array with one element a line. What
-// can't be answered has another status than 200 and a line of text that says why; 422
-// is a config that is wrong. An answer that was cut off has no end by HTTP's rules.
+// The last one is the description of the others in OpenAPI 3.1, which is made from the Go
+// types (routes.go) and shipped as docs/openapi.json. What it does not name is refused:
+// other parameters and values, and a body.
 //
-// The socket is for its owner and group. Clients are held to bounds all the same: in
-// number, in what they may send, and in the time that they take to read.
+// GET never changes anything, and is for all who may open the socket. Changes are for the
+// socket's owner and group (peer.go). A list is a JSON array with one element a line. What
+// can't be answered is a problem document of RFC 9457. An answer that was cut off has no
+// end by HTTP's rules.
+//
+// Clients are held to bounds: in number, in what they may send, and in the time that they
+// take to read.
 package api
+
+//go:generate go test -run ^TestDocumentIsShipped$ . -update

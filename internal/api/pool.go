@@ -147,7 +147,8 @@ func (p *pool) limit(next http.Handler) http.Handler {
 		defer c.asks(false)
 		if !p.begin(r.Context()) {
 			w.Header().Set("Connection", "close")
-			http.Error(w, fmt.Sprintf("%d clients are being answered already; ask again later", cap(p.turns)), http.StatusServiceUnavailable)
+			refuse(w, newProblem(http.StatusServiceUnavailable,
+				fmt.Sprintf("%d clients are being answered already; ask again later", cap(p.turns))))
 			return
 		}
 		defer p.end()

@@ -232,8 +232,11 @@ func TestServeEndsWhenAllIsTaken(t *testing.T) {
 	})
 }
 
+// A thousand clients at once get their answers, with no more goroutines for them than
+// there are places.
 func TestThousandClients(t *testing.T) {
-	c := serve(t, fixed{})
+	src := &counting{}
+	c := serve(t, src)
 	c.silence = 10 * time.Minute // they are in one process, on whatever machine
 	var wg sync.WaitGroup
 	for range 1000 {
@@ -244,4 +247,21 @@ func TestThousandClients(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if n := src.most.Load(); n > maxClients {
+		t.Errorf("%d were answered at a time, want %d at most", n, maxClients)
+	}
+}
+
+// counting is a Source that counts how many ask for backends at a time.
+type counting struct {
+	fixed
+	now, most atomic.Int32
+}
+
+func (c *counting) Backends(service string) []Backend {
+	n := c.now.Add(1)
+	defer c.now.Add(-1)
+	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {
+	}
+	return c.fixed.Backends(service)
 }

@@ -16,23 +16,23 @@ type Status struct {
 	Version      string      `json:"version"`
 	PID          int         `json:"pid"`
 	Started      time.Time   `json:"started"`
-	State        string      `json:"state"`         // see StateStarting
-	Reason       string      `json:"reason"`        // why it is degraded or waiting
-	Warnings     []Warning   `json:"warnings"`      // what is not as it should be now, the worst first
-	Generation   uint64      `json:"generation"`    // of the balancing table
-	Config       string      `json:"config"`        // the file it was loaded from
-	Reload       string      `json:"reload"`        // outcome of the last reload: empty, "ok" or what was wrong
-	NeedsRestart []string    `json:"needs_restart"` // config keys that a reload found changed and could not apply
-	Interface    string      `json:"interface"`     // all of them, separated by commas
-	Driver       string      `json:"driver"`        // native | asavie
-	XDPMode      string      `json:"xdp_mode"`      // of the first one that is served, as in Ports
-	Bind         string      `json:"bind"`          // the same
-	Poll         string      `json:"poll"`          // adaptive | busy
+	State        string      `json:"state" enum:"starting,serving,degraded,waiting,stopping"`
+	Reason       string      `json:"reason" doc:"why it is degraded or waiting"`
+	Warnings     []Warning   `json:"warnings" doc:"what is not as it should be now, the worst first"`
+	Generation   uint64      `json:"generation" doc:"of the balancing table"`
+	Config       string      `json:"config" doc:"the file it was loaded from"`
+	Reload       string      `json:"reload" doc:"outcome of the last reload: empty, ok or what was wrong"`
+	NeedsRestart []string    `json:"needs_restart" doc:"config keys that a reload found changed and could not apply"`
+	Interface    string      `json:"interface" doc:"all of them, separated by commas"`
+	Driver       string      `json:"driver" enum:"native,asavie"`
+	XDPMode      string      `json:"xdp_mode" doc:"of the first port that is served"`
+	Bind         string      `json:"bind" doc:"of the first port that is served"`
+	Poll         string      `json:"poll" enum:"adaptive,busy"`
 	Services     UpTotal     `json:"services"`
 	Backends     UpTotal     `json:"backends"`
 	Flows        FlowTable   `json:"flows"`
-	SnatPorts    []SnatPorts `json:"snat_ports"` // of full NAT, by backend, the fullest first
-	Drops        []Counter   `json:"drops"`      // drop reasons that are not 0, largest first
+	SnatPorts    []SnatPorts `json:"snat_ports" doc:"of full NAT, by backend, the fullest first"`
+	Drops        []Counter   `json:"drops" doc:"drop reasons that are not 0, largest first"`
 	Ports        []Port      `json:"ports"`
 	Workers      []Worker    `json:"workers"`
 }
@@ -40,20 +40,20 @@ type Status struct {
 // Port is a served interface.
 type Port struct {
 	Name     string `json:"name"`
-	State    string `json:"state"`    // serving | waiting
-	Reason   string `json:"reason"`   // why it is waiting
-	XDPMode  string `json:"xdp_mode"` // how the program is attached: native | generic
-	Bind     string `json:"bind"`     // how the sockets are bound: zero-copy | copy
-	Queues   []int  `json:"queues"`   // that are served
+	State    string `json:"state" enum:"serving,waiting"`
+	Reason   string `json:"reason" doc:"why it is waiting"`
+	XDPMode  string `json:"xdp_mode" doc:"how the program is attached: native | generic"`
+	Bind     string `json:"bind" doc:"how the sockets are bound: zero-copy | copy"`
+	Queues   []int  `json:"queues" doc:"that are served"`
 	Received uint64 `json:"received"`
 	Sent     uint64 `json:"sent"`
-	Copied   uint64 `json:"copied"` // of these, from a copy
-	Apart    string `json:"apart"`  // why what crosses to others and from them is copied; empty: it is not, but for others' reasons
+	Copied   uint64 `json:"copied" doc:"of what was sent, from a copy"`
+	Apart    string `json:"apart" doc:"why what crosses to others and from them is copied; empty: it is not, but for others' reasons"`
 }
 
 // Warning is something that is wrong now and wants a look.
 type Warning struct {
-	Code  string    `json:"code"` // the same for all of its kind
+	Code  string    `json:"code" doc:"the same for all of its kind"`
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
 }
@@ -75,8 +75,8 @@ type FlowTable struct {
 	EvictedEstablished uint64         `json:"evicted_established"`
 	EvictedEmbryonic   uint64         `json:"evicted_embryonic"`
 	Clashes            uint64         `json:"clashes"`
-	Clients            int            `json:"clients"`     // that persistence remembers
-	MaxClients         int            `json:"max_clients"` // that there is room for
+	Clients            int            `json:"clients" doc:"that persistence remembers"`
+	MaxClients         int            `json:"max_clients" doc:"that there is room for"`
 }
 
 // SnatPorts is how many source ports full NAT has in use towards one backend, over all of
@@ -84,38 +84,37 @@ type FlowTable struct {
 type SnatPorts struct {
 	Service string `json:"service"`
 	Backend string `json:"backend"`
-	Taken   int    `json:"taken"`   // by flows, and those that rest
-	Resting int    `json:"resting"` // used lately, and not free yet
+	Taken   int    `json:"taken" doc:"by flows, and those that rest"`
+	Resting int    `json:"resting" doc:"used lately, and not free yet"`
 	Total   int    `json:"total"`
 }
 
 // Worker is the worker of the queues of one number.
 type Worker struct {
 	Queue     int    `json:"queue"`
-	CPU       int    `json:"cpu"` // -1: not pinned
+	CPU       int    `json:"cpu" doc:"-1: not pinned"`
 	Received  uint64 `json:"received"`
 	Forwarded uint64 `json:"forwarded"`
 	Replied   uint64 `json:"replied"`
-	Punted    uint64 `json:"punted"` // given back to the kernel
+	Punted    uint64 `json:"punted" doc:"given back to the kernel"`
 	Dropped   uint64 `json:"dropped"`
 	Misses    uint64 `json:"misses"`
 	Batches   uint64 `json:"batches"`
 	Sleeps    uint64 `json:"sleeps"`
 	Bind      string `json:"bind"`
 	Frames    Frames `json:"frames"`
-	// Detour: the queue has no TX queue, and what it receives is sent by others in a slower way.
-	Detour bool `json:"detour"`
+	Detour    bool   `json:"detour" doc:"the queue has no TX queue, and what it receives is sent by others in a slower way"`
 }
 
 // Frames is the ledger of a queue's frames, as of the same moment as its counters. The
 // first four add up to Total at any time.
 type Frames struct {
 	Free     uint32 `json:"free"`
-	Filled   uint32 `json:"filled"`   // with the kernel, to receive into
-	Held     uint32 `json:"held"`     // being worked on; 0 between batches
-	Transmit uint32 `json:"transmit"` // on their way out
+	Filled   uint32 `json:"filled" doc:"with the kernel, to receive into"`
+	Held     uint32 `json:"held" doc:"being worked on; 0 between batches"`
+	Transmit uint32 `json:"transmit" doc:"on their way out"`
 	Total    uint32 `json:"total"`
-	Size     uint32 `json:"size"` // bytes of each
+	Size     uint32 `json:"size" doc:"bytes of each"`
 }
 
 // Service is one service with its sums.
@@ -127,10 +126,10 @@ type Service struct {
 	Mode       string  `json:"mode"`
 	Algorithm  string  `json:"algorithm"`
 	Backends   UpTotal `json:"backends"`
-	Live       int64   `json:"live"` // connections now
+	Live       int64   `json:"live" doc:"connections now"`
 	Flows      uint64  `json:"flows"`
 	PacketsIn  uint64  `json:"packets_in"`
-	PacketsOut uint64  `json:"packets_out"` // replies; nat only
+	PacketsOut uint64  `json:"packets_out" doc:"replies; nat only"`
 	BytesIn    uint64  `json:"bytes_in"`
 	BytesOut   uint64  `json:"bytes_out"`
 }
@@ -143,26 +142,24 @@ type Service struct {
 //	warming      it is not known yet whether it can serve
 //	unreachable  no way leads to it by the served interface; Reason says why
 type Backend struct {
-	Service string    `json:"service"`
-	Name    string    `json:"name"`
-	Address string    `json:"address"`
-	Port    string    `json:"port"`
-	Weight  int       `json:"weight"`
-	State   string    `json:"state"`
-	Reason  string    `json:"reason"` // why it is unreachable, or what it is warming for; empty otherwise
-	Since   time.Time `json:"since"`
-	Check   string    `json:"check"` // outcome of the last health check
-	MAC     string    `json:"mac"`   // next hop; empty: not known. Several have commas between
-	// Egress is the interface that frames leave by, with the VLAN tags that they have there:
-	// eth0, or eth0.100.7. Of several next hops it is each one's.
-	Egress     string `json:"egress"`
-	Live       int64  `json:"live"`
-	Handicap   int64  `json:"handicap"` // connections that it counts as having besides, after its return
-	Flows      uint64 `json:"flows"`
-	PacketsIn  uint64 `json:"packets_in"`
-	PacketsOut uint64 `json:"packets_out"`
-	BytesIn    uint64 `json:"bytes_in"`
-	BytesOut   uint64 `json:"bytes_out"`
+	Service    string    `json:"service"`
+	Name       string    `json:"name"`
+	Address    string    `json:"address"`
+	Port       string    `json:"port"`
+	Weight     int       `json:"weight"`
+	State      string    `json:"state" enum:"up,drain,down,warming,unreachable"`
+	Reason     string    `json:"reason" doc:"why it is unreachable, or what it is warming for; empty otherwise"`
+	Since      time.Time `json:"since"`
+	Check      string    `json:"check" doc:"outcome of the last health check"`
+	MAC        string    `json:"mac" doc:"next hop; empty: not known. Several have commas between"`
+	Egress     string    `json:"egress" doc:"the interface that frames leave by, with the VLAN tags that they have there, as eth0.100.7; of several next hops it is each one's"`
+	Live       int64     `json:"live"`
+	Handicap   int64     `json:"handicap" doc:"connections that it counts as having besides, after its return"`
+	Flows      uint64    `json:"flows"`
+	PacketsIn  uint64    `json:"packets_in"`
+	PacketsOut uint64    `json:"packets_out"`
+	BytesIn    uint64    `json:"bytes_in"`
+	BytesOut   uint64    `json:"bytes_out"`
 }
 
 // Flow is one tracked flow.
@@ -172,8 +169,8 @@ type Flow struct {
 	VIP        string        `json:"vip"`
 	Service    string        `json:"service"`
 	Backend    string        `json:"backend"`
-	Target     string        `json:"target"` // the backend's address and port
-	Source     string        `json:"source"` // what the backend takes for the client; empty: that itself
+	Target     string        `json:"target" doc:"the backend's address and port"`
+	Source     string        `json:"source" doc:"what the backend takes for the client; empty: that itself"`
 	State      string        `json:"state"`
 	Age        time.Duration `json:"age_ns"`
 	Idle       time.Duration `json:"idle_ns"`
@@ -183,16 +180,17 @@ type Flow struct {
 	BytesOut   uint64        `json:"bytes_out"`
 }
 
-// FlowFilter selects flows; zero fields select all.
+// FlowFilter selects flows. Fields that are left out select all, but for the limit's default.
 type FlowFilter struct {
-	Service, Backend string
-	Client           string // IP address
-	Limit            int    // at most so many; 0: as many as the server thinks fit, 1,000
+	Service string `query:"service" doc:"only this service's"`
+	Backend string `query:"backend" doc:"only this backend's"`
+	Client  string `query:"client" format:"ip" doc:"only this client address's"`
+	Limit   int    `query:"limit" minimum:"1" default:"1000" doc:"at most so many"`
 }
 
 // Counter is one counter with its meaning.
 type Counter struct {
-	Group string `json:"group"` // packets | checksums | steering | kernel | flows
+	Group string `json:"group" doc:"packets | checksums | steering | kernel | flows"`
 	Name  string `json:"name"`
 	Value uint64 `json:"value"`
 	Help  string `json:"help"`
@@ -200,8 +198,8 @@ type Counter struct {
 
 // Reload is what came of a reload that was done.
 type Reload struct {
-	Generation   uint64   `json:"generation"`    // of the balancing table that has it all
-	NeedsRestart []string `json:"needs_restart"` // config keys that changed and could not be applied
+	Generation   uint64   `json:"generation" doc:"of the balancing table that has it all"`
+	NeedsRestart []string `json:"needs_restart" doc:"config keys that changed and could not be applied"`
 }
 
 // ConfigError is a config that can't be had; nothing was changed. Its text is for

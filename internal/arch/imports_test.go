@@ -63,14 +63,16 @@ var third = []struct {
 }{
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench/..."}, false},
 	{"github.com/asavie/xdp", []string{"xsk", "bench/..."}, false},
+	{"github.com/danielgtaylor/huma", []string{"internal/api"}, false},
 	{"github.com/google/gopacket", []string{"bench/...", "internal/packet/packettest"}, true},
+	{"github.com/santhosh-tekuri/jsonschema", nil, true},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},
 	{"golang.org/x/sys/unix", []string{"xsk/...", "bpf", "engine/...", "internal/lab", "internal/egress", "internal/punt", "internal/daemon", "internal/demo", "internal/replay", "cmd/...", "bench/...", "internal/nic", "internal/health", "internal/vmlab/..."}, true},
 	{"net/http", []string{"cmd/...", "internal/...", "bench/..."}, true},
 	{"os/exec", []string{"internal/lab", "internal/demo/...", "internal/vmlab/...", "bench/..."}, true},
-	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/lab", "internal/egress", "internal/nic", "bench/..."}, true},
+	{"unsafe", []string{"xsk", "bpf", "engine/...", "internal/api", "internal/lab", "internal/egress", "internal/nic", "bench/..."}, true},
 }
 
 func TestImportsGoOneWay(t *testing.T) {

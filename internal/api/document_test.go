@@ -1,0 +1,159 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+const shipped = "../../docs/openapi.json"
+
+var update = flag.Bool("update", false, "write "+shipped)
+
+// The document that is shipped is the one that is served.
+func TestDocumentIsShipped(t *testing.T) {
+	want, err := Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(shipped, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(shipped)
+	if err != nil || !bytes.Equal(have, want) {
+		t.Errorf("docs/openapi.json is not what /v1/openapi.json answers: run make generate (%v)", err)
+	}
+	r := httptest.NewRecorder()
+	Handler(fixed{}, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/openapi.json", nil))
+	if !bytes.Equal(r.Body.Bytes(), want) || r.Header().Get("Content-Type") != "application/openapi+json" {
+		t.Errorf("/v1/openapi.json: %d, %d bytes, want %d", r.Code, r.Body.Len(), len(want))
+	}
+}
+
+// document is what this test reads of the API's description.
+type document struct {
+	OpenAPI string
+	Paths   map[string]map[string]struct {
+		Summary    string
+		Parameters []struct{ Name, Description string }
+		Responses  map[string]struct{ Content map[string]any }
+	}
+}
+
+// follow is a validator of what the document says of answers.
+type follow struct {
+	document
+	schemas *jsonschema.Compiler
+}
+
+func readDocument(t *testing.T) *follow {
+	t.Helper()
+	b, err := Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &follow{schemas: jsonschema.NewCompiler()}
+	if err := json.Unmarshal(b, &f.document); err != nil {
+		t.Fatal(err)
+	}
+	tree, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err == nil {
+		f.schemas.DefaultDraft(jsonschema.Draft2020) // OpenAPI 3.1's
+		err = f.schemas.AddResource("openapi.json", tree)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// holds holds an answer against the document.
+func (f *follow) holds(path, method, status string, r *httptest.ResponseRecorder) error {
+	kind, _, _ := strings.Cut(r.Header().Get("Content-Type"), ";")
+	if f.Paths[path][method].Responses[status].Content[kind] == nil {
+		return errors.New("the document has no " + kind + " for it")
+	}
+	escape := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D").Replace
+	schema, err := f.schemas.Compile("openapi.json#/paths/" + escape(path) + "/" + method + "/responses/" + status + "/content/" + escape(kind) + "/schema")
+	if err != nil {
+		return err
+	}
+	v, err := jsonschema.UnmarshalJSON(r.Body)
+	if err != nil {
+		return err
+	}
+	return schema.Validate(v)
+}
+
+// Each endpoint of the document answers as documented, with much and with nothing, and
+// refuses what it does not know as documented.
+func TestEndpointsAnswerAsDocumented(t *testing.T) {
+	f := readDocument(t)
+	if !strings.HasPrefix(f.OpenAPI, "3.1.") || len(f.Paths) < 6 {
+		t.Fatalf("OpenAPI %q, %d paths", f.OpenAPI, len(f.Paths))
+	}
+	for path, methods := range f.Paths {
+		for method, op := range methods {
+			name := method + " " + path
+			if op.Summary == "" {
+				t.Errorf("%s has no summary", name)
+			}
+			for _, p := range op.Parameters {
+				if p.Description == "" {
+					t.Errorf("%s: %s has no description", name, p.Name)
+				}
+			}
+			for what, src := range map[string]Source{"much": fixed{}, "nothing": starting{}} {
+				r := answerTo(src, method, path)
+				if r.Code != 200 {
+					t.Errorf("%s of %s: %d %s", name, what, r.Code, r.Body)
+				} else if err := f.holds(path, method, "200", r); err != nil {
+					t.Errorf("%s of %s: %v", name, what, err)
+				}
+			}
+			r := answerTo(fixed{}, method, path+"?nonsense=1")
+			if err := f.holds(path, method, "default", r); r.Code != 422 || err != nil {
+				t.Errorf("%s of nonsense: %d, %v", name, r.Code, err)
+			}
+		}
+	}
+}
+
+// starting is a Source that has nothing yet but a state.
+type starting struct{ empty }
+
+func (starting) Status() Status {
+	return Status{State: StateStarting, Driver: "native", Poll: "adaptive"}
+}
+
+func answerTo(src Source, method, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRecorder()
+	Handler(src, anybody).ServeHTTP(r, httptest.NewRequest(strings.ToUpper(method), path, nil))
+	return r
+}
+
+// The test above must see what is not as documented.
+func TestDocumentIsHeldAgainstAnswers(t *testing.T) {
+	f := readDocument(t)
+	for name, body := range map[string]string{
+		"another type": `[{"name": 5}]`, "a field less": `[{"name": "web"}]`, "null": `null`, "no list": `{}`,
+	} {
+		r := httptest.NewRecorder()
+		r.Header().Set("Content-Type", "application/json")
+		r.WriteHeader(http.StatusOK)
+		_, _ = r.WriteString(body)
+		if f.holds("/v1/services", "get", "200", r) == nil {
+			t.Errorf("%s: taken for what is documented", name)
+		}
+	}
+}

@@ -1,0 +1,107 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// Problem is what is answered instead of what was asked for: a problem document of RFC
+// 9457. Its type is about:blank, which is left out, or one of these.
+type Problem = huma.ErrorModel
+
+// ProblemConfig is the type of a [ConfigError].
+const ProblemConfig = "urn:afxlb:problem:config"
+
+// problem is what to tell of an error.
+func problem(err error) *Problem {
+	var p *Problem
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, new(ConfigError)):
+		return &Problem{Type: ProblemConfig, Status: http.StatusUnprocessableEntity, Title: "The config is wrong", Detail: err.Error()}
+	}
+	return newProblem(http.StatusInternalServerError, err.Error())
+}
+
+func newProblem(status int, detail string) *Problem {
+	return &Problem{Status: status, Title: http.StatusText(status), Detail: detail}
+}
+
+// refuse answers with a problem.
+func refuse(w http.ResponseWriter, p *Problem) {
+	renewDeadline(w)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p) // to a client that may have gone
+}
+
+// ServeHTTP answers one request.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, pattern := h.mux.Handler(r)
+	if pattern != "" {
+		h.mux.ServeHTTP(w, r)
+		return
+	}
+	// The mux has a line of text for what it does not know. All of it that tells more than
+	// the status is which methods there are.
+	said := &head{header: http.Header{}}
+	answer.ServeHTTP(said, r)
+	if allow := said.header.Get("Allow"); said.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", allow)
+		refuse(w, newProblem(said.status, r.Method+" is no method of "+r.URL.Path+": "+allow))
+		return
+	}
+	refuse(w, newProblem(http.StatusNotFound, "there is no "+r.URL.Path+": /v1/openapi.json has what there is"))
+}
+
+// head takes the head of an answer, and no body.
+type head struct {
+	header http.Header
+	status int
+}
+
+func (h *head) Header() http.Header         { return h.header }
+func (h *head) Write(b []byte) (int, error) { return len(b), nil }
+func (h *head) WriteHeader(status int)      { h.status = status }
+
+// refuseBody refuses what comes with a body where none is taken: who sends one means
+// something by it.
+func (h *handler) refuseBody(c huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(c)
+	if c.Operation().RequestBody == nil && r.ContentLength != 0 {
+		w.Header().Set("Connection", "close") // rather than read it
+		refuse(w, newProblem(http.StatusBadRequest, r.Method+" "+r.URL.Path+" takes no body"))
+		return
+	}
+	next(c)
+}
+
+// refuseChange refuses changes by those who may only read.
+func (h *handler) refuseChange(c huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(c)
+	if c.Operation().Method != http.MethodGet {
+		if err := h.mayChange(r); err != nil {
+			refuse(w, newProblem(http.StatusForbidden, err.Error()))
+			return
+		}
+	}
+	next(c)
+}
+
+// text says what a problem is about, in a line if it has one.
+func text(p *Problem) string {
+	parts := []string{}
+	if p.Detail != "" {
+		parts = append(parts, p.Detail)
+	}
+	for _, e := range p.Errors {
+		parts = append(parts, e.Error())
+	}
+	return strings.Join(parts, ": ")
+}

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+// A list is never null: readers range over it.
+func init() { huma.DefaultArrayNullable = false }
+
+// handler is the API over a Source.
+type handler struct {
+	source    Source
+	mayChange func(*http.Request) error // nil: it may; else why not
+	mux       *http.ServeMux
+	api       huma.API
+}
+
+// Handler returns the API over src. Changes are for those whom mayChange lets.
+func Handler(src Source, mayChange func(*http.Request) error) http.Handler {
+	return newHandler(src, mayChange)
+}
+
+func newHandler(src Source, mayChange func(*http.Request) error) *handler {
+	h := &handler{source: src, mayChange: mayChange, mux: http.NewServeMux()}
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{Info: &huma.Info{
+			Title: "afxlb", Version: "1",
+			Description: "The control API of the load balancer afxlb. Fields may be added to an answer, and are never renamed or removed. " +
+				"GET never changes anything. What can't be answered is a problem document of RFC 9457.",
+		}},
+		Formats:                      huma.DefaultFormats, // JSON
+		RejectUnknownQueryParameters: true,
+	}
+	config.AllowAdditionalPropertiesByDefault = true // of answers, to which fields may be added
+	h.api = humago.New(h.mux, config)
+	h.api.UseMiddleware(h.refuseBody, h.refuseChange)
+	h.routes()
+	return h
+}
+
+type nothing struct{}
+
+// routes adds every endpoint.
+func (h *handler) routes() {
+	object(h, "/v1/status", "The balancer at a glance", func(context.Context, *nothing) (Status, error) {
+		s := h.source.Status()
+		s.Warnings, s.NeedsRestart, s.SnatPorts = orEmpty(s.Warnings), orEmpty(s.NeedsRestart), orEmpty(s.SnatPorts)
+		s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
+		if s.Flows.ByClass == nil {
+			s.Flows.ByClass = map[string]int{}
+		}
+		return s, nil
+	})
+	list(h, "/v1/services", "All services", func(*nothing) (iter.Seq[Service], error) {
+		return slices.Values(h.source.Services()), nil
+	})
+	list(h, "/v1/backends", "The backends of one service, or of all", func(in *struct {
+		Service string `query:"service" doc:"only this service's"`
+	}) (iter.Seq[Backend], error) {
+		found := h.source.Backends(in.Service)
+		if len(found) == 0 {
+			return slices.Values(found), h.known(in.Service, "")
+		}
+		return slices.Values(found), nil
+	})
+	list(h, "/v1/flows", "The flows that a filter selects", func(in *FlowFilter) (iter.Seq[Flow], error) {
+		return first(in.Limit, h.source.Flows(*in)), h.known(in.Service, in.Backend)
+	})
+	list(h, "/v1/counters", "All counters, each with its meaning", func(*nothing) (iter.Seq[Counter], error) {
+		return slices.Values(h.source.Counters()), nil
+	})
+	action(h, "/v1/reload", "Read the config again and put it into force",
+		"It answers when the config is in force or refused, however long that takes. A config that is wrong changes nothing, "+
+			"and is a problem of the type "+ProblemConfig+".",
+		func(ctx context.Context, _ *nothing) (Reload, error) {
+			done, err := h.source.Reload(ctx)
+			done.NeedsRestart = orEmpty(done.NeedsRestart)
+			return done, err
+		})
+	h.mux.HandleFunc("GET /v1/openapi.json", h.document)
+}
+
+// known returns an error if there is no such service or backend; an empty name stands for all.
+func (h *handler) known(service, backend string) error {
+	if service != "" {
+		var names []string
+		for _, s := range h.source.Services() {
+			names = append(names, s.Name)
+		}
+		if !slices.Contains(names, service) {
+			return missing("service", service, names)
+		}
+	}
+	if backend != "" {
+		var names []string
+		for _, b := range h.source.Backends(service) {
+			names = append(names, b.Name)
+		}
+		if !slices.Contains(names, backend) {
+			return missing("backend", backend, names)
+		}
+	}
+	return nil
+}
+
+// missing says that there is none of a name, and what there is.
+func missing(kind, name string, have []string) error {
+	const few = 10
+	more := ""
+	if len(have) > few {
+		have, more = have[:few], fmt.Sprintf(" and %d more", len(have)-few)
+	}
+	return newProblem(http.StatusNotFound, fmt.Sprintf("there is no %s %q; there are: %s%s", kind, name, cmp.Or(strings.Join(have, ", "), "none"), more))
+}
+
+// object adds an endpoint that answers with one document.
+func object[I, O any](h *handler, path, summary string, ask func(context.Context, *I) (O, error)) {
+	register(h, operation[O](h, http.MethodGet, path, summary), ask, answer[O])
+}
+
+// list adds one that answers with an array, one element a line, while it comes.
+func list[I, T any](h *handler, path, summary string, ask func(*I) (iter.Seq[T], error)) {
+	register(h, operation[[]T](h, http.MethodGet, path, summary),
+		func(_ context.Context, in *I) (iter.Seq[T], error) { return ask(in) }, answerList[T])
+}
+
+// action adds one that changes something. The context ends when the client goes away.
+func action[I, O any](h *handler, path, summary, description string, do func(context.Context, *I) (O, error)) {
+	op := operation[O](h, http.MethodPost, path, summary)
+	op.Description = description
+	register(h, op, do, answer[O])
+}
+
+// operation describes an endpoint that answers with an O.
+func operation[O any](h *handler, method, path, summary string) huma.Operation {
+	schema := h.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[O](), true, "")
+	return huma.Operation{
+		OperationID: strings.ToLower(method) + strings.ReplaceAll(strings.TrimPrefix(path, "/v1"), "/", "-"),
+		Method:      method, Path: path, Summary: summary,
+		Responses: map[string]*huma.Response{"200": {
+			Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+		}},
+	}
+}
+
+// register adds an endpoint that takes an I, asks for an answer to it, and sends that by send.
+func register[I, A any](h *handler, op huma.Operation, ask func(context.Context, *I) (A, error), send func(http.ResponseWriter, A)) {
+	huma.Register(h.api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
+		a, err := ask(ctx, in)
+		return &huma.StreamResponse{Body: func(c huma.Context) {
+			_, w := humago.Unwrap(c)
+			if err != nil {
+				refuse(w, problem(err))
+				return
+			}
+			send(w, a)
+		}}, nil
+	})
+}
+
+// first yields the first n values of s; n is at least 1.
+func first[T any](n int, s iter.Seq[T]) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		left := n
+		for v := range s {
+			left--
+			if !yield(v) || left == 0 {
+				return
+			}
+		}
+	}
+}
+
+// orEmpty makes a list that is nil one that is [] in JSON: readers range over it.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}

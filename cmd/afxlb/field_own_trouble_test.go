@@ -191,7 +191,7 @@ func (w *world) startLimited(config string, capabilities []uintptr) *process {
 // A control group's memory limit that is too low is named, where the kernel would kill
 // the process without a word.
 func TestFieldMemoryLimit(t *testing.T) {
-	limit := 80 << 20 // 73 MB are what it says it takes
+	limit := 80 << 20  // 73 MB are what it says it takes
 	if testutil.Race { // which takes 60 MB more, of which the balancer knows nothing
 		limit = 150 << 20
 	}

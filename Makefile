@@ -23,8 +23,8 @@ help: ## List the targets
 build: ## Build ./afxlb, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o afxlb ./cmd/afxlb
 
-generate: ## Rebuild the BPF objects and their Go bindings (needs clang), and docs/openapi.json
-	$(GO) generate ./bpf ./bench/wire ./internal/api
+generate: ## Rebuild the BPF objects and their Go bindings (needs clang), docs/openapi.json and docs/METRICS.md
+	$(GO) generate ./bpf ./bench/wire ./internal/api ./internal/metrics
 
 generate-check: ## Rebuild the BPF objects in a copy and compare them with the committed ones (needs clang)
 	scripts/generate-check

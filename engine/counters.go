@@ -17,6 +17,7 @@ type Counters struct {
 	Completed     uint64                     // packets whose checksum was finished here
 	Sleeps        uint64                     // times the worker slept in poll(2)
 	Verdicts      [packet.NumVerdicts]uint64 // their sum equals Received at every batch boundary
+	Latency       Latency
 	Ports         [maxPorts]PortCounters
 	Backends      []BackendCounters // by backend ID
 }
@@ -51,6 +52,7 @@ func (c *Counters) add(o *Counters) {
 	c.Misses += o.Misses
 	c.Completed += o.Completed
 	c.Sleeps += o.Sleeps
+	c.Latency.add(&o.Latency)
 	for i, n := range o.Verdicts {
 		c.Verdicts[i] += n
 	}

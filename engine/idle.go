@@ -46,7 +46,6 @@ func (w *worker) run(stop *atomic.Bool) error {
 			continue
 		case n > 0:
 			empty = 0
-			w.count.Batches++
 			if w.now-w.published.at >= publishInterval {
 				w.expire()
 				w.publish()

@@ -227,9 +227,6 @@ func TestBatchToBothPorts(t *testing.T) {
 			t.Errorf("packet %d: of %v by the first, of %v by the second", n, a.Src, b.Src)
 		}
 	}
-	if n := h.engine.workers[0].count.Batches; n != 0 { // counted by run; here it is the kernel that tells
-		t.Errorf("%d batches", n)
-	}
 }
 
 // What does not fit on the other port's ring, or finds no frame to be copied to, or is to

@@ -102,6 +102,11 @@ func (w *worker) pass() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
+	var began time.Time
+	if w.count.Batches%latencySample == 0 {
+		began = time.Now()
+	}
+	w.count.Batches++
 	w.now = w.clock.Now()
 	w.count.Received += uint64(n)
 	w.mixed = false
@@ -120,6 +125,9 @@ func (w *worker) pass() (int, error) {
 	}
 	err := w.send(n)
 	w.flows.Grace.Quiescent(w.id)
+	if !began.IsZero() {
+		w.count.Latency.observe(n, time.Since(began))
+	}
 	return n, err
 }
 

@@ -40,7 +40,7 @@ file.`,
 	c.Flags().Var(&f.file.Driver, "driver", "socket set-up: native or asavie")
 	c.Flags().Var(&f.file.XDPMode, "xdp-mode", "auto, zero-copy, copy or generic")
 	c.Flags().Var(&f.file.Poll, "poll", "adaptive sleeps when idle, busy never does")
-	c.Flags().StringVar(&f.file.Listen, "listen", f.file.Listen, "address of metrics and web page (nothing is served there yet)")
+	c.Flags().StringVar(&f.file.Listen, "listen", f.file.Listen, "address that metrics are served on")
 	addSocketFlag(c, &f.socket)
 	return c
 }

@@ -193,6 +193,7 @@ type Counter struct {
 	Group string `json:"group" doc:"packets | checksums | steering | kernel | flows"`
 	Name  string `json:"name"`
 	Value uint64 `json:"value"`
+	Loss  bool   `json:"loss" doc:"it counts packets that were lost"`
 	Help  string `json:"help"`
 }
 

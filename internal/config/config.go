@@ -17,8 +17,7 @@ type Config struct {
 	XDPMode    XDPMode
 	Driver     Driver
 	Poll       Poll
-	// Listen is where metrics and the web page will be served, host:port. It is
-	// checked, but nothing serves it in this version.
+	// Listen is where metrics are served, address:port.
 	Listen    string
 	Log       Log
 	Conntrack Conntrack

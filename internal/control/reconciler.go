@@ -39,7 +39,8 @@ type Options struct {
 	Loads  *balancer.Loads // the engine's
 	Spec   balancer.Spec   // valid; see [Check]
 	Log    *zap.Logger
-	Health []health.Option // of the prober
+	Health []health.Option      // of the prober
+	Probed func(*health.Result) // hears of each answer to a probe, from any goroutine; or nil
 }
 
 // Reconciler keeps the engine's table what it should be. Its exported methods may be
@@ -91,7 +92,12 @@ func New(o Options) *Reconciler {
 	now := time.Now()
 	r.observed = observed{link: link{since: now}}
 	r.observed.install(r.observed.regroup(r.spec, now))
-	r.prober = health.New(o.Log.Named("health"), r.observe, append([]health.Option{health.WithLink(served{r})}, o.Health...)...)
+	r.prober = health.New(o.Log.Named("health"), func(result health.Result) {
+		if o.Probed != nil {
+			o.Probed(&result)
+		}
+		r.observe(result)
+	}, append([]health.Option{health.WithLink(served{r})}, o.Health...)...)
 	r.follower = newFollower(o.Engine, r.compiler.Links(), o.Log)
 	r.view.Store(r.first(now))
 	return r

@@ -27,6 +27,7 @@ import (
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/health"
+	"github.com/afxlb/afxlb/internal/metrics"
 	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -111,9 +112,12 @@ func (d *daemon) run(ctx context.Context) error {
 		l.Close()
 		return err
 	}
+	reporter := &report.Source{Engine: d.engine, Loads: loads, About: d.about}
+	measured := metrics.New(reporter)
 	d.control = control.New(control.Options{
-		Engine: d.engine, Loads: loads, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(files.probes)},
+		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(files.probes)},
 	})
+	reporter.View = d.control.View
 	d.log.Info("starting", zap.String("version", d.Version), zap.Stringer("interface", d.config.Interfaces),
 		zap.Ints("queues", where.queues()), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
 		zap.Uint64("memory_mb", takes.resident/1e6), zap.Uint64("locked_mb", takes.locked/1e6), zap.Int("probes_in_flight", files.probes))
@@ -127,10 +131,11 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.notice(background) })
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() {
-		if serving = api.Serve(background, l, d.source(loads), d.log.Named("api"), files.clients); serving != nil {
+		if serving = api.Serve(background, l, source{reporter, reloader{d}}, d.log.Named("api"), files.clients); serving != nil {
 			d.log.Error("nobody can ask any more", zap.Error(serving))
 		}
 	})
+	tasks.Go(func() { d.serveWeb(background, measured) })
 	err = d.serveUntil(ctx)
 	d.enter(api.StateStopping, nil)
 	d.tell("STOPPING=1")
@@ -146,9 +151,7 @@ func (d *daemon) run(ctx context.Context) error {
 }
 
 // source is what the control socket answers from.
-func (d *daemon) source(loads *balancer.Loads) api.Source {
-	return struct {
-		*report.Source
-		reloader
-	}{&report.Source{Engine: d.engine, Loads: loads, View: d.control.View, About: d.about}, reloader{d}}
+type source struct {
+	*report.Source
+	reloader
 }

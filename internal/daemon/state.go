@@ -15,6 +15,7 @@ type state struct {
 	findings     []report.Finding // of the interfaces; never changed once noted
 	reload       string           // outcome of the last one
 	needsRestart []string
+	web          string // why metrics are not served
 }
 
 // enter notes that the daemon is in a state now.
@@ -62,6 +63,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: d.portsNow(), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners,
+		Findings: s.findings, Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web,
 	}
 }

@@ -18,7 +18,7 @@ func (s *Source) Counters() []api.Counter {
 func counters(in *engine.Info) []api.Counter {
 	var list []api.Counter
 	add := func(group, name string, value uint64, help string) {
-		list = append(list, api.Counter{Group: group, Name: name, Value: value, Help: help})
+		list = append(list, api.Counter{Group: group, Name: name, Value: value, Help: help, Loss: isLoss(group, name)})
 	}
 	add("packets", "received", in.Total.Received, "taken from the RX rings; the sum of the following")
 	for v := packet.Forwarded; v < packet.NumVerdicts; v++ {
@@ -71,18 +71,18 @@ func counters(in *engine.Info) []api.Counter {
 }
 
 // isLoss reports whether a counter counts packets that were lost.
-func isLoss(c api.Counter) bool {
-	switch c.Group {
+func isLoss(group, name string) bool {
+	switch group {
 	case "packets":
 		for v := packet.Verdict(0); v < packet.NumVerdicts; v++ {
-			if v.String() == c.Name {
+			if v.String() == name {
 				return v.IsDrop()
 			}
 		}
 	case "steering":
-		return c.Name == bpf.DroppedNoSocket.String()
+		return name == bpf.DroppedNoSocket.String()
 	case "kernel":
-		return c.Name == "rx-dropped" || c.Name == "rx-ring-full" || c.Name == "rx-pieces" || c.Name == "tx-invalid" || c.Name == "tx-dropped"
+		return name == "rx-dropped" || name == "rx-ring-full" || name == "rx-pieces" || name == "tx-invalid" || name == "tx-dropped"
 	}
 	return false
 }

@@ -39,6 +39,7 @@ type About struct {
 	Reload          string    // outcome of the last reload: empty, ok or what was wrong
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
+	Web             string    // why metrics are not served; empty: they are
 }
 
 // Port is what the daemon knows of an interface.
@@ -183,7 +184,7 @@ func flowTable(in *engine.Info) api.FlowTable {
 func drops(in *engine.Info) []api.Counter {
 	list := []api.Counter{}
 	for _, c := range counters(in) {
-		if c.Value > 0 && isLoss(c) {
+		if c.Value > 0 && c.Loss {
 			list = append(list, c)
 		}
 	}

@@ -1,0 +1,222 @@
+package metrics
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/afxlb/afxlb/internal/api"
+)
+
+// Source is what a scrape asks: an [api.Source], and what only metrics want to know.
+type Source interface {
+	Status() api.Status
+	Services() []api.Service
+	Backends(service string) []api.Backend
+	Counters() []api.Counter
+	Latency() Latency
+}
+
+// Latency is a histogram of how long packets took: how many of them by upper bounds, in the
+// last one what took longer than all of these.
+type Latency struct {
+	Bounds []time.Duration
+	Counts []uint64
+	Sum    time.Duration
+}
+
+// gather returns what src says of all families but that of the probes, by name.
+func gather(src Source) []*dto.MetricFamily {
+	s := scrape{make([]*dto.MetricFamily, len(families))}
+	status := src.Status()
+	s.balancer(&status)
+	s.workers(&status)
+	s.flowTable(&status)
+	s.counters(src.Counters())
+	s.latency(src.Latency())
+	s.services(src.Services())
+	s.backends(src.Backends(""))
+	list := slices.DeleteFunc(s.families, func(f *dto.MetricFamily) bool { return f == nil })
+	slices.SortFunc(list, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
+	return list
+}
+
+// scrape is what one scrape has gathered, by the family's number. It does without the
+// library's own Collector, as with 20,000 backends that takes ten times as long, and memory.
+type scrape struct{ families []*dto.MetricFamily }
+
+func (s scrape) add(f *Family, m *dto.Metric) {
+	into := s.families[f.number]
+	if into == nil {
+		into = &dto.MetricFamily{Name: &f.Name, Help: &f.Help, Type: types[f.Kind]}
+		s.families[f.number] = into
+	}
+	into.Metric = append(into.Metric, m)
+}
+
+// label returns the labels of one metric of f; values are in the order of its labels.
+func label(f *Family, values ...string) []*dto.LabelPair {
+	pairs := make([]*dto.LabelPair, len(values))
+	for i := range values {
+		pairs[i] = &dto.LabelPair{Name: &f.Labels[i], Value: &values[i]}
+	}
+	return pairs
+}
+
+// value adds a metric whose labels may be shared by several.
+func (s scrape) value(f *Family, value float64, labels []*dto.LabelPair) {
+	m := &dto.Metric{Label: labels}
+	if f.Kind == Counter {
+		m.Counter = &dto.Counter{Value: &value}
+	} else {
+		m.Gauge = &dto.Gauge{Value: &value}
+	}
+	s.add(f, m)
+}
+
+func (s scrape) put(f *Family, value float64, labels ...string) {
+	s.value(f, value, label(f, labels...))
+}
+
+func (s scrape) count(f *Family, n uint64, labels ...string) { s.put(f, float64(n), labels...) }
+
+func (s scrape) is(f *Family, yes bool, labels ...string) { s.put(f, number(yes), labels...) }
+
+func number(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+var states = [...]string{api.StateStarting, api.StateServing, api.StateDegraded, api.StateWaiting, api.StateStopping}
+
+func (s scrape) balancer(status *api.Status) {
+	s.put(buildInfo, 1, status.Version)
+	s.put(started, float64(status.Started.UnixMilli())/1000)
+	for _, name := range states {
+		s.is(state, status.State == name, name)
+	}
+	codes := map[string]int{}
+	for i := range status.Warnings {
+		codes[status.Warnings[i].Code]++
+	}
+	for code, n := range codes {
+		s.put(warnings, float64(n), code)
+	}
+	s.count(generation, status.Generation)
+	s.is(reloaded, status.Reload == "" || status.Reload == "ok")
+	s.put(needRestart, float64(len(status.NeedsRestart)))
+	for i := range status.Ports {
+		p := &status.Ports[i]
+		s.is(portUp, p.State == api.StateServing, p.Name)
+		s.count(portReceived, p.Received, p.Name)
+		s.count(portSent, p.Sent, p.Name)
+		s.count(portCopied, p.Copied, p.Name)
+	}
+}
+
+func (s scrape) workers(status *api.Status) {
+	for i := range status.Workers {
+		w := &status.Workers[i]
+		queue := strconv.Itoa(w.Queue)
+		s.count(received, w.Received, queue)
+		s.count(packets, w.Forwarded, queue, "forward")
+		s.count(packets, w.Replied, queue, "reply")
+		s.count(packets, w.Punted, queue, "punt")
+		s.count(packets, w.Dropped, queue, "drop")
+		s.count(misses, w.Misses, queue)
+		s.count(batches, w.Batches, queue)
+		s.count(sleeps, w.Sleeps, queue)
+		f := &w.Frames
+		s.count(frames, uint64(f.Free), queue, "free")
+		s.count(frames, uint64(f.Filled), queue, "filled")
+		s.count(frames, uint64(f.Held), queue, "held")
+		s.count(frames, uint64(f.Transmit), queue, "transmit")
+	}
+}
+
+func (s scrape) flowTable(status *api.Status) {
+	f := &status.Flows
+	for class, n := range f.ByClass {
+		s.put(flows, float64(n), class)
+	}
+	s.put(maxFlows, float64(f.MaxFlows))
+	s.count(inserted, f.Inserted)
+	s.count(expired, f.Expired)
+	s.count(evicted, f.EvictedEstablished, "established")
+	s.count(evicted, f.EvictedEmbryonic, "embryonic")
+	s.count(clashes, f.Clashes)
+	s.put(clients, float64(f.Clients))
+	s.put(maxClients, float64(f.MaxClients))
+	for i := range status.SnatPorts {
+		p := &status.SnatPorts[i]
+		of := label(snatTaken, p.Backend, p.Service)
+		s.value(snatTaken, float64(p.Taken), of)
+		s.value(snatResting, float64(p.Resting), of)
+		s.value(snatTotal, float64(p.Total), of)
+	}
+}
+
+func (s scrape) counters(list []api.Counter) {
+	for i := range list {
+		c := &list[i]
+		switch {
+		case c.Group == "packets" && c.Loss:
+			s.count(drops, c.Value, c.Name)
+		case c.Group == "steering":
+			s.count(steering, c.Value, c.Name)
+		case c.Group == "checksums":
+			s.count(finished, c.Value)
+		case c.Group == "kernel" && kernel[c.Name] != nil:
+			s.count(kernel[c.Name], c.Value)
+		}
+	}
+}
+
+func (s scrape) latency(l Latency) {
+	h, sum := &dto.Histogram{}, uint64(0)
+	for i, n := range l.Counts {
+		if sum += n; i < len(l.Bounds) {
+			h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: new(l.Bounds[i].Seconds()), CumulativeCount: new(sum)})
+		}
+	}
+	h.SampleCount, h.SampleSum = &sum, new(l.Sum.Seconds())
+	s.add(latency, &dto.Metric{Histogram: h})
+}
+
+func (s scrape) services(list []api.Service) {
+	for i := range list {
+		s.is(serviceUp, list[i].Backends.Up > 0, list[i].Name)
+	}
+}
+
+func (s scrape) backends(list []api.Backend) {
+	type group struct{ service, state string }
+	sums := map[group]int{}
+	for i := range list {
+		b := &list[i]
+		sums[group{b.Service, b.State}]++
+		of := label(backendUp, b.Name, b.Service)
+		in, out := directed(of, "in"), directed(of, "out")
+		s.value(backendUp, number(b.State == "up"), of)
+		s.value(backendWeight, float64(b.Weight), of)
+		s.value(backendLive, float64(b.Live), of)
+		s.value(backendFlows, float64(b.Flows), of)
+		s.value(backendPackets, float64(b.PacketsIn), in)
+		s.value(backendPackets, float64(b.PacketsOut), out)
+		s.value(backendBytes, float64(b.BytesIn), in)
+		s.value(backendBytes, float64(b.BytesOut), out)
+	}
+	for g, n := range sums {
+		s.put(serviceBackends, float64(n), g.service, g.state)
+	}
+}
+
+// directed returns a backend's labels with a direction between them.
+func directed(of []*dto.LabelPair, direction string) []*dto.LabelPair {
+	return []*dto.LabelPair{of[0], {Name: &backendPackets.Labels[1], Value: &direction}, of[1]}
+}

@@ -1,0 +1,30 @@
+package metrics
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Document returns docs/METRICS.md.
+func Document() string {
+	var b strings.Builder
+	b.WriteString(`# Metrics
+
+` + "`afxlb`" + ` offers them to Prometheus on ` + "`/metrics`" + ` of the address that ` + "`listen`" + ` names, as text or
+OpenMetrics, besides those of the process (` + "`process_*`" + `) and of Go (` + "`go_*`" + `). Whoever reaches that
+address reads them; nothing can be changed there.
+
+Made by ` + "`make generate`" + ` from internal/metrics/families.go.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+`)
+	for f := range Families() {
+		labels := ""
+		for _, name := range f.Labels {
+			labels += ", `" + name + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", f.Name, f.Kind, strings.TrimPrefix(labels, ", "), f.Help)
+	}
+	return b.String()
+}

@@ -17,9 +17,9 @@ const (
 	minClients, maxClients = 8, 80
 	// portSpare descriptors are for the watcher of an interface.
 	portSpare = 5
-	// spare descriptors are for the watcher of the ways (two), the two packet sockets of
+	// spare descriptors are for the watcher of the ways (five), the two packet sockets of
 	// half-open probes, and what the Go runtime and libraries open for a moment.
-	spare = 7
+	spare = 10
 )
 
 // shares are how many descriptors may be used for what, so that what is many never

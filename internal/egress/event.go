@@ -25,6 +25,7 @@ type event struct {
 	carrier int          // of the link: what it is on, if anything (IFLA_LINK)
 	master  int          // of the link, the bridge's port: what it is a port of, if anything (IFLA_MASTER)
 	addr    netip.Addr   // the neighbour's
+	name    string       // the link's
 	mac     [6]byte      // the neighbour's, if it is usable; else zero. The station's
 	vlan    int          // the station's
 	prefix  netip.Prefix // the route's destination
@@ -68,6 +69,9 @@ func parseLink(b []byte) (e event, ok bool) {
 	e = event{subject: aboutLink, ifindex: int(int32(binary.NativeEndian.Uint32(b[4:])))}
 	elsewhere := false
 	for typ, value := range attributes(b[unix.SizeofIfInfomsg:]) {
+		if typ == unix.IFLA_IFNAME {
+			e.name = unix.ByteSliceToString(value)
+		}
 		if len(value) != 4 {
 			continue
 		}

@@ -64,6 +64,8 @@ func (f *fake) LinkList() ([]netlink.Link, error) {
 	return []netlink.Link{l}, nil
 }
 
+func (f *fake) MTUs6() (map[int]int, error) { return nil, nil }
+
 func (f *fake) BridgeVlanList() (map[int32][]*nl.BridgeVlanInfo, error) { return nil, nil }
 
 func (f *fake) AddrList(netlink.Link, int) ([]netlink.Addr, error) { return nil, nil }

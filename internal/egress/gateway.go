@@ -60,24 +60,50 @@ func readGateways(k kernel, t *tree) ([]Gateway, error) {
 	return list, errors.Join(errs...)
 }
 
-// reroute reads the gateways anew if routes have changed since, at a tick. A table of a
-// million routes takes a second or two: so not before a hundred times as long has passed.
-// Without a link they stay, as in [Snapshot.LinkUp].
+// gathering is what came of reading the gateways.
+type gathering struct {
+	list []Gateway
+	err  error
+	took time.Duration
+}
+
+func (w *Watcher) gather(t *tree) gathering {
+	start := time.Now()
+	list, err := readGateways(w.routes, t)
+	return gathering{list, err, time.Since(start)}
+}
+
+// reroute has the gateways read anew if routes have changed since, at a tick: beside the
+// watch, for a table of a million routes takes a second or two. Without a link they stay, as
+// in [Snapshot.LinkUp].
 func (w *Watcher) reroute(now time.Time) {
-	if !w.rerouted || now.Before(w.readable) || !w.last.LinkUp {
+	if !w.rerouted || w.gathering || now.Before(w.readable) || !w.last.LinkUp {
 		return
 	}
-	list, err := readGateways(w.kernel, w.last.tree)
-	w.readable = now.Add(tickFactor * time.Since(now))
-	if w.rerouted = err != nil; err != nil {
-		w.log.Debug("read the gateways; once more, soon", zap.Error(err))
+	w.rerouted, w.gathering = false, true
+	t := w.last.tree
+	go func() { w.gathered <- w.gather(t) }()
+}
+
+// adopt takes over the gateways. They are not read again before a hundred times as long has
+// passed as that took. It reports whether there is news for a look.
+func (w *Watcher) adopt(g gathering) bool {
+	w.readable = time.Now().Add(tickFactor * g.took)
+	if g.err != nil {
+		w.rerouted = true
+		w.log.Debug("read the gateways; once more, soon", zap.Error(g.err))
+		if !errors.Is(g.err, netlink.ErrDumpInterrupted) { // that has all but what was changing
+			return false
+		}
 	}
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) { // that has all but what was changing
-		return
+	same := func(g, o Gateway) bool { g.Place = o.Place; return g == o }
+	if slices.EqualFunc(g.list, w.last.Gateways, same) {
+		return false
 	}
 	r := *w.last
-	r.Gateways = list
+	r.Gateways = g.list
 	w.last = &r
+	return true
 }
 
 // located are the gateways with what is known of where they are.

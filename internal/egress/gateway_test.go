@@ -53,7 +53,7 @@ func TestGateways(t *testing.T) {
 			t.Fatalf("%v: %v", r, err)
 		}
 	}
-	got, err := readGateways(nl, &tree{leads: map[int]bool{served: true}})
+	got, err := readGateways(plain{nl}, &tree{leads: map[int]bool{served: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +148,51 @@ func TestRoutesAreReadRarely(t *testing.T) {
 			t.Errorf("read %d times in five minutes, want every 100 seconds", n)
 		}
 	})
+}
+
+// A list of all routes that takes long delays nothing else.
+func TestRoutesAreReadBeside(t *testing.T) {
+	router := netlink.Route{LinkIndex: served, Gw: net.IPv4(10, 0, 0, 21)}
+	run(t, newFake(), both, func(t *testing.T, w *faked) {
+		w.fake.with(func(f *fake) { f.gateways, f.dumpTook = []netlink.Route{router}, 5*time.Second })
+		w.batches <- []event{{subject: aboutRoute}}
+		w.hop(2*tickInterval, first) // it is being read
+		w.fake.with(func(f *fake) { f.routes[first] = gone })
+		w.batches <- []event{routeToFirst}
+		if h := w.hop(soon, first); h.Why != "own address" || len(w.Snapshot().Gateways) != 0 {
+			t.Errorf("soon after the event: %+v", h)
+		}
+		w.hop(10*time.Second, first)
+		if g := w.Snapshot().Gateways; len(g) != 1 {
+			t.Errorf("gateways %v", g)
+		}
+		w.batches <- []event{{subject: aboutRoute}}
+		time.Sleep(1100 * time.Second)
+		w.batches <- []event{{subject: aboutRoute}}
+		time.Sleep(2 * tickInterval) // closed in the midst of it
+	})
+}
+
+// A route by a bridge names a router when a port comes to be below that.
+func TestGatewayBehindALateBridge(t *testing.T) {
+	router := lab.BackendAddr(1)
+	w := watchPorts(t, func(l *lab.Lab) error {
+		if err := l.AddFar(); err != nil {
+			return err
+		}
+		if err := l.Balancer.AddBridge("br0"); err != nil {
+			return err
+		}
+		return l.Balancer.Netlink().RouteAdd(&netlink.Route{Gw: router.AsSlice(), Dst: netlink.NewIPNet(net.IPv4(203, 0, 113, 7))})
+	}, lab.FarInterface)
+	w.awaitLook()
+	if g := w.Snapshot().Gateways; len(g) != 0 {
+		t.Fatalf("gateways %v", g)
+	}
+	if err := w.lab.Balancer.AddPort("br0", lab.FarInterface); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the router", func(s Snapshot) bool { return len(s.Gateways) == 1 && s.Gateways[0].Addr == router })
 }
 
 // Who is asked for is bounded, whatever the routes are.

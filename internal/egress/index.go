@@ -40,13 +40,19 @@ type index struct {
 	users    map[int][]netip.Addr  // of interfaces that lead to no port: whose routes are by them
 	tree     *tree
 	stations map[[6]byte]bool // MAC addresses that a bridge may lead to
+	absent   map[string]bool  // names of ports that are not there
 }
 
 // key says that what becomes of address at concerns the way to addr.
 type key struct{ at, addr netip.Addr }
 
 func newIndex(r *reading) *index {
-	x := &index{tree: r.tree, macs: map[Neighbour][6]byte{}, others: r.Neighbours, users: map[int][]netip.Addr{}, stations: map[[6]byte]bool{}}
+	x := &index{tree: r.tree, macs: map[Neighbour][6]byte{}, others: r.Neighbours, users: map[int][]netip.Addr{}, stations: map[[6]byte]bool{}, absent: map[string]bool{}}
+	for i := range r.Ports {
+		if p := &r.Ports[i]; p.Ifindex == 0 {
+			x.absent[p.Name] = true
+		}
+	}
 	for i := range r.Gateways {
 		n := r.Gateways[i].Neighbour
 		x.macs[n] = r.macs[n]
@@ -80,7 +86,7 @@ func (x *index) mark(s *scope, e *event) {
 	case aboutAll:
 		s.all = true
 	case aboutLink:
-		if t := x.tree; t.stack[e.ifindex] || t.stack[e.carrier] || t.stack[e.master] {
+		if t := x.tree; t.stack[e.ifindex] || t.stack[e.carrier] || t.stack[e.master] || x.absent[e.name] {
 			s.all = true
 		}
 		s.add(x.users[e.ifindex]...)

@@ -177,6 +177,32 @@ func TestWhomEventsConcern(t *testing.T) {
 	}
 }
 
+// A link concerns all where it is a part of the tree, or is called what a port is that is
+// not there.
+func TestWhomALinkConcerns(t *testing.T) {
+	r := &reading{tree: &tree{stack: map[int]bool{2: true, 9: true}}}
+	r.Ports = []Port{{Name: "eth0", Ifindex: 2}, {Name: "eth1"}}
+	x := newIndex(r)
+	for name, c := range map[string]struct {
+		attrs [][]byte
+		want  bool
+	}{
+		"a stranger":       {[][]byte{attribute(unix.IFLA_IFNAME, []byte("eth7\x00")...)}, false},
+		"a new port of 9":  {[][]byte{attribute(unix.IFLA_MASTER, 9, 0, 0, 0)}, true},
+		"on the port":      {[][]byte{attribute(unix.IFLA_LINK, 2, 0, 0, 0)}, true},
+		"the absent one":   {[][]byte{attribute(unix.IFLA_IFNAME, []byte("eth1\x00")...)}, true},
+		"the other's name": {[][]byte{attribute(unix.IFLA_IFNAME, []byte("eth0\x00")...)}, false},
+	} {
+		var got scope
+		for _, e := range parse(nil, message(unix.RTM_NEWLINK, append([]byte{0, 0, 0, 0, 7, 0, 0, 0}, make([]byte, 8)...), c.attrs...)) {
+			x.mark(&got, &e)
+		}
+		if got.all != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // Of a bridge's table only that concerns somebody which says another port than is known, of
 // who is a neighbour.
 func TestWhomABridgesTableConcerns(t *testing.T) {

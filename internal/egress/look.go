@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // reading is what the tables said at one moment. It is not changed once published.
@@ -36,7 +33,7 @@ func unread(names []string) *reading {
 // has nobody asked for anything: hops that the kernel does not know just now are not Known,
 // without Asked.
 func Look(ports []string, addrs []netip.Addr) (Snapshot, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := newHandle()
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("look at routes and neighbours: %w", err)
 	}
@@ -83,6 +80,9 @@ func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (
 		if from.IsValid() {
 			r.named[a] = from
 		}
+	}
+	if !s.all && errors.Is(failed, errUnread) {
+		return look(k, was, wanted, scope{all: true}, now)
 	}
 	return &r, errors.Join(append(errs, failed)...)
 }

@@ -72,20 +72,25 @@ func (w *Watcher) recall(former map[Neighbour]Place) {
 }
 
 // Moves returns who has moved since it was called last. There is one for each place
-// where a neighbour was in between, unless there are thousands.
+// where a neighbour was in between, unless there are thousands: of those that are left out
+// the log tells.
 func (w *Watcher) Moves() []Move {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	moves := w.moves
-	w.moves = nil
+	moves := slices.Collect(maps.Keys(w.moves))
+	clear(w.moves)
 	return moves
 }
 
-// note keeps moves for whoever takes them. The lock is held.
-func (w *Watcher) note(moves []Move) {
+// note keeps moves for whoever takes them, and returns how many there is no room for. The
+// lock is held.
+func (w *Watcher) note(moves []Move) (left int) {
 	for _, m := range moves {
-		if len(w.moves) < maxMoves && !slices.Contains(w.moves, m) {
-			w.moves = append(w.moves, m)
+		if len(w.moves) < maxMoves {
+			w.moves[m] = struct{}{}
+		} else if _, ok := w.moves[m]; !ok {
+			left++
 		}
 	}
+	return left
 }

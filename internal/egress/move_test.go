@@ -69,9 +69,12 @@ func TestBoundsOfMoves(t *testing.T) {
 	if known, moves := remember(was, is); !maps.Equal(known, is) || !slices.Equal(moves, []Move{{at(0), place(1)}}) {
 		t.Errorf("beyond the bound %d are known, and %v have moved", len(known), moves)
 	}
-	w := &Watcher{}
+	w, left := &Watcher{moves: map[Move]struct{}{}}, 0
 	for i := range maxMoves + 1 {
-		w.note([]Move{{at(i), place(1)}, {at(i), place(1)}})
+		left += w.note([]Move{{at(i), place(1)}, {at(0), place(1)}})
+	}
+	if left != 1 {
+		t.Errorf("%d are left out, want 1", left)
 	}
 	if moves := w.Moves(); len(moves) != maxMoves || len(w.Moves()) != 0 {
 		t.Errorf("%d moves wait, want %d, and none after they were taken", len(moves), maxMoves)

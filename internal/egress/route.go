@@ -25,6 +25,9 @@ var definite = []struct {
 	{unix.EINVAL, "route is blackhole"},
 }
 
+// errUnread says that a route is by an interface that was not there when they were read.
+var errUnread = errors.New("the interface is newer than what is known of them")
+
 // kinds are the types of routes that lead nowhere by a port.
 var kinds = map[int]string{
 	unix.RTN_LOCAL: "own address", unix.RTN_BROADCAST: "broadcast address",
@@ -33,9 +36,10 @@ var kinds = map[int]string{
 
 // route returns the ways to a by its route, one for each next hop, without what neighbour
 // tables and bridges say; or one that says why there is none; and the own address that the
-// route names to send from, if it does. An error says nothing about them. It is the route itself that is asked for, not what a packet of the machine's own
-// would make of it: so with all next hops, and without an MTU that somebody has told the
-// machine of, which the kernel forwards nothing by either (ip_forward_use_pmtu).
+// route names to send from, if it does. An error says nothing about them. It is the route
+// itself that is asked for, not what a packet of the machine's own would make of it: so with
+// all next hops, and without an MTU that somebody has told the machine of, which the kernel
+// forwards nothing by either (ip_forward_use_pmtu).
 func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err error) {
 	if a.IsLinkLocalUnicast() { // means another machine on each interface
 		return nowhere("link-local", 0), from, nil
@@ -48,6 +52,9 @@ func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err e
 	}
 	if err == nil && len(routes) == 0 {
 		err = errors.New("no answer")
+	}
+	if err == nil && isBare(&routes[0]) {
+		err = fill(k, a, &routes[0])
 	}
 	if err != nil {
 		return nil, from, fmt.Errorf("look up the route to %v: %w", a, err)
@@ -67,6 +74,26 @@ func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err e
 	}
 	hops, err = t.several(a, route)
 	return hops, from, err
+}
+
+// isBare reports whether a route names no next hop: it is by a nexthop object, of which the
+// kernel says nothing but the number (net.ipv4.nexthop_compat_mode=0, for both families).
+func isBare(r *netlink.Route) bool {
+	return r.Type == unix.RTN_UNICAST && r.LinkIndex == 0 && len(r.MultiPath) == 0
+}
+
+// fill puts a next hop into a route that names none: the one, maybe of several, that the
+// kernel itself would send by.
+func fill(k kernel, a netip.Addr, bare *netlink.Route) error {
+	routes, err := k.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{})
+	if err == nil && len(routes) == 0 {
+		err = errors.New("no answer")
+	}
+	if err == nil {
+		r := &routes[0]
+		bare.LinkIndex, bare.Gw, bare.Via, bare.Encap = r.LinkIndex, r.Gw, r.Via, r.Encap
+	}
+	return err
 }
 
 func nowhere(why string, device int) []Hop { return []Hop{{Why: why, Device: device}} }
@@ -101,7 +128,7 @@ func (t *tree) hop(a netip.Addr, route *netlink.Route, weight int) (h Hop, err e
 	h = Hop{Device: route.LinkIndex, Weight: weight, limit: route.MTU}
 	switch {
 	case t.at[h.Device] == nil:
-		return h, fmt.Errorf("read interfaces: number %d, of the route to %v, is not there", h.Device, a)
+		return h, fmt.Errorf("number %d, of the route to %v: %w", h.Device, a, errUnread)
 	case !t.leads[h.Device]:
 		h.Why = t.unserved(h.Device, h.Device)
 	case route.Encap != nil:
@@ -109,6 +136,10 @@ func (t *tree) hop(a netip.Addr, route *netlink.Route, weight int) (h Hop, err e
 	default:
 		if h.Via = nextHop(route); !h.Via.IsValid() {
 			h.Via, h.OnLink = a, true
+		}
+		// As ip6_dst_mtu_maybe_forward in include/net/ip6_route.h has it.
+		if mtu := t.mtus6[h.Device]; h.limit == 0 && a.Is6() && mtu < t.at[h.Device].Attrs().MTU {
+			h.limit = mtu
 		}
 	}
 	return h, nil

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -10,18 +9,15 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// listLinks returns all interfaces. A list in the midst of which something has changed is
-// made anew: where containers come and go that is nothing to tell of.
-func listLinks(k kernel) (links []netlink.Link, err error) {
+// whole asks for a list. One in the midst of which something has changed is made anew: where
+// containers come and go that is nothing to tell of.
+func whole[T any](ask func() ([]T, error)) (list []T, err error) {
 	for range 3 {
-		if links, err = k.LinkList(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		if list, err = ask(); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read interfaces: %w", err)
-	}
-	return links, nil
+	return list, err
 }
 
 // owned returns the MAC addresses by which frames on a port, which has one, are this

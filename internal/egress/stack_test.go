@@ -88,10 +88,25 @@ func (b *busy) LinkList() ([]netlink.Link, error) {
 func TestListLinksAnew(t *testing.T) {
 	two := links{list: []netlink.Link{device(2, "", 0, 0), device(3, "", 0, 0)}}
 	for changes, ok := range map[int]bool{0: true, 1: true, 2: true, 3: false} {
-		got, err := listLinks(&busy{two, changes})
+		got, err := whole((&busy{two, changes}).LinkList)
 		if (err == nil) != ok || ok && len(got) != 2 {
 			t.Errorf("%d changes: %v, %v", changes, got, err)
 		}
+	}
+}
+
+// So are the addresses.
+func (b *busy) AddrList(netlink.Link, int) ([]netlink.Addr, error) {
+	if b.changes--; b.changes >= 0 {
+		return nil, netlink.ErrDumpInterrupted
+	}
+	return []netlink.Addr{{IPNet: netlink.NewIPNet(net.IPv4(10, 0, 0, 1))}}, nil
+}
+
+func TestAddressesAnew(t *testing.T) {
+	var r reading
+	if err := readLocal(&busy{changes: 2}, &r); err != nil || len(r.Local) != 1 {
+		t.Errorf("%v, %v", r.Local, err)
 	}
 }
 

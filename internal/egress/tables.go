@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel is what is asked of the kernel: a *netlink.Handle, but in tests.
+// kernel is what is asked of the kernel: a *handle, but in tests.
 type kernel interface {
+	MTUs6() (map[int]int, error)
 	LinkList() ([]netlink.Link, error)
 	BridgeVlanList() (map[int32][]*nl.BridgeVlanInfo, error)
 	AddrList(link netlink.Link, family int) ([]netlink.Addr, error)
@@ -27,17 +29,19 @@ const usable = unix.NUD_PERMANENT | unix.NUD_NOARP | unix.NUD_REACHABLE | unix.N
 
 // readLinks puts the interfaces into r: the ports, and what is above them.
 func readLinks(k kernel, r *reading) error {
-	links, err := listLinks(k)
+	links, err := whole(k.LinkList)
 	if err != nil {
-		return err
+		return fmt.Errorf("read interfaces: %w", err)
 	}
 	r.Ports = readPorts(r.Ports, links)
 	r.LinkUp, r.LinkWhy = anyUp(r.Ports)
 	t := newTree(links, r.Ports)
 	t.fdb = r.tree.fdb
-	t.vlans, err = t.readVLANs(k)
+	var errs [2]error
+	t.mtus6, errs[0] = k.MTUs6()
+	t.vlans, errs[1] = t.readVLANs(k)
 	r.tree = t
-	return err
+	return errors.Join(errs[:]...)
 }
 
 // readNeighbours puts the MAC addresses into r that are known on the interfaces that lead
@@ -84,7 +88,7 @@ func (r *reading) places() map[Neighbour]Place {
 
 // readLocal puts the machine's own addresses into r.
 func readLocal(k kernel, r *reading) error {
-	list, err := k.AddrList(nil, netlink.FAMILY_ALL)
+	list, err := whole(func() ([]netlink.Addr, error) { return k.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return fmt.Errorf("read own addresses: %w", err)
 	}

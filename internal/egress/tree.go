@@ -18,15 +18,17 @@ type tree struct {
 	ports   map[int]uint8 // indices into served, by number
 	leads   map[int]bool  // interfaces from which frames come to a port
 	stack   map[int]bool  // those whose changes may change where frames go
+	over    map[int]int   // other interfaces whose frames may go by a port, and its number
 	bridges bool          // some of those that lead are bridges
 	vlans   vlans         // of these
 	fdb     fdb
+	mtus6   map[int]int // by number, for IPv6; none: it is not there
 }
 
 func newTree(links []netlink.Link, served []Port) *tree {
 	t := &tree{
 		at: map[int]netlink.Link{}, members: map[int][]netlink.Link{}, served: served,
-		ports: map[int]uint8{}, leads: map[int]bool{}, stack: map[int]bool{},
+		ports: map[int]uint8{}, leads: map[int]bool{}, stack: map[int]bool{}, over: map[int]int{},
 	}
 	upper := map[int][]int{} // what sends by an interface
 	for _, l := range links {
@@ -55,6 +57,16 @@ func newTree(links []netlink.Link, served []Port) *tree {
 		}
 		for d := range stack(links, p.Ifindex) {
 			t.stack[d] = true
+		}
+	}
+	higher := above(t.at)
+	for i := range served {
+		if p := &served[i]; p.Ifindex != 0 {
+			for d := range closure(p.Ifindex, higher) {
+				if !t.leads[d] {
+					t.over[d] = p.Ifindex
+				}
+			}
 		}
 	}
 	for d := range t.leads {
@@ -137,10 +149,8 @@ func (t *tree) down(first int, mac [6]byte) (e exit) {
 // unserved says that the way by the first interface ends at a device below which no port is.
 func (t *tree) unserved(first, device int) string {
 	is := "is not served"
-	for i := range t.served {
-		if p := &t.served[i]; p.Ifindex != 0 && above(t.at, p.Ifindex)[device] {
-			is = fmt.Sprintf("is above %s, but no VLAN, macvlan, bond or bridge", t.name(p.Ifindex))
-		}
+	if port, ok := t.over[device]; ok {
+		is = fmt.Sprintf("is above %s, but no VLAN, macvlan, bond or bridge", t.name(port))
 	}
 	if device == first {
 		return fmt.Sprintf("route is by %s, which %s", t.name(first), is)
@@ -148,9 +158,9 @@ func (t *tree) unserved(first, device int) string {
 	return fmt.Sprintf("route is by %s: %s %s", t.name(first), t.name(device), is)
 }
 
-// above returns the interfaces whose frames may go by another one, whatever they are: what
-// it is a port of, what has it as a parent, and those above these.
-func above(at map[int]netlink.Link, lower int) map[int]bool {
+// above tells of each interface whose frames may go by it, whatever they are: what it is a
+// port of, and what has it as a parent.
+func above(at map[int]netlink.Link) func(lower int) []int {
 	next := map[int][]int{}
 	for i, l := range at {
 		a := l.Attrs()
@@ -162,9 +172,7 @@ func above(at map[int]netlink.Link, lower int) map[int]bool {
 			next[a.ParentIndex] = append(next[a.ParentIndex], i)
 		}
 	}
-	upper := closure(lower, func(i int) []int { return next[i] })
-	delete(upper, lower)
-	return upper
+	return func(i int) []int { return next[i] }
 }
 
 // tagOf returns the tag that a VLAN's frames get.

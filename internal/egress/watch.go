@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"maps"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,6 +22,9 @@ const (
 	// with many listeners.
 	againTime = 50 * time.Millisecond
 
+	// warnInterval is how often the log has what somebody on the link can bring about.
+	warnInterval = 10 * time.Second
+
 	// Looks, however many events there are, take a 60th of a core at most, and those of
 	// the ticks a 100th. But a look that takes long is not put off by more than maxRest:
 	// the last of many changes is seen within half a second.
@@ -31,6 +35,11 @@ const (
 // watch looks at what events concern soon after them, and at everything each tick.
 func (w *Watcher) watch() {
 	defer close(w.ended)
+	defer func() {
+		if w.gathering {
+			<-w.gathered
+		}
+	}()
 	tick, next := time.NewTimer(tickInterval), time.NewTimer(retryTime)
 	defer tick.Stop()
 	defer next.Stop()
@@ -49,6 +58,12 @@ func (w *Watcher) watch() {
 			}
 			if !armed && !w.fresh.empty() {
 				w.arm(next, settleTime)
+			}
+		case g := <-w.gathered:
+			w.gathering = false
+			if w.adopt(g) {
+				w.fresh.neighbours = true
+				w.arm(next, 0)
 			}
 		case <-next.C:
 			w.follow(next)
@@ -101,6 +116,9 @@ func (w *Watcher) look(s scope, which asking) time.Duration {
 	w.recall(former)
 	start := time.Now()
 	r, err := look(w.kernel, w.last, wanted, s, start)
+	if !maps.Equal(r.tree.leads, w.last.tree.leads) {
+		w.rerouted = true // a gateway may be behind another interface now
+	}
 	w.ask(r, which, start)
 	r.choose()
 	w.last, w.index = r, newIndex(r)
@@ -111,8 +129,12 @@ func (w *Watcher) look(s scope, which asking) time.Duration {
 	w.mu.Lock()
 	differs := !r.Snapshot.equal(&w.current) || len(r.moves) > 0
 	w.current = r.Snapshot
-	w.note(r.moves)
+	left := w.note(r.moves)
 	w.mu.Unlock()
+	if left > 0 && start.Sub(w.warned) >= warnInterval {
+		w.warned = start
+		w.log.Warn("more neighbours move than can be followed; replies to some find their way when their clients talk", zap.Int("moves", left))
+	}
 	if differs {
 		w.changed()
 	}

@@ -7,9 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 )
 
 // Watcher follows the tables of a network namespace for the ports. Its methods may be called
@@ -17,14 +15,16 @@ import (
 type Watcher struct {
 	// Immutable.
 
-	log     *zap.Logger
-	changed func()
-	kernel  kernel
-	release func() // of what New has opened
-	batches <-chan []event
-	want    chan struct{} // holds a token when the wanted addresses have changed
-	stop    chan struct{}
-	ended   chan struct{}
+	log      *zap.Logger
+	changed  func()
+	kernel   kernel
+	routes   kernel // the same, for long lists: who waits for one waits for nothing else
+	release  func() // of what New has opened
+	batches  <-chan []event
+	want     chan struct{}  // holds a token when the wanted addresses have changed
+	gathered chan gathering // of [Watcher.reroute]
+	stop     chan struct{}
+	ended    chan struct{}
 
 	// The watching goroutine's.
 
@@ -34,15 +34,17 @@ type Watcher struct {
 	again     scope  // looked at since an event; once more, as that may have come too early
 	rested    time.Time
 	refreshed time.Time
+	warned    time.Time // of moves that are too many
 	troubled  bool      // the last look met an error
 	rerouted  bool      // routes have changed since the gateways were read
+	gathering bool      // they are being read
 	readable  time.Time // not to be read again before
 
 	mu      sync.Mutex // the rest
 	wanted  []netip.Addr
 	former  map[Neighbour]Place // see Remember
 	current Snapshot
-	moves   []Move
+	moves   map[Move]struct{}
 }
 
 // New returns a watcher of the network namespace of the calling thread, for the ports, which
@@ -54,19 +56,27 @@ func New(ports []string, log *zap.Logger, changed func()) (*Watcher, error) {
 
 // open is New, with a test between the watcher and the kernel.
 func open(ports []string, log *zap.Logger, changed func(), between func(kernel) kernel) (*Watcher, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := newHandle()
 	if err != nil {
+		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
+	}
+	long, err := newHandle()
+	if err != nil {
+		h.Close()
 		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	events, err := subscribe()
 	if err != nil {
 		h.Close()
+		long.Close()
 		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
 	}
 	w := newWatcher(ports, log, changed, between(h), events.batches)
+	w.routes = long
 	w.release = func() {
 		events.close()
 		h.Close()
+		long.Close()
 	}
 	go w.watch()
 	return w, nil
@@ -76,12 +86,15 @@ func open(ports []string, log *zap.Logger, changed func(), between func(kernel) 
 // watch.
 func newWatcher(ports []string, log *zap.Logger, changed func(), k kernel, batches <-chan []event) *Watcher {
 	w := &Watcher{
-		log: log, changed: func() {}, kernel: k, release: func() {}, batches: batches,
+		log: log, changed: func() {}, kernel: k, routes: k, gathered: make(chan gathering), moves: map[Move]struct{}{}, release: func() {}, batches: batches,
 		want: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 		last: unread(ports), refreshed: time.Now(), rerouted: true,
 	}
 	w.look(scope{all: true}, askNew)
-	w.reroute(time.Now())
+	if w.last.LinkUp {
+		w.rerouted = false
+		w.adopt(w.gather(w.last.tree))
+	}
 	w.changed = changed
 	return w
 }

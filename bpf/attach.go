@@ -112,6 +112,27 @@ func Steers(id uint32) (name string, yes bool, err error) {
 	return info.Name, info.Name == "steer", nil
 }
 
+// ErrDetached says that somebody else has taken the program off its interface.
+var ErrDetached = errors.New("the steering program was taken off the interface by somebody else")
+
+// Attached returns [ErrDetached] if the program is not where it was attached: a link keeps
+// others from replacing it, but who may do so can detach the link itself (bpf_xdp_link_detach
+// of net/core/dev.c; bpftool link detach), of which no event tells. It is no error if it was not
+// attached.
+func (p *Program) Attached() error {
+	if p.link == nil {
+		return nil
+	}
+	info, err := p.link.Info()
+	if err != nil {
+		return fmt.Errorf("ask where the steering program is: %w", err)
+	}
+	if x := info.XDP(); x != nil && x.Ifindex == 0 { // bpf_xdp_link_fill_link_info
+		return ErrDetached
+	}
+	return nil
+}
+
 // Detach takes the program off its interface, at once: from then on the kernel
 // has every packet. It is no error if it is not attached, or the interface gone.
 func (p *Program) Detach() error {

@@ -245,3 +245,31 @@ func TestInterfaceGoes(t *testing.T) {
 		t.Errorf("attach to the one that came: %v", err)
 	}
 }
+
+// Who detaches the link of another process takes the program off, and nothing tells but a
+// question.
+func TestAttached(t *testing.T) {
+	newNamespace(t)
+	v0, _ := newVeth(t)
+	p := load(t, Config{}, Steering{})
+	if err := p.Attached(); err != nil {
+		t.Errorf("before: %v", err)
+	}
+	for range 2 {
+		if _, err := p.Attach(v0.Attrs().Index); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Attached(); err != nil {
+			t.Errorf("attached: %v", err)
+		}
+		if err := p.link.Detach(); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Attached(); !errors.Is(err, ErrDetached) {
+			t.Errorf("taken off: %v", err)
+		}
+		if err := p.Detach(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

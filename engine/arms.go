@@ -159,6 +159,18 @@ func (w *worker) push() (pending bool, err error) {
 	return pending, nil
 }
 
+// look closes the sockets of interfaces that are gone. One without packets tells that by the end
+// of a sleep, for which a worker that others keep busy never has the time.
+func (w *worker) look() error {
+	if !w.several {
+		return nil // the error of whoever sleeps, or sends
+	}
+	if err := w.arms.poller.Gone(); err != nil {
+		return w.bereave(err)
+	}
+	return nil
+}
+
 // bereave handles an error that says that an interface is gone. Where several are served the
 // worker goes on with the others.
 func (w *worker) bereave(err error) error {

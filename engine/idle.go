@@ -49,6 +49,9 @@ func (w *worker) run(stop *atomic.Bool) error {
 			if w.now-w.published.at >= publishInterval {
 				w.expire()
 				w.publish()
+				if err := w.look(); err != nil {
+					return err
+				}
 			}
 			continue
 		}

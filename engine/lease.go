@@ -132,6 +132,24 @@ func (e *Engine) outfit(next *lease, number int) error {
 	return errors.Join(e.hand(next), next.steer())
 }
 
+// Intact returns why an interface that was taken is not served any more, though there may be
+// one of its name and index: it was another one for a moment, as when it is moved to another
+// network namespace and back, so that its sockets are closed; or it has lost the program. It is
+// nil for one that was not taken.
+func (e *Engine) Intact(number int) error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	if e.lease == nil || e.lease.ports[number] == nil {
+		return nil
+	}
+	for _, s := range e.lease.ports[number].sockets {
+		if receives(s) && s.FD() < 0 {
+			return fmt.Errorf("queue %d of %s: %w", s.Info().Queue, s.Info().Interface, xsk.ErrGone)
+		}
+	}
+	return e.lease.programs[number].Attached()
+}
+
 // Drop lets an interface go, and leaves the others at work. It is no error if it was not
 // served.
 func (e *Engine) Drop(number int) error {

@@ -31,7 +31,7 @@ func (p *Poller) Wait(timeout time.Duration) error {
 			return nil
 		}
 	}
-	if err := p.gone(false); err != nil {
+	if err := p.known(); err != nil {
 		return err
 	}
 	ready, err := p.poll(max(timeout, 0))
@@ -39,16 +39,26 @@ func (p *Poller) Wait(timeout time.Duration) error {
 		return fmt.Errorf("wait on %d sockets: %w", len(p.sockets), err)
 	}
 	if !ready {
-		return p.gone(true)
+		return p.Gone()
 	}
 	return nil
 }
 
-// gone returns the error of the first socket that is gone, as far as that is known; or the
-// kernel is asked.
-func (p *Poller) gone(ask bool) error {
+// Gone asks the kernel, and returns the error of the first socket that is gone. Wait does so
+// when nothing has come; who has always something to do on others asks now and then.
+func (p *Poller) Gone() error {
 	for _, s := range p.sockets {
-		if !s.shut && (s.gone || ask && s.lost()) {
+		if !s.shut && s.lost() {
+			return s.errs.gone
+		}
+	}
+	return nil
+}
+
+// known is Gone without a question.
+func (p *Poller) known() error {
+	for _, s := range p.sockets {
+		if !s.shut && s.gone {
 			return s.errs.gone
 		}
 	}

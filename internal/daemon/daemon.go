@@ -70,8 +70,9 @@ func Run(ctx context.Context, o Options) error {
 	if d.config, err = o.Load(); err != nil {
 		return err
 	}
-	d.log, d.level = newLog(o.Log, d.config.Log)
-	defer func() { _ = d.log.Sync() }() // stderr may not support it
+	lines := newLines(o.Log, newEncoder(d.config.Log))
+	defer lines.end()
+	d.log, d.level = newLog(lines, d.config.Log)
 	return d.run(ctx)
 }
 

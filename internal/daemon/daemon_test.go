@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -108,7 +109,7 @@ func TestStopsAsItShould(t *testing.T) {
 
 func TestLogLevelFollows(t *testing.T) {
 	var out strings.Builder
-	log, at := newLog(&out, config.Log{Level: "warn", Format: "json"})
+	log, at := newLog(zapcore.AddSync(&out), config.Log{Level: "warn", Format: "json"})
 	log.Info("one")
 	at.SetLevel(level(config.Log{Level: "debug"}))
 	log.Debug("two")
@@ -120,7 +121,7 @@ func TestLogLevelFollows(t *testing.T) {
 // A reload that comes too late is no fault of the file's.
 func TestReloadWhileStopping(t *testing.T) {
 	var out strings.Builder
-	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"nosuch0"}}}
 	d.Load = func() (*config.Config, error) { return &config.Config{}, nil }
 	d.control = control.New(control.Options{Loads: balancer.NewLoads(), Log: zap.NewNop()})

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
@@ -64,7 +65,7 @@ func TestFindings(t *testing.T) {
 // since when it is so is kept.
 func TestFindingsAreToldOnce(t *testing.T) {
 	var out strings.Builder
-	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log}
 	one := report.Finding{Port: "eth0", Code: "a", Text: "a is wrong"}
 	two := report.Finding{Port: "eth0", Code: "b", Text: "b is wrong"}
@@ -137,7 +138,7 @@ func TestOutgrown(t *testing.T) {
 // too; and what was found of one that is away is forgotten without a word.
 func TestFindingsOfSeveralInterfaces(t *testing.T) {
 	var out strings.Builder
-	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log}
 	of := func(port string) []report.Finding {
 		return []report.Finding{{Port: port, Code: "mtu", Text: port + ": too large"}}
@@ -165,7 +166,7 @@ func TestFindingsOfSeveralInterfaces(t *testing.T) {
 // told twice in a row.
 func TestWaitingIsToldWithItsReason(t *testing.T) {
 	var out strings.Builder
-	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
 	for _, err := range []error{errInterfaceGone, nic.ErrNoInterface, nic.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNoQueue, nic.ErrNoInterface} {
 		d.tellWaiting(err)

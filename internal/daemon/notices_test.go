@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap/zapcore"
+
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -12,7 +14,7 @@ import (
 // Each notice is said when it is met, and never again.
 func TestNoticesAreSaidOnce(t *testing.T) {
 	var out strings.Builder
-	log, _ := newLog(&out, config.Log{Level: "info", Format: "json"})
+	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
 	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
 	var total engine.Counters
 	left := d.say(notices, &total)

@@ -72,6 +72,9 @@ func (k *keeper) run(ctx context.Context) {
 		case <-k.wake:
 		}
 		for i := range k.index {
+			if ctx.Err() != nil { // the last one is lost: all that there is ends
+				return
+			}
 			k.tend(i)
 		}
 	}
@@ -93,7 +96,10 @@ func (k *keeper) tend(i int) {
 	case now != k.index[i]:
 		k.lose(i, errInterfaceGone)
 	default:
-		if why := k.wanted(i); why != nil {
+		if why := k.daemon.engine.Intact(i); why != nil {
+			k.lose(i, why)
+			k.kick() // it may be there
+		} else if why := k.wanted(i); why != nil {
 			k.renew(i, why)
 		}
 	}

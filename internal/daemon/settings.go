@@ -1,8 +1,6 @@
 package daemon
 
 import (
-	"io"
-
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -31,16 +29,20 @@ func timeouts(c *config.Conntrack) conntrack.Timeouts {
 }
 
 // newLog returns a log to w, and its level, which may be changed at any time.
-func newLog(w io.Writer, l config.Log) (*zap.Logger, zap.AtomicLevel) {
+func newLog(w zapcore.WriteSyncer, l config.Log) (*zap.Logger, zap.AtomicLevel) {
+	at := zap.NewAtomicLevelAt(level(l))
+	return zap.New(zapcore.NewCore(newEncoder(l), w, at)), at
+}
+
+// newEncoder returns what makes the log's lines.
+func newEncoder(l config.Log) zapcore.Encoder {
 	enc := zap.NewProductionEncoderConfig()
 	enc.EncodeTime = zapcore.ISO8601TimeEncoder
-	newEncoder := zapcore.NewJSONEncoder
 	if l.Format == "console" {
 		enc.EncodeLevel = zapcore.CapitalLevelEncoder
-		newEncoder = zapcore.NewConsoleEncoder
+		return zapcore.NewConsoleEncoder(enc)
 	}
-	at := zap.NewAtomicLevelAt(level(l))
-	return zap.New(zapcore.NewCore(newEncoder(enc), zapcore.Lock(zapcore.AddSync(w)), at)), at
+	return zapcore.NewJSONEncoder(enc)
 }
 
 func level(l config.Log) zapcore.Level {

@@ -82,12 +82,16 @@ func (p *Poller) poll(timeout time.Duration) (ready bool, err error) {
 	return pollFor(p.fds, timeout)
 }
 
-// pollFakes takes turns, for there is no one thing that fakes could be awaited by.
+// pollFakes takes turns, for there is no one thing that fakes, and an alarm, could be awaited by.
 func (p *Poller) pollFakes(timeout time.Duration) (ready bool, err error) {
-	const turn = time.Millisecond
-	for left := timeout; ; left -= turn {
+	turn, end := time.Millisecond, time.Now().Add(timeout)
+	if len(p.sockets) == 1 && p.alarm == nil {
+		turn = timeout
+	}
+	for {
+		left := time.Until(end)
 		for _, s := range p.sockets {
-			if s.kernel.Poll(min(left, turn/time.Duration(len(p.sockets)))) {
+			if s.kernel.Poll(min(max(left, 0), turn/time.Duration(len(p.sockets)))) {
 				return true, nil
 			}
 		}

@@ -53,6 +53,13 @@ func (c *Counters) Steered() uint64 {
 	return c[SteeredService] + c[SteeredReply] + c[SteeredICMP] + c[SteeredFragment] + c[SteeredUnreadable]
 }
 
+// Add adds another program's.
+func (c *Counters) Add(o *Counters) {
+	for r := range c {
+		c[r] += o[r]
+	}
+}
+
 // Counters reads the counters, summed over all CPUs. Any goroutine may call it.
 func (p *Program) Counters() (Counters, error) {
 	var sums Counters

@@ -60,6 +60,7 @@ type Engine struct {
 	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long
 	workers []*worker    // of all queues that were ever served; those of today are the first
 	lease   *lease       // nil: none
+	past    []past       // by port
 }
 
 // New returns an engine that has not touched the kernel yet. It steers nothing
@@ -83,6 +84,7 @@ func New(c Config) (*Engine, error) {
 		allowed:   allowed,
 		joined:    make(chan struct{}, 1),
 		plan:      new(bpf.Plan),
+		past:      make([]past, maxPorts),
 	}
 	e.clients = &clients{Table: persist.New(c.MaxFlows/clientShare, c.seed), clock: e.clock, tables: &e.table}
 	e.flows = conntrack.New(conntrack.Config{

@@ -30,10 +30,20 @@ type PortInfo struct {
 	Name     string
 	Index    int            // of the interface; 0: it is away
 	Attached bpf.AttachMode // empty: not attached now
-	Steering bpf.Counters
+	Steering bpf.Counters   // since the engine was made, as is Before
+	Before   xsk.Statistics // of sockets that it had and has not any more
 	Punt     PuntInfo
 	Apart    string       // why packets that cross to it are copied; empty: they are not
 	Sockets  []SocketInfo // by worker, as far as it has some; those that only send included
+}
+
+// Kernel returns what the kernel counted of all sockets that a port has and had.
+func (p *PortInfo) Kernel() xsk.Statistics {
+	sum := p.Before
+	for i := range p.Sockets {
+		sum.Add(&p.Sockets[i].Kernel)
+	}
+	return sum
 }
 
 // SocketInfo is one socket: the zero value is none.
@@ -97,8 +107,9 @@ func (e *Engine) Info() Info {
 		in.Workers = in.Workers[:n]
 	}
 	for i, name := range e.config.Interfaces {
-		in.Ports = append(in.Ports, PortInfo{Name: name})
+		in.Ports = append(in.Ports, PortInfo{Name: name, Before: e.past[i].sockets})
 		e.lease.tell(i, &in.Ports[i])
+		in.Ports[i].Steering.Add(&e.past[i].steering)
 	}
 	return in
 }

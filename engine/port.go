@@ -247,6 +247,7 @@ func (e *Engine) alarm() *xsk.Alarm {
 func (e *Engine) show(l *lease) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.part(e.lease, l)
 	e.lease = l
 }
 

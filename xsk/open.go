@@ -166,6 +166,7 @@ func (s *Socket) Close() error {
 	if s.closed {
 		return nil
 	}
+	s.last, _ = s.kernelStatistics()
 	s.closed, s.shut = true, true
 	gone := s.lost()
 	s.fd, s.pollFD[0].Fd = -1, -1

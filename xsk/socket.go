@@ -41,6 +41,7 @@ type Socket struct {
 	counters counters
 	mu       sync.Mutex // held while fd is used beside the owner, and while it closes
 	closed   bool
+	last     KernelStatistics // as it was when it closed
 	release  func() error
 }
 

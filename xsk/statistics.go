@@ -24,10 +24,31 @@ type Statistics struct {
 	Strays    uint64 // frames that the kernel returned but did not have: always 0
 }
 
-// Statistics reads the counters. Any goroutine may call it.
+// Add adds another socket's.
+func (s *Statistics) Add(o *Statistics) {
+	s.RxDropped += o.RxDropped
+	s.RxInvalid += o.RxInvalid
+	s.TxInvalid += o.TxInvalid
+	s.RxRingFull += o.RxRingFull
+	s.FillRingEmpty += o.FillRingEmpty
+	s.TxRingEmpty += o.TxRingEmpty
+	s.Kicks += o.Kicks
+	s.Again += o.Again
+	s.RxPieces += o.RxPieces
+	s.TxDropped += o.TxDropped
+	s.Refused += o.Refused
+	s.Strays += o.Strays
+}
+
+// Statistics reads the counters: of a socket that is closed, as they were when it was. Any
+// goroutine may call it.
 func (s *Socket) Statistics() (Statistics, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.statistics()
+}
+
+func (s *Socket) statistics() (Statistics, error) {
 	k, err := s.kernelStatistics()
 	if err != nil {
 		return Statistics{}, fmt.Errorf("statistics of %s: %w", s.name, err)
@@ -46,7 +67,7 @@ func (s *Socket) Statistics() (Statistics, error) {
 func (s *Socket) kernelStatistics() (KernelStatistics, error) {
 	switch {
 	case s.closed:
-		return KernelStatistics{}, ErrClosed
+		return s.last, nil
 	case s.kernel != nil:
 		return s.kernel.Statistics()
 	case s.fd < 0: // a sender: the kernel has nothing to count

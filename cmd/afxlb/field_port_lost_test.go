@@ -182,3 +182,49 @@ func TestFieldLogThatNobodyReads(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// What was lost stays told when the interface is served anew, and when it has been away: no
+// counter goes back.
+func TestFieldLossesAreRemembered(t *testing.T) {
+	w := newWorld(t)
+	p := w.servePorts(false)
+	c := w.openCable(w.lab.Clients[0])
+	signal := func(s syscall.Signal) {
+		if err := p.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	const sent = 10_000
+	for range sent { // more than there are frames, and nobody takes them
+		c.send(packettest.Echo(lab.ClientAddr(0).String(), natVIP4.String(), 7))
+	}
+	signal(syscall.SIGCONT)
+	dropped, steered := uint64(0), uint64(0)
+	p.await("tell of losses", func(api.Status) bool {
+		dropped, steered = p.counter("kernel", "rx-dropped"), p.counter("steering", "steered-icmp")
+		return dropped+p.counter("packets", "received") >= sent && steered >= sent
+	})
+	if dropped == 0 {
+		t.Fatal("nothing was lost")
+	}
+	told := func(when string) {
+		t.Helper()
+		if d, s := p.counter("kernel", "rx-dropped"), p.counter("steering", "steered-icmp"); d < dropped || s < steered {
+			t.Errorf("%s: %d dropped and %d steered, and before %d and %d", when, d, s, dropped, steered)
+		}
+	}
+	w.setMTUs(3000)
+	p.awaitLines(1, "WARN.*serving anew")
+	p.awaitLines(2, `INFO.*serving.*"queue": 0`)
+	told("served anew")
+	w.unplug()
+	p.await("wait", func(s api.Status) bool { return s.State == "waiting" })
+	told("while it is away")
+	if err := w.lab.PlugBalancer(queues); err != nil {
+		t.Fatal(err)
+	}
+	p.await("serve again", func(s api.Status) bool { return s.State == "serving" })
+	told("when it is back")
+	p.stop()
+}

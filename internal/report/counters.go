@@ -5,6 +5,7 @@ import (
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/xsk"
 )
 
 // Counters returns every counter with its meaning: what the workers did with
@@ -39,26 +40,18 @@ func counters(in *engine.Info) []api.Counter {
 	}
 	add("ports", "copied", copied, "sent by another interface than they came by, from a copy, since the two can't share frames")
 
-	var rxDropped, rxRingFull, rxPieces, fillEmpty, txInvalid, txDropped, again uint64
+	var k xsk.Statistics
 	for i := range in.Ports {
-		for j := range in.Ports[i].Sockets {
-			k := &in.Ports[i].Sockets[j].Kernel
-			rxDropped += k.RxDropped
-			rxRingFull += k.RxRingFull
-			rxPieces += k.RxPieces
-			fillEmpty += k.FillRingEmpty
-			txInvalid += k.TxInvalid
-			txDropped += k.TxDropped
-			again += k.Again
-		}
+		port := in.Ports[i].Kernel()
+		k.Add(&port)
 	}
-	add("kernel", "rx-dropped", rxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
-	add("kernel", "rx-ring-full", rxRingFull, "dropped because a worker was slower than its queue")
-	add("kernel", "rx-pieces", rxPieces, "came in more than one frame and were refused: are GRO and LRO off?")
-	add("kernel", "fill-ring-empty", fillEmpty, "times the kernel found no free frame")
-	add("kernel", "tx-invalid", txInvalid, "descriptors that the kernel refused; a defect if not 0")
-	add("kernel", "tx-dropped", txDropped, "dropped by the interface after the kernel had taken them")
-	add("kernel", "tx-again", again, "times the kernel wanted a pause before it took more")
+	add("kernel", "rx-dropped", k.RxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
+	add("kernel", "rx-ring-full", k.RxRingFull, "dropped because a worker was slower than its queue")
+	add("kernel", "rx-pieces", k.RxPieces, "came in more than one frame and were refused: are GRO and LRO off?")
+	add("kernel", "fill-ring-empty", k.FillRingEmpty, "times the kernel found no free frame")
+	add("kernel", "tx-invalid", k.TxInvalid, "descriptors that the kernel refused; a defect if not 0")
+	add("kernel", "tx-dropped", k.TxDropped, "dropped by the interface after the kernel had taken them")
+	add("kernel", "tx-again", k.Again, "times the kernel wanted a pause before it took more")
 
 	s := &in.Flows
 	add("flows", "inserted", s.Inserted, "flows remembered")

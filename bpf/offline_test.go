@@ -62,6 +62,54 @@ func TestOfflineAgainstOracle(t *testing.T) {
 	}
 }
 
+// TestOfflineAgainstKernel: the same frames, one after the other, have the same end in the kernel,
+// the same action, and leave the same behind in the maps.
+func TestOfflineAgainstKernel(t *testing.T) {
+	r := random(t)
+	p := loadWithSocket(t, Steering{})
+	o := offline(t, Steering{})
+	passed := o.machine.Map(steerMapPassedDatagrams)
+	fragments := 0
+	for range 100 {
+		s := randomSteering(r)
+		for _, err := range []error{p.Apply(plan(t, s)), o.Apply(plan(t, s))} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 100 {
+			packet := randomPacket(r, s, pick(r, pools...), false)
+			if n := len(body(packet)); r.IntN(3) == 0 && n > 16 {
+				packet = fragment(packet, pick(r, 0, 8), pick(r, 16, n))
+			}
+			f := sendTo(append(s.MACs, ownMAC)[0], frame(packet, mixedTags[:pick(r, 0, 0, 1, 2, 3)]...))
+			if r.IntN(2) == 0 {
+				f = damage(r, f)
+			}
+			want := judge(t, p, f) // which has looked at the action
+			got, err := o.Judge(f)
+			if err != nil || got != want {
+				t.Fatalf("%s, %v; the kernel says %s\n%+v\n%s", got, err, want, s, hex.Dump(f))
+			}
+		}
+		var key steerDatagram
+		var value uint8
+		n := 0
+		for all := p.objects.PassedDatagrams.Iterate(); all.Next(&key, &value); n++ {
+			if b, ok := passed.Lookup(key); !ok || b[0] != value {
+				t.Fatalf("the kernel remembers %+v", key)
+			}
+		}
+		if n != passed.Len() {
+			t.Fatalf("%d datagrams are remembered; the kernel has %d", passed.Len(), n)
+		}
+		fragments = max(fragments, n)
+	}
+	if fragments < 20 {
+		t.Errorf("%d fragments were remembered at most", fragments)
+	}
+}
+
 // BenchmarkOffline judges a packet of a service.
 func BenchmarkOffline(b *testing.B) {
 	o := offline(b, Steering{Services: []Service{{ip("192.0.2.1"), TCP, 80, 80}}})

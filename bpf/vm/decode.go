@@ -10,6 +10,7 @@ import (
 // instruction is one that can be run: jumps and calls know where they lead, and loads of
 // maps what their pointers are.
 type instruction struct {
+	kind     kind
 	code     uint8 // as RFC 9669 has it
 	dst, src uint8
 	target   int32  // of a jump or call: index of the next instruction
@@ -17,9 +18,25 @@ type instruction struct {
 	constant uint64 // with its sign
 }
 
+// kind is what run tells instructions by.
+type kind uint8
+
+const (
+	exits kind = iota
+	computes
+	computesHalf // on the lower halves, and the upper one becomes 0
+	swaps
+	takes // a constant of 64 bits
+	loads
+	stores
+	jumps
+	jumpsHalf // as the lower halves compare
+	calls
+	helps
+)
+
 // The parts of an instruction's code (RFC 9669, section 3).
 const (
-	classMask  = 0x07
 	sourceReg  = 0x08
 	opMask     = 0xf0
 	sizeMask   = 0x18
@@ -27,11 +44,7 @@ const (
 	modeMemory = 0x60
 
 	call, exit = uint8(asm.Call), uint8(asm.Exit)
-	codeCall   = uint8(asm.JumpClass) | call
 	codeExit   = uint8(asm.JumpClass) | exit
-	codeLoad   = 0x18 // a constant of 64 bits
-	// codeCallHelper is a call of a helper, which shares its code with other calls.
-	codeCallHelper = codeCall | sourceReg
 )
 
 // constant is a register that no program has: what is done with a constant is done with
@@ -77,44 +90,62 @@ func (m *Machine) translate(from *asm.Instruction, offset int, to *places) (in i
 	}
 	switch class := from.OpCode.Class(); class {
 	case asm.LdClass:
-		if from.IsLoadFromMap() {
+		if in.kind = takes; from.IsLoadFromMap() {
 			in.constant, known = m.mapPointer(from)
 			return in, known
 		}
 		return in, from.OpCode.IsDWordLoad() && from.Src == 0
-	case asm.LdXClass, asm.StXClass:
+	case asm.LdXClass:
+		in.kind = loads
 		return in, in.code&modeMask == modeMemory
-	case asm.StClass:
-		known = in.code&modeMask == modeMemory
-		in.code, in.src = in.code&^classMask|uint8(asm.StXClass), constant
-		return in, known
+	case asm.StXClass, asm.StClass:
+		if in.kind = stores; class == asm.StClass {
+			in.src = constant
+		}
+		return in, in.code&modeMask == modeMemory
 	case asm.ALUClass, asm.ALU64Class:
 		if op := in.code & opMask; op == swap {
+			in.kind = swaps
 			return in, class == asm.ALUClass || in.code&sourceReg == 0
 		} else if op > swap {
 			return in, false
 		}
-	default: // jumps
-		switch {
-		case from.IsBuiltinCall():
-			in.code = codeCallHelper
-			return in, isHelper(in.constant)
-		case from.IsFunctionCall():
-			in.target, known = to.functions[from.Reference()]
-			return in, known
-		case in.code == codeExit:
-			return in, true
-		case in.code&opMask > sle || in.code == j32&^sourceReg|ja || in.code&opMask == call || in.code&opMask == exit:
-			return in, false
+		if in.kind = computes; class == asm.ALUClass {
+			in.kind = computesHalf
 		}
-		if in.target, known = to.offsets[offset+1+int(from.Offset)]; !known {
-			return in, false
+	default:
+		if known = in.jump(from, offset, to); !known || in.kind != jumps && in.kind != jumpsHalf {
+			return in, known
 		}
 	}
 	if in.code&sourceReg == 0 {
-		in.code, in.src = in.code|sourceReg, constant
+		in.src = constant
 	}
 	return in, true
+}
+
+// jump makes in the jump or call that from is, and reports whether it is known.
+func (in *instruction) jump(from *asm.Instruction, offset int, to *places) (known bool) {
+	in.kind = jumps
+	if from.OpCode.Class() == asm.Jump32Class {
+		in.kind = jumpsHalf
+	}
+	switch op := in.code & opMask; {
+	case from.IsBuiltinCall():
+		in.kind = helps
+		return isHelper(in.constant)
+	case from.IsFunctionCall():
+		in.kind = calls
+		in.target, known = to.functions[from.Reference()]
+	case in.code == codeExit:
+		in.kind = exits
+		return true
+	case op > sle || op == call || op == exit || op == ja && in.kind == jumpsHalf:
+		return false
+	default:
+		in.target, known = to.offsets[offset+1+int(from.Offset)]
+	}
+	return known
 }
 
 // mapPointer returns what a load of a map gives: of one that holds variables, where they

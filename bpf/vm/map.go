@@ -95,6 +95,22 @@ func (m *Map) remove(key []byte) bool {
 // program has written, and will read.
 func (m *Map) Bytes() []byte { return m.values }
 
+// Lookup returns the value of a key, as the program has it: eight bytes or a multiple.
+func (m *Map) Lookup(key any) (value []byte, ok bool) {
+	k, err := encode(key, m.key)
+	if err != nil {
+		return nil, false
+	}
+	at, ok := m.find(k)
+	if !ok {
+		return nil, false
+	}
+	return m.values[at : at+m.stride], true
+}
+
+// Len returns how many keys a hash map has.
+func (m *Map) Len() int { return len(m.slots) }
+
 // find returns where the value of a key is in values.
 func (m *Map) find(key []byte) (offset int, ok bool) {
 	if m.array {
@@ -108,6 +124,8 @@ func (m *Map) find(key []byte) (offset int, ok bool) {
 func (m *Map) put(key, value []byte) error {
 	offset, ok := m.find(key)
 	switch {
+	case ok && m.lru:
+		m.order.MoveToBack(m.slots[string(key)].age)
 	case ok:
 	case m.array:
 		return ebpf.ErrKeyNotExist

@@ -9,16 +9,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 )
 
-// What run tells instructions by: the classes that compute and compare two registers, and
-// their operations.
+// Operations of the two classes that compute, and of the two that compare.
 const (
-	alu = uint8(asm.ALU64Class) | sourceReg
-	w32 = uint8(asm.ALUClass) | sourceReg // on the lower halves, and the upper one becomes 0
-	jmp = uint8(asm.JumpClass) | sourceReg
-	j32 = uint8(asm.Jump32Class) | sourceReg
-	ldx = uint8(asm.LdXClass) | modeMemory
-	stx = uint8(asm.StXClass) | modeMemory
-
 	add, sub, mul, div = uint8(asm.Add), uint8(asm.Sub), uint8(asm.Mul), uint8(asm.Div)
 	or, and, lsh, rsh  = uint8(asm.Or), uint8(asm.And), uint8(asm.LSh), uint8(asm.RSh)
 	neg, mod, xor, mov = uint8(asm.Neg), uint8(asm.Mod), uint8(asm.Xor), uint8(asm.Mov)
@@ -46,8 +38,8 @@ func (m *Machine) Run(frame []byte, queue uint32) (action uint32, err error) {
 	return uint32(r[0]), nil
 }
 
-// run goes on until the program ends. It is one loop and one switch, since a frame takes
-// some hundred instructions, and a file has millions of frames.
+// run goes on until the program ends. A frame takes some hundred instructions, and a file has
+// millions of frames.
 func (m *Machine) run(r *[16]uint64) (pc int32, err error) {
 	for range maxSteps {
 		if uint32(pc) >= uint32(len(m.code)) {
@@ -57,145 +49,115 @@ func (m *Machine) run(r *[16]uint64) (pc int32, err error) {
 		pc++
 		r[constant] = in.constant
 		dst, v := &r[in.dst&15], r[in.src&15]
-		jump := false
-		switch in.code {
-		case alu | mov:
-			*dst = v
-		case alu | add:
-			*dst += v
-		case alu | sub:
-			*dst -= v
-		case alu | mul:
-			*dst *= v
-		case alu | div:
-			*dst = quotient(*dst, v)
-		case alu | mod:
-			*dst = remainder(*dst, v)
-		case alu | or:
-			*dst |= v
-		case alu | and:
-			*dst &= v
-		case alu | xor:
-			*dst ^= v
-		case alu | lsh:
-			*dst <<= v & 63
-		case alu | rsh:
-			*dst >>= v & 63
-		case alu | arsh:
-			*dst = uint64(int64(*dst) >> (v & 63))
-		case alu | neg:
-			*dst = -*dst
-		case alu&^sourceReg | swap, w32 | swap: // whatever the host's order; from little endian to big
-			*dst = reversed(*dst, in.constant)
-		case w32&^sourceReg | swap: // from little endian to little endian
-			*dst &= 1<<in.constant - 1
-
-		case w32 | mov:
-			*dst = uint64(uint32(v))
-		case w32 | add:
-			*dst = uint64(uint32(*dst) + uint32(v))
-		case w32 | sub:
-			*dst = uint64(uint32(*dst) - uint32(v))
-		case w32 | mul:
-			*dst = uint64(uint32(*dst) * uint32(v))
-		case w32 | div:
-			*dst = quotient(uint64(uint32(*dst)), uint64(uint32(v)))
-		case w32 | mod:
-			*dst = remainder(uint64(uint32(*dst)), uint64(uint32(v)))
-		case w32 | or:
-			*dst = uint64(uint32(*dst) | uint32(v))
-		case w32 | and:
-			*dst = uint64(uint32(*dst) & uint32(v))
-		case w32 | xor:
-			*dst = uint64(uint32(*dst) ^ uint32(v))
-		case w32 | lsh:
-			*dst = uint64(uint32(*dst) << (v & 31))
-		case w32 | rsh:
-			*dst = uint64(uint32(*dst) >> (v & 31))
-		case w32 | arsh:
-			*dst = uint64(uint32(int32(*dst) >> (v & 31)))
-		case w32 | neg:
-			*dst = uint64(-uint32(*dst))
-
-		case codeLoad:
+		switch in.kind {
+		case computes:
+			*dst = compute(in.code&opMask, *dst, v)
+		case computesHalf:
+			*dst = uint64(computeHalf(in.code&opMask, uint32(*dst), uint32(v)))
+		case swaps:
+			*dst = in.swapped(*dst)
+		case takes:
 			*dst = in.constant
-		case ldx | b8, ldx | b16, ldx | b32, ldx | b64:
-			if *dst, err = m.load(v+in.offset, in.code); err != nil {
-				return pc, err
+		case loads:
+			*dst, err = m.load(v+in.offset, in.code)
+		case stores:
+			err = m.store(*dst+in.offset, v, in.code)
+		case jumps:
+			if compare(in.code&opMask, *dst, v) {
+				pc = in.target
 			}
-		case stx | b8, stx | b16, stx | b32, stx | b64:
-			if err = m.store(*dst+in.offset, v, in.code); err != nil {
-				return pc, err
+		case jumpsHalf: // to spread the sign changes no order, be it with a sign or without
+			if compare(in.code&opMask, uint64(int32(*dst)), uint64(int32(v))) {
+				pc = in.target
 			}
-
-		case jmp | ja:
-			jump = true
-		case jmp | eq:
-			jump = *dst == v
-		case jmp | ne:
-			jump = *dst != v
-		case jmp | set:
-			jump = *dst&v != 0
-		case jmp | gt:
-			jump = *dst > v
-		case jmp | ge:
-			jump = *dst >= v
-		case jmp | lt:
-			jump = *dst < v
-		case jmp | le:
-			jump = *dst <= v
-		case jmp | sgt:
-			jump = int64(*dst) > int64(v)
-		case jmp | sge:
-			jump = int64(*dst) >= int64(v)
-		case jmp | slt:
-			jump = int64(*dst) < int64(v)
-		case jmp | sle:
-			jump = int64(*dst) <= int64(v)
-
-		case j32 | eq:
-			jump = uint32(*dst) == uint32(v)
-		case j32 | ne:
-			jump = uint32(*dst) != uint32(v)
-		case j32 | set:
-			jump = uint32(*dst)&uint32(v) != 0
-		case j32 | gt:
-			jump = uint32(*dst) > uint32(v)
-		case j32 | ge:
-			jump = uint32(*dst) >= uint32(v)
-		case j32 | lt:
-			jump = uint32(*dst) < uint32(v)
-		case j32 | le:
-			jump = uint32(*dst) <= uint32(v)
-		case j32 | sgt:
-			jump = int32(*dst) > int32(v)
-		case j32 | sge:
-			jump = int32(*dst) >= int32(v)
-		case j32 | slt:
-			jump = int32(*dst) < int32(v)
-		case j32 | sle:
-			jump = int32(*dst) <= int32(v)
-
-		case codeCallHelper:
-			if err = m.help(in.constant, r); err != nil {
-				return pc, err
-			}
-		case codeCall:
-			if err = m.call(r, pc); err != nil {
-				return pc, err
-			}
-			jump = true
-		case codeExit:
+		case helps:
+			err = m.help(in.constant, r)
+		case calls:
+			err = m.call(r, pc)
+			pc = in.target
+		default: // exits
 			if len(m.calls) == 0 {
 				return pc, nil
 			}
 			pc = m.leave(r)
 		}
-		if jump {
-			pc = in.target
+		if err != nil {
+			return pc, err
 		}
 	}
 	return pc, errors.New("the program does not end")
+}
+
+// compute is what an operation makes of two numbers.
+func compute(op uint8, a, b uint64) uint64 {
+	switch op {
+	case mov:
+		return b
+	case add:
+		return a + b
+	case sub:
+		return a - b
+	case mul:
+		return a * b
+	case div:
+		return quotient(a, b)
+	case mod:
+		return remainder(a, b)
+	case or:
+		return a | b
+	case and:
+		return a & b
+	case xor:
+		return a ^ b
+	case lsh:
+		return a << (b & 63)
+	case rsh:
+		return a >> (b & 63)
+	case arsh:
+		return uint64(int64(a) >> (b & 63))
+	}
+	return -a // neg
+}
+
+// computeHalf is compute for the lower halves. Of most operations' results the lower half goes by
+// these alone.
+func computeHalf(op uint8, a, b uint32) uint32 {
+	switch op {
+	case lsh, rsh:
+		b &= 31
+	case arsh:
+		return uint32(int32(a) >> (b & 31))
+	}
+	return uint32(compute(op, uint64(a), uint64(b)))
+}
+
+// compare reports whether a jump is taken.
+func compare(op uint8, a, b uint64) bool {
+	switch op {
+	case eq:
+		return a == b
+	case ne:
+		return a != b
+	case set:
+		return a&b != 0
+	case gt:
+		return a > b
+	case ge:
+		return a >= b
+	case lt:
+		return a < b
+	case le:
+		return a <= b
+	case sgt:
+		return int64(a) > int64(b)
+	case sge:
+		return int64(a) >= int64(b)
+	case slt:
+		return int64(a) < int64(b)
+	case sle:
+		return int64(a) <= int64(b)
+	}
+	return true // ja
 }
 
 // quotient is a division, which by 0 gives 0.
@@ -214,12 +176,15 @@ func remainder(a, b uint64) uint64 {
 	return a % b
 }
 
-// reversed is the lowest so many bits of v with their bytes in reverse.
-func reversed(v, width uint64) uint64 {
-	switch width {
-	case 16:
+// swapped is the lowest so many bits of v, as the constant says, with their bytes in reverse;
+// or as they are, if they are to become what a little-endian program has already.
+func (in *instruction) swapped(v uint64) uint64 {
+	switch stay := asm.OpCode(in.code) == asm.OpCode(asm.ALUClass).SetALUOp(asm.Swap); {
+	case stay:
+		return v & (1<<in.constant - 1)
+	case in.constant == 16:
 		return uint64(bits.ReverseBytes16(uint16(v)))
-	case 32:
+	case in.constant == 32:
 		return uint64(bits.ReverseBytes32(uint32(v)))
 	}
 	return bits.ReverseBytes64(v)

@@ -230,9 +230,20 @@ func TestMaps(t *testing.T) {
 		if err := table.Update(uint32(2), uint32(9), ebpf.UpdateAny); (err == nil) != (name == "lru") {
 			t.Errorf("%s takes one more than it has room for: %v", name, err)
 		}
-		if name == "lru" {
+		if b, ok := table.Lookup(uint32(1)); !ok || b[0] != 8 || table.Len() != 2 {
+			t.Errorf("%s has %d entries, and %v, %v", name, table.Len(), b, ok)
+		}
+		if _, ok := table.Lookup(uint64(1)); ok {
+			t.Errorf("%s has a key of another size", name)
+		}
+		if name == "lru" { // 0 had to go, 1 was set once more, 2 is newer
 			_ = table.Update(uint32(3), uint32(9), ebpf.UpdateAny)
 			expect("forgotten", 99)
+			_ = table.Update(uint32(1), uint32(5), ebpf.UpdateAny)
+			expect("back", 5)
+			_ = table.Update(uint32(3), uint32(9), ebpf.UpdateAny)
+			_ = table.Update(uint32(4), uint32(9), ebpf.UpdateAny)
+			expect("older than one that was set once more", 99)
 			continue
 		}
 		if err := table.Delete(uint32(1)); err != nil {

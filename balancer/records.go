@@ -78,14 +78,15 @@ func (t *Table) newBackend(key *BackendKey, service uint32, s *ServiceSpec, fact
 	if !ok || !hop.fits(s, key.Address) {
 		return b
 	}
-	ways := facts.ways(key.Address, s.Mode)
-	if c, ok := s.TunnelTo(key.Address, hop.Own); ok {
-		b.Tunnel = t.tunnel(&c, hop.Link, ways)
-		hop.Link.Tunnel = true
-	}
-	next, ok := t.word(&hop.MAC, hop.Link)
+	ways, link := facts.ways(key.Address, s.Mode), hop.Link
+	c, tunnel := s.TunnelTo(key.Address, hop.Own)
+	link.Tunnel = tunnel
+	next, ok := t.word(&hop.MAC, link)
 	if !ok {
 		return b
+	}
+	if tunnel {
+		b.Tunnel = t.tunnel(&c, hop.Link, ways)
 	}
 	b.Next, b.Source, b.Flags = next, t.source(&hop), HasMAC
 	if several, ok := t.spread(ways); ok {

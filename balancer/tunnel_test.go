@@ -103,3 +103,18 @@ func TestCompileTunnels(t *testing.T) {
 		}
 	}
 }
+
+// Where there is no room for one more link, a backend in a tunnel has no way, and its flows
+// don't take one that leads nowhere.
+func TestTunnelWithoutALink(t *testing.T) {
+	spec := tunnelSpec(IPIP)
+	b4 := spec.Services[0].Backends[0].Address
+	facts := Facts{Ports: []Port{{MAC: packet.MAC{2, 9}}}, NextHops: map[netip.Addr]NextHop{b4: {MAC: packet.MAC{2, 1}, Own: netip.MustParseAddr("10.0.0.1")}}}
+	c := NewCompiler(NewLoads())
+	for n, ok := uint32(1), true; ok; n++ {
+		_, ok = c.Links().ID(Link{Tags: packet.Tags{packet.Tag(n)}})
+	}
+	if b := mustCompile(t, c, spec, facts).Backends[0]; b.Tunnel != 0 || b.Next != NoHop || b.Flags&HasMAC != 0 {
+		t.Errorf("%+v", b)
+	}
+}

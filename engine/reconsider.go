@@ -32,6 +32,27 @@ func (w *worker) reconsider(i int, r conntrack.Ref, f *conntrack.Flow) packet.Ve
 	return w.deliver(i, r, f, b)
 }
 
+// outgrown reports whether f, the flow of packet i, a request, can't go on as it began, since
+// a reload has given its service another mode. A connection goes on until one of its ends
+// ends it, unless its answers do not come by any more; but nobody will say when a flow of UDP
+// is over.
+func (w *worker) outgrown(i int, r conntrack.Ref, f *conntrack.Flow) bool {
+	p := &w.packets[i]
+	if r.Direction() != conntrack.Request || p.Part == packet.Later || w.fitted(f) {
+		return false
+	}
+	w.renew() // the flow may be younger than the table of this batch
+	returns := w.backend(f.BackendID).Mode.Traits().RepliesReturn
+	return !w.fitted(f) && (p.Key.Proto == packet.ProtoUDP || f.Paired() && !returns)
+}
+
+// fitted reports whether f is as flows of its service are. One whose service is gone is.
+func (w *worker) fitted(f *conntrack.Flow) bool {
+	b := w.backend(f.BackendID)
+	mode := b.Mode.Traits()
+	return b.Service == balancer.NoService || f.Paired() == mode.RepliesReturn && f.Masked() == mode.TranslatesSource
+}
+
 // again has packet i choose anew, as if its flow had never been.
 func (w *worker) again(i int, r conntrack.Ref, s *balancer.Service) packet.Verdict {
 	w.flows.Remove(r)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -249,5 +250,59 @@ func TestNewerFlowIsNotJudgedByTheOldTable(t *testing.T) {
 	}
 	if n := h.engine.flows.Stats().Flows[conntrack.TCPSyn]; n != 2 {
 		t.Errorf("%d flows, want both", n)
+	}
+}
+
+// A reload that changes a service's mode has its flows of UDP go on in the new one, however busy
+// they are. A connection goes on as it began, unless its answers do not come by any more.
+func TestFlowsFollowTheMode(t *testing.T) {
+	modes := []balancer.Mode{balancer.NAT, balancer.FullNAT, balancer.DSR, balancer.IPIP}
+	specOf := func(mode balancer.Mode, proto balancer.Protocol) balancer.ServiceSpec {
+		s := service("web", vip4, mode, 1)
+		if mode == balancer.FullNAT {
+			s = fullnatService("web", vip4, 1, 100)
+		}
+		s.Protocol, s.Backends[0].Port = proto, 80
+		return s
+	}
+	for _, proto := range []balancer.Protocol{balancer.TCP, balancer.UDP} {
+		for _, was := range modes {
+			for _, is := range modes {
+				t.Run(fmt.Sprint(proto, was, is), func(t *testing.T) {
+					h := newHarness(t, 1, specOf(was, proto))
+					// send returns where a packet of a client goes, and whether from the balancer.
+					send := func(client string) string {
+						t.Helper()
+						f := packettest.UDP(client, vip4, "x")
+						if proto == balancer.TCP {
+							f = packettest.TCP(client, vip4, packet.TCPAck)
+						}
+						out := h.pass(0, f)
+						if len(out) != 1 {
+							t.Fatalf("%d packets came out: %v", len(out), h.verdicts(0))
+						}
+						ip := out[0][14:]
+						return fmt.Sprint(netip.AddrFrom4([4]byte(ip[16:])), ip[12] == 10)
+					}
+					before := send(client4)
+					h.spec.Services[0] = specOf(is, proto)
+					h.apply()
+					now := send(client4)
+					want := send("198.51.100.8:40000") // as one that is new
+					switch connected := proto == balancer.TCP && is.Traits().RepliesReturn; {
+					case connected && was.Traits().RepliesReturn:
+						want = before
+					case connected: // the backend has the service's address, and is on the link as it seems
+						want = "192.0.2.10 false"
+					}
+					if now != want {
+						t.Errorf("it went to %s, and goes to %s now, want %s", before, now, want)
+					}
+					if n := h.engine.flows.Stats().Total(); n != 2 {
+						t.Errorf("%d flows", n)
+					}
+				})
+			}
+		}
 	}
 }

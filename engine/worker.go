@@ -271,6 +271,9 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	settled := i > 0 && f.Settled(r.Direction(), w.packets[i].TCPFlags)
 	if !settled {
+		if w.outgrown(i, r, f) {
+			return w.again(i, r, w.table.Lookup(&w.packets[i].Key))
+		}
 		w.inspect(i, f)
 	}
 	var v packet.Verdict

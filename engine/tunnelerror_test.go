@@ -103,6 +103,9 @@ func TestErrorAboutNoTunnel(t *testing.T) {
 		cut := in
 		cut.Payload = in.Payload[:40]
 		h.dropped(0, cut, packet.DropICMP)
+		spoiled := in.Bytes()
+		spoiled[len(spoiled)-1]++ // of what is quoted: the checksum covers it
+		h.droppedRaw(0, spoiled, packet.DropICMP)
 		w := h.engine.workers[0]
 		w.budgets[tunnelErrors] = budget{perSecond: 1, primed: true, at: w.clock.Now()} // it is used up
 		h.dropped(0, in, packet.DropReplyLimit)

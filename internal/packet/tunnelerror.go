@@ -73,9 +73,10 @@ func enclosed(proto uint8, b []byte) (inner uint8, at int, ok bool) {
 }
 
 // TunnelError turns an ICMP error about a tunnel's packet, q, into one about the packet
-// inside, to its sender and from whom that is for, and returns the new length of the frame;
-// 0 if none is due. The MAC addresses and the Ethernet type are
-// for the caller to write, and p becomes what that needs.
+// inside, to its sender and from whom that is for, and returns the new length of the frame; 0
+// if none is due, as to one with a wrong checksum, which the one that is made of it would not
+// have. The MAC addresses and the Ethernet type are for the caller to write, and p becomes
+// what that needs.
 //
 // What does not fit into the tunnel is too big by that much less. All else that happens on
 // the way is for the sender a host that can't be reached: of the tunnel it knows nothing (RFC
@@ -98,7 +99,7 @@ func TunnelError(frame []byte, p *Packet, q *TunnelQuote) int {
 		e, due = tooBig(quoted, &Packet{IPv6: q.IPv6}, n, mtu-int(q.Inner.L3-p.L4-icmpLen))
 		due = due && mtu != 0 // some old routers do not say (RFC 1191, 5)
 	}
-	if !due || int(inner.End) < int(inner.L4)+8 {
+	if !due || int(inner.End) < int(inner.L4)+8 || !intact(frame, p) {
 		return 0
 	}
 	copy(frame[p.L3:], quoted)

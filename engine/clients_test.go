@@ -126,3 +126,31 @@ func TestClientsAreHeldByFlows(t *testing.T) {
 		t.Error("it is remembered without a connection, after its time")
 	}
 }
+
+// A flow that can't go where its client stays, since its answers could not be told from
+// another's or would be the client's own, goes elsewhere alone.
+func TestOneFlowMovesNoClient(t *testing.T) {
+	s := persistent("web", vip4, "", balancer.NAT)
+	taken := service("taken", "192.0.2.11:80", balancer.NAT, 1)
+	h := newHarness(t, 1, s, taken)
+	home := h.opens(&s, "198.51.100.7", 20000)
+	h.spec.Services[1].Backends[0].Address = h.key("web", home).Address
+	h.apply()
+	h.one(0, packettest.TCP("198.51.100.7:30000", "192.0.2.11:80", packet.TCPSyn))
+	if got := h.opens(&s, "198.51.100.7", 30000); got == home {
+		t.Fatalf("two flows of one client's port are at %s", got)
+	}
+	for n := range 3 {
+		if got := h.opens(&s, "198.51.100.9", 20001+n); got != home {
+			t.Errorf("its network went from %s to %s", home, got)
+		}
+	}
+	// The backends' own network: each of them is a client, and none is its own.
+	home = h.opens(&s, "10.0.0.99", 20000)
+	for _, b := range s.Backends {
+		h.opens(&s, b.Address.String(), 20000)
+	}
+	if got := h.opens(&s, "10.0.0.98", 20001); got != home {
+		t.Errorf("the backends' network went from %s to %s", home, got)
+	}
+}

@@ -96,7 +96,7 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	if w.table.FromBackend(s, w.origin(i)) {
 		return packet.DropLoop
 	}
-	first, ok := w.choose(s, &p.Key, opens)
+	first, seated, ok := w.choose(s, &p.Key, opens)
 	switch {
 	case !ok && s.Warming:
 		return packet.DropWarming
@@ -118,7 +118,11 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 			case conntrack.Inserted:
 				w.count.Backends[id].Flows++
 				if s.Persists() {
-					w.clients.begin(s, &p.Key.Src, &w.table.Backends[id], w.now)
+					home := id
+					if seated { // one flow that can't be there moves nobody
+						home = first
+					}
+					w.clients.begin(s, &p.Key.Src, &w.table.Backends[home], w.now)
 				}
 				w.learn(i, r)
 				return w.deliver(i, r, w.flows.Flow(r), &w.table.Backends[id])
@@ -166,19 +170,21 @@ func after(eligible []uint32, id uint32) uint32 {
 	return eligible[(slices.Index(eligible, id)+1)%len(eligible)]
 }
 
-// choose picks by the service's algorithm. A TCP packet in mid-stream, after a
-// restart or when a router moves traffic here, goes by the consistent hash
-// instead, so that every instance picks the same backend.
-func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (uint32, bool) {
+// choose picks by the service's algorithm, unless the client has its seat. A TCP packet in
+// mid-stream, after a restart or when a router moves traffic here, goes by the consistent
+// hash instead, so that every instance picks the same backend.
+func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (id uint32, seated, ok bool) {
 	if s.Persists() {
-		if id, ok := w.clients.seat(s, &k.Src, w.now); ok {
-			return id, true
+		if id, ok = w.clients.seat(s, &k.Src, w.now); ok {
+			return id, true, true
 		}
 	}
 	if opens {
-		return w.picker.Pick(s, k)
+		id, ok = w.picker.Pick(s, k)
+	} else {
+		id, ok = s.Consistent(k)
 	}
-	return s.Consistent(k)
+	return id, false, ok
 }
 
 func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref, conntrack.Outcome) {

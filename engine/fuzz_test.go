@@ -11,7 +11,6 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/packet/packettest"
-	"github.com/afxlb/afxlb/xsk"
 )
 
 // everything returns a balancer with one service of each kind, on the addresses
@@ -78,64 +77,32 @@ func related() [][]byte {
 		bytesOf(icmpError("2001:db8:10::11", "2001:db8:100::7", 1, packettest.TCP(client6, "[2001:db8:10::11]:8080", packet.TCPAck)))}
 }
 
-// FuzzWorker hands any frame to a worker with known flows. It must end in one
-// verdict, lose no frame and write to no other one.
+// FuzzWorker hands one or two frames, each by a port, to a worker with known flows of each
+// mode. What a site holds of any frame must be so of these: see [site.put].
 func FuzzWorker(f *testing.F) {
-	for _, s := range slices.Concat(seeds(), related(), pieces()) {
-		f.Add(s)
-		f.Add(s[:len(s)-1])
+	s := newSite(f)
+	for _, b := range slices.Concat(seeds(), related(), s.seeds()) {
+		f.Add(b, []byte{}, uint8(0))
+		f.Add(b[:len(b)-1], b, uint8(3))
 	}
-	h := everything(f)
-	k, w, back := h.kernels[0], h.engine.workers[0], h.giveBack(true)
-	f.Fuzz(func(t *testing.T, frame []byte) {
-		h.t = t
-		if len(frame) > w.socket.Info().MaxPacket || len(frame) == 0 {
-			t.Skip()
-		}
-		h.passRaw(0, seeds()...)
-		w.socket.Recycle()
-		canary := paint(w.socket.UMEM())
-		if !k.Deliver(frame) {
-			t.Fatal("the fake kernel takes no packet")
-		}
-		at := -1
-		umem := w.socket.UMEM()
-		for i := range umem.Frames() { // which frame did it land in?
-			if !bytes.Equal(whole(umem, i), canary) {
-				at = int(i)
+	for _, pair := range s.pairs() {
+		f.Add(pair[0], pair[1], uint8(4))
+		f.Add(pair[1], pair[0], uint8(8))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte, how uint8) {
+		s.t = t
+		s.begin()
+		var in [][]byte
+		var out []departure
+		for i, b := range [][]byte{first, second} {
+			if len(b) > s.kernels[0].Socket().Info().MaxPacket || len(b) == 0 {
+				continue
 			}
+			in = append(in, b)
+			out = append(out, s.put(how>>(i+2)&1 != 0, arrival{how >> i & 1, b})...)
 		}
-		if _, err := w.pass(); err != nil {
-			t.Fatal(err)
-		}
-		h.check(0)
-		for back.t = t; back.next() != nil; {
-		}
-		for i := range umem.Frames() {
-			if int(i) != at && !bytes.Equal(whole(umem, i), canary) {
-				t.Fatalf("a packet in frame %d changed frame %d", at, i)
-			}
-		}
-		_, unsound := packettest.Check(frame)
-		for _, b := range k.Sent() {
-			if err := sound(b); err != nil && unsound == nil {
-				t.Errorf("a sound packet left unsound: %v\n in %x\nout %x", err, frame, b)
-			}
-		}
+		s.together(in, out)
 	})
-}
-
-func whole(u *xsk.UMEM, i uint32) []byte {
-	return u.Frame(xsk.Desc{Addr: uint64(i) * uint64(u.FrameSize()), Len: u.FrameSize()})
-}
-
-// paint fills all frames with one pattern and returns it.
-func paint(u *xsk.UMEM) []byte {
-	pattern := bytes.Repeat([]byte{0xa5}, int(u.FrameSize()))
-	for i := range u.Frames() {
-		copy(whole(u, i), pattern)
-	}
-	return pattern
 }
 
 // TestRandomTraffic mixes sound packets of few clients, so that flows meet, with

@@ -38,12 +38,19 @@ func newHarness(t testing.TB, workers int, services ...balancer.ServiceSpec) *ha
 
 func newSizedHarness(t testing.TB, workers, maxFlows int, ring uint32, services ...balancer.ServiceSpec) *harness {
 	t.Helper()
+	return newHarnessOf(t, Config{Queues: make([]int, workers), MaxFlows: maxFlows}, ring, services...)
+}
+
+// newHarnessOf returns one with a config of which only the queues' number, the flows' and the
+// clock count, and the seed.
+func newHarnessOf(t testing.TB, c Config, ring uint32, services ...balancer.ServiceSpec) *harness {
+	t.Helper()
 	loads := balancer.NewLoads()
-	queues := make([]int, workers)
-	for i := range queues {
-		queues[i] = i
+	c.Interfaces, c.Timeouts, c.Loads = []string{"fake0"}, conntrack.DefaultTimeouts(), loads
+	for i := range c.Queues {
+		c.Queues[i] = i
 	}
-	e, err := New(Config{Interfaces: []string{"fake0"}, Queues: queues, MaxFlows: maxFlows, Timeouts: conntrack.DefaultTimeouts(), Loads: loads})
+	e, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func onTheWay(own string, sent []byte, mtu uint16) packettest.Frame {
 	e := packettest.Echo(router, own, 0)
 	e.Type, e.Code, e.EchoSeq, e.Payload = kind[0], kind[1], mtu, sent[14:][:min(len(sent)-14, 1232)]
 	if kind[0] == 3 {
-		e.Payload = e.Payload[:548]
+		e.Payload = e.Payload[:min(len(e.Payload), 548)]
 	}
 	return e
 }

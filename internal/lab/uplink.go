@@ -55,3 +55,7 @@ func (u *Uplink) Send(queue int, frame []byte) error {
 	}
 	return err
 }
+
+// Feed returns an injector of the switch's end of the balancer's cable: what it sends comes
+// to the balancer at once, by the queue that the kernel chooses for it.
+func (l *Lab) Feed() (*Injector, error) { return l.Switch.Injector(port(l.Balancer)) }

@@ -109,10 +109,10 @@ func martian(f packettest.Frame) bool {
 	src, dst := f.Src.Addr(), f.Dst.Addr()
 	if f.Is4() {
 		b := src.As4()
-		return b[0] == 0 || src.IsLoopback() || src.IsMulticast() || src == netip.AddrFrom4([4]byte{255, 255, 255, 255})
+		return b[0] == 0 || src.IsLoopback() || src.IsLinkLocalUnicast() || src.IsMulticast() || src == netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	}
 	compatible := netip.MustParsePrefix("::/96") // :: and ::1 among them
-	return src.IsMulticast() || src.Is4In6() || dst.Is4In6() || compatible.Contains(src) || compatible.Contains(dst)
+	return src.IsMulticast() || src.IsLinkLocalUnicast() || src.Is4In6() || dst.Is4In6() || compatible.Contains(src) || compatible.Contains(dst)
 }
 
 // FuzzRewrite runs everything that writes on every packet that the parser

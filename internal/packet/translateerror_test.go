@@ -169,10 +169,9 @@ func blankError(b []byte, p *packet.Packet, q *packet.Quote) []byte {
 		clear(b[p.L3+10:][:2])
 		clear(b[q.L3+10:][:2])
 	}
-	at, n := map[uint32]int{packet.ProtoTCP: 16, packet.ProtoUDP: 6, packet.ProtoICMPv6: 2}[q.Key.Proto], 2
-	if at == 0 || int(q.L4)+at+n > int(p.End) {
-		n = 0
+	at := map[uint32]int{packet.ProtoTCP: 16, packet.ProtoUDP: 6, packet.ProtoICMPv6: 2}[q.Key.Proto]
+	if sum := int(q.L4) + at; at != 0 && sum+2 <= int(p.End) { // else it is not quoted
+		clear(b[sum:][:2])
 	}
-	clear(b[int(q.L4)+at:][:n])
 	return b
 }

@@ -59,7 +59,7 @@ func siteServices() []balancer.ServiceSpec {
 	gue.GUE = balancer.GUESpec{Port: 7000, Variant: 0, Checksum: true}
 	gre := named("gre-udp", tunnelService("[2001:db8:2::21]:53", balancer.GRE, 4, own4))
 	gre.Protocol = balancer.UDP
-	return []balancer.ServiceSpec{
+	list := []balancer.ServiceSpec{
 		service("nat4", vip4, balancer.NAT, 4), service("nat6", vip6, balancer.NAT, 4), udp, scattered, stays,
 		service("empty", "192.0.2.10:81", balancer.DSR, 0),
 		service("dsr4", "192.0.2.11:80", balancer.DSR, 4), service("dsr6", "[2001:db8:2::11]:80", balancer.DSR, 4),
@@ -69,6 +69,10 @@ func siteServices() []balancer.ServiceSpec {
 		named("ipip64", tunnelService("[2001:db8:2::20]:80", balancer.IPIP, 4, own4)), named("gue-1", tunnelService("[2001:db8:2::20]:81", balancer.GUE, 4, own4)),
 		gue, named("gre", tunnelService("192.0.2.21:80", balancer.GRE, 4, own6)), gre,
 	}
+	for i := range list {
+		list[i].Algorithm = balancer.Maglev // which has no memory
+	}
+	return list
 }
 
 func newSite(t testing.TB) *site {
@@ -116,7 +120,7 @@ func (s *site) acquaint() {
 	for i := range s.spec.Services {
 		service := &s.spec.Services[i]
 		for n := range siteClients {
-			first := siteClient(n, service)
+			first := s.client(n, i)
 			for _, out := range s.learn(arrival{siteClients[n].Port, first.Bytes()}) {
 				if a, ok := s.answer(service, out); ok {
 					s.learn(a)
@@ -132,21 +136,29 @@ func (s *site) acquaint() {
 	s.knew = s.arrived
 }
 
-// siteClient returns the first packet of a site's client to a service.
-func siteClient(n int, to *balancer.ServiceSpec) packettest.Frame {
+// client returns the first packet of a site's client to a service: that which goes to the
+// backend of the same number, if it has so many.
+func (s *site) client(n, service int) packettest.Frame {
+	to, table := &s.spec.Services[service], s.engine.Table()
 	ip := fmt.Sprintf("198.51.100.%d", 7+n)
 	if to.Address.Is6() {
 		ip = fmt.Sprintf("2001:db8:100::%d", 7+n)
 	}
-	src := netip.AddrPortFrom(netip.MustParseAddr(ip), 40000).String()
 	dst := netip.AddrPortFrom(to.Address, to.First).String()
-	f := packettest.TCP(src, dst, packet.TCPSyn)
-	if to.Protocol == balancer.UDP {
-		f = packettest.UDP(src, dst, "question")
+	for port := uint16(40000); ; port++ {
+		src := netip.AddrPortFrom(netip.MustParseAddr(ip), port).String()
+		f := packettest.TCP(src, dst, packet.TCPSyn)
+		if to.Protocol == balancer.UDP {
+			f = packettest.UDP(src, dst, "question")
+		}
+		f.SrcMAC[5], f.DstMAC = byte(n+1), siteMAC(siteClients[n].Port)
+		f.VLANs = vlansOf(siteClients[n].Tags)
+		key := f.Key()
+		id, ok := table.Services[service].Consistent(&key)
+		if all := table.Services[service].Backends; !ok || id == all[n%len(all)] {
+			return f
+		}
 	}
-	f.SrcMAC[5], f.DstMAC = byte(n+1), siteMAC(siteClients[n].Port)
-	f.VLANs = vlansOf(siteClients[n].Tags)
-	return f
 }
 
 func siteMAC(port uint8) packet.MAC { return [2]packet.MAC{gatewayMAC, innerMAC}[port] }
@@ -178,7 +190,6 @@ func (s *site) learn(a arrival) []departure {
 
 // begin lets time pass until no flow is left, and makes the known ones.
 func (s *site) begin() {
-	s.t.Helper()
 	w := s.engine.workers[0]
 	for range 2 { // then the ports that are left of them have rested
 		s.time += time.Hour
@@ -188,7 +199,7 @@ func (s *site) begin() {
 	w.expire()
 	s.engine.flows.Grace.Quiescent(0)
 	s.mustBeEmpty()
-	w.picker, w.seen = balancer.NewPicker(0, s.engine.config.Loads), seen{}
+	w.seen = seen{}
 	s.arrived = map[netip.Addr][]at{}
 	for from := 0; from < len(s.known); {
 		to := from + 1
@@ -215,7 +226,6 @@ func cloneOf(m map[netip.Addr][]at) map[netip.Addr][]at {
 
 // mustBeEmpty holds that nothing is left of flows that are gone.
 func (s *site) mustBeEmpty() {
-	s.t.Helper()
 	if n := s.engine.flows.Stats().Total(); n != 0 {
 		s.t.Errorf("%d flows stay for ever", n)
 	}
@@ -235,7 +245,6 @@ func (s *site) mustBeEmpty() {
 }
 
 func (s *site) deliver(list ...arrival) {
-	s.t.Helper()
 	for _, a := range list {
 		k := s.kernel(a.port)
 		k.Socket().Recycle()
@@ -247,7 +256,6 @@ func (s *site) deliver(list ...arrival) {
 
 // run has the worker handle all that has arrived.
 func (s *site) run() {
-	s.t.Helper()
 	for {
 		n, err := s.engine.workers[0].pass()
 		if err != nil {
@@ -330,7 +338,7 @@ func (s *site) seeds() (list [][]byte) {
 // pairs are the two fragments of packets that become something else in each way.
 func (s *site) pairs() (list [][2][]byte) {
 	for i := range s.spec.Services {
-		f := siteClient(0, &s.spec.Services[i])
+		f := s.client(0, i)
 		f.Payload = bytes.Repeat([]byte("fragment"), 30)
 		two := packettest.Fragments(f.Bytes(), 7, 128)
 		list = append(list, [2][]byte{two[0], two[1]})

@@ -120,7 +120,6 @@ func (s *site) tally() (t tally) {
 // put delivers a frame, has the worker handle it, alone or behind another one that is
 // nobody's, and returns what left. What must be true of any frame is held against it.
 func (s *site) put(behind bool, a arrival) []departure {
-	s.t.Helper()
 	w, umem := s.engine.workers[0], s.kernels[0].Socket().UMEM()
 	in, inErr := ipOf(a.frame)
 	if inErr == nil {
@@ -167,7 +166,6 @@ func (s *site) put(behind bool, a arrival) []departure {
 
 // mustAddUp holds that what was counted is what has left.
 func (s *site) mustAddUp(before, after *tally, out []departure, punted int) {
-	s.t.Helper()
 	var ports [2]uint64
 	var total uint64
 	for _, d := range out {
@@ -191,7 +189,6 @@ func (s *site) mustAddUp(before, after *tally, out []departure, punted int) {
 // mustKnow holds that a frame has left for where the table says that its destination is, or
 // for where that has sent something from.
 func (s *site) mustKnow(in arrival, d departure) {
-	s.t.Helper()
 	p, err := ipOf(d.frame)
 	if err != nil {
 		s.t.Errorf("%v\nout %x", err, d.frame)
@@ -209,7 +206,6 @@ func (s *site) mustKnow(in arrival, d departure) {
 // inside returns the frame that a tunnel's end takes out of a departure; itself, if that is
 // in no tunnel. What is outside must be as the standards have it, whatever is inside.
 func (s *site) inside(d departure) (frame []byte, tunnelled bool) {
-	s.t.Helper()
 	p, err := ipOf(d.frame)
 	own := p.src == ownAddress(p.src)
 	switch {
@@ -229,7 +225,6 @@ func (s *site) inside(d departure) (frame []byte, tunnelled bool) {
 
 // mustBeSound holds that what becomes of a frame is well-formed, and right if that was.
 func (s *site) mustBeSound(frame []byte, out []departure, forwarded uint64) {
-	s.t.Helper()
 	in, inErr := ipOf(frame)
 	_, unsound := packettest.Check(frame)
 	var pieces [][]byte
@@ -260,7 +255,6 @@ func (s *site) mustBeSound(frame []byte, out []departure, forwarded uint64) {
 
 // mustMake holds that fragments are all of a sound packet.
 func (s *site) mustMake(pieces [][]byte) {
-	s.t.Helper()
 	b, err := packettest.Assemble(pieces)
 	if err == nil {
 		_, err = packettest.Check(b)
@@ -273,7 +267,6 @@ func (s *site) mustMake(pieces [][]byte) {
 // together holds that the fragments of a sound packet become those of one, if all of them
 // have left.
 func (s *site) together(in [][]byte, out []departure) {
-	s.t.Helper()
 	var pieces [][]byte
 	for _, b := range in {
 		if p, err := ipOf(b); err != nil || !p.fragment {

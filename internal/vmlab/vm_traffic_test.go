@@ -26,14 +26,20 @@ func (w *world) traffic(t *testing.T, n int) {
 		t.Logf("%d questions to each service: %.0f/s", n, float64(2*n*len(vips))/time.Since(start).Seconds())
 	}()
 	for _, v := range vips {
-		for protocol, ask := range map[string]func(vip) (string, error){"tcp": w.get, "udp": w.echo} {
-			by, failed := together(n, func() (string, error) { return ask(v) })
-			if len(failed) > 0 {
-				t.Fatalf("%s %s: %d failed, answered by %v: %v", v.name, protocol, len(failed), by, failed[0])
-			}
-			if len(by) != backends {
-				t.Errorf("%s %s: answered by %v, want all %d backends", v.name, protocol, by, backends)
-			}
+		w.trafficTo(t, v, n)
+	}
+}
+
+// trafficTo is traffic to one service.
+func (w *world) trafficTo(t *testing.T, v vip, n int) {
+	t.Helper()
+	for protocol, ask := range map[string]func(vip) (string, error){"tcp": w.get, "udp": w.echo} {
+		by, failed := together(n, func() (string, error) { return ask(v) })
+		if len(failed) > 0 {
+			t.Fatalf("%s %s: %d failed, answered by %v: %v", v.name, protocol, len(failed), by, failed[0])
+		}
+		if len(by) != backends {
+			t.Errorf("%s %s: answered by %v, want all %d backends", v.name, protocol, by, backends)
 		}
 	}
 }

@@ -70,6 +70,12 @@ func TestUpper(t *testing.T) {
 					}
 				}
 				b.stop(t)
+				if test.tagged {
+					w.hold(modes())
+					b := w.serve(w.configOf(modes()), "--interface", test.served)
+					w.throughEach(t, modes(), 20)
+					b.stop(t)
+				}
 			})
 		}
 		t.Run("two-vlans", func(t *testing.T) { // clients on one, backends on the other
@@ -90,8 +96,10 @@ func TestUpper(t *testing.T) {
 				in(t, g, "guest", "vlan", name, nicName, name[4:])
 				w.setUpWith(name, own[2*i:2*i+2]) // those of the clients' network, and of the backends'
 			}
-			b := w.serve(w.config())
+			w.hold(modes())
+			b := w.serve(w.configOf(append(modes(), vips...)))
 			w.traffic(t, 20)
+			w.throughEach(t, modes(), 20)
 			b.stop(t)
 		})
 		t.Run("two-nics", func(t *testing.T) {

@@ -27,13 +27,14 @@ const (
 type vip struct {
 	name, mode string
 	addr       netip.Addr
+	across     bool // its backends are of the other family
 }
 
 var vips = []vip{
-	{"nat4", "nat", netip.MustParseAddr("192.0.2.10")},
-	{"nat6", "nat", netip.MustParseAddr("2001:db8:2::10")},
-	{"dsr4", "dsr", netip.MustParseAddr("192.0.2.20")},
-	{"dsr6", "dsr", netip.MustParseAddr("2001:db8:2::20")},
+	{"nat4", "nat", netip.MustParseAddr("192.0.2.10"), false},
+	{"nat6", "nat", netip.MustParseAddr("2001:db8:2::10"), false},
+	{"dsr4", "dsr", netip.MustParseAddr("192.0.2.20"), false},
+	{"dsr6", "dsr", netip.MustParseAddr("2001:db8:2::20"), false},
 }
 
 // world is a lab whose balancer is a guest.
@@ -161,10 +162,12 @@ func (w *world) settle(name string) {
 }
 
 // config is a config file with all services on one interface.
-func (w *world) config() string {
+func (w *world) config() string { return w.configOf(vips) }
+
+func (w *world) configOf(list []vip) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "interface: %s\nconntrack: {max-flows: 20000}\nservices:\n", nicName)
-	for _, v := range vips {
+	for _, v := range list {
 		service(&b, v, "web", "tcp", webPort)
 		service(&b, v, "sink", "tcp", sinkPort)
 		service(&b, v, "echo", "udp", webPort)
@@ -177,13 +180,9 @@ func service(b *strings.Builder, v vip, kind, protocol string, port int) {
 	if protocol == "udp" {
 		health = "{type: none}"
 	}
-	fmt.Fprintf(b, "  - {name: %s-%s, address: %q, port: %d, protocol: %s, mode: %s, health: %s, backends: [", v.name, kind, v.addr, port, protocol, v.mode, health)
+	fmt.Fprintf(b, "  - {name: %s-%s, address: %q, port: %d, protocol: %s, mode: %s, %s health: %s, backends: [", v.name, kind, v.addr, port, protocol, v.mode, v.keys(), health)
 	for i := range backends {
-		a := lab.BackendAddr(i)
-		if v.addr.Is6() {
-			a = lab.BackendAddr6(i)
-		}
-		fmt.Fprintf(b, "{name: b%d, address: %q}, ", i, a)
+		fmt.Fprintf(b, "{name: b%d, address: %q}, ", i, v.backend(i))
 	}
 	b.WriteString("]}\n")
 }

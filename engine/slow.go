@@ -86,8 +86,8 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	if s == nil {
 		return w.stray(i)
 	}
-	if w.table.SpeaksFrom(&p.Key.Src) {
-		return packet.DropMartian // or it would have the answers to the flow that speaks from there
+	if p.Key.Src == p.Key.Dst || w.table.SpeaksFrom(&p.Key.Src) {
+		return packet.DropMartian // its own client; or it would have the answers to the flow that speaks from there
 	}
 	opens := p.Key.Proto != packet.ProtoTCP || p.Opens()
 	if !opens && p.TCPFlags&(packet.TCPSyn|packet.TCPRst) != 0 {

@@ -53,7 +53,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	Punted:          {"punted", "given back to the kernel, which has it as if it had come without the balancer"},
 	DropTruncated:   {"truncated", "the frame ends before the headers or the packet that it announces"},
 	DropMalformed:   {"malformed", "a header contradicts itself or another one: version, header length or packet length; where IPv4 becomes IPv6, also a wrong header checksum"},
-	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified, loopback or link-local source, IPv4-mapped IPv6, or a snat-address as the source of a client"},
+	DropMartian:     {"martian", "an address that cannot cross a router: multicast, unspecified, loopback or link-local source, IPv4-mapped IPv6, or a snat-address as the source of a client, or the service itself"},
 	DropNotIP:       {"not-ip", "neither IPv4 nor IPv6 inside at most two VLAN tags"},
 	DropProtocol:    {"protocol", "an IP protocol, extension header or, where IPv4 becomes IPv6, source route that the balancer does not handle"},
 	DropFragment:    {"fragment", "an IP fragment of what is not served, or that has nobody to follow: the first one of its packet was answered, or the flow is gone; where IPv4 becomes IPv6, also the first one of a datagram without a checksum"},

@@ -269,8 +269,8 @@ func TestBadQuotes(t *testing.T) {
 		if len(s.spec.Services[i].Backends) == 0 {
 			continue
 		}
-		f := s.client(0, i)
-		f.Src, f.Dst = f.Dst, f.Src // as the client has got it
+		f := s.client(i%len(siteClients), i)      // who has a flow
+		f.Src, f.Dst, f.VLANs = f.Dst, f.Src, nil // as the client has got it
 		e := about(f, f.Dst.Addr().String(), f.SrcMAC, 1200)
 		inner := 14 + 20 + 8
 		if !f.Is4() {

@@ -79,9 +79,9 @@ func newSite(t testing.TB) *site {
 	t.Helper()
 	services := siteServices()
 	clock := NewManualClock()
-	h := newHarnessOf(t, Config{Queues: make([]int, 1), MaxFlows: 1000, Clock: clock, seed: OfflineSeed}, 16, services...)
+	h := newHarnessOf(t, Config{Queues: make([]int, 1), MaxFlows: 1000, Clock: clock, seed: OfflineSeed}, 8, services...)
 	s := &site{ports: &ports{harness: h}, clock: clock, departs: map[netip.Addr][]at{}}
-	s.cross(16, false)
+	s.cross(8, false)
 	for i := range services {
 		for n, b := range services[i].Backends {
 			link := siteLinks[n%len(siteLinks)]
@@ -113,13 +113,14 @@ func tagsAt(t packet.Tags) (vlans [2]int32) {
 	return vlans
 }
 
-// acquaint notes the frames by which each client has a flow of each service, up to its first
+// acquaint notes the frames by which two clients have flows of each service, up to their first
 // data: it is a rehearsal of begin.
 func (s *site) acquaint() {
 	s.begin()
 	for i := range s.spec.Services {
 		service := &s.spec.Services[i]
-		for n := range siteClients {
+		for k := range 2 {
+			n := (i + k) % len(siteClients)
 			first := s.client(n, i)
 			for _, out := range s.learn(arrival{siteClients[n].Port, first.Bytes()}) {
 				if a, ok := s.answer(service, out); ok {

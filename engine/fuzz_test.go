@@ -102,6 +102,7 @@ func FuzzWorker(f *testing.F) {
 			out = append(out, s.put(how>>(i+2)&1 != 0, arrival{how >> i & 1, b})...)
 		}
 		s.together(in, out)
+		s.rest()
 	})
 }
 

@@ -189,8 +189,8 @@ func (s *site) learn(a arrival) []departure {
 	return s.put(false, a)
 }
 
-// begin lets time pass until no flow is left, and makes the known ones.
-func (s *site) begin() {
+// rest lets time pass until no flow is left, and holds that nothing is left of them.
+func (s *site) rest() {
 	w := s.engine.workers[0]
 	for range 2 { // then the ports that are left of them have rested
 		s.time += time.Hour
@@ -200,7 +200,13 @@ func (s *site) begin() {
 	w.expire()
 	s.engine.flows.Grace.Quiescent(0)
 	s.mustBeEmpty()
+	s.drain()
 	w.seen = seen{}
+}
+
+// begin makes the known flows, when all others are over.
+func (s *site) begin() {
+	s.rest()
 	s.arrived = map[netip.Addr][]at{}
 	for from := 0; from < len(s.known); {
 		to := from + 1
@@ -215,6 +221,9 @@ func (s *site) begin() {
 		s.arrived = cloneOf(s.knew)
 	}
 	s.drain()
+	if s.t.Failed() {
+		s.t.FailNow()
+	}
 }
 
 func cloneOf(m map[netip.Addr][]at) map[netip.Addr][]at {

@@ -145,11 +145,16 @@ func (s *shard) forget(i uint32) {
 	s.free = append(s.free, i)
 }
 
+// ahead bounds by how much a record's time may be ahead of who looks, ms: workers' clocks are
+// not quite one. A shard that nobody has used for long may have records of any age, as much as
+// a whole round of the clock; to take more of them for new would be not to forget them for days.
+const ahead = 60_000
+
 // expire forgets what has had its time, and gives out what is held of it.
 func (s *shard) expire(now uint32, out *Out) {
 	for {
 		i := s.records[none].next
-		if i == none || int32(now-s.records[i].since) < Lifetime { // workers' clocks are not quite one
+		if age := now - s.records[i].since; i == none || age < Lifetime || -age < ahead {
 			return
 		}
 		s.held.take(i, &out.Overdue, &out.Evicted)

@@ -117,6 +117,25 @@ func TestLifetime(t *testing.T) {
 	}
 }
 
+// A shard may stand still for days, for longer than half a round of the clock: then all that it
+// remembers is old, and what comes now has its own time.
+func TestLifetimeOfALongSilence(t *testing.T) {
+	for _, days := range []uint32{1, 20, 30, 49} {
+		x := New(0)
+		var out Out
+		x.Begin(&one, part(0, 2, false), head, 0, &out)
+		x.Open(&one, way, 0, &out)
+		now := days * 24 * 3600 * 1000
+		if _, _, o := x.Follow(&one, part(2, 3, true), []byte("another's"), port, now, &out); o != Held {
+			t.Errorf("after %d days: %d", days, o)
+		}
+		x.Expire(now+Lifetime, &out)
+		if got := drain(&out.Overdue); len(got) != 1 || x.Held() != 0 {
+			t.Errorf("after %d days: overdue %q, held %d", days, got, x.Held())
+		}
+	}
+}
+
 // What strangers fill up takes no more than its room, and what is new is held all the same.
 func TestOldestGoesFirst(t *testing.T) {
 	for name, c := range map[string]struct{ datagrams, size, frames int }{

@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate generate-check test test-race fuzz lint test-vm test-vm-ci bench pgo bench-once demo install clean
+.PHONY: help build generate docs generate-check test test-race fuzz lint test-vm test-vm-ci bench pgo bench-once demo install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ help: ## List the targets
 build: ## Build ./afxlb, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o afxlb ./cmd/afxlb
 
-generate: ## Rebuild the BPF objects and their Go bindings (needs clang), docs/openapi.json and docs/METRICS.md
-	$(GO) generate ./bpf ./bench/wire ./internal/api ./internal/metrics
+generate: docs ## Rebuild the BPF objects and their Go bindings (needs clang), and what docs makes
+	$(GO) generate ./bpf ./bench/wire
+
+docs: ## Write docs/CONFIG.md, METRICS.md, openapi.json and the config's JSON Schema from the code (make test compares them)
+	$(GO) generate ./internal/config ./internal/api ./internal/metrics
 
 generate-check: ## Rebuild the BPF objects in a copy and compare them with the committed ones (needs clang)
 	scripts/generate-check
@@ -81,9 +84,10 @@ demo: build ## Build a lab of namespaces, balance real traffic in it, kill a bac
 	./afxlb demo
 
 # The unit goes where a package's would be: one in /etc is the administrator's, and wins.
-install: build ## Install the binary, the systemd unit and the example config under PREFIX (/usr/local)
+install: build ## Install the binary, the systemd unit, the example config and its schema under PREFIX (/usr/local)
 	install -D -m 0755 afxlb $(DESTDIR)$(PREFIX)/bin/afxlb
 	install -D -m 0644 packaging/afxlb.example.yaml $(DESTDIR)/etc/afxlb/afxlb.example.yaml
+	install -D -m 0644 packaging/afxlb.schema.json $(DESTDIR)$(PREFIX)/share/afxlb/afxlb.schema.json
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' packaging/afxlb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/afxlb.service
 

@@ -123,7 +123,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, verb := range []string{"", "check", "demo", "status", "services", "backends", "flows", "counters", "version"} {
+	for _, verb := range []string{"", "check", "demo", "status", "services", "backends", "flows", "counters", "schema", "version"} {
 		args := []string{verb, "--help"}
 		if verb == "" {
 			args = args[1:]
@@ -135,5 +135,19 @@ func TestHelp(t *testing.T) {
 	}
 	if code, stdout, _ := cli("version"); code != exitDone || !strings.HasPrefix(stdout, "afxlb ") {
 		t.Errorf("version: %d %q", code, stdout)
+	}
+}
+
+// TestSchema: what is printed is what is shipped.
+func TestSchema(t *testing.T) {
+	shipped, err := os.ReadFile("../../packaging/afxlb.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := cli("schema"); code != exitDone || stdout != string(shipped) || stderr != "" {
+		t.Errorf("exit code %d, %d bytes, want %d as shipped; %q", code, len(stdout), len(shipped), stderr)
+	}
+	if code, _, _ := cli("schema", "x"); code != exitUsage {
+		t.Errorf("an argument too many: exit code %d", code)
 	}
 }

@@ -1,7 +1,7 @@
 // Command afxlb is a layer-4 load balancer that forwards packets in user space
 // through AF_XDP sockets.
 //
-// Without a verb it is the daemon. The verbs check, demo and replay stand alone; the
+// Without a verb it is the daemon. The verbs check, demo, replay and schema stand alone; the
 // others read a running daemon through its control socket.
 package main
 
@@ -55,6 +55,6 @@ func newRoot(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newCheck(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newReload(e), newVersion(e))
+	root.AddCommand(newCheck(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newReload(e), newSchema(e), newVersion(e))
 	return root
 }

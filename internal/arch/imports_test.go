@@ -68,6 +68,7 @@ var third = []struct {
 	{"github.com/google/gopacket", []string{"bench/...", "internal/packet/packettest"}, true},
 	{"github.com/prometheus", []string{"internal/metrics"}, true},
 	{"github.com/santhosh-tekuri/jsonschema", nil, true},
+	{"github.com/google/jsonschema-go", []string{"internal/config"}, false},
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"go.uber.org/zap", []string{"cmd/...", "internal/..."}, true},
 	{"go.yaml.in/yaml/v4", []string{"internal/config"}, false},

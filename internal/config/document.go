@@ -12,6 +12,9 @@ import (
 // load parses data and finds the root of its only document. Its error is a
 // [*SyntaxError]; without one and without a root there is a problem.
 func (f *file) load(data []byte) error {
+	if isUTF16(data) {
+		return &SyntaxError{File: f.name, Line: 1, Text: "the file is in UTF-16 (some editors call it Unicode); save it as UTF-8"}
+	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(anchors{f}))
 	if err != nil {
 		return err
@@ -39,6 +42,13 @@ func (f *file) load(data []byte) error {
 			return nil
 		}
 	}
+}
+
+// isUTF16 reports whether data begins as UTF-16 does: with its byte order mark or, for no
+// config begins with anything but ASCII, with a byte of 0.
+func isUTF16(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) ||
+		len(data) > 1 && (data[0] == 0) != (data[1] == 0)
 }
 
 // anchors is the YAML library's view of a file's anchors. Aliases are followed

@@ -25,14 +25,15 @@ type file struct {
 	name     string
 	root     *yaml.Node
 	anchors  map[string]*yaml.Node
-	budget   int // values that may still be looked at
+	defaults balancer.ServiceSpec // what a service is that says nothing
+	budget   int                  // values that may still be looked at
 	problems Problems
 }
 
 // newFile returns a file of so many bytes. Without aliases it has fewer values
 // than bytes.
 func newFile(name string, size int) *file {
-	return &file{name: name, anchors: map[string]*yaml.Node{}, budget: size + maxRepeats}
+	return &file{name: name, anchors: map[string]*yaml.Node{}, defaults: builtIn(), budget: size + maxRepeats}
 }
 
 // decode reads the file into c.
@@ -59,11 +60,14 @@ func (f *file) checkSpec(s *balancer.Spec) {
 	if f.budget < 0 {
 		return // only a part was read
 	}
-	known := f.problems.cover()
+	known, told := f.problems.cover(), map[string]bool{}
 	for _, p := range s.Validate() {
-		if !known.has(p.Path) {
-			f.add(f.line(p.Path), p.Path, p.Text)
+		line, path := f.origin(p.Path)
+		if known.has(p.Path) || known.has(path) || told[path+p.Text] {
+			continue // told[…]: a default is wrong for each service that has it
 		}
+		told[path+p.Text] = true
+		f.add(line, path, p.Text)
 	}
 }
 

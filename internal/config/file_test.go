@@ -56,7 +56,7 @@ services:
 		"services[3].name":                14,
 		"services[4].name":                15,
 	} {
-		if got := f.line(path); got != want {
+		if got, _ := f.locate(f.root, path); got != want {
 			t.Errorf("line of %q: %d, want %d", path, got, want)
 		}
 	}

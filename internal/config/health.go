@@ -2,31 +2,66 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"time"
-
-	"go.yaml.in/yaml/v4"
 
 	"github.com/afxlb/afxlb/balancer"
 )
 
 var healthKeys = keys[balancer.HealthSpec]{
-	{name: "type", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Type, balancer.ParseHealthType) }},
-	{name: "port", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Port, parsePort) }},
-	{name: "interval", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Interval, parsePeriod) }},
-	{name: "timeout", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Timeout, parsePeriod) }},
-	{name: "rise", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Rise, parseCount) }},
-	{name: "fall", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Fall, parseCount) }},
-	{name: "path", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Path, parseText) }},
-	{name: "host", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Host, parseText) }},
-	{name: "body", read: func(v value, h *balancer.HealthSpec) { set(v, &h.Body, parseText) }},
-	{name: "expect", read: func(v value, h *balancer.HealthSpec) { h.Expect = expect(v) }},
-	{name: "via", read: func(v value, h *balancer.HealthSpec) { set(v, &h.ViaTunnel, parseVia) }},
-	{name: "send", read: func(value, *balancer.HealthSpec) {}}, // health says what of it
+	{
+		name: "type", unset: "tcp for TCP services whose port to ask is known, else none",
+		form:  into(func(h *balancer.HealthSpec) *balancer.HealthType { return &h.Type }, choice(balancer.ParseHealthType, unbuiltHealth, nil)),
+		about: "tcp opens a connection, http wants an answer; none, which takes no other key, believes that all is well",
+	},
+	{
+		name: "port", unset: "the backend's", form: into(func(h *balancer.HealthSpec) *uint16 { return &h.Port }, portNumber),
+		about: "the port to ask",
+	},
+	{
+		name: "interval", unset: "5s", form: into(func(h *balancer.HealthSpec) *time.Duration { return &h.Interval }, period),
+		about: "from one question to the next",
+	},
+	{
+		name: "timeout", unset: "2s, or the interval if that is shorter", form: into(func(h *balancer.HealthSpec) *time.Duration { return &h.Timeout }, period),
+		about: "how long to wait for the answer; at most the interval",
+	},
+	{
+		name: "rise", unset: "2", form: into(func(h *balancer.HealthSpec) *int { return &h.Rise }, number[int](1, 1000)),
+		about: "good answers in a row that bring a backend back",
+	},
+	{
+		name: "fall", unset: "3", form: into(func(h *balancer.HealthSpec) *int { return &h.Fall }, number[int](1, 1000)),
+		about: "bad answers in a row that take it out",
+	},
+	{
+		name: "path", unset: "/", form: into(func(h *balancer.HealthSpec) *string { return &h.Path }, text),
+		about: "http: the path of the request",
+	},
+	{
+		name: "host", unset: "the backend's address", form: into(func(h *balancer.HealthSpec) *string { return &h.Host }, text),
+		about: "http: the Host header",
+	},
+	{
+		name: "expect", unset: "200-399", form: into(func(h *balancer.HealthSpec) *[]balancer.StatusRange { return &h.Expect }, oneOr(statusRange)),
+		about: "http: good status codes",
+	},
+	{
+		name: "body", unset: "anything", form: into(func(h *balancer.HealthSpec) *string { return &h.Body }, text),
+		about: "http: text that the answer's body must contain",
+	},
+	{
+		name: "via", unset: "direct", form: into(func(h *balancer.HealthSpec) *bool { return &h.ViaTunnel }, choice(parseVia, nil, nil)),
+		about: "modes with tunnels and type tcp: tunnel asks as clients do, at the service's address through the tunnel",
+	},
 }
 
+// unbuiltHealth are the health types that this version knows and does not have.
+var unbuiltHealth = []string{"https", "udp", "icmp"}
+
 var (
-	parsePeriod = duration(10*time.Millisecond, 24*time.Hour)
-	parseCount  = number[int](1, 1000)
+	period      = duration(10*time.Millisecond, 24*time.Hour)
+	statusRange = single("an HTTP status as in 200 or a range as in 200-399", `^[0-9]{3}\s*(-\s*[0-9]{3}\s*)?$`, parseStatus).bare(100, 599)
 )
 
 // defaultHealth is what a health check is that says nothing.
@@ -34,16 +69,12 @@ func defaultHealth() balancer.HealthSpec {
 	return balancer.HealthSpec{Type: balancer.HealthTCP, Interval: 5 * time.Second, Rise: 2, Fall: 3}
 }
 
-// health reads a service's health check.
+// health reads a service's health check, over that of the defaults, if there is one.
 func health(v value, h *balancer.HealthSpec) {
-	*h = defaultHealth()
-	if !mapping(v, h, healthKeys) {
-		return
+	if h.Interval == 0 {
+		*h = defaultHealth()
 	}
-	if h.Type != balancer.HealthNone {
-		if k, _ := entry(v.node, "send"); k != nil {
-			v.report(k, "is for health type udp, which is not supported yet; remove it")
-		}
+	if !mapping(v, h, healthKeys) || h.Type != balancer.HealthNone {
 		return
 	}
 	for _, key := range healthKeys {
@@ -60,7 +91,7 @@ func completeHealth(s *balancer.ServiceSpec) {
 	h := &s.Health
 	if h.Interval == 0 { // the file says nothing of health
 		*h = defaultHealth()
-		if !probeable(s) {
+		if s.Protocol != balancer.TCP || !probeable(s) {
 			h.Type = balancer.HealthNone
 		}
 	}
@@ -72,26 +103,9 @@ func completeHealth(s *balancer.ServiceSpec) {
 	}
 }
 
-// probeable reports whether a TCP connection to each backend of the service can
-// tell anything.
+// probeable reports whether it is known which port of each backend to ask.
 func probeable(s *balancer.ServiceSpec) bool {
-	for i := range s.Backends {
-		if s.Probe(&s.Backends[i]).Port() == 0 {
-			return false
-		}
-	}
-	return s.Protocol == balancer.TCP
-}
-
-// expect reads one status range or a list of them.
-func expect(v value) []balancer.StatusRange {
-	one := func(v value, r *balancer.StatusRange) { set(v, r, parseStatus) }
-	if v.node.Kind == yaml.SequenceNode {
-		return sequence(v, one)
-	}
-	var r balancer.StatusRange
-	one(v, &r)
-	return []balancer.StatusRange{r}
+	return !slices.ContainsFunc(s.Backends, func(b balancer.BackendSpec) bool { return s.Probe(&b).Port() == 0 })
 }
 
 func parseStatus(s string) (balancer.StatusRange, error) {

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/afxlb/afxlb/balancer"
 )
 
 // The keys of everything but the services. A key that is added here needs a
@@ -13,42 +15,98 @@ import (
 // reload applies it.
 var (
 	topKeys = keys[Config]{
-		{name: "interface", read: oneInterface},
-		{name: "interfaces", read: interfaces},
-		{name: "queues", read: func(v value, c *Config) { set(v, &c.Queues, ParseQueues) }},
-		{name: "cpus", read: func(v value, c *Config) { set(v, &c.CPUs, ParseCPUs) }},
-		{name: "xdp-mode", read: func(v value, c *Config) { set(v, &c.XDPMode, ParseXDPMode) }},
-		{name: "driver", read: func(v value, c *Config) { set(v, &c.Driver, ParseDriver) }},
-		{name: "poll", read: func(v value, c *Config) { set(v, &c.Poll, ParsePoll) }},
-		{name: "listen", read: func(v value, c *Config) { set(v, &c.Listen, ParseListen) }},
-		{name: "log", read: func(v value, c *Config) { mapping(v, &c.Log, logKeys) }},
-		{name: "conntrack", read: func(v value, c *Config) { mapping(v, &c.Conntrack, conntrackKeys) }},
-		{name: "neighbours", read: func(v value, c *Config) { c.Spec.Neighbours = neighbours(v) }},
+		{
+			name: "interface", restart: true, unset: "that of --interface", form: form[Config]{read: oneInterface, looks: interfaceName.looks},
+			about: "the interface to serve; of a bond, its slaves are served",
+		},
+		{
+			name: "interfaces", restart: true, form: form[Config]{read: interfaces, looks: listOf(interfaceName).looks},
+			about: "instead of interface: several, between which packets cross",
+		},
+		{
+			name: "queues", restart: true, unset: "all", form: into(func(c *Config) *QueueList { return &c.Queues }, queueList),
+			about: "the RX queues to serve, of each interface; each has a worker",
+		},
+		{
+			name: "cpus", restart: true, unset: "chosen by NUMA node and interrupts", form: into(func(c *Config) *CPUList { return &c.CPUs }, cpuList),
+			about: "the worker of the i-th queue runs on the i-th of these CPUs",
+		},
+		{
+			name: "xdp-mode", restart: true, unset: "auto", form: into(func(c *Config) *XDPMode { return &c.XDPMode }, choice(ParseXDPMode, nil, nil)),
+			about: "how packets get from the driver to the workers; auto takes the best that works, and says which",
+		},
+		{
+			name: "driver", restart: true, unset: "native", form: into(func(c *Config) *Driver { return &c.Driver }, choice(ParseDriver, nil, nil)),
+			about: "which code sets up the sockets",
+		},
+		{
+			name: "poll", restart: true, unset: "adaptive", form: into(func(c *Config) *Poll { return &c.Poll }, choice(ParsePoll, nil, nil)),
+			about: "what a worker does without packets: adaptive sleeps, busy never does",
+		},
+		{
+			name: "listen", restart: true, unset: "127.0.0.1:9190", form: into(func(c *Config) *string { return &c.Listen }, listenAddress),
+			about: "address of metrics and web page; checked, but not served yet by this version",
+		},
+		{
+			name: "log", form: into(func(c *Config) *Log { return &c.Log }, block(logKeys, nil)),
+			about: "what is logged",
+		},
+		{
+			name: "conntrack", form: into(func(c *Config) *Conntrack { return &c.Conntrack }, block(conntrackKeys, nil)),
+			about: "bounds of the flow table",
+		},
+		{
+			name: "neighbours", form: form[Config]{read: func(v value, c *Config) { c.Spec.Neighbours = neighbours(v) }, looks: neighbourLooks},
+			about: "next hops that are known beforehand: addresses with the MAC address where they are",
+		},
+		{ // before services, which read it
+			name: "defaults", form: form[Config]{read: defaults, looks: block(defaultKeys, nil).looks},
+			about: "what services are that do not say themselves",
+		},
 		{
 			name: "services", required: "a list of services, [] for none",
-			read: func(v value, c *Config) { c.Spec.Services = sequence(v, service) },
+			form:  into(func(c *Config) *[]balancer.ServiceSpec { return &c.Spec.Services }, listOf(block(serviceKeys, service))),
+			about: "what is balanced",
 		},
 	}
 	logKeys = keys[Log]{
-		{name: "level", read: func(v value, l *Log) { set(v, &l.Level, parseLogLevel) }},
-		{name: "format", read: func(v value, l *Log) { set(v, &l.Format, parseLogFormat) }},
+		{
+			name: "level", unset: "info", form: into(func(l *Log) *string { return &l.Level }, choice(parseLogLevel, nil, nil)),
+			about: "the least that is worth a line",
+		},
+		{
+			name: "format", restart: true, unset: "console", form: into(func(l *Log) *string { return &l.Format }, choice(parseLogFormat, nil, nil)),
+			about: "console is for people, json for machines",
+		},
 	}
 	conntrackKeys = keys[Conntrack]{
-		{name: "max-flows", read: func(v value, c *Conntrack) { set(v, &c.MaxFlows, number[int](1, 100_000_000)) }},
-		{name: "timeouts", read: func(v value, c *Conntrack) { mapping(v, &c.Timeouts, timeoutKeys) }},
+		{
+			name: "max-flows", restart: true, unset: "1000000", form: into(func(c *Conntrack) *int { return &c.MaxFlows }, number[int](1, 100_000_000)),
+			about: "how many flows there can be at once; at about 128 bytes each",
+		},
+		{
+			name: "timeouts", form: into(func(c *Conntrack) *Timeouts { return &c.Timeouts }, block(timeoutKeys, nil)),
+			about: "how long a flow may be idle",
+		},
 	}
 	timeoutKeys = keys[Timeouts]{
-		{name: "tcp-syn", read: func(v value, t *Timeouts) { set(v, &t.TCPSyn, parseIdle) }},
-		{name: "tcp-established", read: func(v value, t *Timeouts) { set(v, &t.TCPEstablished, parseIdle) }},
-		{name: "tcp-fin-wait", read: func(v value, t *Timeouts) { set(v, &t.TCPFinWait, parseIdle) }},
-		{name: "tcp-closing", read: func(v value, t *Timeouts) { set(v, &t.TCPClosing, parseIdle) }},
-		{name: "udp-new", read: func(v value, t *Timeouts) { set(v, &t.UDPNew, parseIdle) }},
-		{name: "udp-established", read: func(v value, t *Timeouts) { set(v, &t.UDPEstablished, parseIdle) }},
-		{name: "icmp", read: func(v value, t *Timeouts) { set(v, &t.ICMP, parseIdle) }},
+		{name: "tcp-syn", unset: "10s", form: into(func(t *Timeouts) *time.Duration { return &t.TCPSyn }, idle), about: "before the handshake is over"},
+		{name: "tcp-established", unset: "15m", form: into(func(t *Timeouts) *time.Duration { return &t.TCPEstablished }, idle), about: "of an open connection"},
+		{name: "tcp-fin-wait", unset: "2m", form: into(func(t *Timeouts) *time.Duration { return &t.TCPFinWait }, idle), about: "where replies are not seen, as with dsr: after the client's FIN"},
+		{name: "tcp-closing", unset: "10s", form: into(func(t *Timeouts) *time.Duration { return &t.TCPClosing }, idle), about: "after both ends' FIN, or a RST"},
+		{name: "udp-new", unset: "30s", form: into(func(t *Timeouts) *time.Duration { return &t.UDPNew }, idle), about: "before there is an answer"},
+		{name: "udp-established", unset: "2m", form: into(func(t *Timeouts) *time.Duration { return &t.UDPEstablished }, idle), about: "after one"},
+		{name: "icmp", unset: "10s", form: into(func(t *Timeouts) *time.Duration { return &t.ICMP }, idle), about: "of an echo request's"},
 	}
 )
 
-var parseIdle = duration(100*time.Millisecond, 30*24*time.Hour)
+var (
+	idle          = duration(100*time.Millisecond, 30*24*time.Hour)
+	queueList     = single(`queues as in 0-3, "0,2,5-7" or all`, `^\s*(all|[0-9, -]+)\s*$`, ParseQueues).bare(0, maxIndex)
+	cpuList       = single(`CPUs as in 2-5 or "4,2,8-9"`, `^[0-9, -]+$`, ParseCPUs).bare(0, maxIndex)
+	interfaceName = single("an interface's name", `^[^/:,\s]{1,15}$`, parseInterface)
+	listenAddress = single("address:port", `:[0-9]{1,5}$`, ParseListen)
+)
 
 // ParseListen checks an address to listen on: an IP address, localhost or nothing,
 // and a port.

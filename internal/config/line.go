@@ -7,9 +7,10 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// line returns the line of path or of its nearest ancestor in the file.
-func (f *file) line(path string) int {
-	line, n := 1, f.follow(f.root)
+// locate returns the line of path below n, or of its nearest ancestor, and whether it is
+// all there.
+func (f *file) locate(n *yaml.Node, path string) (line int, all bool) {
+	line, n = 1, f.follow(n)
 	for path != "" && n != nil {
 		var at *yaml.Node
 		if rest, ok := strings.CutPrefix(path, "["); ok {
@@ -25,11 +26,11 @@ func (f *file) line(path string) int {
 			path = path[end:]
 		}
 		if at == nil {
-			break
+			return line, false
 		}
 		line, n, path = at.Line, f.follow(n), strings.TrimPrefix(path, ".")
 	}
-	return line
+	return line, path == ""
 }
 
 // element returns an element of a sequence, twice as [entry] returns key and

@@ -14,25 +14,28 @@ type keys[T any] []key[T]
 
 type key[T any] struct {
 	name     string
-	required string // what the key is to hold, if it must not be left out
-	read     func(value, *T)
+	required string  // what the key is to hold, if it must not be left out
+	unset    string  // what holds if it is left out
+	about    string  // what it is for
+	restart  bool    // a reload does not apply it
+	form     form[T] // of its value
 }
 
 // maxKeys is the size of the largest of these tables.
 const maxKeys = 17
 
-// mapping reads each value of a mapping by its key, in the order of the file. The
-// value of a misspelt key goes to the key that was meant, so that one slip gives
-// one problem and hides none. It reports whether v is a mapping.
+// mapping reads the values of a mapping, in the order of the table. The value of a
+// misspelt key goes to the key that was meant, so that one slip gives one problem and
+// hides none. It reports whether v is a mapping.
 func mapping[T any](v value, dst *T, known keys[T]) bool {
 	if v.node.Kind != yaml.MappingNode {
 		v.problem("want keys with values (one of: %s), not %s", strings.Join(known.names(), ", "), kind(v.node))
 		return false
 	}
-	var first [maxKeys]*yaml.Node // where each of the known keys is given first
-	for k := range entries(v.node) {
-		if i := known.index(keyName(k)); i >= 0 && first[i] == nil {
-			first[i] = k
+	var at, values [maxKeys]*yaml.Node // of each of the known keys, where it is given first
+	for k, n := range entries(v.node) {
+		if i := known.index(keyName(k)); i >= 0 && at[i] == nil {
+			at[i], values[i] = k, n
 		}
 	}
 	for k, n := range entries(v.node) {
@@ -42,22 +45,21 @@ func mapping[T any](v value, dst *T, known keys[T]) bool {
 		i := known.index(keyName(k))
 		if i < 0 {
 			i = known.index(v.unknown(k, known.names()))
-			if i < 0 || first[i] != nil {
-				continue
+			if i >= 0 && at[i] == nil {
+				at[i], values[i] = k, n
 			}
-			first[i] = k
-		}
-		if first[i] != k {
-			v.report(k, "is given a second time (first in line %d); keep one", first[i].Line)
-			continue
-		}
-		if child, ok := (value{file: v.file, parent: &v, key: known[i].name, line: k.Line}).open(n); ok {
-			known[i].read(child, dst)
+		} else if at[i] != k {
+			v.report(k, "is given a second time (first in line %d); keep one", at[i].Line)
 		}
 	}
 	for i, k := range known {
-		if k.required != "" && first[i] == nil {
+		switch {
+		case at[i] == nil && k.required != "":
 			v.file.add(v.line, v.below(k.name), "is missing; want "+k.required)
+		case at[i] != nil && v.file.budget >= 0:
+			if child, ok := (value{file: v.file, parent: &v, key: k.name, line: at[i].Line}).open(values[i]); ok {
+				k.form.read(child, dst)
+			}
 		}
 	}
 	return true
@@ -74,8 +76,12 @@ func (v *value) unknown(k *yaml.Node, known []string) string {
 		v.report(k, "the tag %s is not used here; remove it", short(k.Tag))
 		return ""
 	case k.Tag == "!!merge":
-		v.report(k, "merge keys are not supported; write the keys out, or use an alias for a whole block")
+		v.report(k, "merge keys are not supported; write under defaults what services share, or use an alias for a whole block")
 		return ""
+	}
+	if answer, meant := v.answer(k.Value); answer != "" {
+		v.report(k, "%s", answer)
+		return meant
 	}
 	meant := nearest(k.Value, known)
 	if meant == "" {

@@ -16,13 +16,30 @@ import (
 
 var neighbourKeys = keys[balancer.StaticHop]{
 	{
-		name: "mac", required: "the neighbour's MAC address",
-		read: func(v value, h *balancer.StaticHop) { set(v, &h.MAC, packet.ParseMAC) },
+		name: "mac", required: "the neighbour's MAC address", form: into(func(h *balancer.StaticHop) *packet.MAC { return &h.MAC }, macAddress),
+		about: "where packets for the address go",
 	},
-	{name: "port", read: func(v value, h *balancer.StaticHop) { set(v, &h.Port, parseInterface) }},
-	{name: "tags", read: tags},
-	{name: "mtu", read: func(v value, h *balancer.StaticHop) { set(v, &h.MTU, number[uint16](68, 65535)) }}, // RFC 791
+	{
+		name: "port", unset: "the first served interface", form: into(func(h *balancer.StaticHop) *string { return &h.Port }, interfaceName),
+		about: "the served interface that leads there",
+	},
+	{
+		name: "tags", form: form[balancer.StaticHop]{read: tags, looks: listOf(vlanTag).looks},
+		about: "VLAN tags, the outermost first",
+	},
+	{
+		name: "mtu", unset: "the interface's", form: into(func(h *balancer.StaticHop) *uint16 { return &h.MTU }, number[uint16](68, 65535)), // RFC 791
+		about: "the longest packet that may go there",
+	},
 }
+
+var (
+	macAddress = single("a MAC address", `^([0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2})$`, packet.ParseMAC)
+	vlanTag    = single("a VLAN from 1 to 4094, or one as in 802.1ad:100", `^(802\.1ad:)?[0-9]{1,4}$`, parseTag).bare(1, 4094)
+
+	// neighbourLooks are of addresses, each with a MAC address or keys.
+	neighbourLooks = looks{words: "addresses, each with a MAC address or keys", block: neighbourKeys.settings, any: &macAddress.looks}
+)
 
 // neighbours reads a mapping of addresses to where they are: a MAC address alone, or with
 // keys.

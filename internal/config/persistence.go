@@ -6,31 +6,52 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v4"
+
 	"github.com/afxlb/afxlb/balancer"
 )
 
 var persistenceKeys = keys[balancer.PersistenceSpec]{
 	{
-		name: "timeout", required: "how long a client without a connection is remembered, as in 10m",
-		read: func(v value, p *balancer.PersistenceSpec) { set(v, &p.Timeout, parsePersistence) },
+		name: "timeout", unset: "that of the defaults, or it must be given",
+		form:  into(func(p *balancer.PersistenceSpec) *time.Duration { return &p.Timeout }, duration(time.Second, balancer.MaxPersistence)),
+		about: "how long a client without a connection is remembered",
 	},
-	{name: "prefix", read: func(v value, p *balancer.PersistenceSpec) {
-		both := prefixes{p.Prefix4, p.Prefix6}
-		set(v, &both, parsePrefixes)
-		p.Prefix4, p.Prefix6 = both.four, both.six
-	}},
-	{name: "group", read: func(v value, p *balancer.PersistenceSpec) { set(v, &p.Group, parseText) }},
+	{
+		name: "prefix", unset: "32/128", form: form[balancer.PersistenceSpec]{read: readPrefixes, looks: prefixLengths.looks},
+		about: "how much of an address tells clients apart, for IPv4 and IPv6",
+	},
+	{
+		name: "group", unset: "the service is alone", form: into(func(p *balancer.PersistenceSpec) *string { return &p.Group }, text),
+		about: "services with the same group send a client to the same address",
+	},
 }
 
-var parsePersistence = duration(time.Second, balancer.MaxPersistence)
+var prefixLengths = single("two prefix lengths as in 24/56", `^[0-9]{1,2}/[0-9]{1,3}$`, parsePrefixes)
 
-// persistence reads that of a service.
+// persistence reads that of a service, over that of the defaults, if there is one.
 func persistence(v value, p *balancer.PersistenceSpec) {
-	// A timeout that is wrong should not cause a second problem.
-	*p = balancer.PersistenceSpec{Timeout: time.Second, Prefix4: balancer.MaxPrefix4, Prefix6: balancer.MaxPrefix6}
-	if !mapping(v, p, persistenceKeys) {
-		*p = balancer.PersistenceSpec{}
+	inherited := *p
+	if inherited.Timeout == 0 { // a timeout that is wrong should not cause a second problem
+		*p = balancer.PersistenceSpec{Timeout: time.Second, Prefix4: balancer.MaxPrefix4, Prefix6: balancer.MaxPrefix6}
 	}
+	if v.node.Kind == yaml.ScalarNode && v.node.Value == "none" {
+		*p = balancer.PersistenceSpec{}
+		return
+	}
+	if !mapping(v, p, persistenceKeys) {
+		*p = inherited
+		return
+	}
+	if _, given := v.file.locate(v.node, "timeout"); !given && inherited.Timeout == 0 {
+		v.file.add(v.line, v.below("timeout"), "is missing; want how long a client without a connection is remembered, as in 10m")
+	}
+}
+
+func readPrefixes(v value, p *balancer.PersistenceSpec) {
+	both := prefixes{p.Prefix4, p.Prefix6}
+	set(v, &both, parsePrefixes)
+	p.Prefix4, p.Prefix6 = both.four, both.six
 }
 
 type prefixes struct{ four, six int }

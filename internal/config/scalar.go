@@ -34,10 +34,13 @@ func set[T any](v value, dst *T, parse func(string) (T, error)) {
 	*dst = got
 }
 
-// didYouMean adds the nearest known name to the error about an unknown one.
+// didYouMean adds to the error about an unknown name what it is here, or the nearest known one.
 func didYouMean(err error) string {
 	var unknown *balancer.UnknownNameError
 	if errors.As(err, &unknown) {
+		if ours := instead(unknown.What, unknown.Name); ours != "" {
+			return ours
+		}
 		if near := nearest(unknown.Name, unknown.Known); near != "" {
 			return fmt.Sprintf(" (did you mean %q?)", near)
 		}
@@ -52,8 +55,8 @@ func parseText(s string) (string, error) {
 	return s, nil
 }
 
-// number returns a parser of whole numbers from low to high.
-func number[T int | uint16](low, high int) func(string) (T, error) {
+// parseNumber returns a parser of whole numbers from low to high.
+func parseNumber[T int | uint16](low, high int) func(string) (T, error) {
 	return func(s string) (T, error) {
 		n, err := strconv.ParseUint(s, 10, 31) // without a sign
 		if err != nil || int(n) < low || int(n) > high || len(s) > 1 && s[0] == '0' {
@@ -63,15 +66,15 @@ func number[T int | uint16](low, high int) func(string) (T, error) {
 	}
 }
 
-// duration returns a parser of durations from low to high.
-func duration(low, high time.Duration) func(string) (time.Duration, error) {
+// parseDuration returns a parser of durations from low to high.
+func parseDuration(low, high time.Duration) func(string) (time.Duration, error) {
 	return func(s string) (time.Duration, error) {
 		d, err := time.ParseDuration(s)
 		if err != nil {
 			return 0, fmt.Errorf("%q is not a duration; want a number with a unit, as in 5s or 250ms", s)
 		}
 		if d < low || d > high {
-			return 0, fmt.Errorf("%s is out of range; want %s to %s", s, low, high)
+			return 0, fmt.Errorf("%s is out of range; want %s to %s", s, brief(low), brief(high))
 		}
 		return d, nil
 	}

@@ -13,63 +13,111 @@ import (
 var (
 	serviceKeys = keys[balancer.ServiceSpec]{
 		{
-			name: "name", required: "a name that tells it from the other services",
-			read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Name, parseText) },
+			name: "name", required: "a name that tells it from the other services", form: into(func(s *balancer.ServiceSpec) *string { return &s.Name }, text),
+			about: "a label, for people",
 		},
 		{
-			name: "address", required: "the address that clients connect to",
-			read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Address, parseAddress) },
+			name: "address", required: "the address that clients connect to", form: into(func(s *balancer.ServiceSpec) *netip.Addr { return &s.Address }, address),
+			about: "the address that clients connect to, the VIP",
 		},
-		{name: "port", required: `the port, a range as in "8000-8099", or any`, read: ports},
-		{name: "protocol", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Protocol, balancer.ParseProtocol) }},
-		{name: "mode", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Mode, balancer.ParseMode) }},
-		{name: "algorithm", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Algorithm, balancer.ParseAlgorithm) }},
-		{name: "snat-addresses", read: func(v value, s *balancer.ServiceSpec) {
-			s.SnatAddresses = sequence(v, func(v value, a *netip.Addr) { set(v, a, parseAddress) })
-		}},
-		{name: "snat-ports", read: snatPorts},
-		{name: "tunnel-source", read: tunnelSource},
-		{name: "gue", read: func(v value, s *balancer.ServiceSpec) { s.GUE = defaultGUE(); mapping(v, &s.GUE, gueKeys) }},
-		{name: "on-no-backend", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnNoBackend, balancer.ParseOnNoBackend) }},
-		{name: "on-down", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.OnDown, balancer.ParseOnDown) }},
-		{name: "drain-time", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.DrainTime, parseDrainTime) }},
-		{name: "affinity", read: func(v value, s *balancer.ServiceSpec) { set(v, &s.Affinity, balancer.ParseAffinity) }},
-		{name: "persistence", read: func(v value, s *balancer.ServiceSpec) { persistence(v, &s.Persistence) }},
-		{name: "health", read: func(v value, s *balancer.ServiceSpec) { health(v, &s.Health) }},
+		{
+			name: "port", required: `the port, a range as in "8000-8099", or any`, form: form[balancer.ServiceSpec]{read: ports, looks: portRanges.looks},
+			about: "the port or ports",
+		},
+		{
+			name: "protocol", unset: "tcp", form: into(func(s *balancer.ServiceSpec) *balancer.Protocol { return &s.Protocol }, choice(balancer.ParseProtocol, nil, nil)),
+			about: "the transport",
+		},
+		{
+			name: "mode", unset: "nat", form: into(func(s *balancer.ServiceSpec) *balancer.Mode { return &s.Mode }, choice(balancer.ParseMode, nil, nil)),
+			about: "what is changed in a packet on its way to the backend, see [modes](MODES.md)",
+		},
+		{
+			name: "algorithm", unset: "round-robin",
+			form:  into(func(s *balancer.ServiceSpec) *balancer.Algorithm { return &s.Algorithm }, choice(balancer.ParseAlgorithm, nil, []string{"random", "p2c"})),
+			about: "which backend a new flow gets; random and p2c are other words for weighted and two-choices",
+		},
+		{
+			name: "snat-addresses", form: into(func(s *balancer.ServiceSpec) *[]netip.Addr { return &s.SnatAddresses }, listOf(address)),
+			about: "mode fullnat, which must have them: the machine's own addresses towards the backends",
+		},
+		{
+			name: "snat-ports", unset: "1024-65535", form: into(func(s *balancer.ServiceSpec) *balancer.Ports { return &s.SnatPorts }, snatPorts),
+			about: "mode fullnat: the ports that flows get at these",
+		},
+		{
+			name: "tunnel-source", unset: "auto", form: form[balancer.ServiceSpec]{read: tunnelSource, looks: tunnelSources.looks},
+			about: "modes ipip, gue and gre: where packets in tunnels come from; auto is the machine's own address towards the backend",
+		},
+		{
+			name: "gue", form: into(func(s *balancer.ServiceSpec) *balancer.GUESpec { return &s.GUE }, block(gueKeys, gue)),
+			about: "mode gue: what the header is like",
+		},
+		{
+			name: "on-no-backend", unset: "reject", form: into(func(s *balancer.ServiceSpec) *balancer.OnNoBackend { return &s.OnNoBackend }, choice(balancer.ParseOnNoBackend, nil, nil)),
+			about: "what new flows get while no backend is up: an answer (TCP reset, ICMP unreachable) or none",
+		},
+		{
+			name: "on-down", unset: "reassign", form: into(func(s *balancer.ServiceSpec) *balancer.OnDown { return &s.OnDown }, choice(balancer.ParseOnDown, nil, nil)),
+			about: "what becomes of the flows of a backend that died",
+		},
+		{
+			name: "drain-time", unset: "1m", form: into(func(s *balancer.ServiceSpec) *time.Duration { return &s.DrainTime }, duration(0, 30*24*time.Hour)),
+			about: "how long UDP flows stay at a backend of weight 0; those of TCP end by themselves",
+		},
+		{
+			name: "affinity", unset: "flow", form: into(func(s *balancer.ServiceSpec) *balancer.Affinity { return &s.Affinity }, choice(balancer.ParseAffinity, nil, nil)),
+			about: "what stays with one backend; none, for UDP, balances each datagram for itself",
+		},
+		{
+			name: "persistence", unset: "none", form: into(func(s *balancer.ServiceSpec) *balancer.PersistenceSpec { return &s.Persistence }, block(persistenceKeys, persistence)).or("none"),
+			about: "have clients stay with one backend",
+		},
+		{
+			name: "health", form: into(func(s *balancer.ServiceSpec) *balancer.HealthSpec { return &s.Health }, block(healthKeys, health)),
+			about: "how backends are asked whether they work",
+		},
 		{
 			name: "backends", required: "a list of backends, [] for none",
-			read: func(v value, s *balancer.ServiceSpec) { s.Backends = sequence(v, backend) },
+			form:  into(func(s *balancer.ServiceSpec) *[]balancer.BackendSpec { return &s.Backends }, listOf(block(backendKeys, backend))),
+			about: "who answers",
 		},
 	}
 	backendKeys = keys[balancer.BackendSpec]{
-		{name: "name", read: func(v value, b *balancer.BackendSpec) { set(v, &b.Name, parseText) }},
 		{
-			name: "address", required: "the backend's own address",
-			read: func(v value, b *balancer.BackendSpec) { set(v, &b.Address, parseAddress) },
+			name: "name", unset: "address:port", form: into(func(b *balancer.BackendSpec) *string { return &b.Name }, text),
+			about: "a label, for people",
 		},
-		{name: "port", read: func(v value, b *balancer.BackendSpec) { set(v, &b.Port, parsePort) }},
-		{name: "weight", read: func(v value, b *balancer.BackendSpec) { set(v, &b.Weight, parseWeight) }},
+		{
+			name: "address", required: "the backend's own address", form: into(func(b *balancer.BackendSpec) *netip.Addr { return &b.Address }, address),
+			about: "the backend's own address",
+		},
+		{
+			name: "port", unset: "the service's", form: into(func(b *balancer.BackendSpec) *uint16 { return &b.Port }, portNumber),
+			about: "modes nat and fullnat: the port where it answers",
+		},
+		{
+			name: "weight", unset: "1", form: into(func(b *balancer.BackendSpec) *uint16 { return &b.Weight }, number[uint16](0, 65535)),
+			about: "its share of new flows; 0 drains: old flows stay, no new ones come",
+		},
 	}
 )
 
 var (
-	parsePort   = number[uint16](1, balancer.MaxPort)
-	parseWeight = number[uint16](0, 65535)
-
-	parseDrainTime = duration(0, 30*24*time.Hour)
+	address    = single("an IP address", `^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`, parseAddress)
+	portNumber = number[uint16](1, balancer.MaxPort)
+	portRanges = single(`a port, a range as in "8000-8099", or any`, `^(any|[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?)$`, parsePorts).bare(1, balancer.MaxPort)
+	snatPorts  = single(`a range of ports as in "1024-65535"`, `^[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?$`, parseSnatPorts).bare(1, balancer.MaxPort)
 )
-
-// defaultDrainTime is for what UDP carries: a question and its answer are over by then,
-// and a call or a game had time to move.
-const defaultDrainTime = time.Minute
 
 // service reads an element of services.
 func service(v value, s *balancer.ServiceSpec) {
-	// A port that is wrong should not cause a second problem.
-	*s = balancer.ServiceSpec{Protocol: balancer.TCP, First: 1, Last: 1, DrainTime: defaultDrainTime}
+	*s = v.file.defaults
+	s.First, s.Last = 1, 1 // a port that is wrong should not cause a second problem
 	if !mapping(v, s, serviceKeys) {
 		return
 	}
+	shed(&v, s)
 	if s.Mode == balancer.GUE && s.GUE == (balancer.GUESpec{}) {
 		s.GUE = defaultGUE()
 	}
@@ -103,14 +151,6 @@ func completeBackend(s *balancer.ServiceSpec, i int) {
 	}
 }
 
-func parseAddress(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" {
-		return netip.Addr{}, fmt.Errorf("%q is not an IP address; want one alone, as in 192.0.2.10 or 2001:db8::10", s)
-	}
-	return a.Unmap(), nil
-}
-
 // ports reads a service's port or ports.
 func ports(v value, s *balancer.ServiceSpec) {
 	r := portRange{s.First, s.Last}
@@ -118,15 +158,13 @@ func ports(v value, s *balancer.ServiceSpec) {
 	s.First, s.Last = r.first, r.last
 }
 
-// snatPorts reads the ports of a service's snat-addresses.
-func snatPorts(v value, s *balancer.ServiceSpec) {
-	set(v, &s.SnatPorts, func(text string) (balancer.Ports, error) {
-		first, last, ok := cutRange(text, balancer.MaxPort)
-		if !ok {
-			return balancer.Ports{}, fmt.Errorf(`%q is no range of ports; want one as in "1024-65535"`, text)
-		}
-		return balancer.Ports{First: uint16(first), Last: uint16(last)}, nil
-	})
+// parseSnatPorts reads the ports of a service's snat-addresses.
+func parseSnatPorts(s string) (balancer.Ports, error) {
+	first, last, ok := cutRange(s, balancer.MaxPort)
+	if !ok {
+		return balancer.Ports{}, fmt.Errorf(`%q is no range of ports; want one as in "1024-65535"`, s)
+	}
+	return balancer.Ports{First: uint16(first), Last: uint16(last)}, nil
 }
 
 type portRange struct{ first, last uint16 }

@@ -4,33 +4,53 @@ import (
 	"fmt"
 	"net/netip"
 
-	"go.yaml.in/yaml/v4"
+	"github.com/google/jsonschema-go/jsonschema"
 
 	"github.com/afxlb/afxlb/balancer"
 )
 
 var gueKeys = keys[balancer.GUESpec]{
-	{name: "port", read: func(v value, g *balancer.GUESpec) { set(v, &g.Port, parsePort) }},
-	{name: "variant", read: func(v value, g *balancer.GUESpec) { set(v, &g.Variant, parseVariant) }},
-	{name: "checksum", read: func(v value, g *balancer.GUESpec) { set(v, &g.Checksum, parseBool) }},
+	{
+		name: "port", unset: "6080", form: into(func(g *balancer.GUESpec) *uint16 { return &g.Port }, portNumber),
+		about: "the destination port",
+	},
+	{
+		name: "variant", unset: "1", form: into(func(g *balancer.GUESpec) *uint8 { return &g.Variant }, either(parseVariant, "0 or 1", 0, 1)),
+		about: "of the header: 1 has none but UDP's, as fou of Linux has it",
+	},
+	{
+		name: "checksum", unset: "false", form: into(func(g *balancer.GUESpec) *bool { return &g.Checksum }, either(parseBool, "true or false", false, true)),
+		about: "whether UDP's is computed, and not 0",
+	},
+}
+
+// either is the form of values that YAML has types for, bare or in quotes.
+func either[T any](parse func(string) (T, error), words string, values ...any) form[T] {
+	f := single(words, "", parse)
+	f.schema = &jsonschema.Schema{}
+	for _, v := range values {
+		f.schema.Enum = append(f.schema.Enum, v, fmt.Sprint(v))
+	}
+	return f
 }
 
 // defaultGUE is what mode gue is that says nothing: the port is IANA's.
 func defaultGUE() balancer.GUESpec { return balancer.GUESpec{Port: 6080, Variant: 1} }
 
+// gue reads that of a service, over that of the defaults, if there is one.
+func gue(v value, g *balancer.GUESpec) {
+	if *g == (balancer.GUESpec{}) {
+		*g = defaultGUE()
+	}
+	mapping(v, g, gueKeys)
+}
+
+var tunnelSources = oneOr(single("an address or a network", `^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`, parseSource)).or("auto")
+
 // tunnelSource reads auto, one address or network, or a list of them.
 func tunnelSource(v value, s *balancer.ServiceSpec) {
-	one := func(v value, p *netip.Prefix) { set(v, p, parseSource) }
-	if v.node.Kind == yaml.SequenceNode {
-		s.TunnelSources = sequence(v, one)
-		return
-	}
-	if v.node.Value == "auto" {
-		return
-	}
-	var p netip.Prefix
-	if one(v, &p); p.IsValid() {
-		s.TunnelSources = []netip.Prefix{p}
+	if s.TunnelSources = nil; v.node.Value != "auto" {
+		tunnelSources.read(v, &s.TunnelSources)
 	}
 }
 

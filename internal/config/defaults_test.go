@@ -1,0 +1,162 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
+	"pgregory.net/rapid"
+
+	"github.com/afxlb/afxlb/balancer"
+)
+
+// TestDefaults: what a service says itself counts, then the defaults, then what is built in.
+func TestDefaults(t *testing.T) {
+	s := parseServices(t, `
+services:
+  - {name: plain, address: 192.0.2.1, port: 80, backends: [{address: 10.0.0.1}]}
+  - {name: own, address: 192.0.2.2, port: 80, algorithm: weighted, on-down: reassign, health: {interval: 500ms, type: tcp}, backends: [{address: 10.0.0.1}]}
+  - {name: off, address: 192.0.2.3, port: 80, health: {type: none}, persistence: none, backends: [{address: 10.0.0.1}]}
+  - {name: udp, address: 192.0.2.4, port: 53, protocol: udp, affinity: none, backends: [{address: 10.0.0.1}]}
+  - {name: fullnat, address: 192.0.2.5, port: 80, mode: fullnat, persistence: {group: g}, backends: [{address: 10.0.0.1}]}
+  - {name: gue, address: 192.0.2.6, port: 80, mode: gue, gue: {checksum: true}, backends: [{address: 10.0.0.1}]}
+defaults: # after what it is for
+  algorithm: least-conn
+  on-down: keep
+  drain-time: 0
+  snat-addresses: [10.0.0.5]
+  tunnel-source: 10.0.1.1
+  gue: {port: 5555}
+  persistence: {timeout: 10m, prefix: 24/56}
+  health: {type: http, path: /up, interval: 3s, timeout: 1s, fall: 5}
+`)
+	http := balancer.HealthSpec{Type: balancer.HealthHTTP, Path: "/up", Interval: 3 * time.Second, Timeout: time.Second, Rise: 2, Fall: 5}
+	none := balancer.HealthSpec{Type: balancer.HealthNone, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
+	base := balancer.ServiceSpec{
+		First: 80, Last: 80, Protocol: balancer.TCP, Algorithm: balancer.LeastConn, OnDown: balancer.Keep, Health: http,
+		Persistence: balancer.PersistenceSpec{Timeout: 10 * time.Minute, Prefix4: 24, Prefix6: 56},
+		Backends:    []balancer.BackendSpec{{Name: "10.0.0.1:80", Address: addr("10.0.0.1"), Port: 80, Weight: 1}},
+	}
+	want := slices.Repeat([]balancer.ServiceSpec{base}, 6)
+	for i, name := range []string{"plain", "own", "off", "udp", "fullnat", "gue"} {
+		want[i].Name, want[i].Address = name, addr(fmt.Sprintf("192.0.2.%d", i+1))
+	}
+	own, off, udp, full, gue := &want[1], &want[2], &want[3], &want[4], &want[5]
+	own.Algorithm, own.OnDown = balancer.Weighted, balancer.Reassign
+	own.Health = balancer.HealthSpec{Type: balancer.HealthTCP, Interval: 500 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 2, Fall: 5}
+	off.Health, off.Persistence = none, balancer.PersistenceSpec{}
+	udp.First, udp.Last, udp.Protocol, udp.Affinity = 53, 53, balancer.UDP, balancer.AffinityNone
+	udp.Persistence, udp.Health = balancer.PersistenceSpec{}, none
+	udp.Backends = []balancer.BackendSpec{{Name: "10.0.0.1:53", Address: addr("10.0.0.1"), Port: 53, Weight: 1}}
+	full.Mode, full.SnatAddresses, full.Persistence.Group = balancer.FullNAT, []netip.Addr{addr("10.0.0.5")}, "g"
+	gue.Mode, gue.TunnelSources = balancer.GUE, []netip.Prefix{netip.MustParsePrefix("10.0.1.1/32")}
+	gue.GUE = balancer.GUESpec{Port: 5555, Variant: 1, Checksum: true}
+	if diff := cmp.Diff(want, s, compareAddresses); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestDefaultHealthOfOthers: a check that could tell nothing does not count, one that names
+// a port does.
+func TestDefaultHealthOfOthers(t *testing.T) {
+	const file = "defaults: {health: {%s}}\nservices: [{name: a, address: 192.0.2.1, %s, backends: [{address: 10.0.0.1}]}]"
+	for _, test := range []struct {
+		health, service string
+		want            balancer.HealthType
+	}{
+		{"interval: 1s", "port: 80", balancer.HealthTCP},
+		{"interval: 1s", "port: 53, protocol: udp", balancer.HealthNone},
+		{"interval: 1s", "port: any", balancer.HealthNone},
+		{"type: http", "port: 8000-8099", balancer.HealthNone},
+		{"type: http, port: 8080", "port: 8000-8099", balancer.HealthHTTP},
+		{"type: http, port: 8080", "port: 53, protocol: udp", balancer.HealthHTTP},
+		{"type: none", "port: 80", balancer.HealthNone},
+		{"type: none", "port: 80, health: {type: tcp}", balancer.HealthTCP},
+		{"type: http", "port: 53, protocol: udp, health: {port: 80}", balancer.HealthHTTP},
+	} {
+		if got := parseServices(t, fmt.Sprintf(file, test.health, test.service))[0].Health.Type; got != test.want {
+			t.Errorf("default {%s}, service {%s}: type %v, want %v", test.health, test.service, got, test.want)
+		}
+	}
+}
+
+// TestWrongDefaults: what is wrong is told where it stands, and once.
+func TestWrongDefaults(t *testing.T) {
+	const services = `
+services:
+  - {name: a, address: 192.0.2.1, port: 80, mode: fullnat, backends: []}
+  - {name: b, address: 192.0.2.2, port: 80, mode: fullnat, backends: []}
+  - {name: c, address: 192.0.2.3, port: 80, health: {timeout: 3s}, backends: []}
+`
+	for defaults, want := range map[string]string{
+		"defaults: {health: {path: up, type: http, interval: 9s}, snat-addresses: [10.0.0.5]}": `f:1: defaults.health.path: "up" is no path; want one that starts with a slash and has no blanks, as in /health`,
+		"defaults: {snat-addresses: [10.0.0.5, 127.0.0.1]}":                                    `f:1: defaults.snat-addresses[1]: 127.0.0.1 is a loopback address; want an address that one host can have on the network`,
+		"defaults: {snat-addresses: [10.0.0.5], health: {interval: 1s}}":                       `f:5: services[2].health.timeout: 3s is longer than the interval; want at most 1s`,
+		"defaults: {snat-addresses: [10.0.0.5], name: x}": `f:1: defaults.name: unknown key; want one of: affinity, algorithm, drain-time, gue, health, mode, on-down, on-no-backend, persistence, protocol, ` +
+			`snat-addresses, snat-ports, tunnel-source`,
+		"defaults: {snat-addresses: [10.0.0.5], algorithm: wlc}": `f:1: defaults.algorithm: unknown algorithm "wlc"; want round-robin, weighted-round-robin, weighted, least-conn, two-choices, ` +
+			`source-hash or maglev (write least-conn, which goes by the weights)`,
+		"defaults: {snat-addresses: [10.0.0.5], slow-start: 1s}": `f:1: defaults.slow-start: is known, but not built yet; remove it (raise the weight in steps)`,
+		"defaults: {persistence: {group: x}}":                    `f:1: defaults.persistence.timeout: is missing; want how long a client without a connection is remembered, as in 10m`,
+		"default: {snat-addresses: [10.0.0.5]}":                  `f:1: default: unknown key; did you mean "defaults"?`,
+		"defaults: []":                                           "f:1: defaults: want keys with values (one of: " + strings.Join(defaultKeys.names(), ", ") + "), not a list",
+	} {
+		_, err := Parse("f", []byte(defaults+services))
+		if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), want) || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%s:\n got %v\nwant %s", defaults, err, want)
+		}
+	}
+}
+
+// TestDefaultsAreWhatServicesWouldSay: a file in which a block of all services is moved to
+// the defaults means the same.
+func TestDefaultsAreWhatServicesWouldSay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spec := specs(4).Draw(t, "spec")
+		before, err := Parse("f", []byte(render(spec)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var root yaml.Node
+		if err := yaml.Unmarshal([]byte(render(spec)), &root); err != nil {
+			t.Fatal(err)
+		}
+		shared := move(t, root.Content[0])
+		file, err := yaml.Marshal(&root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, err := Parse("f", file)
+		if err != nil {
+			t.Fatalf("%s moved: %v\n%s", shared, err, file)
+		}
+		if diff := cmp.Diff(before.Spec, after.Spec, compareAddresses); diff != "" {
+			t.Fatalf("%s moved (-before +after):\n%s\n%s", shared, diff, file)
+		}
+	})
+}
+
+// move moves the first service's own value of a key that all have to the defaults, and
+// takes it out of each service that has the same.
+func move(t *rapid.T, root *yaml.Node) string {
+	services := root.Content[1].Content
+	name := rapid.SampledFrom([]string{"protocol", "mode", "algorithm", "on-no-backend", "on-down", "drain-time"}).Draw(t, "key")
+	_, first := entry(services[0], name)
+	kept := *first
+	for _, s := range services {
+		for i := 0; i < len(s.Content); i += 2 {
+			if s.Content[i].Value == name && s.Content[i+1].Value == kept.Value {
+				s.Content = slices.Delete(s.Content, i, i+2)
+				break
+			}
+		}
+	}
+	word := func(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
+	root.Content = append(root.Content, word("defaults"), &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{word(name), &kept}})
+	return name
+}

@@ -250,7 +250,7 @@ func TestDemoWithoutRoot(t *testing.T) {
 func TestDemoUsage(t *testing.T) {
 	for _, args := range [][]string{{"demo", "--driver", "dpdk"}, {"demo", "now"}, {"demo", "--fast"}} {
 		var stdout, stderr bytes.Buffer
-		if code := run(t.Context(), &env{&stdout, &stderr, nil}, args); code != exitUsage || stdout.Len() > 0 || stderr.Len() == 0 {
+		if code := run(t.Context(), &env{stdout: &stdout, stderr: &stderr}, args); code != exitUsage || stdout.Len() > 0 || stderr.Len() == 0 {
 			t.Errorf("%v: exit code %d, output %q, error %q", args, code, stdout.String(), stderr.String())
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/convert"
 	"github.com/afxlb/afxlb/internal/daemon"
 )
 
@@ -41,12 +42,14 @@ func exitCode(err error) int {
 	var problems config.Problems
 	var refused api.ConfigError
 	var machine daemon.MachineError
+	var converted convert.Problems
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errPartly):
 		return exitPartly
-	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &refused),
+	case errors.As(err, &usage), errors.As(err, &problems), errors.As(err, &refused), errors.As(err, &converted),
+		errors.Is(err, convert.ErrUnknown),
 		errors.Is(err, engine.ErrPlacement), errors.Is(err, bpf.ErrFull):
 		return exitUsage
 	case errors.As(err, &machine):

@@ -1,7 +1,7 @@
 // Command afxlb is a layer-4 load balancer that forwards packets in user space
 // through AF_XDP sockets.
 //
-// Without a verb it is the daemon. The verbs check, demo, replay and schema stand alone; the
+// Without a verb it is the daemon. The verbs check, convert, demo, replay and schema stand alone; the
 // others read a running daemon through its control socket.
 package main
 
@@ -23,6 +23,7 @@ var version = "dev"
 // env is what a command knows of the world outside, so that tests can run
 // commands in-process.
 type env struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	hangup         <-chan os.Signal // SIGHUP: reload
 }
@@ -32,7 +33,7 @@ func main() {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, &env{os.Stdout, os.Stderr, hangup}, os.Args[1:]))
+	os.Exit(run(ctx, &env{os.Stdin, os.Stdout, os.Stderr, hangup}, os.Args[1:]))
 }
 
 // run executes one command line and returns the process's exit code.
@@ -55,6 +56,6 @@ func newRoot(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newCheck(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newReload(e), newSchema(e), newVersion(e))
+	root.AddCommand(newCheck(e), newConvert(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newReload(e), newSchema(e), newVersion(e))
 	return root
 }

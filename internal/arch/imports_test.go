@@ -34,6 +34,7 @@ var rules = []rule{
 	{"engine/...", []string{"engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/punt", "internal/nic"}},
 
 	{"internal/config", []string{"balancer", "internal/packet"}},
+	{"internal/convert", []string{"balancer", "internal/config"}},
 	{"internal/health", []string{"balancer", "internal/packet"}},
 	{"internal/listener", []string{"balancer"}},
 	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/egress"}},

@@ -82,7 +82,7 @@ var (
 	conntrackKeys = keys[Conntrack]{
 		{
 			name: "max-flows", restart: true, unset: "1000000", form: into(func(c *Conntrack) *int { return &c.MaxFlows }, number[int](1, 100_000_000)),
-			about: "how many flows there can be at once; at about 128 bytes each",
+			about: "how many flows there can be at once; at 170 bytes each",
 		},
 		{
 			name: "timeouts", form: into(func(c *Conntrack) *Timeouts { return &c.Timeouts }, block(timeoutKeys, nil)),

@@ -1,0 +1,171 @@
+package convert
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// hapProxy is what is read of a frontend, backend, listen or defaults section. What a
+// section does not say it has from its defaults.
+type hapProxy struct {
+	*hapSection
+	mode             string
+	binds            []hapLine
+	servers          []hapLine
+	defaultServer    []string
+	balance          hapLine
+	to               hapLine // default_backend
+	httpchk          bool
+	path, host, body string
+	expect           []string
+	source           string
+	timeouts         map[string]hapTimeout
+	stick            hapLine
+	stickOnSource    bool
+	notes            []note
+}
+
+// newProxy returns a section's, with what it has from its defaults.
+func newProxy(s *hapSection, d *hapProxy) *hapProxy {
+	p := &hapProxy{hapSection: s, mode: "tcp", timeouts: map[string]hapTimeout{}}
+	if d != nil {
+		*p = *d
+		p.hapSection, p.timeouts = s, maps.Clone(d.timeouts)
+		p.notes, p.expect, p.defaultServer = slices.Clone(d.notes), slices.Clone(d.expect), slices.Clone(d.defaultServer)
+		if s.kind != "backend" && s.kind != "listen" {
+			p.servers = nil
+		}
+	}
+	return p
+}
+
+func (p *hapProxy) lose(l hapLine, text string) {
+	p.notes = append(p.notes, note{l.at, l.text(), text, true})
+}
+
+const (
+	looksInside = "afxlb balances connections and does not look into them"
+	noMaxConns  = "max-conns of a backend is not built; conntrack.max-flows bounds all"
+)
+
+// without are the keywords of a proxy of which nothing is left out.
+var without = words(`log log-format log-format-sd log-tag error-log-format retries description id maxconn backlog no stats errorfile errorfiles errorloc enabled
+	load-server-state-from-file email-alert monitor-uri server-state-file-name rate-limit dispatch unique-id-format compression`)
+
+// options are those of `option`, of which nothing is left out.
+var options = words(`tcplog httplog dontlognull dontlog-normal log-separate-errors logasap log-health-checks redispatch clitcpka srvtcpka tcpka splice-auto splice-request
+	splice-response nolinger tcp-smart-accept tcp-smart-connect socket-stats contstats abortonclose idle-close-on-response checkcache persist forwardfor http-server-close
+	httpclose http-keep-alive http-buffer-request http-no-delay httpslog independent-streams prefer-last-server log-steps`)
+
+// read reads the lines of a section.
+func (h *hapReader) read(p *hapProxy) {
+	for _, l := range p.lines {
+		switch word := l.arg(0); word {
+		case "mode":
+			if p.mode = l.arg(1); !slices.Contains([]string{"tcp", "http", "health", "log", "spop", "haterm"}, p.mode) {
+				h.wrong(l.at, "%q is no mode; want tcp or http", p.mode)
+			}
+		case "bind":
+			p.binds = append(p.binds, l)
+		case "server":
+			p.servers = append(p.servers, l)
+		case "default-server":
+			p.defaultServer = append(p.defaultServer, l.words[1:]...)
+		case "balance":
+			p.balance = l
+		case "default_backend":
+			p.to = l
+		case "source":
+			p.source, _ = cutPort(l.arg(1))
+		case "timeout":
+			p.timeouts[l.arg(1)] = hapTimeout{l.at, h.duration(l.at, l.arg(2), time.Millisecond)}
+		case "stick-table":
+			p.stick = l
+		case "stick":
+			if p.stickOnSource = l.arg(1) == "on" && l.arg(2) == "src" && len(l.words) == 3; !p.stickOnSource {
+				p.lose(l, "persistence goes by the client's address alone")
+			}
+		case "option":
+			h.option(p, l)
+		case "http-check":
+			h.httpCheck(p, l)
+		case "hash-type":
+			if l.arg(1) != "consistent" {
+				p.lose(l, "source-hash and maglev are consistent")
+			}
+		case "fullconn":
+			p.lose(l, noMaxConns)
+		case "use_backend", "acl", "use-server":
+			p.lose(l, looksInside+"; write a service for each address or port that is to go elsewhere")
+		case "tcp-check":
+			p.lose(l, "a check of type tcp opens a connection, and says nothing on it")
+		case "server-template":
+			p.lose(l, "write out the servers; names are not looked up")
+		case "disabled":
+			p.lose(l, "the section is converted as if it were not disabled")
+		default:
+			if !without[word] && p.kind != "defaults" || word == "maxconn" && p.kind == "frontend" {
+				p.lose(l, looksInside+", and has no equivalent")
+			}
+		}
+	}
+}
+
+// option reads one of `option`.
+func (h *hapReader) option(p *hapProxy, l hapLine) {
+	switch word := l.arg(1); word {
+	case "httpchk":
+		p.httpchk, p.path = true, "/"
+		for i, w := range l.words[2:] {
+			switch {
+			case strings.HasPrefix(w, "/") && i < 2:
+				p.path = w
+			case i == 0 && w != "GET":
+				p.lose(l, "a check asks with GET")
+			case strings.HasPrefix(w, "HTTP/1.1\r\nHost:"): // how the header was given before http-check
+				p.host = strings.TrimSpace(strings.TrimPrefix(w, "HTTP/1.1\r\nHost:"))
+			}
+		}
+	case "tcp-check":
+		p.httpchk = false
+	case "ssl-hello-chk", "smtpchk", "mysql-check", "pgsql-check", "redis-check", "ldap-check", "spop-check", "external-check":
+		p.lose(l, "a check opens a connection (tcp) or asks by HTTP; the first is written")
+	case "allbackups", "transparent", "http_proxy":
+		p.lose(l, "has no equivalent")
+	default:
+		if !options[word] {
+			p.lose(l, "has no equivalent")
+		}
+	}
+}
+
+// httpCheck reads a rule of http-check.
+func (h *hapReader) httpCheck(p *hapProxy, l hapLine) {
+	switch {
+	case l.arg(1) == "send":
+		for i := 2; i < len(l.words); i++ {
+			switch w, next := l.arg(i), l.arg(i+1); {
+			case w == "uri":
+				p.path = next
+			case w == "meth" && next == "GET", w == "ver":
+			case w == "hdr" && strings.EqualFold(next, "host"):
+				p.host = l.arg(i + 2)
+				i++
+			default:
+				p.lose(l, "of a request path and Host header alone can be said")
+				return
+			}
+			i++
+		}
+	case l.arg(1) == "expect" && l.arg(2) == "status" && len(l.words) == 4:
+		p.expect = strings.Split(l.arg(3), ",")
+	case l.arg(1) == "expect" && l.arg(2) == "string" && len(l.words) == 4:
+		p.body = l.arg(3)
+	case l.arg(1) == "disable-on-404":
+		p.lose(l, "a backend is drained by its weight")
+	default:
+		p.lose(l, "of an answer status and a text in it can be asked for")
+	}
+}

@@ -1,0 +1,178 @@
+package convert
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/afxlb/afxlb/balancer"
+)
+
+// converted converts a text and returns its services as check reads them.
+func converted(t *testing.T, text string, o Options) ([]balancer.ServiceSpec, string) {
+	t.Helper()
+	r := to(t, text, o)
+	return consistent(t, r).Spec.Services, string(r.YAML)
+}
+
+func TestKeepalivedGrammar(t *testing.T) {
+	for name, text := range map[string]string{
+		"one line":        `virtual_server 192.0.2.1 80 { lb_algo rr }`,
+		"brace below":     "virtual_server 192.0.2.1 80\n{\nlb_algo rr\n}\n",
+		"comments":        "! one\n# two\nvirtual_server 192.0.2.1 80 { # three\n lb_algo rr ! four\n}\n",
+		"quotes":          "virtual_server \"192.0.2.1\" '80' {\n lb_algo \"rr\"\n}\n",
+		"CRLF":            "virtual_server 192.0.2.1 80 {\r\n lb_algo rr\r\n}\r\n",
+		"definitions":     "$V=192.0.2.1\n$ALGO = rr # the simple one\n$LINE=lb_algo $ALGO\nvirtual_server ${V} 80 {\n $LINE\n}\n",
+		"continued":       "$V=192.0.2.1 \\\n 80\nvirtual_server $V {\n lb_algo \\\n rr\n}\n",
+		"names of ports":  "virtual_server 192.0.2.1 http {\n lvs_sched rr\n}\n",
+		"byte order mark": "\ufeffvirtual_server 192.0.2.1 80 {\n lb_algo rr\n}\n",
+	} {
+		s, yaml := converted(t, text, world())
+		if len(s) != 1 || s[0].Address.String() != "192.0.2.1" || s[0].First != 80 || s[0].Algorithm != balancer.RoundRobin {
+			t.Errorf("%s:\n%s", name, yaml)
+		}
+	}
+}
+
+func TestKeepalivedSettings(t *testing.T) {
+	one := func(inside string) (*balancer.ServiceSpec, string) {
+		s, yaml := converted(t, "virtual_server 192.0.2.1 80 {\n"+inside+"\n}\n", world())
+		if len(s) != 1 {
+			t.Fatalf("%s:\n%s", inside, yaml)
+		}
+		return &s[0], yaml
+	}
+	for inside, holds := range map[string]func(*balancer.ServiceSpec) bool{
+		"":                        func(s *balancer.ServiceSpec) bool { return s.Algorithm == balancer.LeastConn && s.Mode == balancer.NAT },
+		"lb_kind DR":              func(s *balancer.ServiceSpec) bool { return s.Mode == balancer.DSR },
+		"lvs_method TUN":          func(s *balancer.ServiceSpec) bool { return s.Mode == balancer.IPIP },
+		"lvs_method TUN type gre": func(s *balancer.ServiceSpec) bool { return s.Mode == balancer.GRE },
+		"lvs_sched mh":            func(s *balancer.ServiceSpec) bool { return s.Algorithm == balancer.Maglev },
+		"lb_algo sh":              func(s *balancer.ServiceSpec) bool { return s.Algorithm == balancer.SourceHash },
+		"persistence_timeout":     func(s *balancer.ServiceSpec) bool { return s.Persistence.Timeout == 6*time.Minute },
+		"persistence_timeout 50":  func(s *balancer.ServiceSpec) bool { return s.Persistence.Timeout == 50*time.Second },
+		"inhibit_on_failure":      func(s *balancer.ServiceSpec) bool { return s.OnDown == balancer.Keep },
+		"protocol UDP\nops": func(s *balancer.ServiceSpec) bool {
+			return s.Affinity == balancer.AffinityNone && s.Protocol == balancer.UDP
+		},
+		"persistence_timeout 9\npersistence_granularity 255.255.0.0": func(s *balancer.ServiceSpec) bool { return s.Persistence.Prefix4 == 16 && s.Persistence.Prefix6 == 128 },
+		"lvs_method TUN type gue port 6666 csum": func(s *balancer.ServiceSpec) bool {
+			return s.GUE == balancer.GUESpec{Port: 6666, Variant: 0, Checksum: true}
+		},
+		"delay_loop 2.5\nretry 1\nconnect_timeout 9\nreal_server 10.0.0.1 80 {\nTCP_CHECK { connect_port 81 }\n}": func(s *balancer.ServiceSpec) bool {
+			h := s.Health
+			return h.Type == balancer.HealthTCP && h.Port == 81 && h.Interval == 2500*time.Millisecond && h.Timeout == h.Interval && h.Rise == 1 && h.Fall == 2
+		},
+		"real_server 10.0.0.1 80 {\n}": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Type == balancer.HealthNone && s.Backends[0].Weight == 1
+		},
+		"lb_algo lc\nreal_server 10.0.0.1 80 { weight 7 }\nreal_server 10.0.0.2 80 { weight 0 }": func(s *balancer.ServiceSpec) bool {
+			return s.Backends[0].Weight == 1 && s.Backends[1].Weight == 0
+		},
+	} {
+		if s, yaml := one(inside); !holds(s) {
+			t.Errorf("%s:\n%s", inside, yaml)
+		}
+	}
+	for inside, want := range map[string]string{
+		"lb_algo sed": "scheduler sed: ", "quorum 2": "quorum 2: min-healthy", "sorry_server 10.0.0.9 80": "sorry_server 10.0.0.9 80: ",
+		"lvs_method FNAT": "fullnat needs snat-addresses", "persistence_timeout 0": "persistence of 0s: is out of range", "persistence_engine sip": "goes by addresses alone",
+		"notify_up x": "notify_up x: ", "what ever": "what ever: has no equivalent",
+		"real_server 10.0.0.1 80 {\nSSL_GET {\nurl { path / }\n}\n}":                      "SSL_GET: health checks by https are not built",
+		"real_server 10.0.0.1 80 {\nHTTP_GET {\nurl { path /a }\nurl { path /b }\n}\n}":   "url: a check asks for one path; /a",
+		"real_server 10.0.0.1 80 {\nTCP_CHECK {\n}\nMISC_CHECK {\n}\n}":                   "MISC_CHECK: a backend has one check; tcp",
+		"lb_kind NAT\nreal_server 10.0.0.1 80 {\nlvs_method DR\n}":                        "lvs_method DR: all backends of a service are reached alike",
+		"lb_kind DR\nreal_server 10.0.0.1 8080 {\n}":                                      "port 8080: mode dsr delivers to the service's port",
+		"real_server 10.0.0.1 80 {\nTCP_CHECK {\n}\n}\nreal_server 10.0.0.2 80 {\n}":      "health check of 10.0.0.2: differs",
+		"real_server 10.0.0.1 80 {\nHTTP_GET {\nurl {\npath /\ndigest abc\n}\n}\n}":       "digest abc: answers are not hashed",
+		"real_server 10.0.0.1 80 {\nTCP_CHECK {\nconnect_ip 10.0.0.9\n}\nlthreshold 1\n}": "connect_ip 10.0.0.9: checks go to the backend's own address",
+	} {
+		if _, yaml := one(inside); !strings.Contains(yaml, want) {
+			t.Errorf("%s: no %q in\n%s", inside, want, yaml)
+		}
+	}
+}
+
+func TestKeepalivedErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"\nvirtual_server 192.0.2.1 80 {\n":                                           "f:2: the block of virtual_server is not closed",
+		"virtual_server 192.0.2.1 80 {\n}\n}\n":                                       "f:3: a } closes nothing",
+		"\n{\n":                                                                       "f:2: a { has nothing in front of it",
+		"a \"b\n":                                                                     "f:1: a quotation is not closed",
+		"virtual_server 192.0.2.300 80 {\n}\n":                                        `f:1: "192.0.2.300" is no IP address`,
+		"virtual_server 192.0.2.1 80x {\n}\n":                                         `f:1: "80x" is no port`,
+		"virtual_server 192.0.2.1 80 {\nlb_algo wrrr\n}\n":                            `f:2: "wrrr" is no scheduler of IPVS`,
+		"virtual_server 192.0.2.1 80 {\nlb_kind FOO\n}\n":                             `f:2: lb_kind: "FOO" is none of NAT, DR, TUN`,
+		"virtual_server 192.0.2.1 80 {\ndelay_loop soon\n}\n":                         `f:2: delay_loop: "soon" is no number of seconds`,
+		"virtual_server 192.0.2.1 80 {\npersistence_granularity 255.0.255.0\n}":       `f:2: "255.0.255.0" is neither a mask`,
+		"virtual_server 192.0.2.1 80 {\nreal_server web1 80 {\n}\n}\n":                `f:2: "web1" is no IP address`,
+		"virtual_server 192.0.2.1 80 {\nreal_server 10.0.0.1 80 {\nweight -1\n}\n}\n": `f:3: weight: "-1" is no number from 0 to 65535`,
+		"virtual_server group g {\n}\n":                                               "f:1: there is no virtual_server_group g",
+		"virtual_server {\n}\n":                                                       "f:1: virtual_server: want an address and a port",
+		"virtual_server_group g {\n192.0.2.9-3 80\n}\nvirtual_server group g {\n}\n":  `f:2: "192.0.2.9-3" is no range of addresses`,
+		strings.Repeat("a {\n", 20):                                                   "f:17: blocks lie in each other deeper than 16",
+		"$A=$A$A\n$B=$A $A\n$A\n$B\n$C=$B$B$B$B\nx $C\n":                              "",
+	} {
+		o := world()
+		o.From = Keepalived
+		_, err := Convert("f", []byte(text), o)
+		if want == "" && err == nil {
+			continue
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestKeepalivedConditions(t *testing.T) {
+	const text = "virtual_server 192.0.2.1 80 {\n@main lb_algo rr\n@^main lb_algo sh\n}\n"
+	for id, want := range map[string]balancer.Algorithm{"main": balancer.RoundRobin, "other": balancer.SourceHash, "": balancer.LeastConn} {
+		o := world()
+		o.ConfigID = id
+		s, yaml := converted(t, text, o)
+		if s[0].Algorithm != want || strings.Contains(yaml, "LEFT OUT: f:2: @main") != (id == "") {
+			t.Errorf("config id %q:\n%s", id, yaml)
+		}
+	}
+}
+
+func TestKeepalivedIncludes(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	main := filepath.Join(dir, "main.conf")
+	put("a.inc", "$A=192.0.2.1\ninclude b.inc\n")
+	put("b.inc", "virtual_server $A 80 {\nlb_algo rr\n}\n")
+	put("loop.inc", "include loop.inc\n")
+	put("bad.inc", "\nvirtual_server x 80 {\n}\n")
+	o := world()
+	o.From = Keepalived
+	for text, want := range map[string]string{
+		"include a.inc\n":                        "",
+		"include " + filepath.Join(dir, "a.inc"): "",
+		"include none.inc\n":                     "LEFT OUT: main.conf:1: include " + filepath.Join(dir, "none.inc") + ": there is no such file",
+		"include loop.inc\n":                     filepath.Join(dir, "loop.inc") + ":1: files include each other deeper than 16",
+		"include bad.inc\n":                      filepath.Join(dir, "bad.inc") + `:2: "x" is no IP address`,
+		"include [\n":                            main + ":1: include " + filepath.Join(dir, "[") + ": syntax error in pattern",
+	} {
+		r, err := Convert(main, []byte(text), o)
+		switch {
+		case want == "":
+			if err != nil || len(consistent(t, r).Spec.Services) != 1 {
+				t.Errorf("%s: %v", text, err)
+			}
+		case err != nil:
+			if err.Error() != want {
+				t.Errorf("%s: %v, want %s", text, err, want)
+			}
+		case !strings.Contains(string(r.YAML), want):
+			t.Errorf("%s: no %q in\n%s", text, want, r.YAML)
+		}
+	}
+}

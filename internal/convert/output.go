@@ -1,0 +1,197 @@
+package convert
+
+import (
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/config"
+)
+
+// output is a file of ours before it is written.
+type output struct {
+	notes    []note
+	services []*service
+	timeouts [][2]string // of conntrack: key and value
+}
+
+// note is something to say about a place in the old file.
+type note struct {
+	at
+	what, text string
+	lost       bool // it is left out
+}
+
+// service is one of ours. An empty string means that nothing is said.
+type service struct {
+	at
+	name, address, ports      string
+	protocol, mode, algorithm string
+	gue                       string   // the content of the block
+	sources                   []string // snat-addresses
+	onDown, affinity          string
+	persistence, prefix       string
+	health                    *health // nil: none is written
+	backends                  []*backend
+	notes                     []note
+	refused                   string // why it is a comment
+}
+
+// health is a health check.
+type health struct {
+	kind, port        string
+	interval, timeout time.Duration
+	rise, fall        int
+	path, host, body  string
+	expect            []string
+}
+
+// backend is one of a service's.
+type backend struct {
+	at
+	name, address, port, weight string
+	health                      *health // as its service's is to be
+	refused                     string  // why it is a comment
+}
+
+// lose notes what is left out.
+func (s *service) lose(p at, what, text string) {
+	s.notes = append(s.notes, note{p, what, text, true})
+}
+
+// tell notes what somebody may want to know.
+func (s *service) tell(p at, what, text string) {
+	s.notes = append(s.notes, note{p, what, text, false})
+}
+
+func (o *output) lose(p at, what, text string) { o.notes = append(o.notes, note{p, what, text, true}) }
+func (o *output) tell(p at, what, text string) { o.notes = append(o.notes, note{p, what, text, false}) }
+
+// leftOut counts what has no equivalent.
+func (o *output) leftOut() (n int) {
+	count := func(notes []note) {
+		for _, one := range notes {
+			if one.lost {
+				n++
+			}
+		}
+	}
+	count(o.notes)
+	for _, s := range o.services {
+		count(s.notes)
+		if s.refused != "" {
+			n++
+		}
+		for _, b := range s.backends {
+			if b.refused != "" {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// unfit are what a name may not have.
+var unfit = regexp.MustCompile(`[^\pL\pN\pP\pS]+|/`)
+
+// settle makes what is left to be made once all is read: names that are names and differ,
+// and one health check for each service.
+func (o *output) settle() {
+	names := map[string]bool{}
+	unique := func(name string, taken map[string]bool) string {
+		name = unfit.ReplaceAllString(name, "-")
+		if len(name) > 100 {
+			name = strings.ToValidUTF8(name[:100], "")
+		}
+		one := name
+		for i := 2; taken[one]; i++ {
+			one = fmt.Sprintf("%s-%d", name, i)
+		}
+		taken[one] = true
+		return one
+	}
+	for _, s := range o.services {
+		s.name = unique(s.name, names)
+		taken := map[string]bool{}
+		for i, b := range s.backends {
+			if b.name != "" {
+				b.name = unique(b.name, taken)
+			}
+			if _, err := netip.ParseAddr(b.address); err != nil {
+				b.refused = "it is a host name; write its address, for names are not looked up"
+			}
+			switch {
+			case i == 0:
+				s.health = b.health
+			case !b.health.same(s.health):
+				s.lose(b.at, "health check of "+b.address, "differs from that of the first backend, and here all of a service are asked alike")
+			}
+		}
+	}
+	said := map[note]bool{} // several services can come of one place
+	once := func(n note) bool { twice := said[n]; said[n] = true; return twice }
+	o.notes = slices.DeleteFunc(o.notes, once)
+	for _, s := range o.services {
+		s.notes = slices.DeleteFunc(s.notes, once)
+	}
+}
+
+func (h *health) same(other *health) bool {
+	if h == nil || other == nil {
+		return h == other
+	}
+	return fmt.Sprint(*h) == fmt.Sprint(*other)
+}
+
+// place is what a problem is about.
+var place = regexp.MustCompile(`^services\[(\d+)\](?:\.backends\[(\d+)\])?`)
+
+// refuse makes comments of what check refuses, and reports whether there was any.
+func (o *output) refuse(problems config.Problems) bool {
+	done := false
+	live := slices.DeleteFunc(slices.Clone(o.services), func(s *service) bool { return s.refused != "" })
+	backends := make([][]*backend, len(live)) // as they were when check saw them
+	for i, s := range live {
+		backends[i] = slices.DeleteFunc(slices.Clone(s.backends), func(b *backend) bool { return b.refused != "" })
+	}
+	for _, p := range problems {
+		m := place.FindStringSubmatch(p.Path)
+		if m == nil {
+			continue
+		}
+		i, _ := strconv.Atoi(m[1])
+		if m[2] == "" {
+			if s := live[i]; s.refused == "" {
+				s.refused, done = "check refuses it: "+strings.TrimPrefix(p.Path, m[0]+".")+": "+p.Text, true
+			}
+			continue
+		}
+		j, _ := strconv.Atoi(m[2])
+		backends[i][j].refused, done = "check refuses it: "+p.Text, true
+	}
+	return done
+}
+
+// timeout sets one of conntrack, in the bounds of ours; 0 leaves it as it is.
+func (o *output) timeout(key string, d time.Duration) {
+	o.timeouts = slices.DeleteFunc(o.timeouts, func(t [2]string) bool { return t[0] == key })
+	if d > 0 {
+		o.timeouts = append(o.timeouts, [2]string{key, brief(min(max(d, 100*time.Millisecond), 30*24*time.Hour))})
+	}
+}
+
+// brief returns a duration without what is 0 of it, as in 5m.
+func brief(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

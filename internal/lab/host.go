@@ -28,6 +28,13 @@ type Host struct {
 	nursery chan func()    // to the thread that children are started from
 	closers []func() error
 	closed  bool
+	cables  map[string]end // by the name of this end, the other one
+}
+
+// end is one of a cable's.
+type end struct {
+	host *Host
+	name string
 }
 
 // settings are every host's, whatever the machine's own are: a new namespace

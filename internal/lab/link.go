@@ -28,7 +28,14 @@ func (h *Host) setUp(name string) error {
 // routes back (Documentation/networking/ip-sysctl.rst, keep_addr_on_down).
 func (h *Host) SetLink(name string, up bool) error {
 	if up {
-		return errors.Join(h.setUp(name), h.awaitCarrier(name))
+		err := errors.Join(h.setUp(name), h.awaitCarrier(name))
+		h.mu.Lock()
+		far := h.cables[name]
+		h.mu.Unlock()
+		if err == nil && far.host != nil {
+			_ = far.host.awaitCarrier(far.name) // it drops what comes till then; it may be another's by now
+		}
+		return err
 	}
 	link, err := h.link.LinkByName(name)
 	if err == nil {
@@ -107,7 +114,19 @@ func connect(a *Host, nameA string, b *Host, nameB string, mac net.HardwareAddr,
 	if err := a.link.LinkAdd(cable); err != nil {
 		return fmt.Errorf("connect %s to %s: %w", b.Name, a.Name, err)
 	}
+	a.lead(nameA, end{b, nameB})
+	b.lead(nameB, end{a, nameA})
 	return errors.Join(a.setUp(nameA), b.setUp(nameB), a.awaitCarrier(nameA), b.awaitCarrier(nameB))
+}
+
+// lead notes where the cable of an interface leads to.
+func (h *Host) lead(name string, far end) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cables == nil {
+		h.cables = map[string]end{}
+	}
+	h.cables[name] = far
 }
 
 // awaitCarrier returns when an interface that was set up passes packets on. The

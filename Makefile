@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate docs generate-check test test-race fuzz lint test-vm test-vm-ci bench pgo bench-once demo install clean
+.PHONY: help build generate docs generate-check test test-race fuzz lint promtool test-vm test-vm-ci bench pgo bench-once demo install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,12 +59,15 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 lint: $(LINT) ## Check formatting, go vet and golangci-lint
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet -tags vm ./...
+	$(GO) vet -tags vm,promtool ./...
 	$(LINT) run ./...
 
 $(LINT):
 	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .bin/golangci-lint $@
+
+promtool: ## Have Prometheus's own tool check a scrape, the alert rules and their tests (needs promtool)
+	$(GO) test -tags promtool -count 1 -run TestPromtool ./internal/metrics
 
 bench: ## Measure: table on the terminal, JSON, plots and page in dist/bench (BENCH="engine -h" for more)
 	$(GO) build -o dist/bench/bench ./bench

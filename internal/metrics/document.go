@@ -14,6 +14,13 @@ func Document() string {
 OpenMetrics, besides those of the process (` + "`process_*`" + `) and of Go (` + "`go_*`" + `). Whoever reaches that
 address reads them; nothing can be changed there.
 
+packaging/prometheus has alert rules, and tests that show each one fire on the fault that it is
+for; packaging/grafana has a dashboard. Both expect the job to be named ` + "`afxlb`" + `:
+
+    scrape_configs:
+      - job_name: afxlb
+        static_configs: [{targets: ["127.0.0.1:9190"]}]
+
 Made by ` + "`make generate`" + ` from internal/metrics/families.go.
 
 | metric | type | labels | meaning |

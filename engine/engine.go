@@ -26,7 +26,8 @@ type Config struct {
 	CPUs       []int // worker i runs on CPUs[i]; empty: chosen here
 	Driver     xsk.Driver
 	Mode       xsk.Mode
-	Busy       bool // never sleep
+	FrameSize  uint32 // as [xsk.Config] has it
+	Busy       bool   // never sleep
 	MaxFlows   int
 	Timeouts   conntrack.Timeouts
 	Loads      *balancer.Loads

@@ -96,7 +96,7 @@ func (l *lease) open(e *Engine, number int) error {
 		if queue == xsk.NoQueue || i < len(p.sockets) && receives(p.sockets[i]) {
 			continue
 		}
-		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, NoZeroCopy: now.NoZeroCopy, MTU: mtu}
+		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, NoZeroCopy: now.NoZeroCopy, FrameSize: e.config.FrameSize, MTU: mtu}
 		if n := len(e.config.Interfaces); n > 1 {
 			c.Frames = uint32(2+2*n) * xsk.DefaultRingSize // see xsk.Config
 		}

@@ -86,7 +86,8 @@ func TestAttemptFrames(t *testing.T) {
 		{"small MTU", Config{Mode: ModeAuto}, 1000, nil, []uint32{2048}, "", nil},
 		{"MTU for no zero-copy", Config{Mode: ModeAuto}, 3500, nil, []uint32{4096}, "not supported: an MTU of 3500 in zero-copy, where drivers may use 3072 bytes of a frame of 4096: set it to 3050 at most", nil},
 		{"MTU for no zero-copy, which was asked for", Config{Mode: ModeZeroCopy}, 3500, nil, nil, "", ErrNotSupported},
-		{"asked for", Config{Mode: ModeAuto, FrameSize: 2048}, 1500, []error{unsupported}, []uint32{2048, 2048}, "bind: operation not supported", nil},
+		{"asked for", Config{Mode: ModeAuto, FrameSize: 4096}, 1000, []error{unsupported}, []uint32{4096, 4096}, "bind: operation not supported", nil},
+		{"asked for, and none of zero-copy's", Config{Mode: ModeAuto, FrameSize: 2048}, 1500, nil, []uint32{2048}, "not supported: an MTU of 1500 in zero-copy, where drivers may use 1024 bytes of a frame of 2048: set it to 1002 at most", nil},
 		{"copy", Config{Mode: ModeCopy}, 1500, nil, []uint32{2048}, "", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"cmp"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -52,7 +53,7 @@ type Config struct {
 	// well to have as many more as its FILL and RX rings take.
 	Frames uint32
 	// FrameSize is 2048 or 4096 bytes; a packet has up to [Info].MaxPacket of them.
-	// The default is the smallest that takes MTU in the mode that it comes to: in
+	// The default, 0, is the smallest that takes MTU in the mode that it comes to: in
 	// zero-copy, with an MTU of 1500, it is 4096.
 	FrameSize uint32
 	// MTU is the largest that frames are to take, if it is larger than the interface's: of
@@ -73,16 +74,18 @@ const (
 // frameSizes are those that the kernel takes, but for smaller ones.
 var frameSizes = [...]uint32{2048, 4096}
 
-// MaxMTU is the largest MTU whose packets fit into a frame, with two VLAN tags: in
+// MaxMTU is the largest MTU whose packets fit into a frame of a size, with two VLAN tags: in
 // ModeZeroCopy, with the drivers that take the least of one, and else with what ModeAuto
-// comes to if it has to, copy.
-func MaxMTU(mode Mode) int { return maxMTU(frameSizes[len(frameSizes)-1], mode) }
+// comes to if it has to, copy. The size is as in [Config].
+func MaxMTU(mode Mode, frameSize uint32) int {
+	return maxMTU(cmp.Or(frameSize, frameSizes[len(frameSizes)-1]), mode)
+}
 
-// FrameMemory is how many bytes the frames of a socket with the default sizes take on an
-// interface of the MTU, in ModeCopy or ModeZeroCopy: locked memory, unless the process has
-// CAP_IPC_LOCK.
-func FrameMemory(mtu int, mode Mode) uint64 {
-	size, err := frameSizeFor(mtu, mode)
+// FrameMemory is how many bytes the frames of a socket with the default number of them take
+// on an interface of the MTU, in ModeCopy or ModeZeroCopy: locked memory, unless the process
+// has CAP_IPC_LOCK. The size is as in [Config].
+func FrameMemory(mtu int, mode Mode, frameSize uint32) uint64 {
+	size, err := frameSizeFor(mtu, mode, frameSize)
 	if err != nil {
 		size = frameSizes[len(frameSizes)-1]
 	}

@@ -146,10 +146,8 @@ func bindWith(flags uint16, c Config, ifindex, mtu int) (b bound, err error) {
 	if flags&unix.XDP_ZEROCOPY != 0 {
 		mode = ModeZeroCopy
 	}
-	if c.FrameSize == 0 {
-		if c.FrameSize, err = frameSizeFor(max(mtu, c.MTU), mode); err != nil {
-			return bound{config: c}, err
-		}
+	if c.FrameSize, err = frameSizeFor(max(mtu, c.MTU), mode, c.FrameSize); err != nil {
+		return bound{config: c}, err
 	}
 	b, err = openers[c.Driver](c, ifindex, flags|unix.XDP_USE_NEED_WAKEUP)
 	b.config = c

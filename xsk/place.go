@@ -1,6 +1,9 @@
 package xsk
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 const (
 	// headroom is what the kernel leaves free in front of each received packet
@@ -47,16 +50,16 @@ func maxMTU(frameSize uint32, mode Mode) int {
 	return maxPacket(frameSize, spread, mode) - linkHeader
 }
 
-// frameSizeFor returns the smallest frame that takes the packets of an MTU. If none does
-// it is the largest in copy mode, where the kernel counts what does not fit. Of
-// zero-copy drivers not all do, so that it is an error there.
-func frameSizeFor(mtu int, mode Mode) (uint32, error) {
+// frameSizeFor returns the frame that is asked for or, with 0, the smallest that takes the
+// packets of an MTU. If none does it is the largest in copy mode, where the kernel counts
+// what does not fit. Of zero-copy drivers not all do, so that it is an error there.
+func frameSizeFor(mtu int, mode Mode, asked uint32) (uint32, error) {
 	for _, size := range frameSizes {
-		if mtu <= maxMTU(size, mode) {
+		if mtu <= maxMTU(size, mode) && (asked == 0 || asked == size) {
 			return size, nil
 		}
 	}
-	largest := frameSizes[len(frameSizes)-1]
+	largest := cmp.Or(asked, frameSizes[len(frameSizes)-1])
 	if mode == ModeZeroCopy {
 		return 0, fmt.Errorf("%w: an MTU of %d in zero-copy, where drivers may use %d bytes of a frame of %d: set it to %d at most",
 			ErrNotSupported, mtu, maxPacket(largest, 0, mode), largest, maxMTU(largest, mode))

@@ -34,25 +34,31 @@ func TestPlaces(t *testing.T) {
 // room down to a kilobyte.
 func TestFrameSizeFor(t *testing.T) {
 	for _, test := range []struct {
-		mode Mode
-		mtu  int
-		size uint32 // 0: refused
+		mode  Mode
+		mtu   int
+		asked uint32
+		size  uint32 // 0: refused
 	}{
-		{ModeCopy, 1500, 2048},
-		{ModeCopy, 1578, 2048},
-		{ModeCopy, 1579, 4096},
-		{ModeCopy, 3626, 4096},
-		{ModeCopy, 9000, 4096},
-		{ModeZeroCopy, 576, 2048},
-		{ModeZeroCopy, 1002, 2048},
-		{ModeZeroCopy, 1003, 4096},
-		{ModeZeroCopy, 1500, 4096},
-		{ModeZeroCopy, 3050, 4096},
-		{ModeZeroCopy, 3051, 0},
-		{ModeZeroCopy, 9000, 0},
+		{ModeCopy, 1500, 0, 2048},
+		{ModeCopy, 1578, 0, 2048},
+		{ModeCopy, 1579, 0, 4096},
+		{ModeCopy, 3626, 0, 4096},
+		{ModeCopy, 9000, 0, 4096},
+		{ModeZeroCopy, 576, 0, 2048},
+		{ModeZeroCopy, 1002, 0, 2048},
+		{ModeZeroCopy, 1003, 0, 4096},
+		{ModeZeroCopy, 1500, 0, 4096},
+		{ModeZeroCopy, 3050, 0, 4096},
+		{ModeZeroCopy, 3051, 0, 0},
+		{ModeZeroCopy, 9000, 0, 0},
+		{ModeCopy, 1500, 4096, 4096},
+		{ModeCopy, 3000, 2048, 2048}, // what does not fit is counted
+		{ModeZeroCopy, 1002, 2048, 2048},
+		{ModeZeroCopy, 1500, 2048, 0},
+		{ModeZeroCopy, 1500, 4096, 4096},
 	} {
-		t.Run(fmt.Sprint(test.mode, " ", test.mtu), func(t *testing.T) {
-			size, err := frameSizeFor(test.mtu, test.mode)
+		t.Run(fmt.Sprint(test.mode, " ", test.mtu, " ", test.asked), func(t *testing.T) {
+			size, err := frameSizeFor(test.mtu, test.mode, test.asked)
 			if size != test.size || errors.Is(err, ErrNotSupported) != (test.size == 0) {
 				t.Fatalf("frames of %d bytes, %v; want %d", size, err, test.size)
 			}
@@ -62,7 +68,7 @@ func TestFrameSizeFor(t *testing.T) {
 		})
 	}
 	for mode, want := range map[Mode]int{ModeAuto: 3626, ModeCopy: 3626, ModeGeneric: 3626, ModeZeroCopy: 3050} {
-		if got := MaxMTU(mode); got != want {
+		if got := MaxMTU(mode, 0); got != want {
 			t.Errorf("%s: largest MTU %d, want %d", mode, got, want)
 		}
 	}

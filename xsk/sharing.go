@@ -137,7 +137,7 @@ func (c *Config) share(index, mtu int) error {
 		return nil
 	}
 	with, why := &c.Share.info, ""
-	size, err := frameSizeFor(mtu, with.Mode)
+	size, err := frameSizeFor(mtu, with.Mode, 0)
 	switch {
 	case c.Share.FD() < 0:
 		return fmt.Errorf("share the frames of %s: %w", c.Share.name, ErrClosed)

@@ -77,13 +77,14 @@ func TestFieldMTUAtTheStart(t *testing.T) {
 	streams := streamService("streams", natVIP4, "nat", quickHealth)
 	config := w.writeConfig("afxlb.yaml", streams)
 	for _, c := range []struct {
-		mode       string
-		mtu, would int
+		mode, frame string
+		mtu, would  int
 	}{
-		{"auto", 9000, 3626}, {"generic", 3627, 3626}, {"zero-copy", 3051, 3050}, // of which some drivers take less of a frame
+		{"auto", "", 9000, 3626}, {"generic", "", 3627, 3626}, {"zero-copy", "", 3051, 3050}, // of which some drivers take less of a frame
+		{"copy", "frame-size: 2048\n", 1579, 1578}, {"zero-copy", "frame-size: 2048\n", 1003, 1002},
 	} {
 		w.setMTUs(c.mtu)
-		config := w.writeConfig(c.mode+".yaml", streams, "xdp-mode: "+c.mode+"\n")
+		config := w.writeConfig(c.mode+".yaml", streams, "xdp-mode: "+c.mode+"\n"+c.frame)
 		was, would := fmt.Sprint("eth0 has an MTU of ", c.mtu), fmt.Sprintf("set the MTU to %d at most", c.would)
 		p := w.start(nil, "--config", config)
 		if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), was) || !strings.Contains(p.output(), would) {
@@ -96,8 +97,14 @@ func TestFieldMTUAtTheStart(t *testing.T) {
 			return nil
 		})
 	}
+	w.setMTUs(1500)
+	p := w.serve(w.writeConfig("large.yaml", streams, "frame-size: 4096\n"))
+	if size := p.status().Workers[0].Frames.Size; size != 4096 {
+		t.Errorf("frames of %d bytes where 4096 are asked for", size)
+	}
+	p.stop()
 	w.setMTUs(3626)
-	p := w.serve(config)
+	p = w.serve(config)
 	w.mustTransfer("with the MTU that was named")
 	if s := p.status(); warned(s, "mtu") != "" || len(s.Drops) != 0 {
 		t.Errorf("%v, %v", s.Warnings, s.Drops)

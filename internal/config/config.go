@@ -16,6 +16,7 @@ type Config struct {
 	CPUs       CPUList       // empty: the engine chooses
 	XDPMode    XDPMode
 	Driver     Driver
+	FrameSize  FrameSize
 	Poll       Poll
 	// Listen is where metrics are served, address:port.
 	Listen    string

@@ -1,6 +1,10 @@
 package config
 
-import "github.com/afxlb/afxlb/balancer"
+import (
+	"strconv"
+
+	"github.com/afxlb/afxlb/balancer"
+)
 
 // XDPMode says how packets get from the driver to the sockets.
 type XDPMode string
@@ -30,6 +34,19 @@ const (
 	PollAdaptive Poll = "adaptive"
 	PollBusy     Poll = "busy"
 )
+
+// FrameSize is the size of packet buffers in bytes; 0: the smallest that takes the MTU.
+type FrameSize int
+
+// ParseFrameSize reads 2048 or 4096, the sizes that the kernel takes and that hold a packet.
+func ParseFrameSize(s string) (FrameSize, error) {
+	size, err := parseEnum("frame size", s, "2048", "4096")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(size)
+	return FrameSize(n), err
+}
 
 // ParseXDPMode reads auto, zero-copy, copy or generic.
 func ParseXDPMode(s string) (XDPMode, error) {

@@ -64,6 +64,12 @@ func number[T int | uint16](low, high int) form[T] {
 	return single(fmt.Sprintf("a whole number from %d to %d", low, high), `^(0|[1-9][0-9]*)$`, parseNumber[T](low, high)).bare(low, high)
 }
 
+// values has editors take these alone, which are all that there are.
+func (f form[T]) values(all ...any) form[T] {
+	f.schema = &jsonschema.Schema{Enum: all}
+	return f
+}
+
 // duration is the form of durations from low to high.
 func duration(low, high time.Duration) form[time.Duration] {
 	f := single(fmt.Sprintf("a duration from %s to %s", brief(low), brief(high)),

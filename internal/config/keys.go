@@ -40,6 +40,10 @@ var (
 			about: "which code sets up the sockets",
 		},
 		{
+			name: "frame-size", restart: true, unset: "the smallest that takes the MTU", form: into(func(c *Config) *FrameSize { return &c.FrameSize }, frameSize),
+			about: "bytes of a packet buffer; a longer packet takes several, where kernel and driver have that",
+		},
+		{
 			name: "poll", restart: true, unset: "adaptive", form: into(func(c *Config) *Poll { return &c.Poll }, choice(ParsePoll, nil, nil)),
 			about: "what a worker does without packets: adaptive sleeps, busy never does",
 		},
@@ -104,6 +108,7 @@ var (
 	idle          = duration(100*time.Millisecond, 30*24*time.Hour)
 	queueList     = single(`queues as in 0-3, "0,2,5-7" or all`, `^\s*(all|[0-9, -]+)\s*$`, ParseQueues).bare(0, maxIndex)
 	cpuList       = single(`CPUs as in 2-5 or "4,2,8-9"`, `^[0-9, -]+$`, ParseCPUs).bare(0, maxIndex)
+	frameSize     = single("2048 or 4096", "", ParseFrameSize).values(2048, 4096, "2048", "4096")
 	interfaceName = single("an interface's name", `^[^/:,\s]{1,15}$`, parseInterface)
 	listenAddress = single("address:port", `:[0-9]{1,5}$`, ParseListen)
 )

@@ -105,6 +105,7 @@ queues: 5-7,0,2
 cpus: 4,2,8-9
 xdp-mode: zero-copy
 driver: asavie
+frame-size: 2048
 poll: busy
 listen: "[::1]:80"
 log: {level: debug, format: json}
@@ -118,7 +119,7 @@ services: []
 	}
 	want := &Config{
 		Interfaces: InterfaceList{"eth1", "eth0"}, Queues: QueueList{5, 6, 7, 0, 2}, CPUs: CPUList{4, 2, 8, 9},
-		XDPMode: XDPZeroCopy, Driver: DriverAsavie, Poll: PollBusy, Listen: "[::1]:80",
+		XDPMode: XDPZeroCopy, Driver: DriverAsavie, FrameSize: 2048, Poll: PollBusy, Listen: "[::1]:80",
 		Log: Log{"debug", "json"},
 		Conntrack: Conntrack{5000, Timeouts{
 			time.Second, time.Hour, 5 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 100 * time.Millisecond,

@@ -20,6 +20,7 @@ func (c *Config) NeedsRestart(running *Config) []string {
 		{"cpus", slices.Equal(c.CPUs, running.CPUs)},
 		{"xdp-mode", c.XDPMode == running.XDPMode},
 		{"driver", c.Driver == running.Driver},
+		{"frame-size", c.FrameSize == running.FrameSize},
 		{"poll", c.Poll == running.Poll},
 		{"listen", c.Listen == running.Listen},
 		{"log.format", c.Log.Format == running.Log.Format},

@@ -99,10 +99,11 @@ log: {level: debug, format: json}
 listen: "[::1]:80"
 poll: busy
 driver: asavie
+frame-size: 4096
 xdp-mode: copy
 cpus: 3
 interface: eth1
-`, []string{"interface", "queues", "cpus", "xdp-mode", "driver", "poll", "listen", "log.format", "conntrack.max-flows"}},
+`, []string{"interface", "queues", "cpus", "xdp-mode", "driver", "frame-size", "poll", "listen", "log.format", "conntrack.max-flows"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			running, err := Parse("running", []byte(base+"services: []\n"))

@@ -92,11 +92,11 @@ func TestExampleComments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The two that have no written default.
-	if full.CPUs.String() != "2-5" || full.Spec.Services[0].Health.Port != 8080 {
-		t.Errorf("cpus %v, health port %d: the comments were not uncommented", full.CPUs, full.Spec.Services[0].Health.Port)
+	// The three that have no written default.
+	if full.CPUs.String() != "2-5" || full.FrameSize != 2048 || full.Spec.Services[0].Health.Port != 8080 {
+		t.Errorf("cpus %v, frames of %d, health port %d: the comments were not uncommented", full.CPUs, full.FrameSize, full.Spec.Services[0].Health.Port)
 	}
-	full.CPUs, full.Spec.Services[0].Health.Port = nil, 0
+	full.CPUs, full.FrameSize, full.Spec.Services[0].Health.Port = nil, 0, 0
 	if diff := cmp.Diff(plain, full, compareAddresses); diff != "" {
 		t.Errorf("comments that are not the defaults (-default +comment):\n%s", diff)
 	}

@@ -58,7 +58,7 @@ func (d *daemon) outgrown(now *nic.State, in *engine.PortInfo) error {
 			return sending(s.Queue)
 		case s.Detour && !lacks:
 			better = sending(s.Queue)
-		case now.MTU > most && most < xsk.MaxMTU(xsk.ModeCopy) && d.config.XDPMode != config.XDPZeroCopy:
+		case now.MTU > most && most < xsk.MaxMTU(xsk.ModeCopy, uint32(d.config.FrameSize)) && d.config.XDPMode != config.XDPZeroCopy:
 			better = fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
 		}
 	}

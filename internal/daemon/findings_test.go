@@ -123,7 +123,7 @@ func TestOutgrown(t *testing.T) {
 		"larger packets":       {nic.State{RX: 1, MTU: 1579}, served(1578, 0), config.XDPAuto, "MTU of 1579"},
 		"more than zero-copy":  {nic.State{RX: 1, MTU: 3100}, served(3050, 0), config.XDPAuto, "MTU of 3100"},
 		"zero-copy is a must":  {nic.State{RX: 1, MTU: 3100}, served(3050, 0), config.XDPZeroCopy, ""},
-		"larger than any":      {nic.State{RX: 1, MTU: 9000}, served(xsk.MaxMTU(xsk.ModeCopy), 0), config.XDPAuto, ""},
+		"larger than any":      {nic.State{RX: 1, MTU: 9000}, served(xsk.MaxMTU(xsk.ModeCopy, 0), 0), config.XDPAuto, ""},
 		"the driver's own way": {nic.State{RX: 1, MTU: 9000}, served(3818, 0), config.XDPAuto, ""},
 	} {
 		d := &daemon{config: &config.Config{XDPMode: c.mode}, control: control.New(control.Options{Log: zap.NewNop()})}

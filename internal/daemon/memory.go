@@ -42,7 +42,7 @@ func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) n
 	for i := range spec.Services {
 		backends += len(spec.Services[i].Backends)
 	}
-	copied, zeroCopy := xsk.FrameMemory(now.MTU, xsk.ModeCopy), xsk.FrameMemory(now.MTU, xsk.ModeZeroCopy)
+	copied, zeroCopy := xsk.FrameMemory(now.MTU, xsk.ModeCopy, c.FrameSize), xsk.FrameMemory(now.MTU, xsk.ModeZeroCopy, c.FrameSize)
 	frames, least, attempt := copied, copied, uint64(0)
 	switch {
 	case c.Mode == xsk.ModeZeroCopy:

@@ -55,22 +55,25 @@ func TestMemoryLimit(t *testing.T) {
 func TestMemoryNeed(t *testing.T) {
 	for name, c := range map[string]struct {
 		mode      xsk.Mode
+		frame     uint32
 		nic       nic.State
 		queues    int
 		flows     int
 		low, high uint64
 	}{
 		// As measured: 218 MB and 48 MB.
-		"two queues, a million flows": {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 2, 1_000_000, 218e6, 235e6},
-		"one queue":                   {xsk.ModeAuto, nic.State{MTU: 1500, NoZeroCopy: true}, 1, 100_000, 50e6, 62e6},
-		"copy is asked for":           {xsk.ModeCopy, nic.State{MTU: 1500}, 1, 100_000, 48e6, 60e6},
-		"maybe zero-copy":             {xsk.ModeAuto, nic.State{MTU: 1500}, 4, 100_000, 185e6, 200e6}, // and a copy's frames beside a vain attempt's
-		"zero-copy":                   {xsk.ModeZeroCopy, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
-		"copy with a large MTU":       {xsk.ModeCopy, nic.State{MTU: 3000}, 4, 100_000, 170e6, 190e6},
-		"too large for zero-copy":     {xsk.ModeAuto, nic.State{MTU: 3500}, 4, 100_000, 200e6, 215e6},
+		"two queues, a million flows": {xsk.ModeAuto, 0, nic.State{MTU: 1500, NoZeroCopy: true}, 2, 1_000_000, 218e6, 235e6},
+		"one queue":                   {xsk.ModeAuto, 0, nic.State{MTU: 1500, NoZeroCopy: true}, 1, 100_000, 50e6, 62e6},
+		"copy is asked for":           {xsk.ModeCopy, 0, nic.State{MTU: 1500}, 1, 100_000, 48e6, 60e6},
+		"maybe zero-copy":             {xsk.ModeAuto, 0, nic.State{MTU: 1500}, 4, 100_000, 185e6, 200e6}, // and a copy's frames beside a vain attempt's
+		"zero-copy":                   {xsk.ModeZeroCopy, 0, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
+		"copy with a large MTU":       {xsk.ModeCopy, 0, nic.State{MTU: 3000}, 4, 100_000, 170e6, 190e6},
+		"larger frames":               {xsk.ModeCopy, 4096, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
+		"smaller frames":              {xsk.ModeZeroCopy, 2048, nic.State{MTU: 1000}, 4, 100_000, 100e6, 115e6},
+		"too large for zero-copy":     {xsk.ModeAuto, 0, nic.State{MTU: 3500}, 4, 100_000, 200e6, 215e6},
 	} {
-		n := needOf(&engine.Config{Mode: c.mode, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
-		if c.mode == xsk.ModeAuto && n.locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy) {
+		n := needOf(&engine.Config{Mode: c.mode, FrameSize: c.frame, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
+		if c.mode == xsk.ModeAuto && n.locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy, c.frame) {
 			t.Errorf("%s: %d MB are locked at least", name, n.locked/1e6)
 		}
 		if n.resident < c.low || n.resident > c.high || n.locked >= n.resident {

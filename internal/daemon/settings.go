@@ -14,7 +14,7 @@ import (
 func EngineConfig(c *config.Config) engine.Config {
 	return engine.Config{
 		Interfaces: c.Interfaces, Queues: c.Queues, CPUs: c.CPUs,
-		Driver: xsk.Driver(c.Driver), Mode: xsk.Mode(c.XDPMode), Busy: c.Poll == config.PollBusy,
+		Driver: xsk.Driver(c.Driver), Mode: xsk.Mode(c.XDPMode), FrameSize: uint32(c.FrameSize), Busy: c.Poll == config.PollBusy,
 		MaxFlows: c.Conntrack.MaxFlows, Timeouts: timeouts(&c.Conntrack),
 	}
 }

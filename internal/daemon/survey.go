@@ -18,6 +18,7 @@ type site struct {
 	workers int
 	cpus    []int // of the workers, as [engine.Placement] has them
 	mode    xsk.Mode
+	frame   uint32 // size of frames, as [xsk.Config] has it
 }
 
 // place is one interface of a site.
@@ -30,7 +31,7 @@ type place struct {
 // error is a [MachineError] if there is no such interface or queue, and
 // [engine.ErrPlacement] if the workers can't have their CPUs.
 func survey(c *config.Config) (s site, err error) {
-	s.mode = xsk.Mode(c.XDPMode)
+	s.mode, s.frame = xsk.Mode(c.XDPMode), uint32(c.FrameSize)
 	for _, name := range c.Interfaces {
 		var p place
 		if p.nic, err = nic.Look(name); err != nil {
@@ -79,18 +80,22 @@ func (s *site) served(p *place) served {
 func (s *site) refuse() error {
 	var errs []error
 	for i := range s.ports {
-		errs = append(errs, s.ports[i].refuse(s.mode))
+		errs = append(errs, s.ports[i].refuse(s.mode, s.frame))
 	}
 	return errors.Join(errs...)
 }
 
-func (p *place) refuse(mode xsk.Mode) error {
+func (p *place) refuse(mode xsk.Mode, frame uint32) error {
 	if p.nic.Loopback {
 		return MachineError{Err: fmt.Errorf("%s is a loopback, by which nobody else's packets come: it can't be served", p.nic.Name)}
 	}
-	if most := xsk.MaxMTU(mode); p.nic.MTU > most {
+	if most := xsk.MaxMTU(mode, frame); p.nic.MTU > most {
+		hint := ""
+		if p.nic.MTU <= xsk.MaxMTU(mode, 0) {
+			hint = ", or leave frame-size out"
+		}
 		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and in mode %[4]s a frame takes packets of %[3]d: larger ones would be lost; "+
-			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)", p.nic.Name, p.nic.MTU, most, mode)}
+			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)%[5]s", p.nic.Name, p.nic.MTU, most, mode, hint)}
 	}
 	return nil
 }

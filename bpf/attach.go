@@ -84,13 +84,23 @@ func (p *Program) Renew() error {
 	if p.link == nil {
 		return errors.New("renew the steering program: it is not attached")
 	}
-	again, err := p.reload()
-	if err != nil {
+	if err := p.renew(); err != nil {
 		return fmt.Errorf("renew the steering program: %w", err)
 	}
-	if err := p.link.Update(again); err != nil {
-		again.Close()
-		return fmt.Errorf("renew the steering program: %w", err)
+	return nil
+}
+
+// renew loads the program again, and attaches it where it is, if it is attached.
+func (p *Program) renew() error {
+	again, err := p.reload()
+	if err != nil {
+		return err
+	}
+	if p.link != nil {
+		if err := p.link.Update(again); err != nil {
+			again.Close()
+			return err
+		}
 	}
 	err = p.objects.Steer.Close()
 	p.objects.Steer = again

@@ -34,6 +34,7 @@ type Program struct {
 	steering steering
 	queues   int
 	link     link.Link // nil: not attached
+	frags    bool      // it takes packets in several buffers
 	closed   bool
 }
 
@@ -147,11 +148,31 @@ func (p *Program) reload() (*ebpf.Program, error) {
 			return nil, fmt.Errorf("load the steering program again: its map %s would be another one", name)
 		}
 	}
+	if p.frags {
+		spec.Programs[steerProgSteer].Flags |= unix.BPF_F_XDP_HAS_FRAGS
+	}
 	var programs steerPrograms
 	if err := spec.LoadAndAssign(&programs, &ebpf.CollectionOptions{MapReplacements: maps}); err != nil {
 		return nil, fmt.Errorf("load the steering program again: %w", explainLoad(err))
 	}
 	return programs.Steer, nil
+}
+
+// TakeFrags makes the program one that takes packets in several buffers (Linux 5.18), for
+// good: attached or not, and so where the interface's MTU fits into no buffer of a driver's.
+// Without, such drivers refuse the program. It reads the headers of the first buffer, as drivers
+// fill that before they take another one.
+func (p *Program) TakeFrags() error {
+	if p.frags {
+		return nil
+	}
+	p.frags = true
+	err := p.renew()
+	if err != nil {
+		p.frags = false
+		return fmt.Errorf("have the steering program take packets in several buffers: %w", err)
+	}
+	return nil
 }
 
 // SetSocket makes the AF_XDP socket fd the one that the queue's packets are

@@ -108,7 +108,7 @@ func (w *worker) copyTo(s *xsk.Socket, port uint8, lane []uint8, out []xsk.Desc)
 		case kept == have:
 			w.unsent(int(i), packet.DropTxFull)
 			continue
-		case len(packetOf) > int(room[kept].Len):
+		case len(packetOf) > int(room[kept].Len) && !lengthen(s, &room[kept]):
 			w.unsent(int(i), packet.DropTooBig)
 			continue
 		}

@@ -155,8 +155,11 @@ func (w *worker) recall() (n int) {
 	ready := &w.parts.Ready
 	end := w.socket.Allocate(w.descs[:min(ready.Len(), batchSize/2)])
 	for ; n < end && ready.Port() == w.port; n++ {
-		d := &w.descs[n]
-		d.Len = uint32(copy(w.socket.UMEM().Frame(*d), ready.Next()))
+		d, next := &w.descs[n], ready.Next()
+		if len(next) > int(d.Len) {
+			lengthen(w.socket, d) // or it is cut short, and malformed: the MTU is a smaller one now
+		}
+		d.Len = uint32(copy(w.socket.UMEM().Frame(*d), next))
 	}
 	w.socket.Release(w.descs[n:end])
 	return n

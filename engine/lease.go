@@ -309,17 +309,17 @@ func (l *lease) release() error {
 }
 
 // largestMTU returns the largest of the interfaces that l has, which the frames of all are
-// made for. One that has gone meanwhile has none.
-func (l *lease) largestMTU(e *Engine) (mtu int) {
+// made for, and whether packets of some may have several. One that has gone meanwhile has none.
+func (l *lease) largestMTU(e *Engine) (mtu int, joins bool) {
 	for i, p := range l.ports {
 		if p == nil {
 			continue
 		}
 		if now, err := nic.Look(e.config.Interfaces[i]); err == nil {
-			mtu = max(mtu, now.MTU)
+			mtu, joins = max(mtu, now.MTU), joins || e.config.Joins(&now, p.attached)
 		}
 	}
-	return mtu
+	return mtu, joins
 }
 
 const (

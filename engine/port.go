@@ -44,7 +44,16 @@ func (p *port) reach() int {
 
 // attach attaches the program of a port that is away.
 func (l *lease) attach(e *Engine, number, ifindex int) error {
-	mode, err := l.programs[number].Attach(ifindex, attachModes(e.config.Mode)...)
+	modes := attachModes(e.config.Mode)
+	if now, err := nic.Look(e.config.Interfaces[number]); err == nil && e.config.Joins(&now, "") {
+		if err := l.programs[number].TakeFrags(); err != nil {
+			return err
+		}
+		if now.NoFrags && e.config.Mode == xsk.ModeAuto {
+			modes = []bpf.AttachMode{bpf.Generic}
+		}
+	}
+	mode, err := l.programs[number].Attach(ifindex, modes...)
 	if err != nil {
 		return err
 	}
@@ -73,7 +82,7 @@ func (l *lease) open(e *Engine, number int) error {
 	if err != nil {
 		return err
 	}
-	mtu := l.largestMTU(e)
+	mtu, joins := l.largestMTU(e)
 	queues, err := Queues(len(e.config.Interfaces), e.config.Queues, now.RX)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -86,6 +95,11 @@ func (l *lease) open(e *Engine, number int) error {
 	} else {
 		e.recruit(queues)
 	}
+	if e.config.Joins(&now, p.attached) {
+		if err := l.programs[number].TakeFrags(); err != nil {
+			return err
+		}
+	}
 	if p.rx != 0 && p.rx != now.RX {
 		if err := l.programs[number].Renew(); err != nil {
 			return err
@@ -96,7 +110,7 @@ func (l *lease) open(e *Engine, number int) error {
 		if queue == xsk.NoQueue || i < len(p.sockets) && receives(p.sockets[i]) {
 			continue
 		}
-		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, NoZeroCopy: now.NoZeroCopy, FrameSize: e.config.FrameSize, MTU: mtu}
+		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, NoZeroCopy: now.NoZeroCopy, FrameSize: e.config.FrameSize, MTU: mtu, MultiBuffer: joins}
 		if n := len(e.config.Interfaces); n > 1 {
 			c.Frames = uint32(2+2*n) * xsk.DefaultRingSize // see xsk.Config
 		}

@@ -50,7 +50,8 @@ type Config struct {
 
 	// Frames is the number of packet buffers. The default, four times RingSize, keeps
 	// all four rings full at once. For each further socket that is to share them it is
-	// well to have as many more as its FILL and RX rings take.
+	// well to have as many more as its FILL and RX rings take. Long packets are sent in frames
+	// that are free: with no more frames than the FILL ring takes, there may be none.
 	Frames uint32
 	// FrameSize is 2048 or 4096 bytes; a packet has up to [Info].MaxPacket of them.
 	// The default, 0, is the smallest that takes MTU in the mode that it comes to: in
@@ -59,6 +60,9 @@ type Config struct {
 	// MTU is the largest that frames are to take, if it is larger than the interface's: of
 	// the others that are to share them.
 	MTU int
+	// MultiBuffer: packets of the MTU that fit into no frame may have several (see
+	// [MultiBuffer]); the XDP program has to be one that takes such.
+	MultiBuffer bool
 	// RingSize is the number of descriptors of each ring, a power of two. Default 2048.
 	RingSize uint32
 }
@@ -83,14 +87,17 @@ func MaxMTU(mode Mode, frameSize uint32) int {
 
 // FrameMemory is how many bytes the frames of a socket with the default number of them take
 // on an interface of the MTU, in ModeCopy or ModeZeroCopy: locked memory, unless the process
-// has CAP_IPC_LOCK. The size is as in [Config].
+// has CAP_IPC_LOCK. The size is as in [Config]. Places of long packets are not locked.
 func FrameMemory(mtu int, mode Mode, frameSize uint32) uint64 {
-	size, err := frameSizeFor(mtu, mode, frameSize)
+	size, err := frameSizeFor(mtu, mode, frameSize, false)
 	if err != nil {
 		size = frameSizes[len(frameSizes)-1]
 	}
 	return 4 * DefaultRingSize * uint64(size)
 }
+
+// LongMemory is how many bytes the places of a socket's long packets take.
+const LongMemory = longPlaces * longSize
 
 // withDefaults fills in what was left out, but the frame size, which depends on how the
 // socket is bound.
@@ -123,6 +130,9 @@ func (c Config) validate() error {
 	}
 	if c.FrameSize == 0 {
 		c.FrameSize = frameSizes[0] // one is chosen later; the rest is to be checked
+	}
+	if c.MultiBuffer && c.Driver != DriverNative {
+		return fmt.Errorf("packets of several frames: %w by driver %s", ErrNotSupported, c.Driver)
 	}
 	return checkSizes(c.Frames, c.FrameSize, c.RingSize)
 }

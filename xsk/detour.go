@@ -52,10 +52,9 @@ func (d *detour) take() error {
 // sendByDetour is Transmit by the packet socket: what it takes has been copied when it
 // returns, and the frames are free.
 func (s *Socket) sendByDetour(descs []Desc) int {
-	hands := s.umem.view()
 	for i := range descs {
 		d := descs[i : i+1]
-		if !hands.sendable(&d[0]) || hands.of(d[0].Addr) != held {
+		if !s.sendable(&d[0]) {
 			s.counters.refused.Add(1)
 			s.discard(d)
 			continue
@@ -78,4 +77,13 @@ func (s *Socket) sendByDetour(descs []Desc) int {
 		s.discard(d)
 	}
 	return len(descs)
+}
+
+// sendable reports whether d is the caller's and a packet, in a frame or a place of long ones.
+func (s *Socket) sendable(d *Desc) bool {
+	if _, long := s.umem.longs.place(d.Addr); long {
+		return d.Len != 0 && d.Options == 0 && int(d.Len) <= s.umem.longs.room(d.Addr)
+	}
+	hands := s.umem.view()
+	return hands.sendable(d) && hands.of(d.Addr) == held
 }

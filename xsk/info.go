@@ -21,6 +21,8 @@ type Info struct {
 	// MaxPacket is the longest packet that can be received, in bytes; in zero-copy, that
 	// each driver can receive.
 	MaxPacket int
+	// MultiBuffer: a packet may have several frames, as one of the interface's MTU has.
+	MultiBuffer bool
 
 	// Detour: the interface has no TX queue of this number, and packets leave by whichever
 	// it has, through a packet socket.

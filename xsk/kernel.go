@@ -24,7 +24,7 @@ type Kernel interface {
 
 // NewFake returns a socket over memory that someone else plays the kernel of: package
 // xsktest. All but the system calls is the code of a real socket. Of info it takes what
-// that kernel granted: Index, Mode, TxBudget, Frames and FrameSize. The UMEM is that of
+// that kernel granted: Index, Mode, TxBudget, Frames, FrameSize and MultiBuffer. The UMEM is that of
 // share, if it is not nil.
 func NewFake(info Info, rings Rings, kernel Kernel, share *Socket) (*Socket, error) {
 	if share != nil {
@@ -43,10 +43,10 @@ func NewFake(info Info, rings Rings, kernel Kernel, share *Socket) (*Socket, err
 	if share != nil {
 		umem = share.umem
 	} else {
-		umem = newUMEM(make([]byte, uint64(frames)*uint64(frameSize)), plainLedger(frames), frames, frameSize, spread)
+		umem = newUMEM(make([]byte, int(frames)*int(frameSize)+longMemory(info.MultiBuffer)), plainLedger(frames), frames, frameSize, spread)
 	}
 	info.Interface, info.Driver = "fake", "fake"
-	info.MaxPacket = maxPacket(frameSize, spread, info.Mode)
+	info.MultiBuffer, info.MaxPacket = umem.longs != nil, umem.maxMTU(info.Mode)+linkHeader
 	s, err := newSocket("queue 0 of fake", info, -1, umem, rings, func() error { return nil })
 	if err != nil {
 		return nil, err

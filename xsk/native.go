@@ -33,8 +33,9 @@ func openNative(c Config, ifindex int, flags uint16) (b bound, err error) {
 			return b, err
 		}
 		undo.add(b.umem.release)
-		if err := registerUMEM(b.fd, b.umem.memory, c.FrameSize, b.umem.spread); err != nil {
-			return b, fmt.Errorf("register UMEM of %d bytes: %w", len(b.umem.memory), err)
+		frames := b.umem.memory[:uint64(c.Frames)*uint64(c.FrameSize)]
+		if err := registerUMEM(b.fd, frames, c.FrameSize, b.umem.spread); err != nil {
+			return b, fmt.Errorf("register UMEM of %d bytes: %w", len(frames), err)
 		}
 	}
 	for _, option := range []int{unix.XDP_UMEM_FILL_RING, unix.XDP_UMEM_COMPLETION_RING, unix.XDP_RX_RING, unix.XDP_TX_RING} {
@@ -56,7 +57,7 @@ func openNative(c Config, ifindex int, flags uint16) (b bound, err error) {
 	return b, nil
 }
 
-// mapUMEM makes frames and ledger in one memfd, whose pages outlive this process in the
+// mapUMEM makes frames, places of long packets and ledger in one memfd, whose pages outlive this process in the
 // hands of one that it passes the descriptor to. MAP_POPULATE: the pages come from the
 // NUMA node of the calling thread, which should be the one that will use them.
 func mapUMEM(c Config, flags uint16) (u *UMEM, err error) {
@@ -71,7 +72,7 @@ func mapUMEM(c Config, flags uint16) (u *UMEM, err error) {
 		return nil, fmt.Errorf("create memfd: %w", err)
 	}
 	undo.add(func() error { return unix.Close(fd) })
-	size := int(c.Frames) * int(c.FrameSize)
+	size := int(c.Frames)*int(c.FrameSize) + longMemory(flags&unix.XDP_USE_SG != 0)
 	total := size + ledgerSize(c.Frames)
 	if err := unix.Ftruncate(fd, int64(total)); err != nil {
 		return nil, fmt.Errorf("size memfd to %d bytes: %w", total, err)

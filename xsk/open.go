@@ -70,8 +70,7 @@ func Open(c Config) (*Socket, error) {
 	}
 	info := Info{
 		Interface: c.Interface, Index: device.Index, Queue: c.Queue, Driver: c.Driver,
-		Frames: c.Frames, FrameSize: c.FrameSize, RingSize: c.RingSize,
-		WhyCopy: why,
+		Frames: c.Frames, FrameSize: c.FrameSize, RingSize: c.RingSize, WhyCopy: why,
 	}
 	if c.Share != nil {
 		info.Shared, info.WhyCopy = true, c.Share.whyCopyToo()
@@ -79,7 +78,7 @@ func Open(c Config) (*Socket, error) {
 	if err := info.tune(b.fd); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), b.close(), b.umem.discard())
 	}
-	info.MaxPacket = maxPacket(c.FrameSize, b.umem.spread, info.Mode)
+	info.MultiBuffer, info.MaxPacket = b.umem.longs != nil, b.umem.maxMTU(info.Mode)+linkHeader
 	s, err := newSocket(name, info, b.fd, b.umem, b.rings, b.close)
 	if err != nil {
 		return nil, err
@@ -146,8 +145,12 @@ func bindWith(flags uint16, c Config, ifindex, mtu int) (b bound, err error) {
 	if flags&unix.XDP_ZEROCOPY != 0 {
 		mode = ModeZeroCopy
 	}
-	if c.FrameSize, err = frameSizeFor(max(mtu, c.MTU), mode, c.FrameSize); err != nil {
+	mtu = max(mtu, c.MTU)
+	if c.FrameSize, err = frameSizeFor(mtu, mode, c.FrameSize, c.MultiBuffer); err != nil {
 		return bound{config: c}, err
+	}
+	if c.MultiBuffer && mtu > maxMTU(c.FrameSize, mode) {
+		flags |= unix.XDP_USE_SG
 	}
 	b, err = openers[c.Driver](c, ifindex, flags|unix.XDP_USE_NEED_WAKEUP)
 	b.config = c
@@ -169,6 +172,9 @@ func (s *Socket) Close() error {
 	gone := s.lost()
 	s.fd, s.pollFD[0].Fd = -1, -1
 	s.gone, s.errs.gone = true, fmt.Errorf("%s: %w", s.name, ErrClosed)
+	if s.partial.some && !s.partial.lost {
+		s.umem.longs.give(s.partial.d.Addr)
+	}
 	// A late call of the owner must meet empty rings.
 	s.use(noRings())
 	s.detour.close()

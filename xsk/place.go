@@ -50,17 +50,26 @@ func maxMTU(frameSize uint32, mode Mode) int {
 	return maxPacket(frameSize, spread, mode) - linkHeader
 }
 
+// maxMTU is the largest MTU whose packets the UMEM's sockets take.
+func (u *UMEM) maxMTU(mode Mode) int {
+	if u.longs != nil {
+		return LongMTU
+	}
+	return maxPacket(u.FrameSize(), u.spread, mode) - linkHeader
+}
+
 // frameSizeFor returns the frame that is asked for or, with 0, the smallest that takes the
-// packets of an MTU. If none does it is the largest in copy mode, where the kernel counts
-// what does not fit. Of zero-copy drivers not all do, so that it is an error there.
-func frameSizeFor(mtu int, mode Mode, asked uint32) (uint32, error) {
+// packets of an MTU. If none does it is the largest, for packets of several frames where there
+// may be such. Where not, the kernel counts what does not fit in copy mode; of zero-copy
+// drivers not all do, so that it is an error there.
+func frameSizeFor(mtu int, mode Mode, asked uint32, multiBuffer bool) (uint32, error) {
 	for _, size := range frameSizes {
 		if mtu <= maxMTU(size, mode) && (asked == 0 || asked == size) {
 			return size, nil
 		}
 	}
 	largest := cmp.Or(asked, frameSizes[len(frameSizes)-1])
-	if mode == ModeZeroCopy {
+	if mode == ModeZeroCopy && !(multiBuffer && mtu <= LongMTU) {
 		return 0, fmt.Errorf("%w: an MTU of %d in zero-copy, where drivers may use %d bytes of a frame of %d: set it to %d at most",
 			ErrNotSupported, mtu, maxPacket(largest, 0, mode), largest, maxMTU(largest, mode))
 	}

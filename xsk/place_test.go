@@ -34,35 +34,42 @@ func TestPlaces(t *testing.T) {
 // room down to a kilobyte.
 func TestFrameSizeFor(t *testing.T) {
 	for _, test := range []struct {
-		mode  Mode
-		mtu   int
-		asked uint32
-		size  uint32 // 0: refused
+		mode    Mode
+		mtu     int
+		asked   uint32
+		several bool
+		size    uint32 // 0: refused
 	}{
-		{ModeCopy, 1500, 0, 2048},
-		{ModeCopy, 1578, 0, 2048},
-		{ModeCopy, 1579, 0, 4096},
-		{ModeCopy, 3626, 0, 4096},
-		{ModeCopy, 9000, 0, 4096},
-		{ModeZeroCopy, 576, 0, 2048},
-		{ModeZeroCopy, 1002, 0, 2048},
-		{ModeZeroCopy, 1003, 0, 4096},
-		{ModeZeroCopy, 1500, 0, 4096},
-		{ModeZeroCopy, 3050, 0, 4096},
-		{ModeZeroCopy, 3051, 0, 0},
-		{ModeZeroCopy, 9000, 0, 0},
-		{ModeCopy, 1500, 4096, 4096},
-		{ModeCopy, 3000, 2048, 2048}, // what does not fit is counted
-		{ModeZeroCopy, 1002, 2048, 2048},
-		{ModeZeroCopy, 1500, 2048, 0},
-		{ModeZeroCopy, 1500, 4096, 4096},
+		{ModeCopy, 1500, 0, false, 2048},
+		{ModeCopy, 1578, 0, false, 2048},
+		{ModeCopy, 1579, 0, false, 4096},
+		{ModeCopy, 3626, 0, false, 4096},
+		{ModeCopy, 9000, 0, false, 4096},
+		{ModeZeroCopy, 576, 0, false, 2048},
+		{ModeZeroCopy, 1002, 0, false, 2048},
+		{ModeZeroCopy, 1003, 0, false, 4096},
+		{ModeZeroCopy, 1500, 0, false, 4096},
+		{ModeZeroCopy, 3050, 0, false, 4096},
+		{ModeZeroCopy, 3051, 0, false, 0},
+		{ModeZeroCopy, 9000, 0, false, 0},
+		{ModeCopy, 1500, 4096, false, 4096},
+		{ModeCopy, 3000, 2048, false, 2048}, // what does not fit is counted
+		{ModeZeroCopy, 1002, 2048, false, 2048},
+		{ModeZeroCopy, 1500, 2048, false, 0},
+		{ModeZeroCopy, 1500, 4096, false, 4096},
+		{ModeZeroCopy, 1500, 0, true, 4096},
+		{ModeZeroCopy, 9000, 0, true, 4096},
+		{ModeZeroCopy, 1500, 2048, true, 2048},
+		{ModeZeroCopy, 9001, 0, true, 0},
+		{ModeCopy, 9000, 0, true, 4096},
+		{ModeCopy, 9000, 2048, true, 2048},
 	} {
-		t.Run(fmt.Sprint(test.mode, " ", test.mtu, " ", test.asked), func(t *testing.T) {
-			size, err := frameSizeFor(test.mtu, test.mode, test.asked)
+		t.Run(fmt.Sprint(test.mode, " ", test.mtu, " ", test.asked, test.several), func(t *testing.T) {
+			size, err := frameSizeFor(test.mtu, test.mode, test.asked, test.several)
 			if size != test.size || errors.Is(err, ErrNotSupported) != (test.size == 0) {
 				t.Fatalf("frames of %d bytes, %v; want %d", size, err, test.size)
 			}
-			if test.mode == ModeZeroCopy && size != 0 && (int(size)-256)/1024*1024 < test.mtu+22 {
+			if test.mode == ModeZeroCopy && size != 0 && !test.several && (int(size)-256)/1024*1024 < test.mtu+22 {
 				t.Errorf("frames of %d bytes do not hold an MTU of %d in units of a kilobyte", size, test.mtu)
 			}
 		})

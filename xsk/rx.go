@@ -16,10 +16,10 @@ type rxRing struct {
 func newRXRing(r Ring[Desc]) rxRing { return rxRing{newIndices(r), r.Entries} }
 
 // flagContinued is XDP_PKT_CONTD of include/uapi/linux/if_xdp.h: the packet goes on in the
-// next descriptor. That is for sockets bound with XDP_USE_SG, as ours are not: for others
-// the kernel drops what is longer than a frame (xsk_rcv_check in net/xdp/xsk.c). In copy
-// mode that is sure, and not looked for. In zero-copy the driver decides what a frame
-// takes, and some let pieces pass.
+// next descriptor. That is for sockets bound with XDP_USE_SG (long.go): for others the kernel
+// drops what is longer than a frame (xsk_rcv_check in net/xdp/xsk.c). In copy mode that is
+// sure, and not looked for. In zero-copy the driver decides what a frame takes, and some let
+// pieces pass.
 const flagContinued = unix.XDP_PKT_CONTD
 
 // window returns the entries to be read next; ready was asked before, consumed follows.

@@ -106,6 +106,7 @@ func (u *UMEM) discard() error {
 	// A late call of the owner must meet no frames, and not unmapped memory.
 	u.memory = nil
 	u.ledger = ledger{ledgerHead: new(ledgerHead)}
+	u.longs = nil
 	return u.release()
 }
 
@@ -137,7 +138,7 @@ func (c *Config) share(index, mtu int) error {
 		return nil
 	}
 	with, why := &c.Share.info, ""
-	size, err := frameSizeFor(mtu, with.Mode, 0)
+	size, err := frameSizeFor(mtu, with.Mode, 0, with.MultiBuffer)
 	switch {
 	case c.Share.FD() < 0:
 		return fmt.Errorf("share the frames of %s: %w", c.Share.name, ErrClosed)
@@ -147,7 +148,7 @@ func (c *Config) share(index, mtu int) error {
 		why = fmt.Sprintf("driver %s has one socket alone on its frames (driver native can share them)", DriverAsavie)
 	case c.Mode == ModeZeroCopy && with.Mode != ModeZeroCopy, c.Mode != ModeZeroCopy && c.Mode != ModeAuto && with.Mode == ModeZeroCopy:
 		why = fmt.Sprintf("mode %s where the frames are used in %s", c.Mode, with.Mode)
-	case err != nil || size > with.FrameSize:
+	case err != nil, !with.MultiBuffer && (size > with.FrameSize || c.MultiBuffer && mtu > with.MaxMTU()):
 		why = fmt.Sprintf("an MTU of %d does not fit into frames of %d bytes", mtu, with.FrameSize)
 	case c.Share.umem.full():
 		why = fmt.Sprintf("%d sockets do already", maxMembers)
@@ -203,7 +204,7 @@ func OpenSender(name string, share *Socket) (*Socket, error) {
 	of := share.info
 	s, err := newSocket(name, Info{
 		Interface: name, Index: device.Index, Queue: NoQueue, Driver: of.Driver, Mode: ModeCopy,
-		Frames: of.Frames, FrameSize: of.FrameSize, MaxPacket: of.MaxPacket, Shared: true,
+		Frames: of.Frames, FrameSize: of.FrameSize, MaxPacket: of.MaxPacket, MultiBuffer: of.MultiBuffer, Shared: true,
 	}, -1, share.umem, noRings(), func() error { return nil })
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ type Socket struct {
 	gone       bool    // the interface was removed: ErrGone from now on
 	shut       bool    // the socket was closed
 	continued  bool    // the next descriptor of the RX ring continues a packet
+	partial    partial // of long packets: the one that it continues
 
 	// Any goroutine's.
 	counters counters
@@ -94,10 +95,14 @@ func (s *Socket) Account() Account { return s.umem.Account() }
 
 // Receive takes up to len(descs) packets off the RX ring and returns how many. Their
 // frames are the caller's until it gives each to Transmit or Release. A packet in
-// several frames is refused and counted, so that no piece of it is taken for a packet.
+// several frames is put together (long.go) or, if the socket is not for such, refused and
+// counted, so that no piece of it is taken for a packet.
 func (s *Socket) Receive(descs []Desc) int {
 	n := s.receive(descs)
-	if s.info.Mode == ModeZeroCopy {
+	switch {
+	case s.umem.longs != nil:
+		n = s.join(descs[:n])
+	case s.info.Mode == ModeZeroCopy:
 		n = s.dropPieces(descs[:n])
 	}
 	return n
@@ -156,9 +161,17 @@ func (s *Socket) dropPieces(descs []Desc) int {
 // options set) is refused and counted: it is among the n, its frame goes to the free
 // list. One whose frame is not held is refused, and changes nothing.
 func (s *Socket) Transmit(descs []Desc) int {
-	if s.detour != nil {
+	switch {
+	case s.detour != nil:
 		return s.sendByDetour(descs)
+	case s.umem.longs != nil:
+		return s.transmitSome(descs)
 	}
+	return s.transmitFrames(descs)
+}
+
+// transmitFrames is Transmit for packets that are in a frame each.
+func (s *Socket) transmitFrames(descs []Desc) int {
 	n := s.tx.room(uint32(len(descs)))
 	if n == 0 {
 		return 0
@@ -190,18 +203,21 @@ func (s *Socket) Release(descs []Desc) {
 	}
 }
 
-// discard moves the frames that are held to the free list, and returns how many were.
+// discard moves the frames that are held to the free list, and frees the places of long
+// packets. It returns how many were such.
 func (s *Socket) discard(descs []Desc) int {
-	n := uint32(0)
+	n, long := uint32(0), 0
 	top, hands := s.umem.top(), s.umem.view()
 	for i := range descs {
 		if addr := descs[i].Addr; hands.move(addr, held, free) {
 			top[n] = hands.frame(addr)
 			n++
+		} else if s.umem.longs.give(addr) {
+			long++
 		}
 	}
 	s.umem.counted(n, held, free)
-	return int(n)
+	return int(n) + long
 }
 
 // Allocate takes up to len(descs) frames off the free list, for packets that were not

@@ -18,7 +18,7 @@ type Statistics struct {
 	KernelStatistics
 	Kicks     uint64 // sendto calls
 	Again     uint64 // of these, with EAGAIN or ENOBUFS: the kernel wanted a pause
-	RxPieces  uint64 // packets received in more than one frame, and therefore refused
+	RxPieces  uint64 // packets received in more than one frame, and refused: too long, or the socket is not for such
 	TxDropped uint64 // packets that the interface refused after the kernel had taken them
 	Refused   uint64 // descriptors given to Transmit or Release that were not valid or not held
 	Strays    uint64 // frames that the kernel returned but did not have: always 0

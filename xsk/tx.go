@@ -28,6 +28,10 @@ package xsk
 // This needs no knowledge of which kernel it is, and costs no call more: what was not
 // shown would have waited for the next call anyway. The consumer is behind by less than
 // limit at any time.
+//
+// A packet in several frames is shown whole. If it ended one call's descriptors and began the
+// next one's, an interface that is busy then would have the kernel go back to its start,
+// behind what it had said it took (xskq_cons_cancel_n).
 type txRing struct {
 	indices
 	descs []Desc
@@ -53,10 +57,24 @@ func (r *txRing) publish(n uint32) {
 // all that was shown before: neither index that this is made from goes back.
 func (r *txRing) show() {
 	shown := r.cons + min(r.prod-r.cons, r.limit)
+	if shown != r.prod {
+		shown = r.whole(shown)
+	}
 	if shown != r.shown {
 		r.shown = shown
 		r.producer.Store(shown)
 	}
+}
+
+// whole returns where the last packet ends in front of an index that cuts the descriptors
+// off; the index itself, if there is none.
+func (r *txRing) whole(end uint32) uint32 {
+	for at := end; at != r.cons; at-- {
+		if r.descs[(at-1)&r.mask].Options&flagContinued == 0 {
+			return at
+		}
+	}
+	return end
 }
 
 // pending returns how many descriptors the kernel has not taken yet, as far as it says.

@@ -3,8 +3,8 @@ package xsk
 import "math/bits"
 
 // Desc is a descriptor of the RX and TX rings, struct xdp_desc of
-// include/uapi/linux/if_xdp.h: Len bytes at offset Addr of the UMEM. Options is 0; a
-// packet in several frames (XDP_USE_SG) or with metadata is refused.
+// include/uapi/linux/if_xdp.h: Len bytes at offset Addr of the UMEM. Options is 0: the
+// owner of a socket sees no pieces of packets (long.go), and metadata is refused.
 type Desc struct {
 	Addr    uint64
 	Len     uint32
@@ -16,11 +16,13 @@ type Desc struct {
 // there is one, or several that share it (sharing.go): frames received on one may be
 // sent on another, and come back from whichever completion ring to the one free list.
 type UMEM struct {
-	memory  []byte // the frames
+	memory  []byte // the frames, and behind them the places of long packets
 	shift   uint   // log2 of the frame size
 	spread  uint64 // of the packets in their frames: 0 or packetSpread
 	fd      int    // of the memfd with frames and ledger, for a successor; or -1
 	release func() error
+	longs   *longs // nil: a packet has one frame
+	edge    uint64 // where the frames end
 	sharing
 	ledger
 }
@@ -68,10 +70,11 @@ func ledgerSize(frames uint32) int {
 func alignUp(n, to int) int { return (n + to - 1) &^ (to - 1) }
 
 // newUMEM puts all frames on the free list. Both memories must outlive the UMEM, whose
-// release is called once its last socket is closed.
+// release is called once its last socket is closed. What memory has behind the frames is
+// longMemory's, or nothing.
 func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint64) *UMEM {
 	u := &UMEM{
-		memory:  memory[:uint64(frames)*uint64(frameSize)],
+		memory:  memory,
 		fd:      -1,
 		spread:  spread,
 		shift:   uint(bits.TrailingZeros32(frameSize)),
@@ -80,6 +83,10 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 	}
 	*u.ledgerHead = ledgerHead{magic: ledgerMagic, version: ledgerVersion, frames: frames, frameSize: frameSize}
 	u.count[free] = frames
+	u.edge = uint64(frames) * uint64(frameSize)
+	if uint64(len(memory)) > u.edge {
+		u.longs = newLongs(u.edge)
+	}
 	clear(u.hands)
 	for i := range u.stack {
 		u.stack[i] = frames - 1 - uint32(i) // frame 0 on top
@@ -94,6 +101,9 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 func (u *UMEM) Frame(d Desc) []byte {
 	shift := u.shift & 63 // which spares the compiler a case
 	end := (d.Addr>>shift + 1) << shift
+	if d.Addr >= u.edge {
+		end = u.longs.end(d.Addr)
+	}
 	return u.memory[d.Addr : d.Addr+uint64(d.Len) : end]
 }
 

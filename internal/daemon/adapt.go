@@ -6,7 +6,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/afxlb/afxlb/engine"
-	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -41,6 +40,7 @@ func (d *daemon) outgrown(now *nic.State, in *engine.PortInfo) error {
 		return fmt.Errorf("%s sends by %d queues now, and queue %d is not set up for that", now.Name, now.TX, queue)
 	}
 	var better error
+	asked := EngineConfig(d.config)
 	held := uint64(0) // in frames, which the kernel does not let go of at once
 	for i := range in.Sockets {
 		s := &in.Sockets[i]
@@ -58,8 +58,8 @@ func (d *daemon) outgrown(now *nic.State, in *engine.PortInfo) error {
 			return sending(s.Queue)
 		case s.Detour && !lacks:
 			better = sending(s.Queue)
-		case now.MTU > most && most < xsk.MaxMTU(xsk.ModeCopy, uint32(d.config.FrameSize)) && d.config.XDPMode != config.XDPZeroCopy:
-			better = fmt.Errorf("an MTU of %d wants larger frames than those for %d", now.MTU, most)
+		case now.MTU > most && most < asked.MaxMTU(now, in.Attached):
+			better = fmt.Errorf("an MTU of %d wants other frames than those for %d", now.MTU, most)
 		}
 	}
 	if better != nil && d.fitsBeside(now, held) != nil {

@@ -64,7 +64,7 @@ func findings(now *nic.State, s *served) []report.Finding {
 		if s.trouble != nil {
 			why = " (there are no larger frames: " + s.trouble.Error() + ")"
 		}
-		add("mtu", true, "the MTU is %d, and frames take packets of %d: larger ones are lost; set it to %[2]d at most%s", now.MTU, s.maxMTU, why)
+		add("mtu", true, "the MTU is %d, and packets of %d are taken: larger ones are lost; set it to %[2]d at most%s", now.MTU, s.maxMTU, why)
 	}
 	if s.mode == bpf.Native { // the kernel switches them off for a generic one (generic_xdp_install of net/core/dev.c)
 		if now.Offloads.LRO {

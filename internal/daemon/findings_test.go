@@ -38,7 +38,7 @@ func TestFindings(t *testing.T) {
 		"by RSS's table":     {with(func(s *nic.State) { s.Hash = []uint32{0, 0, 0, 1} }), served{queues: []int{1}}, "queues", true, "about 75%"},
 		"RSS leaves it out":  {with(func(s *nic.State) { s.Hash = []uint32{1, 1} }), served{queues: []int{1}}, "", false, ""},
 		"no room for more":   {good, served{queues: []int{0}, trouble: errors.New("no memory")}, "queues", true, "dropped: no memory"},
-		"MTU":                {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all, maxMTU: 3626}, "mtu", true, "the MTU is 9000, and frames take packets of 3626"},
+		"MTU":                {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all, maxMTU: 3626}, "mtu", true, "the MTU is 9000, and packets of 3626 are taken"},
 		"no larger frames":   {with(func(s *nic.State) { s.MTU = 3000 }), served{queues: all, maxMTU: 1578, trouble: errors.New("no memory")}, "mtu", true, "set it to 1578 at most (there are no larger frames: no memory)"},
 		"MTU, not served":    {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all}, "", false, ""},
 		"LRO":                {with(func(s *nic.State) { s.Offloads.LRO = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 lro off"},
@@ -106,6 +106,10 @@ func TestOutgrown(t *testing.T) {
 	sends := func(detour bool, mode xsk.Mode) *engine.PortInfo {
 		return &engine.PortInfo{Sockets: []engine.SocketInfo{{Info: xsk.Info{Interface: "eth0", Queue: 1, MaxPacket: 1600, Detour: detour, Mode: mode}}}}
 	}
+	several := "MTU of 9000"
+	if !xsk.MultiBuffer() {
+		several = ""
+	}
 	for name, c := range map[string]struct {
 		now  nic.State
 		in   *engine.PortInfo
@@ -122,9 +126,11 @@ func TestOutgrown(t *testing.T) {
 		"zero-copy needs none": {nic.State{RX: 2, TX: 1, MTU: 1500}, sends(false, xsk.ModeZeroCopy), config.XDPAuto, ""},
 		"larger packets":       {nic.State{RX: 1, MTU: 1579}, served(1578, 0), config.XDPAuto, "MTU of 1579"},
 		"more than zero-copy":  {nic.State{RX: 1, MTU: 3100}, served(3050, 0), config.XDPAuto, "MTU of 3100"},
-		"zero-copy is a must":  {nic.State{RX: 1, MTU: 3100}, served(3050, 0), config.XDPZeroCopy, ""},
-		"larger than any":      {nic.State{RX: 1, MTU: 9000}, served(xsk.MaxMTU(xsk.ModeCopy, 0), 0), config.XDPAuto, ""},
-		"the driver's own way": {nic.State{RX: 1, MTU: 9000}, served(3818, 0), config.XDPAuto, ""},
+		"zero-copy is a must":  {nic.State{RX: 1, MTU: 3100, ZeroCopyFrames: 1}, served(3050, 0), config.XDPZeroCopy, ""},
+		"larger than frames":   {nic.State{RX: 1, MTU: 9000}, served(xsk.MaxMTU(xsk.ModeCopy, 0), 0), config.XDPAuto, several},
+		"the driver has none":  {nic.State{RX: 1, MTU: 9000, NoFrags: true}, served(xsk.MaxMTU(xsk.ModeCopy, 0), 0), config.XDPCopy, ""},
+		"larger than any":      {nic.State{RX: 1, MTU: 9001}, served(xsk.LongMTU, 0), config.XDPAuto, ""},
+		"the driver's own way": {nic.State{RX: 1, MTU: 3700, NoFrags: true}, served(3818, 0), config.XDPCopy, ""},
 	} {
 		d := &daemon{config: &config.Config{XDPMode: c.mode}, control: control.New(control.Options{Log: zap.NewNop()})}
 		err := d.outgrown(&c.now, c.in)

@@ -52,6 +52,9 @@ func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) n
 	}
 	n, ports := uint64(queues), uint64(max(len(c.Interfaces), 1))
 	frames, least = frames*(1+ports)/2, least*(1+ports)/2 // as engine has it of sockets that share frames
+	if c.Joins(now, "") {
+		frames += xsk.LongMemory
+	}
 	return need{
 		queues: queues, flows: c.MaxFlows, locked: n * least,
 		resident: n*(frames+ports*bytesPerQueue) + attempt + uint64(c.MaxFlows)*bytesPerFlow + uint64(backends)*bytesPerBackend + bytesBesides,

@@ -70,7 +70,8 @@ func TestMemoryNeed(t *testing.T) {
 		"copy with a large MTU":       {xsk.ModeCopy, 0, nic.State{MTU: 3000}, 4, 100_000, 170e6, 190e6},
 		"larger frames":               {xsk.ModeCopy, 4096, nic.State{MTU: 1500}, 4, 100_000, 170e6, 190e6},
 		"smaller frames":              {xsk.ModeZeroCopy, 2048, nic.State{MTU: 1000}, 4, 100_000, 100e6, 115e6},
-		"too large for zero-copy":     {xsk.ModeAuto, 0, nic.State{MTU: 3500}, 4, 100_000, 200e6, 215e6},
+		"too large for zero-copy":     {xsk.ModeAuto, 0, nic.State{MTU: 3500}, 4, 100_000, 200e6, 220e6},
+		"jumbo frames":                {xsk.ModeCopy, 0, nic.State{MTU: 9000}, 4, 100_000, 178e6, 200e6},
 	} {
 		n := needOf(&engine.Config{Mode: c.mode, FrameSize: c.frame, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
 		if c.mode == xsk.ModeAuto && n.locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy, c.frame) {

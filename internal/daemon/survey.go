@@ -17,8 +17,7 @@ type site struct {
 	ports   []place
 	workers int
 	cpus    []int // of the workers, as [engine.Placement] has them
-	mode    xsk.Mode
-	frame   uint32 // size of frames, as [xsk.Config] has it
+	engine  engine.Config
 }
 
 // place is one interface of a site.
@@ -31,7 +30,7 @@ type place struct {
 // error is a [MachineError] if there is no such interface or queue, and
 // [engine.ErrPlacement] if the workers can't have their CPUs.
 func survey(c *config.Config) (s site, err error) {
-	s.mode, s.frame = xsk.Mode(c.XDPMode), uint32(c.FrameSize)
+	s.engine = EngineConfig(c)
 	for _, name := range c.Interfaces {
 		var p place
 		if p.nic, err = nic.Look(name); err != nil {
@@ -80,22 +79,22 @@ func (s *site) served(p *place) served {
 func (s *site) refuse() error {
 	var errs []error
 	for i := range s.ports {
-		errs = append(errs, s.ports[i].refuse(s.mode, s.frame))
+		errs = append(errs, s.ports[i].refuse(&s.engine))
 	}
 	return errors.Join(errs...)
 }
 
-func (p *place) refuse(mode xsk.Mode, frame uint32) error {
+func (p *place) refuse(c *engine.Config) error {
 	if p.nic.Loopback {
 		return MachineError{Err: fmt.Errorf("%s is a loopback, by which nobody else's packets come: it can't be served", p.nic.Name)}
 	}
-	if most := xsk.MaxMTU(mode, frame); p.nic.MTU > most {
-		hint := ""
-		if p.nic.MTU <= xsk.MaxMTU(mode, 0) {
+	if most := c.MaxMTU(&p.nic, ""); p.nic.MTU > most {
+		whole, hint := *c, ""
+		if whole.FrameSize = 0; p.nic.MTU <= whole.MaxMTU(&p.nic, "") {
 			hint = ", or leave frame-size out"
 		}
-		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and in mode %[4]s a frame takes packets of %[3]d: larger ones would be lost; "+
-			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)%[5]s", p.nic.Name, p.nic.MTU, most, mode, hint)}
+		return MachineError{Err: fmt.Errorf("%s has an MTU of %d, and in mode %[4]s packets of %[3]d are taken: larger ones would be lost; "+
+			"set the MTU to %[3]d at most (ip link set %[1]s mtu %[3]d)%[5]s", p.nic.Name, p.nic.MTU, most, c.Mode, hint)}
 	}
 	return nil
 }

@@ -10,38 +10,50 @@ import (
 
 // The generic netlink family netdev (include/uapi/linux/netdev.h).
 const (
-	devGet         = 1      // NETDEV_CMD_DEV_GET
-	devIfindex     = 1      // NETDEV_A_DEV_IFINDEX
-	devXDPFeatures = 3      // NETDEV_A_DEV_XDP_FEATURES
-	actZeroCopy    = 1 << 3 // NETDEV_XDP_ACT_XSK_ZEROCOPY
+	devGet           = 1      // NETDEV_CMD_DEV_GET
+	devIfindex       = 1      // NETDEV_A_DEV_IFINDEX
+	devXDPFeatures   = 3      // NETDEV_A_DEV_XDP_FEATURES
+	devXDPZCMaxFrags = 4      // NETDEV_A_DEV_XDP_ZC_MAX_SEGS, Linux 6.6
+	actZeroCopy      = 1 << 3 // NETDEV_XDP_ACT_XSK_ZEROCOPY
+	actRxFrags       = 1 << 5 // NETDEV_XDP_ACT_RX_SG
 )
 
-// noZeroCopy reports whether the interface's driver says that it has no zero-copy; Linux
-// 6.3 asks it. The question is put in the calling thread's network namespace.
-func noZeroCopy(index int) bool {
+// features are what the driver says of XDP on an interface; Linux 6.3 asks it. The zero value
+// is one that says nothing.
+type features struct {
+	noZeroCopy, noFrags bool
+	zeroCopyFrames      int
+}
+
+// ask puts the question, in the calling thread's network namespace.
+func ask(index int) features {
 	family, err := netlink.GenlFamilyGet("netdev")
 	if err != nil {
-		return false
+		return features{}
 	}
 	r := nl.NewNetlinkRequest(int(family.ID), 0)
 	r.AddRawData(append([]byte{devGet, 1, 0, 0}, nl.NewRtAttr(devIfindex, nl.Uint32Attr(uint32(index))).Serialize()...))
 	replies, err := r.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil || len(replies) == 0 {
-		return false
+		return features{}
 	}
-	return lacksZeroCopy(replies[0])
+	return readFeatures(replies[0])
 }
 
-// lacksZeroCopy reads the answer.
-func lacksZeroCopy(reply []byte) bool {
+// readFeatures reads the answer.
+func readFeatures(reply []byte) (f features) {
 	attrs, err := nl.ParseRouteAttr(reply[min(nl.SizeofGenlmsg, len(reply)):])
 	if err != nil {
-		return false
+		return f
 	}
 	for _, a := range attrs {
-		if a.Attr.Type == devXDPFeatures && len(a.Value) == 8 {
-			return binary.NativeEndian.Uint64(a.Value)&actZeroCopy == 0
+		switch {
+		case a.Attr.Type == devXDPFeatures && len(a.Value) == 8:
+			acts := binary.NativeEndian.Uint64(a.Value)
+			f.noZeroCopy, f.noFrags = acts&actZeroCopy == 0, acts&actRxFrags == 0
+		case a.Attr.Type == devXDPZCMaxFrags && len(a.Value) == 4:
+			f.zeroCopyFrames = int(binary.NativeEndian.Uint32(a.Value))
 		}
 	}
-	return false
+	return f
 }

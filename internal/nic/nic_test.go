@@ -336,23 +336,25 @@ func TestSubscription(t *testing.T) {
 	}
 }
 
-// Only who says so has no zero-copy.
-func TestLacksZeroCopy(t *testing.T) {
+// A driver lacks what it says that it lacks, and no more.
+func TestReadFeatures(t *testing.T) {
 	answer := func(attrs ...byte) []byte { return append([]byte{1, 1, 0, 0}, attrs...) }
-	features := func(b byte) []byte { return []byte{12, 0, 3, 0, b, 0, 0, 0, 0, 0, 0, 0} }
+	says := func(b byte) []byte { return []byte{12, 0, 3, 0, b, 0, 0, 0, 0, 0, 0, 0} }
 	for name, c := range map[string]struct {
 		reply []byte
-		want  bool
+		want  features
 	}{
-		"none":           {answer(features(7)...), true},
-		"zero-copy":      {answer(features(15)...), false},
-		"nothing":        {answer(), false},
-		"another":        {answer(8, 0, 1, 0, 5, 0, 0, 0), false},
-		"cut short":      {answer(features(7)[:6]...), false},
-		"hardly a reply": {[]byte{1}, false},
+		"none":           {answer(says(7)...), features{noZeroCopy: true, noFrags: true}},
+		"zero-copy":      {answer(says(15)...), features{noFrags: true}},
+		"several":        {answer(says(32 | 7)...), features{noZeroCopy: true}},
+		"zero-copy, 5":   {answer(append(says(32|15), 8, 0, 4, 0, 5, 0, 0, 0)...), features{zeroCopyFrames: 5}},
+		"nothing":        {answer(), features{}},
+		"another":        {answer(8, 0, 1, 0, 5, 0, 0, 0), features{}},
+		"cut short":      {answer(says(7)[:6]...), features{}},
+		"hardly a reply": {[]byte{1}, features{}},
 	} {
-		if got := lacksZeroCopy(c.reply); got != c.want {
-			t.Errorf("%s: %v", name, got)
+		if got := readFeatures(c.reply); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
 }

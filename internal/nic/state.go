@@ -32,6 +32,11 @@ type State struct {
 	Program  uint32 // the ID of the XDP program that is attached; 0: none is
 	// NoZeroCopy: the driver says that AF_XDP has none on it. Before Linux 6.3 none says so.
 	NoZeroCopy bool
+	// NoFrags: the driver says that it gives no native XDP program packets in several buffers.
+	NoFrags bool
+	// ZeroCopyFrames is how many frames a packet may have in zero-copy; 0: the driver does not
+	// say, as before Linux 6.6.
+	ZeroCopyFrames int
 }
 
 // Offloads are those switched on by which a packet is another one when it comes to an XDP
@@ -57,7 +62,7 @@ func offloads(driver string, on map[string]bool) Offloads {
 func (s *State) equal(o *State) bool {
 	return s.Name == o.Name && s.Index == o.Index && s.RX == o.RX && s.TX == o.TX && slices.Equal(s.Hash, o.Hash) &&
 		s.MTU == o.MTU && s.Offloads == o.Offloads && s.VLANs == o.VLANs && slices.Equal(s.Merging, o.Merging) &&
-		s.Loopback == o.Loopback && s.NoZeroCopy == o.NoZeroCopy
+		s.Loopback == o.Loopback && s.NoZeroCopy == o.NoZeroCopy && s.NoFrags == o.NoFrags && s.ZeroCopyFrames == o.ZeroCopyFrames
 }
 
 // Unserved returns the RX queues that are not among those served, and the part of the
@@ -98,18 +103,18 @@ type reader struct {
 	link *netlink.Handle
 	fd   int // any socket, for ioctls that the library does not have
 
-	noZeroCopy map[int]bool // by index, since it does not change
+	features map[int]features // by index, since they do not change
 }
 
 func openReader(name string) (r *reader, err error) {
-	r = &reader{name: name, noZeroCopy: map[int]bool{}}
+	r = &reader{name: name, features: map[int]features{}}
 	if r.fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, fmt.Errorf("ask for the state of %s: %w", name, err)
 	}
 	if r.tool, err = ethtool.NewEthtool(); err == nil {
 		if r.link, err = netlink.NewHandle(unix.NETLINK_ROUTE); err == nil {
 			if l, err := r.link.LinkByName(name); err == nil {
-				r.noZeroCopy[l.Attrs().Index] = noZeroCopy(l.Attrs().Index)
+				r.features[l.Attrs().Index] = ask(l.Attrs().Index)
 			}
 			return r, nil
 		}
@@ -135,7 +140,11 @@ func (r *reader) read() (State, error) {
 		return State{}, fmt.Errorf("ask for the state of %s: %w", r.name, err)
 	}
 	a := link.Attrs()
-	s := State{Name: r.name, Index: a.Index, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0, NoZeroCopy: r.noZeroCopy[a.Index]}
+	f := r.features[a.Index]
+	s := State{
+		Name: r.name, Index: a.Index, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0,
+		NoZeroCopy: f.noZeroCopy, NoFrags: f.noFrags, ZeroCopyFrames: f.zeroCopyFrames,
+	}
 	if a.Xdp != nil {
 		s.Program = a.Xdp.ProgId
 	}

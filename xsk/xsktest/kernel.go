@@ -18,9 +18,10 @@ type Kernel struct {
 	rings  xsk.Rings
 	owners []owner // by frame; handed on with the frame, so no lock
 
+	multi     bool   // a packet may have several frames
 	headroom  uint64 // how far into its chunk a packet is; see Linux
 	place     uint64 // the same in the form of the RX ring
-	maxPacket uint32
+	maxPacket uint32 // in a frame
 
 	// The delivering goroutine's.
 	fillCons, rxProd uint32
@@ -36,6 +37,7 @@ type Kernel struct {
 	txCons    uint32
 	txSeen    uint32 // what was last read of the TX ring's producer
 	cqProd    uint32
+	part      []byte   // of a packet that was taken, and goes on
 	inFlight  []uint64 // taken and not completed, oldest first
 	hold      bool
 	record    bool
@@ -64,18 +66,23 @@ func New(frames, frameSize, ringSize uint32) *Kernel {
 
 // NewAs is New for another kernel than today's.
 func NewAs(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
-	return newKernel(linux, nil, make([]owner, frames), frameSize, ringSize)
+	return newKernel(linux, nil, make([]owner, frames), frameSize, ringSize, false)
+}
+
+// NewMultiBuffer is NewAs for a socket whose packets may have several frames.
+func NewMultiBuffer(linux Linux, frames, frameSize, ringSize uint32) *Kernel {
+	return newKernel(linux, nil, make([]owner, frames), frameSize, ringSize, true)
 }
 
 // Share returns the kernel's side of a further socket, of another interface and queue,
 // that shares the UMEM of k's. It receives from the socket's first Recycle on.
 func (k *Kernel) Share(ringSize uint32) *Kernel {
-	return newKernel(k.linux, k.socket, k.owners, k.socket.UMEM().FrameSize(), ringSize)
+	return newKernel(k.linux, k.socket, k.owners, k.socket.UMEM().FrameSize(), ringSize, k.multi)
 }
 
-func newKernel(linux Linux, share *xsk.Socket, owners []owner, frameSize, ringSize uint32) *Kernel {
+func newKernel(linux Linux, share *xsk.Socket, owners []owner, frameSize, ringSize uint32, multi bool) *Kernel {
 	k := &Kernel{
-		linux: linux,
+		linux: linux, multi: multi,
 		rings: xsk.Rings{
 			Fill:       xsk.NewRing[uint64](ringSize),
 			RX:         xsk.NewRing[xsk.Desc](ringSize),
@@ -90,14 +97,14 @@ func newKernel(linux Linux, share *xsk.Socket, owners []owner, frameSize, ringSi
 	}
 	k.SetNeedWakeup(true)
 	s, err := xsk.NewFake(xsk.Info{
-		Mode: linux.mode(), TxBudget: k.budget, Frames: uint32(len(owners)), FrameSize: frameSize,
+		Mode: linux.mode(), TxBudget: k.budget, Frames: uint32(len(owners)), FrameSize: frameSize, MultiBuffer: multi,
 	}, k.rings, (*calls)(k), share)
 	if err != nil {
 		panic("xsktest: " + err.Error())
 	}
 	k.socket = s
-	k.maxPacket = uint32(s.Info().MaxPacket)
 	k.headroom, k.place = linux.headroom()
+	k.maxPacket = linux.room(frameSize)
 	return k
 }
 

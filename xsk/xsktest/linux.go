@@ -49,6 +49,17 @@ func (l Linux) headroom() (bytes, place uint64) {
 	return 256 + 3*64, (256 + 3*64) << 48
 }
 
+// room returns how many bytes of a packet a frame takes: what is left of it, and in zero-copy
+// whole kilobytes of that.
+func (l Linux) room(frameSize uint32) uint32 {
+	n, _ := l.headroom()
+	room := frameSize - uint32(n)
+	if l == ZeroCopy {
+		room = room / 1024 * 1024
+	}
+	return room
+}
+
 // budget returns how many packets a call takes at most: XDP_MAX_TX_SKB_BUDGET where there
 // is that, else TX_BATCH_SIZE.
 func (l Linux) budget(ringSize uint32) int {

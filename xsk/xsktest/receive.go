@@ -28,6 +28,9 @@ func (k *Kernel) DeliverAll(packets [][]byte) int {
 }
 
 func (k *Kernel) deliver(packet []byte) bool {
+	if k.multi && len(packet) > int(k.maxPacket) {
+		return k.deliverLong(packet)
+	}
 	b := k.Buffer()
 	if len(packet) > len(b) {
 		if b != nil {
@@ -38,6 +41,37 @@ func (k *Kernel) deliver(packet []byte) bool {
 	copy(b, packet)
 	k.Push(len(packet))
 	return true
+}
+
+// deliverLong receives a packet that is longer than a frame, whole or not at all (__xsk_rcv of
+// net/xdp/xsk.c).
+func (k *Kernel) deliverLong(packet []byte) bool {
+	need := (uint32(len(packet))-1)/k.maxPacket + 1
+	if size := uint32(len(k.rings.RX.Entries)); size-(k.rxProd-k.rings.RX.Consumer.Load()) < need {
+		k.stats.rxRingFull.Add(1)
+		return false
+	}
+	have := k.rings.Fill.Producer.Load() - k.fillCons
+	if k.haveNext {
+		have++
+	}
+	if have < need {
+		k.stats.fillEmpty.Add(1)
+		k.stats.rxDropped.Add(1)
+		return false
+	}
+	for {
+		b := k.Buffer()
+		if b == nil {
+			return false // the link is down
+		}
+		n := copy(b, packet)
+		if packet = packet[n:]; len(packet) == 0 {
+			k.Push(n)
+			return true
+		}
+		k.PushPiece(n)
+	}
 }
 
 // Buffer returns the room in which the next packet will be received, nil if there is

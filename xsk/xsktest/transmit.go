@@ -119,13 +119,19 @@ func (k *Kernel) takeTX() unix.Errno {
 			return 0 // as the kernel does: skipped, and none the wiser
 		}
 		k.inFlight = append(k.inFlight, d.Addr)
+		k.part = append(k.part, k.socket.UMEM().Frame(d)...)
+		if d.Options != 0 {
+			continue // the kernel keeps it till the next call, if that ends here
+		}
+		whole := k.part
+		k.part = k.part[:0]
 		if k.drops > 0 {
 			k.drops--
 			return unix.EBUSY
 		}
 		k.sentCount++
 		if k.record {
-			k.sent = append(k.sent, append([]byte(nil), k.socket.UMEM().Frame(d)...))
+			k.sent = append(k.sent, append([]byte(nil), whole...))
 		}
 	}
 	k.stats.txEmpty.Add(1)
@@ -153,7 +159,7 @@ func (k *Kernel) accept(d xsk.Desc) bool {
 		bad = "outside of the UMEM"
 	case d.Len == 0 || d.Addr%size+uint64(d.Len) > size:
 		bad = "empty or across the frame's end"
-	case d.Options != 0:
+	case d.Options != 0 && (d.Options != unix.XDP_PKT_CONTD || !k.multi):
 		bad = "unknown options"
 	case k.owners[i] != theirs:
 		bad = "of a frame that the kernel has"

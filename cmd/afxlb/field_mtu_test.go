@@ -127,7 +127,7 @@ func TestFieldMTUChanges(t *testing.T) {
 	p.await("have larger frames", func(s api.Status) bool {
 		return s.State == "serving" && len(s.Workers) == queues && s.Workers[0].Frames.Size == 4096 && s.Backends.Up == s.Backends.Total
 	})
-	p.awaitLines(1, "WARN.*serving anew.*an MTU of 3000 wants other frames")
+	p.awaitLines(1, "WARN.*serving anew.*an MTU of 3000 wants larger frames")
 	w.mustTransfer("with larger frames")
 	s.mustLive("with larger frames")
 	if n := p.counter("kernel", "rx-dropped"); n != 0 {
@@ -136,7 +136,7 @@ func TestFieldMTUChanges(t *testing.T) {
 
 	w.setMTUs(9000)
 	p.await("have packets in several frames", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == s.Backends.Total })
-	p.awaitLines(1, "WARN.*serving anew.*an MTU of 9000 wants other frames")
+	p.awaitLines(1, "WARN.*serving anew.*an MTU of 9000 wants several frames a packet")
 	w.mustTransfer("with packets in several frames")
 	s.mustLive("with packets in several frames")
 	if n := p.counter("kernel", "rx-dropped"); n != 0 {

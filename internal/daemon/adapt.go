@@ -59,7 +59,11 @@ func (d *daemon) outgrown(now *nic.State, in *engine.PortInfo) error {
 		case s.Detour && !lacks:
 			better = sending(s.Queue)
 		case now.MTU > most && most < asked.MaxMTU(now, in.Attached):
-			better = fmt.Errorf("an MTU of %d wants other frames than those for %d", now.MTU, most)
+			what := "larger frames"
+			if now.MTU > xsk.MaxMTU(asked.Mode, asked.FrameSize) {
+				what = "several frames a packet"
+			}
+			better = fmt.Errorf("an MTU of %d wants %s: those that there are take %d", now.MTU, what, most)
 		}
 	}
 	if better != nil && d.fitsBeside(now, held) != nil {

@@ -1,6 +1,10 @@
 package bpf
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/vishvananda/netlink"
+)
 
 // A program that is renewed is another one to the kernel, attached in the same mode, and
 // has what the old one had.
@@ -69,5 +73,56 @@ func TestRenew(t *testing.T) {
 		if err := p.Detach(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A program that takes packets in several buffers is attached where the MTU has a native one
+// refused, and stays such a one; and it can become one where it is.
+func TestTakeFrags(t *testing.T) {
+	newNamespace(t)
+	v0, v1 := newVeth(t)
+	if err := netlink.LinkSetMTU(v1, 9000); err != nil {
+		t.Fatal(err)
+	}
+	p := load(t, Config{}, testSteering())
+	if _, err := p.Attach(v0.Attrs().Index, Native); err == nil {
+		t.Fatal("this kernel takes any program for an MTU of 9000: the test shows nothing")
+	}
+	for range 2 {
+		if err := p.TakeFrags(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Attach(v0.Attrs().Index, Native); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Renew(); err != nil {
+			t.Fatal(err)
+		}
+		if id, mode := attached(t, "v0"); id != programID(t, p) || mode != Native {
+			t.Errorf("program %d is there in %s mode", id, mode)
+		}
+		if err := p.Detach(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	if err := netlink.LinkSetMTU(v1, 1500); err != nil {
+		t.Fatal(err)
+	}
+	q := load(t, Config{}, testSteering())
+	if err := q.SetSocket(0, bindSocket(t, v0, 0).fd); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Attach(v0.Attrs().Index, Native); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.TakeFrags(); err != nil {
+		t.Fatal(err)
+	}
+	if id, mode := attached(t, "v0"); id != programID(t, q) || mode != Native {
+		t.Errorf("program %d is there in %s mode", id, mode)
+	}
+	if action, _ := run(t, q, frame(tcp(client4, vip4, 40000, 80))); action != xdpRedirect {
+		t.Errorf("a service's packet: action %d", action)
 	}
 }

@@ -198,6 +198,9 @@ func (h *harness) check(queue int) {
 	if a.Held != 0 || a.Total() != w.socket.UMEM().Frames() {
 		h.t.Errorf("frames after a batch: %+v of %d", a, w.socket.UMEM().Frames())
 	}
+	if n := w.socket.UMEM().Long(); n != 0 {
+		h.t.Errorf("%d places of long packets are taken after a batch", n)
+	}
 	if err := h.kernels[queue].Err(); err != nil {
 		h.t.Errorf("ring protocol: %v", err)
 	}

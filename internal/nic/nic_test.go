@@ -101,6 +101,9 @@ func TestNoZeroCopy(t *testing.T) {
 	testutil.RequireLinux(t, 6, 3, "drivers that tell what they have for XDP")
 	must(t, l.Balancer.Do(func() error {
 		s, err := Look(lab.Interface)
+		if s.NoFrags || s.ZeroCopyFrames > 1 {
+			t.Errorf("a veth gives packets in several buffers, and has no zero-copy: %+v", s)
+		}
 		if !s.NoZeroCopy {
 			t.Error("a veth does not say that it has no zero-copy")
 		}

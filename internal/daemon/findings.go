@@ -19,7 +19,7 @@ type served struct {
 	detours  []int          // of the queues, those that have no TX queue
 	unpinned []int          // of the queues, those whose workers have no CPU of their own
 	cpus     int            // that workers may have
-	maxMTU   int            // of which all packets fit into a frame
+	maxMTU   int            // of which all packets are taken
 	mode     bpf.AttachMode // of the program
 	trouble  error          // why there are not more queues, or larger frames
 }

@@ -193,6 +193,6 @@ func (d *daemon) logSockets(in *engine.Info, i, worker int) {
 		}
 		d.log.Info("serving", zap.String("interface", p.Name), zap.Int("queue", s.Queue), zap.Int("cpu", in.Workers[worker].CPU),
 			zap.String("driver", string(s.Driver)), zap.String("xdp", string(p.Attached)), zap.String("bind", string(s.Mode)),
-			zap.Uint32("frame", s.FrameSize), zap.Int("tx_budget", s.TxBudget))
+			zap.Uint32("frame", s.FrameSize), zap.Int("max_mtu", s.MaxMTU()), zap.Int("tx_budget", s.TxBudget))
 	}
 }

@@ -47,7 +47,7 @@ func counters(in *engine.Info) []api.Counter {
 	}
 	add("kernel", "rx-dropped", k.RxDropped, "longer than a frame takes, or no free frame: is GRO or LRO off?")
 	add("kernel", "rx-ring-full", k.RxRingFull, "dropped because a worker was slower than its queue")
-	add("kernel", "rx-pieces", k.RxPieces, "came in more than one frame and were refused: are GRO and LRO off?")
+	add("kernel", "rx-pieces", k.RxPieces, "came in several frames and were refused, as too long: are GRO and LRO off?")
 	add("kernel", "fill-ring-empty", k.FillRingEmpty, "times the kernel found no free frame")
 	add("kernel", "tx-invalid", k.TxInvalid, "descriptors that the kernel refused; a defect if not 0")
 	add("kernel", "tx-dropped", k.TxDropped, "dropped by the interface after the kernel had taken them")

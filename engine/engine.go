@@ -20,19 +20,21 @@ import (
 // Config says what an engine serves and with what.
 type Config struct {
 	// Interfaces are those that are served, at most [balancer.MaxPorts]; their numbers are
-	// their places here.
+	// their places here. An empty name is a place that nobody has.
 	Interfaces []string
-	Queues     []int // RX queues of each, one worker for those of one number; empty: all that there are, at any time
-	CPUs       []int // worker i runs on CPUs[i]; empty: chosen here
-	Driver     xsk.Driver
-	Mode       xsk.Mode
-	FrameSize  uint32 // as [xsk.Config] has it
-	Busy       bool   // never sleep
-	MaxFlows   int
-	Timeouts   conntrack.Timeouts
-	Loads      *balancer.Loads
-	Clock      Clock        // the zero value: one that starts now
-	Device     *punt.Device // of an offline engine, the way back to the kernel; nil: none
+	// Grows: there may be more of them later, which [Engine.Name] tells of.
+	Grows     bool
+	Queues    []int // RX queues of each, one worker for those of one number; empty: all that there are, at any time
+	CPUs      []int // worker i runs on CPUs[i]; empty: chosen here
+	Driver    xsk.Driver
+	Mode      xsk.Mode
+	FrameSize uint32 // as [xsk.Config] has it
+	Busy      bool   // never sleep
+	MaxFlows  int
+	Timeouts  conntrack.Timeouts
+	Loads     *balancer.Loads
+	Clock     Clock        // the zero value: one that starts now
+	Device    *punt.Device // of an offline engine, the way back to the kernel; nil: none
 
 	seed  uint64        // of the flow table
 	sleep time.Duration // of a worker, at most; 0: sleepTime
@@ -57,11 +59,12 @@ type Engine struct {
 	changing sync.Mutex // held by Apply and all that changes the lease, for as long as the kernel takes
 	plan     *bpf.Plan  // what the kernel steers by, or will
 
-	// Both are written with both locks held.
+	// All are written with both locks held.
 	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long
 	workers []*worker    // of all queues that were ever served; those of today are the first
 	lease   *lease       // nil: none
 	past    []past       // by port
+	names   []string     // of the interfaces; never changed once set
 }
 
 // New returns an engine that has not touched the kernel yet. It steers nothing
@@ -86,6 +89,7 @@ func New(c Config) (*Engine, error) {
 		joined:    make(chan struct{}, 1),
 		plan:      new(bpf.Plan),
 		past:      make([]past, maxPorts),
+		names:     c.Interfaces,
 	}
 	e.clients = &clients{Table: persist.New(c.MaxFlows/clientShare, c.seed), clock: e.clock, tables: &e.table}
 	e.flows = conntrack.New(conntrack.Config{

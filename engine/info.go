@@ -106,7 +106,7 @@ func (e *Engine) Info() Info {
 	} else if n := l.workers(); n > 0 { // else they are about to get others
 		in.Workers = in.Workers[:n]
 	}
-	for i, name := range e.config.Interfaces {
+	for i, name := range e.names {
 		in.Ports = append(in.Ports, PortInfo{Name: name, Before: e.past[i].sockets})
 		e.lease.tell(i, &in.Ports[i])
 		in.Ports[i].Steering.Add(&e.past[i].steering)

@@ -33,8 +33,8 @@ type lease struct {
 func (e *Engine) Acquire(ifindexes ...int) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	if len(ifindexes) != len(e.config.Interfaces) {
-		return fmt.Errorf("acquire %d interfaces of %d", len(ifindexes), len(e.config.Interfaces))
+	if len(ifindexes) != len(e.names) {
+		return fmt.Errorf("acquire %d interfaces of %d", len(ifindexes), len(e.names))
 	}
 	if err := xsk.Probe(); err != nil {
 		return err
@@ -72,14 +72,14 @@ func (l *lease) acquire(e *Engine, ifindexes []int) error {
 		if err := l.open(e, i); err != nil {
 			return err
 		}
-		l.ports[i].device = punt.Open(e.config.Interfaces[i], len(l.ports[i].sockets))
+		l.ports[i].device = punt.Open(e.names[i], len(l.ports[i].sockets))
 	}
 	return l.complete(e)
 }
 
 // load loads the programs and applies the plan.
 func (l *lease) load(e *Engine) error {
-	for i := range e.config.Interfaces {
+	for i := range e.names {
 		program, err := l.loadOne(i)
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (e *Engine) Take(number, ifindex int) error {
 	e.changing.Lock()
 	defer e.changing.Unlock()
 	if e.lease == nil || e.lease.ports[number] != nil {
-		return fmt.Errorf("take %s: it is served, or nothing is", e.config.Interfaces[number])
+		return fmt.Errorf("take %s: it is served, or nothing is", e.names[number])
 	}
 	next := e.lease.clone()
 	err := next.attach(e, number, ifindex)
@@ -128,7 +128,7 @@ func (e *Engine) outfit(next *lease, number int) error {
 		return errors.Join(err, next.abandon(e.lease))
 	}
 	p := next.ports[number]
-	p.device = punt.Open(e.config.Interfaces[number], len(p.sockets))
+	p.device = punt.Open(e.names[number], len(p.sockets))
 	return errors.Join(e.hand(next), next.steer())
 }
 
@@ -209,7 +209,7 @@ func (e *Engine) Extend(number int) error {
 	err := next.open(e, number)
 	err = errors.Join(err, next.complete(e), e.hand(next), next.steer())
 	if err != nil {
-		return fmt.Errorf("serve more queues of %s: %w", e.config.Interfaces[number], err)
+		return fmt.Errorf("serve more queues of %s: %w", e.names[number], err)
 	}
 	return nil
 }
@@ -315,7 +315,7 @@ func (l *lease) largestMTU(e *Engine) (mtu int, joins bool) {
 		if p == nil {
 			continue
 		}
-		if now, err := nic.Look(e.config.Interfaces[i]); err == nil {
+		if now, err := nic.Look(e.names[i]); err == nil {
 			mtu, joins = max(mtu, now.MTU), joins || e.config.Joins(&now, p.attached)
 		}
 	}

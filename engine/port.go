@@ -45,7 +45,7 @@ func (p *port) reach() int {
 // attach attaches the program of a port that is away.
 func (l *lease) attach(e *Engine, number, ifindex int) error {
 	modes := attachModes(e.config.Mode)
-	if now, err := nic.Look(e.config.Interfaces[number]); err == nil && e.config.Joins(&now, "") {
+	if now, err := nic.Look(e.names[number]); err == nil && e.config.Joins(&now, "") {
 		if err := l.programs[number].TakeFrags(); err != nil {
 			return err
 		}
@@ -77,13 +77,13 @@ func attachModes(m xsk.Mode) []bpf.AttachMode {
 // open opens sockets on those queues of a port that should have one and have none. On an
 // error some of them may have.
 func (l *lease) open(e *Engine, number int) error {
-	name, p := e.config.Interfaces[number], l.ports[number]
+	name, p := e.names[number], l.ports[number]
 	now, err := nic.Look(name)
 	if err != nil {
 		return err
 	}
 	mtu, joins := l.largestMTU(e)
-	queues, err := Queues(len(e.config.Interfaces), e.config.Queues, now.RX)
+	queues, err := Queues(e.several(), e.config.Queues, now.RX)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -111,8 +111,8 @@ func (l *lease) open(e *Engine, number int) error {
 			continue
 		}
 		c := xsk.Config{Interface: name, Queue: queue, TxQueues: now.TX, Driver: e.config.Driver, Mode: e.config.Mode, NoZeroCopy: now.NoZeroCopy, FrameSize: e.config.FrameSize, MTU: mtu, MultiBuffer: joins}
-		if n := len(e.config.Interfaces); n > 1 {
-			c.Frames = uint32(2+2*n) * xsk.DefaultRingSize // see xsk.Config
+		if e.several() {
+			c.Frames = e.frames()
 		}
 		s, err := p.bind(c, l.home(i, number))
 		if err != nil {
@@ -178,7 +178,7 @@ func (l *lease) complete(e *Engine) error {
 			if home == nil || worker < len(p.sockets) && (receives(p.sockets[worker]) || p.sockets[worker] != nil && p.sockets[worker].UMEM() == home.UMEM()) {
 				continue
 			}
-			s, err := xsk.OpenSender(e.config.Interfaces[i], home)
+			s, err := xsk.OpenSender(e.names[i], home)
 			if err != nil {
 				return err
 			}

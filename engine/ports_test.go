@@ -39,7 +39,7 @@ func (h *ports) cross(ring uint32, apart bool) {
 	for _, w := range h.engine.workers {
 		w.several = true
 	}
-	h.engine.config.Interfaces = []string{"fake0", "fake1"}
+	h.engine.names = []string{"fake0", "fake1"}
 	for _, k := range h.kernels {
 		if apart {
 			h.inner = append(h.inner, xsktest.New(4*ring, 2048, ring))

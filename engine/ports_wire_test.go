@@ -31,6 +31,12 @@ type twoArms struct {
 
 func newTwoArms(t *testing.T, outer, inner int, driver xsk.Driver) *twoArms {
 	t.Helper()
+	return newArms(t, outer, inner, Config{Interfaces: []string{lab.Interface, lab.Inner}, Driver: driver})
+}
+
+// newArms serves what the config names of the two.
+func newArms(t *testing.T, outer, inner int, c Config) *twoArms {
+	t.Helper()
 	testutil.RequireRoot(t)
 	l, err := lab.New(lab.Options{Queues: outer, Inner: inner})
 	if err != nil {
@@ -42,16 +48,18 @@ func newTwoArms(t *testing.T, outer, inner int, driver xsk.Driver) *twoArms {
 	if err := l.Backends[0].ServeTCP(":8080", echo); err != nil {
 		t.Fatal(err)
 	}
-	a.engine, err = New(Config{
-		Interfaces: []string{lab.Interface, lab.Inner}, Driver: driver, Mode: xsk.ModeAuto, MaxFlows: 1000,
-		Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads(),
-	})
+	c.Mode, c.MaxFlows, c.Timeouts, c.Loads = xsk.ModeAuto, 1000, conntrack.DefaultTimeouts(), balancer.NewLoads()
+	a.engine, err = New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.do(func() error {
 		before := len(descriptors())
-		err := a.engine.Acquire(a.index(lab.Interface), a.index(lab.Inner))
+		indexes := make([]int, len(c.Interfaces))
+		for i, name := range c.Interfaces {
+			indexes[i] = a.index(name)
+		}
+		err := a.engine.Acquire(indexes...)
 		if n, most := len(descriptors())-before, Descriptors(2, max(outer, inner)); n > most {
 			t.Errorf("%d descriptors are kept, %d were told of", n, most)
 		}
@@ -286,7 +294,7 @@ func TestTakeInVain(t *testing.T) {
 	must(t, a.engine.Drop(1)) // nothing is left to do
 	other, err := newReal(1, xsk.DriverNative)
 	must(t, err)
-	other.config.Interfaces = []string{lab.Inner}
+	other.names = []string{lab.Inner}
 	a.do(func() error { return other.Acquire(a.index(lab.Inner)) })
 	a.do(func() error {
 		if err := a.engine.Take(1, a.index(lab.Inner)); !errors.Is(err, bpf.ErrBusy) {

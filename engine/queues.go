@@ -7,11 +7,11 @@ import (
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// Queues returns the queues to serve, by worker, of one of so many interfaces, which
+// Queues returns the queues to serve, by worker, of an interface, maybe one of several, which
 // receives by rx of them: those wanted, in this order, or all if none is named. The error is
 // [xsk.ErrNoQueue] and names the first that there is not. One of several interfaces need not
 // have all of them: [xsk.NoQueue] is in their place.
-func Queues(interfaces int, want []int, rx int) ([]int, error) {
+func Queues(several bool, want []int, rx int) ([]int, error) {
 	if len(want) == 0 {
 		all := make([]int, rx)
 		for i := range all {
@@ -28,7 +28,7 @@ func Queues(interfaces int, want []int, rx int) ([]int, error) {
 			missing = q
 		}
 	}
-	if missing >= 0 && (interfaces == 1 || slices.Max(list) == xsk.NoQueue) {
+	if missing >= 0 && (!several || slices.Max(list) == xsk.NoQueue) {
 		return nil, fmt.Errorf("no queue %d: the interface has %d RX queues (0-%d): %w", missing, rx, rx-1, xsk.ErrNoQueue)
 	}
 	return list, nil

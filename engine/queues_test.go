@@ -25,7 +25,7 @@ func TestQueues(t *testing.T) {
 		{2, []int{0, 5, 3}, 4, []int{0, xsk.NoQueue, 3}, ""},
 		{2, []int{7, 5}, 4, nil, "no queue 7"},
 	} {
-		got, err := Queues(c.of, c.want, c.rx)
+		got, err := Queues(c.of > 1, c.want, c.rx)
 		if !slices.Equal(got, c.got) || (err == nil) != (c.text == "") || err != nil && !(strings.Contains(err.Error(), c.text) && errors.Is(err, xsk.ErrNoQueue)) {
 			t.Errorf("%v of %d: %v, %v", c.want, c.rx, got, err)
 		}

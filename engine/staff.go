@@ -37,7 +37,7 @@ func (e *Engine) newWorker(id int, queues []int) *worker {
 		picker:    balancer.NewPicker(id, e.config.Loads),
 		arms:      &arms{},
 		device:    &nowhere,
-		several:   len(e.config.Interfaces) > 1,
+		several:   e.several(),
 		budgets:   newBudgets(),
 		ident:     bits.Reverse16(uint16(id)), // those of two workers are as far apart as can be
 	}

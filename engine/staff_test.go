@@ -32,7 +32,7 @@ func TestWhereNewcomersRun(t *testing.T) {
 		}
 		e.allowed, e.config.CPUs = c.allowed, c.named
 		for _, n := range c.counts {
-			queues, err := Queues(1, nil, n)
+			queues, err := Queues(false, nil, n)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +49,7 @@ func TestWhereNewcomersRun(t *testing.T) {
 func (h *harness) grow() {
 	h.t.Helper()
 	n := len(h.kernels) + 1
-	queues, err := Queues(1, nil, n)
+	queues, err := Queues(false, nil, n)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -101,6 +101,9 @@ func portChanges(old, v *View) (list []Change) {
 	}
 	for i := range v.Ports {
 		was, is := &old.Ports[i], &v.Ports[i]
+		if was.Name != is.Name { // a number that is another one's now
+			continue
+		}
 		switch {
 		case len(v.Ports) == 1 || was.Up == is.Up || !old.Link.Up || !v.Link.Up:
 		case is.Up:

@@ -88,7 +88,7 @@ func (o *observed) way(k *check, now time.Time) way {
 func Obstacle(seen *egress.Snapshot, static map[netip.Addr]balancer.StaticHop, s *balancer.ServiceSpec, backend netip.Addr) string {
 	h, mode := seen.Hops[backend], s.Mode.Traits()
 	if named, ok := static[backend]; ok {
-		_, why := staticPort(&named, seen.Ports)
+		_, why := staticPort(&named, seen)
 		h = egress.Hop{Why: why, OnLink: true}
 	}
 	switch {

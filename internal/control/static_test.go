@@ -15,7 +15,9 @@ import (
 func TestStaticHopByPort(t *testing.T) {
 	a, own, mac := addr("10.0.0.11"), addr("10.0.0.1"), packet.MAC{2, 0, 0, 0, 0, 1}
 	snapshot := egress.Snapshot{
-		Ports: []egress.Port{{Name: "eth0", Up: true}, {Name: "eth1", Up: true}, {Name: "eth2", Why: "no carrier"}},
+		Named: []string{"eth0", "eth1", "eth2", "bond0", "bond1"},
+		Ports: []egress.Port{{Name: "eth0", Up: true}, {Name: "eth1", Up: true}, {Name: "eth2", Why: "no carrier"}, {}, {Name: "eth4", Up: true}},
+		Bonds: []egress.Bond{{Name: "bond0", Ports: []int{4}}, {Name: "bond1", Why: "bond1 has no active slave"}},
 		Hops:  map[netip.Addr]egress.Hop{a: {Why: "no route"}},
 		Own:   map[netip.Addr]netip.Addr{a: own},
 	}
@@ -31,6 +33,8 @@ func TestStaticHopByPort(t *testing.T) {
 		"the first":  {"eth0", balancer.DSR, hop(0)},
 		"another":    {"eth1", balancer.IPIP, hop(1)},
 		"down":       {"eth2", balancer.NAT, way{reason: "eth2: no carrier"}},
+		"a bond":     {"bond0", balancer.NAT, hop(4)},
+		"no slave":   {"bond1", balancer.NAT, way{reason: "bond1 has no active slave"}},
 		"not served": {"eth3", balancer.NAT, way{reason: "neighbours has it by eth3, which is not served"}},
 	} {
 		k := &check{key: balancer.BackendKey{Address: a}, group: &group{
@@ -40,6 +44,11 @@ func TestStaticHopByPort(t *testing.T) {
 		if got := o.way(k, time.Time{}); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
 		}
+	}
+	// Without a name it is the first of what is named, wherever that has its numbers.
+	snapshot.Named = []string{"bond0", "eth0"}
+	if i, why := staticPort(&balancer.StaticHop{MAC: mac}, &snapshot); i != 4 || why != "" {
+		t.Errorf("by the first: %d, %q", i, why)
 	}
 	// A tunnel comes from somewhere, whoever names its next hop.
 	k := &check{key: balancer.BackendKey{Address: a}, group: &group{

@@ -8,6 +8,8 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
+const _ = uint(balancer.MaxPorts - egress.MaxPorts) // each port has a place in tables
+
 // What tables are told of ports, ways and neighbours, in the packet path's terms.
 
 // ports returns the served interfaces.

@@ -13,7 +13,7 @@ import (
 // watchNIC follows what an interface is, while it is served. The watcher is the caller's
 // to close; it calls anew when the interface has to be served anew, with the reason.
 func (d *daemon) watchNIC(i, ifindex int, anew func(error)) (*nic.Watcher, error) {
-	return nic.Watch(d.config.Interfaces[i], d.log.Named("nic"), func(now nic.State) error {
+	return nic.Watch(d.name(i), d.log.Named("nic"), func(now nic.State) error {
 		if now.Index != ifindex { // another one of its name, which was not served yet
 			return nil
 		}

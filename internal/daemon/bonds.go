@@ -4,31 +4,109 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/afxlb/afxlb/balancer"
+	"go.uber.org/zap"
+
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/nic"
+	"github.com/afxlb/afxlb/internal/report"
 )
 
-// expand puts the slaves of bonds into the place of these, as they are now: one that is
-// added later is served after a restart, of which a reload tells. The error is a
-// [MachineError].
-func expand(c *config.Config) error {
-	var ports config.InterfaceList
-	for _, name := range c.Interfaces {
+// expand returns the interfaces to serve: those named, and of a bond the slaves that it has
+// now. The error is a [MachineError].
+func expand(named config.InterfaceList) (ports []string, err error) {
+	for _, name := range named {
 		slaves, err := nic.Slaves(name)
 		if err != nil {
-			return MachineError{Err: err}
+			return nil, MachineError{Err: err}
 		}
 		for _, s := range slaves {
 			if slices.Contains(ports, s) {
-				return MachineError{Err: fmt.Errorf("%v: %s would be served twice, for itself and as a bond's slave", c.Interfaces, s)}
+				return nil, MachineError{Err: fmt.Errorf("%v: %s would be served twice, for itself and as a bond's slave", named, s)}
 			}
 			ports = append(ports, s)
 		}
 	}
-	if len(ports) > balancer.MaxPorts {
-		return MachineError{Err: fmt.Errorf("%v are %d interfaces (%v), and %d can be served", c.Interfaces, len(ports), ports, balancer.MaxPorts)}
+	if len(ports) > egress.MaxPorts {
+		return nil, MachineError{Err: fmt.Errorf("%v are %d interfaces (%v), and %d can be served", named, len(ports), ports, egress.MaxPorts)}
 	}
-	c.Interfaces = ports
+	return ports, nil
+}
+
+// reseat gives numbers to the interfaces that are to be served now, while none is. A bond
+// without slaves stands for itself, as in [egress.Port].
+func (d *daemon) reseat() error {
+	var names []string
+	for _, name := range d.config.Interfaces {
+		slaves, err := nic.Slaves(name)
+		if err != nil {
+			slaves = []string{name}
+		}
+		for _, s := range slaves {
+			if !slices.Contains(names, s) {
+				names = append(names, s)
+			}
+		}
+	}
+	seats, _ := egress.Seat(d.names(), names)
+	for i, name := range seats {
+		if err := d.rename(i, name); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// rename gives the number of an interface that is not served to another one, or to none.
+func (d *daemon) rename(i int, name string) error {
+	if d.name(i) == name {
+		return nil
+	}
+	if err := d.engine.Name(i, name); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i == len(d.state.ports) {
+		d.state.ports = append(d.state.ports, report.Port{})
+	}
+	d.state.ports[i] = report.Port{Name: name}
+	return nil
+}
+
+// name returns what the interface with a number is called; empty: nobody has it.
+func (d *daemon) name(i int) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i >= len(d.state.ports) {
+		return ""
+	}
+	return d.state.ports[i].Name
+}
+
+// names returns all, by number.
+func (d *daemon) names() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	names := make([]string, len(d.state.ports))
+	for i := range names {
+		names[i] = d.state.ports[i].Name
+	}
+	return names
+}
+
+// rename has the number of an interface be another one's, as the watcher has it. It reports
+// whether it is.
+func (k *keeper) rename(i int, name string) (ok bool) {
+	d := k.daemon
+	if k.index[i] != 0 {
+		if d.log.Info("the interface is no slave any more", zap.String("interface", d.name(i))); !k.drop(i, errNoSlave) {
+			return false
+		}
+	}
+	if err := d.rename(i, name); err != nil {
+		d.log.Error("serve another interface", zap.String("interface", name), zap.Error(err))
+		return false
+	}
+	return true
 }

@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -46,6 +47,7 @@ type Options struct {
 type daemon struct {
 	Options
 	config  *config.Config // as started
+	grows   bool           // there are bonds, which may get slaves
 	started time.Time
 	log     *zap.Logger
 	level   zap.AtomicLevel
@@ -80,10 +82,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := control.Check(&d.config.Spec); err != nil {
 		return err
 	}
-	if err := expand(d.config); err != nil {
+	ports, err := expand(d.config.Interfaces)
+	if err != nil {
 		return err
 	}
-	where, err := survey(d.config)
+	where, err := survey(d.config, ports)
 	if err == nil {
 		err = where.refuse()
 	}
@@ -93,7 +96,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	settings := EngineConfig(d.config)
+	for _, name := range ports {
+		d.state.ports = append(d.state.ports, report.Port{Name: name})
+	}
+	d.grows = !slices.Equal(ports, d.config.Interfaces)
+	settings := d.settings()
 	takes := needOf(&settings, &d.config.Spec, where.largest(), where.workers)
 	if err := errors.Join(takes.withinGroup(), takes.withinLock()); err != nil {
 		return err
@@ -107,7 +114,8 @@ func (d *daemon) run(ctx context.Context) error {
 	d.engine, err = engine.New(settings)
 	var files shares
 	if err == nil {
-		files, err = share(engine.Descriptors(len(where.ports), where.workers), len(where.ports), where.workers)
+		n := engine.Room(len(ports), d.grows)
+		files, err = share(engine.Descriptors(n, where.workers), n, where.workers)
 	}
 	if err != nil {
 		l.Close()

@@ -30,10 +30,11 @@ func (r *remarks) warn(format string, args ...any) {
 // interface at least. The error is a [MachineError] if there is not even an interface or queue to
 // serve.
 func Here(c *config.Config) (against, warnings []string, err error) {
-	if err := expand(c); err != nil {
+	ports, err := expand(c.Interfaces)
+	if err != nil {
 		return nil, nil, err
 	}
-	where, err := survey(c)
+	where, err := survey(c, ports)
 	if err != nil {
 		return nil, nil, err
 	}

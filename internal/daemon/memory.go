@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,7 @@ func needOf(c *engine.Config, spec *balancer.Spec, now *nic.State, queues int) n
 	case c.Mode == xsk.ModeAuto && !now.NoZeroCopy:
 		frames, attempt = zeroCopy, copied // what is tried in vain is not let go of at once
 	}
-	n, ports := uint64(queues), uint64(max(len(c.Interfaces), 1))
+	n, ports := uint64(queues), uint64(engine.Room(max(len(c.Interfaces), 1), c.Grows))
 	frames, least = frames*(1+ports)/2, least*(1+ports)/2 // as engine has it of sockets that share frames
 	if c.Joins(now, "") {
 		frames += xsk.LongMemory
@@ -109,12 +110,14 @@ func (d *daemon) fitsBeside(now *nic.State, held uint64) error {
 
 // need is what serving a spec takes.
 func (d *daemon) need(now *nic.State, spec *balancer.Spec) (need, error) {
-	queues, err := engine.Queues(len(d.config.Interfaces), d.config.Queues, now.RX)
+	settings := d.settings()
+	several := settings.Grows || len(settings.Interfaces) > 1
+	queues, err := engine.Queues(several, settings.Queues, now.RX)
 	if err != nil {
 		return need{}, fmt.Errorf("%s: %w", now.Name, err)
 	}
-	settings, workers := EngineConfig(d.config), len(queues)
-	if len(d.config.Interfaces) > 1 { // the others' count
+	workers := len(queues)
+	if several { // the others' count
 		workers = max(workers, len(d.engine.Info().Workers))
 	}
 	return needOf(&settings, spec, now, workers), nil
@@ -123,7 +126,8 @@ func (d *daemon) need(now *nic.State, spec *balancer.Spec) (need, error) {
 // room says whether there is memory for a spec in place of the one that is in force, as
 // the next start with it would.
 func (d *daemon) room(spec *balancer.Spec) error {
-	now, err := nic.Look(d.config.Interfaces[0])
+	names := slices.DeleteFunc(d.names(), func(name string) bool { return name == "" })
+	now, err := nic.Look(names[0])
 	if err != nil {
 		return nil // its queues are held against the limit when it is back
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/nic"
-	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -71,11 +70,15 @@ func (k *keeper) run(ctx context.Context) {
 		case <-look.C:
 		case <-k.wake:
 		}
-		for i := range k.index {
+		ports := k.watcher.Snapshot().Ports
+		for i := range ports { // before others are let go of: the last one ends the serving
+			k.greet(i, &ports[i])
+		}
+		for i := range ports {
 			if ctx.Err() != nil { // the last one is lost: all that there is ends
 				return
 			}
-			k.tend(i)
+			k.tend(i, &ports[i])
 		}
 	}
 }
@@ -87,13 +90,33 @@ func (k *keeper) end() {
 	}
 }
 
-// tend does what an interface needs.
-func (k *keeper) tend(i int) {
-	now := k.watcher.Snapshot().Ports[i].Ifindex
+// greet takes an interface that is there and is not served.
+func (k *keeper) greet(i int, p *egress.Port) {
+	if i == len(k.index) {
+		k.index, k.nics = append(k.index, 0), append(k.nics, nil)
+		k.mu.Lock()
+		k.anew = append(k.anew, nil)
+		k.mu.Unlock()
+	}
+	if k.index[i] != 0 || k.daemon.name(i) != p.Name && !k.rename(i, p.Name) {
+		return
+	}
+	if p.Name != "" {
+		k.take(i, p)
+	}
+}
+
+// tend does what an interface that is served needs.
+func (k *keeper) tend(i int, p *egress.Port) {
+	if k.index[i] == 0 {
+		return
+	}
 	switch {
-	case k.index[i] == 0:
-		k.take(i)
-	case now != k.index[i]:
+	case k.daemon.name(i) != p.Name:
+		if k.rename(i, p.Name) {
+			k.greet(i, p)
+		}
+	case p.Ifindex != k.index[i]:
 		k.lose(i, errInterfaceGone)
 	default:
 		if why := k.daemon.engine.Intact(i); why != nil {
@@ -113,10 +136,16 @@ func (k *keeper) wanted(i int) (why error) {
 	return why
 }
 
-// take serves an interface that was away, if it is there.
-func (k *keeper) take(i int) {
+// take serves an interface that was away, if it is there, and the watcher, by which it is
+// found again when it goes, has seen it. A bond itself is not served.
+func (k *keeper) take(i int, p *egress.Port) {
 	d := k.daemon
-	now, err := nic.Look(d.config.Interfaces[i])
+	now, err := nic.Look(p.Name)
+	if err == nil && now.Index != p.Ifindex {
+		if _, err = nic.Slaves(p.Name); err == nil {
+			return
+		}
+	}
 	if err == nil {
 		err = d.fits(&now)
 	}
@@ -138,27 +167,34 @@ func (k *keeper) take(i int) {
 	d.control.Notify()
 }
 
-// lose lets go of an interface. If it was the last one, the serving ends.
+// lose lets go of an interface that is away.
 func (k *keeper) lose(i int, why error) {
+	if k.drop(i, why) {
+		k.daemon.away(i, why)
+	}
+}
+
+// drop lets go of an interface. If it was the last one, the serving ends, and some is false.
+func (k *keeper) drop(i int, why error) (some bool) {
 	d := k.daemon
 	k.unwatch(i)
 	k.index[i] = 0
 	if slices.Max(k.index) == 0 {
 		k.stop(why)
-		return
+		return false
 	}
-	d.forget(d.config.Interfaces[i])
-	d.away(i, why)
+	d.forget(d.name(i))
 	if err := d.engine.Drop(i); err != nil {
-		d.log.Error("let go of the interface", zap.String("interface", d.config.Interfaces[i]), zap.Error(err))
+		d.log.Error("let go of the interface", zap.String("interface", d.name(i)), zap.Error(err))
 	}
+	return true
 }
 
 // renew makes the sockets of an interface anew, since those that it has are not right for it
 // any more.
 func (k *keeper) renew(i int, why error) {
 	d := k.daemon
-	d.log.Warn("serving anew", zap.String("interface", d.config.Interfaces[i]), zap.Error(why))
+	d.log.Warn("serving anew", zap.String("interface", d.name(i)), zap.Error(why))
 	k.unwatch(i)
 	err := Cannot(d.engine.Anew(i))
 	if err == nil {
@@ -194,9 +230,17 @@ func (k *keeper) unwatch(i int) {
 // present returns the indices of the interfaces that are there and can be served; 0 are the
 // others. At the start they have to be all, and later some.
 func (d *daemon) present(all bool) (indexes []int, err error) {
-	indexes = make([]int, len(d.config.Interfaces))
-	for i, name := range d.config.Interfaces {
-		now, why := nic.Look(name)
+	names := d.names()
+	indexes = make([]int, len(names))
+	for i, name := range names {
+		if name == "" {
+			continue
+		}
+		_, why := nic.Slaves(name) // it may be a bond without any
+		var now nic.State
+		if why == nil {
+			now, why = nic.Look(name)
+		}
 		if why == nil {
 			why = d.fits(&now) // it may be another one than at the start
 		}
@@ -224,14 +268,14 @@ func (d *daemon) away(i int, why error) {
 	if !gone(why) {
 		text = "an interface can't be served, and the others are; trying again"
 	}
-	d.log.Warn(text, zap.String("interface", d.config.Interfaces[i]), zap.Error(why))
+	d.log.Warn(text, zap.String("interface", d.name(i)), zap.Error(why))
 }
 
 // note notes why an interface is away, and reports whether that is news.
 func (d *daemon) note(i int, why error) (news bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := d.port(i)
+	p := &d.state.ports[i]
 	if p.Away == why.Error() {
 		return false
 	}
@@ -246,22 +290,8 @@ func (d *daemon) note(i int, why error) (news bool) {
 func (d *daemon) here(i int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p := d.port(i)
+	p := &d.state.ports[i]
 	p.Away, p.Since = "", time.Now()
-}
-
-// port returns what is known of an interface. The lock is held.
-func (d *daemon) port(i int) *report.Port {
-	for j := len(d.state.ports); j <= i; j++ {
-		d.state.ports = append(d.state.ports, report.Port{Name: d.config.Interfaces[j]})
-	}
-	return &d.state.ports[i]
-}
-
-// portsNow returns what is known of all. The lock is held.
-func (d *daemon) portsNow() []report.Port {
-	_ = d.port(len(d.config.Interfaces) - 1)
-	return slices.Clone(d.state.ports)
 }
 
 // acquire takes the interfaces, and returns what it has taken. At the start, when all have

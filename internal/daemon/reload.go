@@ -61,9 +61,6 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	}
 	d.engine.SetTimeouts(timeouts(&c.Conntrack))
 	d.level.SetLevel(level(c.Log))
-	if err := expand(c); err != nil {
-		d.log.Warn("a bond can't be served as it is now, and would not be after a restart", zap.Error(err))
-	}
 	done := api.Reload{Generation: d.control.View().Generation(), NeedsRestart: c.NeedsRestart(d.config)}
 	d.reloaded(outcome(err), done.NeedsRestart)
 	if err != nil {

@@ -18,6 +18,9 @@ import (
 // errInterfaceGone ends the serving of an interface that disappears.
 var errInterfaceGone = errors.New("the interface is gone")
 
+// errNoSlave ends the serving of an interface that was served for a bond.
+var errNoSlave = errors.New("it is no slave of the bond any more")
+
 // retryInterval is how often an interface that went away is looked for.
 const retryInterval = time.Second
 
@@ -79,7 +82,13 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 	// At first the sockets come after a plan, and so after what the kernel knows; later,
 	// what is known stays until an interface is really served again.
 	again := d.in(api.StateWaiting)
-	indexes, err := d.present(!again)
+	if again {
+		err = d.reseat()
+	}
+	var indexes []int
+	if err == nil {
+		indexes, err = d.present(!again)
+	}
 	if err != nil {
 		return false, Cannot(err)
 	}
@@ -137,7 +146,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 // follow watches what the kernel knows of the interfaces and of the ways by them, and tells
 // keeper and control plane when that changes. The watcher is the caller's to close.
 func (d *daemon) follow(k *keeper) (w *egress.Watcher, err error) {
-	k.watcher, err = egress.New(d.config.Interfaces, d.log.Named("egress"), func() {
+	k.watcher, err = egress.New(d.config.Interfaces, d.names(), d.log.Named("egress"), func() {
 		k.kick()
 		d.control.Notify()
 	})

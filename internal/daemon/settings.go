@@ -19,6 +19,13 @@ func EngineConfig(c *config.Config) engine.Config {
 	}
 }
 
+// settings are those of the engine that runs, with the interfaces that are served now.
+func (d *daemon) settings() engine.Config {
+	c := EngineConfig(d.config)
+	c.Interfaces, c.Grows = d.names(), d.grows
+	return c
+}
+
 func timeouts(c *config.Conntrack) conntrack.Timeouts {
 	t := &c.Timeouts
 	return conntrack.Timeouts{

@@ -11,7 +11,7 @@ import (
 // state is what the daemon knows of itself.
 type state struct {
 	name, reason string           // as of api.Status
-	ports        []report.Port    // in the order of the config; nil: nothing is known of any
+	ports        []report.Port    // by number, as the engine has them
 	findings     []report.Finding // of the interfaces; never changed once noted
 	reload       string           // outcome of the last one
 	needsRestart []string
@@ -62,7 +62,7 @@ func (d *daemon) about() report.About {
 	}
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
-		Ports: d.portsNow(), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
+		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
 		Findings: s.findings, Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web,
 	}
 }

@@ -26,17 +26,17 @@ type place struct {
 	queues []int // by worker; some may be [xsk.NoQueue]
 }
 
-// survey looks at the config's interfaces, in the calling thread's network namespace. The
+// survey looks at the interfaces that a config is to be served on, in the calling thread's network namespace. The
 // error is a [MachineError] if there is no such interface or queue, and
 // [engine.ErrPlacement] if the workers can't have their CPUs.
-func survey(c *config.Config) (s site, err error) {
+func survey(c *config.Config, ports []string) (s site, err error) {
 	s.engine = EngineConfig(c)
-	for _, name := range c.Interfaces {
+	for _, name := range ports {
 		var p place
 		if p.nic, err = nic.Look(name); err != nil {
 			return s, Cannot(err)
 		}
-		if p.queues, err = engine.Queues(len(c.Interfaces), c.Queues, p.nic.RX); err != nil {
+		if p.queues, err = engine.Queues(len(ports) > 1, c.Queues, p.nic.RX); err != nil {
 			return s, MachineError{Err: fmt.Errorf("%s: %w", name, err)}
 		}
 		s.ports, s.workers = append(s.ports, p), max(s.workers, len(p.queues))

@@ -52,7 +52,7 @@ func benchmarkWatch(b *testing.B, wanted int, prefix string) {
 		if err := netlink.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: behind, Gw: lab.BackendAddr(1).AsSlice()}); err != nil {
 			return err
 		}
-		w, err = New([]string{lab.Interface}, zap.NewNop(), func() {})
+		w, err = New([]string{lab.Interface}, nil, zap.NewNop(), func() {})
 		return err
 	})
 	if err != nil {

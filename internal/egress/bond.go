@@ -9,37 +9,47 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// slave returns the slave of a bond, above a port, that frames to mac leave by: the active
-// one, or one that a hash has chosen among those that are up and lead to a port. 0: there
-// is none, for the reason why.
+// slave returns the slave of a bond, above a port, that frames to mac leave by: one that a
+// hash has chosen among those that it sends by. 0: there is none, for the reason why.
 func (t *tree) slave(b *netlink.Bond, mac [6]byte) (slave int, why string) {
+	all, why := t.senders(b)
+	var best uint64
+	for _, i := range all {
+		if s := score(i, mac[:]); slave == 0 || s > best {
+			slave, best = i, s
+		}
+	}
+	return slave, why
+}
+
+// senders returns the slaves by which a bond sends and that lead to a port: the active one,
+// or all that are up. None: for the reason why.
+func (t *tree) senders(b *netlink.Bond) (slaves []int, why string) {
 	switch b.Mode {
 	case netlink.BOND_MODE_ACTIVE_BACKUP, netlink.BOND_MODE_BALANCE_TLB, netlink.BOND_MODE_BALANCE_ALB:
 		switch {
 		case t.at[b.ActiveSlave] == nil:
-			return 0, fmt.Sprintf("%s has no active slave", b.Name)
+			return nil, fmt.Sprintf("%s has no active slave", b.Name)
 		case !t.leads[b.ActiveSlave]:
-			return 0, fmt.Sprintf("%s, the active slave of %s, is not served", t.name(b.ActiveSlave), b.Name)
+			return nil, fmt.Sprintf("%s, the active slave of %s, is not served", t.name(b.ActiveSlave), b.Name)
 		}
-		return b.ActiveSlave, ""
+		return []int{b.ActiveSlave}, ""
 	}
 	why = fmt.Sprintf("no slave of %s is up", b.Name)
-	var best uint64
 	for _, l := range t.members[b.Index] {
 		if !sends(b, l) {
 			continue
 		}
-		i := l.Attrs().Index
-		if !t.leads[i] {
+		if i := l.Attrs().Index; t.leads[i] {
+			slaves = append(slaves, i)
+		} else {
 			why = fmt.Sprintf("no slave of %s is up and served", b.Name)
-		} else if s := score(i, mac[:]); slave == 0 || s > best {
-			slave, best = i, s
 		}
 	}
-	if slave != 0 {
+	if len(slaves) > 0 {
 		why = ""
 	}
-	return slave, why
+	return slaves, why
 }
 
 // sends reports whether a bond sends by a slave: one that is up and, by 802.3ad, in the

@@ -145,7 +145,7 @@ func run(t *testing.T, f *fake, addrs []netip.Addr, test func(t *testing.T, w *f
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
 		batches := make(chan []event)
-		w := &faked{newWatcher([]string{"eth0"}, zap.New(core), func() {}, f, batches), f, batches, logs}
+		w := &faked{newWatcher([]string{"eth0"}, nil, zap.New(core), func() {}, f, batches), f, batches, logs}
 		go w.watch()
 		defer w.Close()
 		w.Set(addrs)

@@ -49,7 +49,7 @@ type key struct{ at, addr netip.Addr }
 func newIndex(r *reading) *index {
 	x := &index{tree: r.tree, macs: map[Neighbour][6]byte{}, others: r.Neighbours, users: map[int][]netip.Addr{}, stations: map[[6]byte]bool{}, absent: map[string]bool{}}
 	for i := range r.Ports {
-		if p := &r.Ports[i]; p.Ifindex == 0 {
+		if p := &r.Ports[i]; p.Ifindex == 0 && p.Name != "" {
 			x.absent[p.Name] = true
 		}
 	}

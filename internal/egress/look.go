@@ -11,9 +11,10 @@ import (
 // reading is what the tables said at one moment. It is not changed once published.
 type reading struct {
 	Snapshot
+	left      []string // interfaces for which there is no room
 	tree      *tree
 	ways      map[netip.Addr][]Hop      // to the wanted addresses, at least one each
-	named     map[netip.Addr]netip.Addr // own addresses that the routes to them name to send from
+	from      map[netip.Addr]netip.Addr // own addresses that the routes to them name to send from
 	own       []ownAddress
 	macs      map[Neighbour][6]byte // all usable neighbours
 	permanent map[Neighbour]bool    // neighbours that the kernel never asks for
@@ -21,24 +22,24 @@ type reading struct {
 }
 
 // unread is the reading of a watcher that has not looked yet.
-func unread(names []string) *reading {
-	r := &reading{tree: &tree{}}
-	for _, name := range names {
+func unread(named, ports []string) *reading {
+	r := &reading{Snapshot: Snapshot{Named: named}, tree: &tree{}}
+	for _, name := range ports {
 		r.Ports = append(r.Ports, Port{Name: name})
 	}
 	return r
 }
 
-// Look reads the tables for the ports once, in the calling thread's network namespace, and
+// Look reads the tables for what is named once, in the calling thread's network namespace, and
 // has nobody asked for anything: hops that the kernel does not know just now are not Known,
 // without Asked.
-func Look(ports []string, addrs []netip.Addr) (Snapshot, error) {
+func Look(named []string, addrs []netip.Addr) (Snapshot, error) {
 	h, err := newHandle()
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("look at routes and neighbours: %w", err)
 	}
 	defer h.Close()
-	r, err := look(h, unread(ports), addrs, scope{all: true}, time.Time{})
+	r, err := look(h, unread(named, nil), addrs, scope{all: true}, time.Time{})
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("look at routes and neighbours: %w", err)
 	}
@@ -59,11 +60,11 @@ func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (
 	r.Gateways = located(was.Gateways, r.Neighbours)
 
 	linked := r.LinkUp && !was.LinkUp
-	r.ways, r.named = make(map[netip.Addr][]Hop, len(wanted)), map[netip.Addr]netip.Addr{}
+	r.ways, r.from = make(map[netip.Addr][]Hop, len(wanted)), map[netip.Addr]netip.Addr{}
 	var failed error // the first: one is much like the other
 	for _, a := range wanted {
 		old, had := was.ways[a]
-		list, from := old, was.named[a]
+		list, from := old, was.from[a]
 		if s.all || s.addrs[a] || !had {
 			found, named, err := r.tree.route(k, a)
 			switch {
@@ -78,7 +79,7 @@ func look(k kernel, was *reading, wanted []netip.Addr, s scope, now time.Time) (
 		}
 		r.ways[a] = r.resolve(list, old, linked, now)
 		if from.IsValid() {
-			r.named[a] = from
+			r.from[a] = from
 		}
 	}
 	if !s.all && errors.Is(failed, errUnread) {

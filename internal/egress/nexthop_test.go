@@ -141,7 +141,7 @@ func TestRouteByANewInterface(t *testing.T) {
 			return err
 		}
 		defer h.Close()
-		was, err := look(h, unread([]string{lab.Interface}), []netip.Addr{a}, scope{all: true}, time.Now())
+		was, err := look(h, unread([]string{lab.Interface}, nil), []netip.Addr{a}, scope{all: true}, time.Now())
 		if err != nil {
 			return err
 		}

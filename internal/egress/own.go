@@ -31,7 +31,7 @@ func (r *reading) noteOwn(a *netlink.Addr, ip netip.Addr) {
 // in (inet_select_addr in net/ipv4/devinet.c), in IPv6 the one that is nearest to a (RFC 6724,
 // 5, rules 5 and 8), or the first. It is invalid if there is none.
 func (r *reading) ownTo(a netip.Addr, h *Hop) (own netip.Addr) {
-	if from, ok := r.named[a]; ok || !h.Via.IsValid() {
+	if from, ok := r.from[a]; ok || !h.Via.IsValid() {
 		return from
 	}
 	best := -1

@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 )
 
-// Port is a served interface.
+// Port is a served interface, or a number that none has.
 type Port struct {
-	Name    string
+	Name    string // empty: it is none's
 	Ifindex int    // its number; 0: it is not there, and what is not said of that is from before
 	Up      bool   // it has a carrier
 	Why     string // why not, for people
@@ -29,16 +30,24 @@ func (p Port) equal(o Port) bool {
 
 // readPorts returns the ports as the links have them. One that is there keeps its number,
 // whatever it is called meanwhile; one that has gone is found by its name when it comes back.
+// A bond itself, without slaves, is no port.
 func readPorts(was []Port, links []netlink.Link) []Port {
 	ports := slices.Clone(was)
 	for i := range ports {
 		p := &ports[i]
+		if p.Name == "" {
+			continue
+		}
 		at := slices.IndexFunc(links, func(l netlink.Link) bool { return p.Ifindex != 0 && l.Attrs().Index == p.Ifindex })
 		if at < 0 {
 			at = slices.IndexFunc(links, func(l netlink.Link) bool { return l.Attrs().Name == p.Name })
 		}
 		if at < 0 {
 			p.Ifindex, p.Up, p.Why = 0, false, "the interface is not there"
+			continue
+		}
+		if _, ok := links[at].(*netlink.Bond); ok {
+			*p = Port{Name: p.Name, Why: "it is a bond without slaves"}
 			continue
 		}
 		p.read(links[at], links)
@@ -78,17 +87,20 @@ func macOf(l netlink.Link) [6]byte {
 
 // anyUp tells whether any port has a carrier, and if not, why.
 func anyUp(ports []Port) (up bool, why string) {
+	var whys []string
+	only := ""
 	for i := range ports {
-		switch p := &ports[i]; {
-		case p.Up:
+		p := &ports[i]
+		if p.Up {
 			return true, ""
-		case len(ports) == 1:
-			why = p.Why
-		case why != "":
-			why += "; " + p.Name + ": " + p.Why
-		default:
-			why = p.Name + ": " + p.Why
+		}
+		if p.Name != "" {
+			only = p.Why
+			whys = append(whys, p.Name+": "+p.Why)
 		}
 	}
-	return false, why
+	if len(whys) == 1 {
+		return false, only
+	}
+	return false, strings.Join(whys, "; ")
 }

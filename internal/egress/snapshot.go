@@ -36,7 +36,9 @@ type Hop struct {
 
 // Snapshot is all that is known at one moment. It is never changed once made.
 type Snapshot struct {
-	Ports []Port // as they were named to the watcher
+	Named []string // what is served: interfaces, and bonds for their slaves
+	Ports []Port   // by number
+	Bonds []Bond   // of those that are named
 	// LinkUp tells whether any port has a carrier. While none has, the hops stay as they
 	// were, but that those whose entry the kernel has dropped are not Known: the routes that
 	// it takes away with the link come back with it.
@@ -60,7 +62,7 @@ type Snapshot struct {
 
 // equal reports whether nothing that anybody acts on differs.
 func (s *Snapshot) equal(o *Snapshot) bool {
-	return slices.EqualFunc(s.Ports, o.Ports, Port.equal) && s.LinkUp == o.LinkUp && s.LinkWhy == o.LinkWhy &&
+	return slices.EqualFunc(s.Ports, o.Ports, Port.equal) && slices.EqualFunc(s.Bonds, o.Bonds, Bond.equal) && s.LinkUp == o.LinkUp && s.LinkWhy == o.LinkWhy &&
 		maps.Equal(s.Hops, o.Hops) && maps.Equal(s.Own, o.Own) && maps.EqualFunc(s.Ways, o.Ways, slices.Equal) && slices.Equal(s.Local, o.Local) &&
 		slices.Equal(s.Gateways, o.Gateways) && s.Ephemeral == o.Ephemeral
 }

@@ -72,6 +72,8 @@ type links struct {
 
 func (l links) LinkList() ([]netlink.Link, error) { return l.list, l.err }
 
+func (links) MTUs6() (map[int]int, error) { return nil, nil }
+
 // busy is a kernel in which so many lists of interfaces meet a change.
 type busy struct {
 	links

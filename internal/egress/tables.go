@@ -33,6 +33,7 @@ func readLinks(k kernel, r *reading) error {
 	if err != nil {
 		return fmt.Errorf("read interfaces: %w", err)
 	}
+	r.Ports, r.left = seat(r.Ports, r.Named, links)
 	r.Ports = readPorts(r.Ports, links)
 	r.LinkUp, r.LinkWhy = anyUp(r.Ports)
 	t := newTree(links, r.Ports)
@@ -40,7 +41,7 @@ func readLinks(k kernel, r *reading) error {
 	var errs [2]error
 	t.mtus6, errs[0] = k.MTUs6()
 	t.vlans, errs[1] = t.readVLANs(k)
-	r.tree = t
+	r.tree, r.Bonds = t, t.bonds(r.Named, links)
 	return errors.Join(errs[:]...)
 }
 

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -118,6 +119,9 @@ func (w *Watcher) look(s scope, which asking) time.Duration {
 	r, err := look(w.kernel, w.last, wanted, s, start)
 	if !maps.Equal(r.tree.leads, w.last.tree.leads) {
 		w.rerouted = true // a gateway may be behind another interface now
+	}
+	if len(r.left) > 0 && !slices.Equal(r.left, w.last.left) {
+		w.log.Warn("there are more interfaces than can be served", zap.Strings("not served", r.left))
 	}
 	w.ask(r, which, start)
 	r.choose()

@@ -47,15 +47,16 @@ type Watcher struct {
 	moves   map[Move]struct{}
 }
 
-// New returns a watcher of the network namespace of the calling thread, for the ports, which
-// are named and may come and go. It calls changed, from one goroutine, whenever a Snapshot
+// New returns a watcher of the network namespace of the calling thread, for interfaces and for
+// the slaves of bonds that are named, all of which may come and go. Of the ports some may have
+// a number already: those of their places. It calls changed, from one goroutine, whenever a Snapshot
 // would differ from the one before.
-func New(ports []string, log *zap.Logger, changed func()) (*Watcher, error) {
-	return open(ports, log, changed, func(k kernel) kernel { return k })
+func New(named, ports []string, log *zap.Logger, changed func()) (*Watcher, error) {
+	return open(named, ports, log, changed, func(k kernel) kernel { return k })
 }
 
 // open is New, with a test between the watcher and the kernel.
-func open(ports []string, log *zap.Logger, changed func(), between func(kernel) kernel) (*Watcher, error) {
+func open(named, ports []string, log *zap.Logger, changed func(), between func(kernel) kernel) (*Watcher, error) {
 	h, err := newHandle()
 	if err != nil {
 		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
@@ -71,7 +72,7 @@ func open(ports []string, log *zap.Logger, changed func(), between func(kernel) 
 		long.Close()
 		return nil, fmt.Errorf("watch routes and neighbours: %w", err)
 	}
-	w := newWatcher(ports, log, changed, between(h), events.batches)
+	w := newWatcher(named, ports, log, changed, between(h), events.batches)
 	w.routes = long
 	w.release = func() {
 		events.close()
@@ -82,13 +83,13 @@ func open(ports []string, log *zap.Logger, changed func(), between func(kernel) 
 	return w, nil
 }
 
-// newWatcher returns a watcher that has looked at the ports, for the goroutine that runs
+// newWatcher returns a watcher that has looked, for the goroutine that runs
 // watch.
-func newWatcher(ports []string, log *zap.Logger, changed func(), k kernel, batches <-chan []event) *Watcher {
+func newWatcher(named, ports []string, log *zap.Logger, changed func(), k kernel, batches <-chan []event) *Watcher {
 	w := &Watcher{
 		log: log, changed: func() {}, kernel: k, routes: k, gathered: make(chan gathering), moves: map[Move]struct{}{}, release: func() {}, batches: batches,
 		want: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
-		last: unread(ports), refreshed: time.Now(), rerouted: true,
+		last: unread(named, ports), refreshed: time.Now(), rerouted: true,
 	}
 	w.look(scope{all: true}, askNew)
 	if w.last.LinkUp {

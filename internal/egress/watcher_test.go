@@ -67,7 +67,7 @@ func watchPorts(t *testing.T, change func(*lab.Lab) error, ports ...string) *wat
 	}
 	w := &watched{t: t, lab: l, changes: make(chan struct{}, 1), locals: make(chan struct{})}
 	err = l.Balancer.Do(func() (err error) {
-		w.Watcher, err = open(ports, zap.NewNop(), func() {
+		w.Watcher, err = open(ports, nil, zap.NewNop(), func() {
 			select {
 			case w.changes <- struct{}{}:
 			default:
@@ -198,7 +198,7 @@ func TestPermanentEntries(t *testing.T) {
 		w.Set([]netip.Addr{a})
 		w.until("the entry", func(s Snapshot) bool { return s.Hops[a].Known })
 		for range 2 {
-			r, err := look(plain{handle}, unread([]string{lab.Interface}), []netip.Addr{a}, scope{all: true}, time.Now())
+			r, err := look(plain{handle}, unread([]string{lab.Interface}, nil), []netip.Addr{a}, scope{all: true}, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}

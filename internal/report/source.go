@@ -32,7 +32,7 @@ type About struct {
 	Version, Config string // version; the config file's path
 	Started         time.Time
 	State, Reason   string // as of api.Status
-	Ports           []Port // as the config has them
+	Ports           []Port // by number
 	Driver, Mode    string // as asked for
 	Poll            string
 	Findings        []Finding // what is wrong with the interfaces, the worst of each first
@@ -116,10 +116,13 @@ func upTotal(v *control.View, s *control.ServiceView) api.UpTotal {
 	return n
 }
 
-// ports returns the interfaces, in the order of the config.
+// ports returns the interfaces, by number.
 func ports(in *engine.Info, a *About) (list []api.Port) {
 	for i := range a.Ports {
 		known := &a.Ports[i]
+		if known.Name == "" { // it was a bond's slave, and is not any more
+			continue
+		}
 		p := api.Port{Name: known.Name, State: api.StateWaiting, Reason: known.Away, Queues: []int{}}
 		if i < len(in.Ports) {
 			e, n := &in.Ports[i], &in.Total.Ports[i]

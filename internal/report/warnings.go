@@ -156,7 +156,9 @@ func unreachable(v *control.View, add adder) {
 func names(ports []Port) string {
 	var list []string
 	for i := range ports {
-		list = append(list, ports[i].Name)
+		if ports[i].Name != "" {
+			list = append(list, ports[i].Name)
+		}
 	}
 	return strings.Join(list, ", ")
 }

@@ -78,6 +78,18 @@ func TestUpper(t *testing.T) {
 				}
 			})
 		}
+		t.Run("slaves", func(t *testing.T) {
+			l := newLab(t, nics...)
+			g := boot(t, l.Switch, Options{Kernel: k, Memory: 1024, Image: balancerImage(t, "virtio_net", "bonding"), NICs: nics})
+			w := &world{t: t, lab: l, guest: g}
+			in(t, g, "guest", "name", nics[0].MAC, nicName)
+			in(t, g, "guest", "name", nics[1].MAC, "lb1")
+			in(t, g, "guest", "bond", "bond1", nicName)
+			w.setUp("bond1")
+			b := w.serve(w.bonded(t))
+			w.slaves(t, b)
+			b.stop(t)
+		})
 		t.Run("two-vlans", func(t *testing.T) { // clients on one, backends on the other
 			l := newLab(t, nics[0])
 			err := l.Trunk(nics[0].Tap, vlan, 6)

@@ -52,6 +52,10 @@ func verb(args []string) error {
 		return addVLAN(name, rest[0], rest[1])
 	case "bond":
 		return addBond(name, rest)
+	case "enslave":
+		return enslave(name, rest[0])
+	case "release":
+		return withLink(name, netlink.LinkSetNoMaster)
 	case "sysctl":
 		return os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(rest[0]), 0)
 	case "cat":
@@ -65,7 +69,7 @@ func verb(args []string) error {
 }
 
 // arguments says how many each verb needs besides the name.
-var arguments = map[string]int{"name": 1, "addr": 1, "mtu": 1, "vlan": 2, "bond": 1, "sysctl": 1}
+var arguments = map[string]int{"name": 1, "addr": 1, "mtu": 1, "vlan": 2, "bond": 1, "enslave": 1, "sysctl": 1}
 
 func withLink(name string, do func(netlink.Link) error) error {
 	l, err := netlink.LinkByName(name)
@@ -137,12 +141,26 @@ func addBond(name string, lowers []string) error {
 		return fmt.Errorf("make %s: %w", name, err)
 	}
 	for _, lower := range lowers {
-		err := withLink(lower, func(l netlink.Link) error { return netlink.LinkSetMaster(l, bond) })
-		if err != nil {
+		if err := enslave(lower, name); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enslave makes an interface a slave of a bond, which takes none that is up (bond_enslave in
+// drivers/net/bonding/bond_main.c).
+func enslave(name, bond string) error {
+	if err := setLink(name, false); err != nil {
+		return err
+	}
+	return withLink(name, func(l netlink.Link) error {
+		master, err := netlink.LinkByName(bond)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetMaster(l, master)
+	})
 }
 
 func askDriver(what, name string, args []string) error {

@@ -26,6 +26,8 @@ type follower struct {
 	mu      sync.Mutex
 	moves   []egress.Move
 	present egress.Snapshot // the latest
+	left    int             // moves that were too many since the log told of them
+	warned  time.Time
 }
 
 const (
@@ -35,6 +37,8 @@ const (
 	// maxMoves bounds the moves that wait. Those that are too many are not followed until
 	// their clients talk.
 	maxMoves = 1 << 13
+	// warnEvery is how often the log has what somebody on the link can bring about.
+	warnEvery = 10 * time.Second
 )
 
 func newFollower(e Engine, links *balancer.Links, log *zap.Logger) *follower {
@@ -48,9 +52,12 @@ func (f *follower) follow(moves []egress.Move, s egress.Snapshot) {
 	}
 	f.mu.Lock()
 	if room := maxMoves - len(f.moves); len(moves) > room {
-		f.log.Warn("more neighbours move than can be followed; replies to some find their way when their clients talk",
-			zap.Int("moves", len(moves)-room))
+		f.left += len(moves) - room
 		moves = moves[:room]
+	}
+	if f.left > 0 && time.Since(f.warned) >= warnEvery {
+		f.log.Warn("more neighbours move than can be followed; replies to some find their way when their clients talk", zap.Int("moves", f.left))
+		f.left, f.warned = 0, time.Now()
 	}
 	f.moves, f.present = append(f.moves, moves...), s
 	f.mu.Unlock()

@@ -7,6 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
 )
 
@@ -174,6 +178,28 @@ func TestFloodOfChanges(t *testing.T) {
 		after(maxRest)
 		if !r.kernel.table().IsGateway(word(macOf(3))) {
 			t.Error("the last change is not in force")
+		}
+	})
+}
+
+// Of moves that nobody can follow the log tells, and not as often as somebody brings them
+// about.
+func TestTooManyMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zap.DebugLevel)
+		f := newFollower(&kernel{}, balancer.NewLinks(), zap.New(core))
+		for range 1200 { // in twelve seconds: the log may tell twice
+			f.follow(make([]egress.Move, maxMoves/100), egress.Snapshot{})
+			time.Sleep(10 * time.Millisecond)
+		}
+		f.follow(make([]egress.Move, 1), egress.Snapshot{})
+		list := logs.All()
+		if len(list) != 2 || len(f.moves) != maxMoves {
+			t.Fatalf("%d lines, and %d moves wait", len(list), len(f.moves))
+		}
+		told := list[0].ContextMap()["moves"].(int64) + list[1].ContextMap()["moves"].(int64)
+		if want := int64(1200*(maxMoves/100) + 1 - maxMoves); told+int64(f.left) != want {
+			t.Errorf("%d moves are told of and %d left, want %d", told, f.left, want)
 		}
 	})
 }

@@ -17,7 +17,7 @@ var (
 	topKeys = keys[Config]{
 		{
 			name: "interface", restart: true, unset: "that of --interface", form: form[Config]{read: oneInterface, looks: interfaceName.looks},
-			about: "the interface to serve; of a bond, its slaves are served",
+			about: "the interface to serve; of a bond, the slaves that it has at any time are served",
 		},
 		{
 			name: "interfaces", restart: true, form: form[Config]{read: interfaces, looks: listOf(interfaceName).looks},

@@ -313,3 +313,21 @@ func TestRootTestsFailWithoutRoot(t *testing.T) {
 		}
 	}
 }
+
+// A crash is not taken for a wrong config, after which the unit does not start again
+// (RestartPreventExitStatus=2), and the next start has all that it needs.
+func TestFieldCrashIsStartedAgain(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	p := w.serve(config)
+	if err := p.Process.Signal(syscall.SIGQUIT); err != nil { // Go's runtime ends by that as by a panic
+		t.Fatal(err)
+	}
+	p.exit()
+	if by := p.ProcessState.Sys().(syscall.WaitStatus); !by.Signaled() || by.Signal() != syscall.SIGABRT {
+		t.Errorf("a crash ends as %v", p.ProcessState)
+	}
+	again := w.serve(config)
+	w.mustAnswer(3, natVIP4)
+	again.stop()
+}

@@ -29,7 +29,7 @@ func TestInstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ExecStart=/usr/bin/afxlb ", "ExecReload=/usr/bin/afxlb reload", "StartLimitIntervalSec=0", "Type=notify", "LimitMEMLOCK=infinity"} {
+	for _, want := range []string{"ExecStart=/usr/bin/afxlb ", "ExecReload=/usr/bin/afxlb reload", "StartLimitIntervalSec=0", "Type=notify", "LimitMEMLOCK=infinity", "LimitCORE=0", "RestartPreventExitStatus=2"} {
 		if !strings.Contains(string(unit), want) {
 			t.Errorf("no %q in the unit:\n%s", want, unit)
 		}

@@ -144,7 +144,10 @@ func (l *lease) tell(number int, in *PortInfo) {
 	if p == nil {
 		return
 	}
-	in.Index, in.Attached, in.Apart = p.ifindex, p.attached, p.apart
+	in.Index, in.Attached = p.ifindex, p.attached
+	if l.copies(number) {
+		in.Apart = p.apart
+	}
 	if p.device != nil {
 		in.Punt = PuntInfo{Device: p.device.Name(), Obstacles: p.device.Obstacles()}
 	}

@@ -79,6 +79,9 @@ func attachModes(m xsk.Mode) []bpf.AttachMode {
 func (l *lease) open(e *Engine, number int) error {
 	name, p := e.names[number], l.ports[number]
 	now, err := nic.Look(name)
+	if err == nil && now.Index != p.ifindex {
+		err = fmt.Errorf("%s is another interface now than the program is on: %w", name, xsk.ErrNoInterface)
+	}
 	if err != nil {
 		return err
 	}
@@ -164,6 +167,20 @@ func (l *lease) home(worker, but int) *xsk.Socket {
 		}
 	}
 	return nil
+}
+
+// copies reports whether some worker has frames on a port that are not those of another one: why
+// they could not be shared is of the moment when the sockets were opened, and the other's may
+// have been opened anew since.
+func (l *lease) copies(number int) bool {
+	for worker, s := range l.ports[number].sockets {
+		for _, p := range l.ports {
+			if p != nil && receives(s) && worker < len(p.sockets) && receives(p.sockets[worker]) && p.sockets[worker].UMEM() != s.UMEM() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // complete sees to it that each worker can send by each port: where there is no queue of its

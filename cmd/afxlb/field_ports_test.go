@@ -372,3 +372,30 @@ func TestFieldLargerMTUOfOneInterface(t *testing.T) {
 	p.checkSums()
 	p.stop()
 }
+
+// When both have a larger MTU they share frames again, and nobody is told that packets are
+// copied; connections live on.
+func TestFieldLargerMTUOfBothInterfaces(t *testing.T) {
+	w := newWorldOf(t, queues)
+	w.listenStreams()
+	p := w.serve(w.writePorts(streamService("nat4", natVIP4, "nat", quickHealth)))
+	s := w.openStreams(10, natVIP4)
+	s.mustLive("before")
+	w.setMTUs(3000)
+	if err := w.lab.SetInnerMTUs(3000); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitLines(1, "WARN.*serving anew.*eth0.*an MTU of 3000 wants larger frames")
+	p.awaitLines(1, "WARN.*serving anew.*eth1.*an MTU of 3000 wants larger frames")
+	p.await("share larger frames", func(s api.Status) bool {
+		return s.State == "serving" && warned(s, "copied") == "" && s.Workers[0].Frames.Size == 4096 && s.Backends.Up == s.Backends.Total
+	})
+	copied := p.counter("ports", "copied")
+	s.mustLive("with larger frames on both sides")
+	if now := p.counter("ports", "copied"); now != copied {
+		t.Errorf("%d are copied all the same", now-copied)
+	}
+	s.close()
+	p.checkSums()
+	p.stop()
+}

@@ -122,8 +122,9 @@ func Steers(id uint32) (name string, yes bool, err error) {
 	return info.Name, info.Name == "steer", nil
 }
 
-// ErrDetached says that somebody else has taken the program off its interface.
-var ErrDetached = errors.New("the steering program was taken off the interface by somebody else")
+// ErrDetached says that somebody else has taken the program off its interface, or that the
+// interface is gone.
+var ErrDetached = errors.New("the steering program is not on the interface any more")
 
 // Attached returns [ErrDetached] if the program is not where it was attached: a link keeps
 // others from replacing it, but who may do so can detach the link itself (bpf_xdp_link_detach

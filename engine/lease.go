@@ -147,7 +147,10 @@ func (e *Engine) Intact(number int) error {
 			return fmt.Errorf("queue %d of %s: %w", s.Info().Queue, s.Info().Interface, xsk.ErrGone)
 		}
 	}
-	return e.lease.programs[number].Attached()
+	if err := e.lease.programs[number].Attached(); errors.Is(err, bpf.ErrDetached) {
+		return fmt.Errorf("%s: %w", e.config.Interfaces[number], err)
+	}
+	return nil // what is not known is not lost
 }
 
 // Drop lets an interface go, and leaves the others at work. It is no error if it was not

@@ -123,7 +123,7 @@ func TestFieldProgramTakenOff(t *testing.T) {
 			if n := w.detachPrograms(p.Process.Pid); n != ports || w.attached() {
 				t.Fatalf("%d programs are detached, attached %v", n, w.attached())
 			}
-			p.awaitLines(1, "WARN.*trying again.*the steering program was taken off the interface")
+			p.awaitLines(1, "WARN.*trying again.*the steering program is not on the interface any more")
 			p.await("serve again", func(s api.Status) bool {
 				return w.attached() && s.State == "serving" && s.Backends.Up == s.Backends.Total
 			})

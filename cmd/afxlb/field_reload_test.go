@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"os"
@@ -194,5 +195,44 @@ func TestMoreThanThereIsRoomFor(t *testing.T) {
 		t.Errorf("the refused reload made generation %d of %d, with %d services", after.Generation, before.Generation, after.Services.Total)
 	}
 	s.mustLive("after a refused reload")
+	p.stop()
+}
+
+// Where the config file was, there is a pipe that never ends, or a device that has no end: the
+// reload is refused, soon, and the balancer goes on, takes the next one, and ends when it is told.
+func TestFieldReloadOfNoFile(t *testing.T) {
+	w := newWorld(t)
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
+	text := readFile(t, config)
+	p := w.serve(config)
+	put := func(what string, err error) {
+		t.Helper()
+		if err := cmp.Or(err, os.Rename(config+".new", config)); err != nil {
+			t.Fatalf("put %s in place of the file: %v", what, err)
+		}
+	}
+	for n, kind := range []string{"a pipe", "a device"} {
+		switch kind {
+		case "a pipe":
+			put(kind, syscall.Mkfifo(config+".new", 0o600))
+			writer, err := os.OpenFile(config, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer writer.Close()
+		case "a device":
+			put(kind, os.Symlink("/dev/zero", config+".new"))
+		}
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitLines(n+1, "ERROR.*reload refused; everything stays as it was")
+	}
+	w.mustAnswer(3, natVIP4)
+	if err := os.WriteFile(config+".new", text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	put("the file", nil)
+	p.reload()
 	p.stop()
 }

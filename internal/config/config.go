@@ -1,7 +1,6 @@
 package config
 
 import (
-	"os"
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -66,10 +65,10 @@ func Default() *Config {
 	}
 }
 
-// Load reads and parses the file at path. Errors are as of [Parse], or those of
-// os.ReadFile.
+// Load reads and parses the file at path. Errors are as of [Parse], or name the
+// file.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := read(path, readTime)
 	if err != nil {
 		return nil, err // names the operation and the path already
 	}

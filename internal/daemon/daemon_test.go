@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -134,5 +135,35 @@ func TestReloadWhileStopping(t *testing.T) {
 	}
 	if s := out.String(); strings.Contains(s, "refused") || !strings.Contains(s, "not reloaded") || d.state.reload != "" {
 		t.Errorf("the outcome is %q, and the log:\n%s", d.state.reload, s)
+	}
+}
+
+// A service manager that has stopped to read holds nobody up.
+func TestFieldServiceManagerThatDoesNotListen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("unixgram", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+	for err == nil {
+		_, err = c.Write([]byte("x"))
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	t.Setenv("NOTIFY_SOCKET", path)
+	var out strings.Builder
+	d := &daemon{}
+	d.log, d.level = newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
+	d.tell("READY=1")
+	if !strings.Contains(out.String(), "tell the service manager") {
+		t.Errorf("it is not told: %q", out.String())
 	}
 }

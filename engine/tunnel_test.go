@@ -156,6 +156,57 @@ func TestTunnelMTU(t *testing.T) {
 	}
 }
 
+// Nobody who speaks IPv6 sends less than 1280 bytes at once for being told so. So these go into a
+// tunnel that is too narrow for them as well: in fragments of the outer packet.
+func TestNarrowTunnel(t *testing.T) {
+	for _, mode := range tunnelModes {
+		for _, own := range []string{own4, own6} {
+			s := tunnelService(vip6, mode, 1, own)
+			h := newHarness(t, 1, s)
+			h.facts.Ports[0].MTU = 1280
+			h.apply()
+			seen := map[string]bool{}
+			for _, payload := range []int{1280 - 60, 1280 - 60, 1261 - 60, 1100, 1280 - 60 + 1} {
+				f := packettest.TCP(client6, vip6, packet.TCPAck)
+				f.Payload = slices.Repeat([]byte{byte(payload)}, payload)
+				if payload > 1280-60 {
+					if out := h.one(0, f); out.Type != 2 || out.EchoSeq != 1280 {
+						t.Errorf("%v: the answer to what is too big is %+v", mode, out)
+					}
+					continue
+				}
+				list := h.pass(0, f)
+				if whole := payload == 1100; len(list) != map[bool]int{true: 1, false: 2}[whole] {
+					t.Fatalf("%v in %s: %d frames for %d bytes", mode, own, len(list), payload)
+				} else if whole {
+					continue
+				}
+				if len(list[0]) > 14+1280 || len(list[0]) < len(list[1]) || seen[string(list[1])] {
+					t.Errorf("%v in %s: of %d and %d bytes, %x", mode, own, len(list[0]), len(list[1]), list[1])
+				}
+				seen[string(list[1])] = true // the same once more has another identification
+				one := assembledFrame(t, list)
+				_, inner := packettest.Unwrap(t, one)
+				want := f
+				want.SrcMAC, want.DstMAC = gatewayMAC, backendMAC(s.Backends[0].Address)
+				if d := packettest.Diff(inner, want); d != "" {
+					t.Errorf("%v in %s, inside: %s", mode, own, d)
+				}
+			}
+			h.check(0)
+		}
+	}
+}
+
+func assembledFrame(t *testing.T, parts [][]byte) []byte {
+	t.Helper()
+	b, err := packettest.Assemble(parts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // Fragments go into the tunnel after their first one, whole and in whatever order they come.
 func TestTunnelFragments(t *testing.T) {
 	for _, mode := range tunnelModes {

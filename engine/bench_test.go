@@ -138,16 +138,22 @@ func perPacket(b *testing.B) {
 // BenchmarkNewFlows is the slow path: every packet is a new flow, and from the
 // moment that the table is full each pushes an old one out.
 func BenchmarkNewFlows(b *testing.B) {
-	l := newLoad(b, balancer.NAT, vip4, 1000)
-	l.flows = 1 << 20
-	l.order = make([]uint32, l.flows)
-	for i := range l.order {
-		l.order[i] = uint32(i)
+	for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT} {
+		for _, vip := range []string{vip4, vip6} {
+			b.Run(fmt.Sprintf("%v/%s", mode, family(vip)), func(b *testing.B) {
+				l := newLoad(b, mode, vip, 1000)
+				l.flows = 1 << 20
+				l.order = make([]uint32, l.flows)
+				for i := range l.order {
+					l.order[i] = uint32(i)
+				}
+				b.ResetTimer()
+				for b.Loop() {
+					l.batch()
+				}
+				perPacket(b)
+				b.ReportMetric(float64(l.engine.flows.Stats().Flows[conntrack.UDPNew]), "flows")
+			})
+		}
 	}
-	b.ResetTimer()
-	for b.Loop() {
-		l.batch()
-	}
-	perPacket(b)
-	b.ReportMetric(float64(l.engine.flows.Stats().Flows[conntrack.UDPNew]), "flows")
 }

@@ -2,6 +2,8 @@
 
 package conntrack
 
+import "github.com/afxlb/afxlb/engine/snat"
+
 // See prefetch_amd64.go. Here the lines are loaded, which overlaps at least the misses of
 // one group with each other.
 
@@ -41,3 +43,8 @@ func (t *Table) PrefetchAddresses(refs []Ref) (unused byte) {
 func (t *Table) prefetch(i uint32) (unused uint32) {
 	return t.flows[i].state.Load() + t.details[i].packets.Load()
 }
+
+// prefetchSource loads the word that says whose a source's port is.
+//
+//go:noinline
+func prefetchSource(l *snat.Lease) (unused uint64) { return l.Word().Load() }

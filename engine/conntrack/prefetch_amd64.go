@@ -1,5 +1,7 @@
 package conntrack
 
+import "github.com/afxlb/afxlb/engine/snat"
+
 // Prefetch has the processor load the sets of hashes into its caches while it goes on.
 // A load in Go would do the same only as long as little work comes behind it: a load that
 // waits keeps all that follows from being done with.
@@ -28,6 +30,9 @@ func (t *Table) prefetch(i uint32) {
 	prefetchLine(lineOf(&t.flows[i]))
 	prefetchLine(lineOf(&t.details[i]))
 }
+
+// prefetchSource is for the word that says whose a source's port is.
+func prefetchSource(l *snat.Lease) { prefetchLine(lineOf(l.Word())) }
 
 //go:noescape
 func prefetchSets(sets *set8, n uint64, hashes *uint64, count int)

@@ -189,6 +189,9 @@ const (
 // Insert remembers a flow and returns its request reference. When its budget is
 // used up a least recently used flow goes first.
 func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
+	if n.Source != nil {
+		prefetchSource(n.Source)
+	}
 	var r Ref
 	out := Clash
 	if !n.Paired || n.Source != nil || !n.FromService || t.clearWay(n) {

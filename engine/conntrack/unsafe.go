@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -103,8 +104,8 @@ func pages[T any](s []T, size uintptr) []byte {
 
 type cacheLine [64]byte
 
-// lineOf returns the cache line, or the half of one, that a record is.
-func lineOf[T Flow | addresses | detail](record *T) *cacheLine {
+// lineOf returns the cache line, or the part of one, that a record is.
+func lineOf[T Flow | addresses | detail | atomic.Uint64](record *T) *cacheLine {
 	return (*cacheLine)(unsafe.Pointer(record))
 }
 

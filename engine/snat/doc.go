@@ -4,7 +4,7 @@
 //
 // There is a pool for each source address and each remote end (a backend's address, port
 // and protocol), so that one address carries as many flows to each of them as there are
-// ports. A pool has one word a port, which says of
+// ports. A pool has a bit a port, which says whether it is free, and a word, which says of
 //
 //	a free one           nothing
 //	one that is lent     the flow: by this word an answer finds it
@@ -20,8 +20,8 @@
 //
 // # Who may touch what
 //
-// A port is taken by one compare-and-swap, without a lock: workers share a pool, and meet
-// only where both want one word. Coming to rest is what the pool's lock is for, which
+// A port is taken by setting its bit, without a lock: workers share a pool, and meet only
+// where both want one of the same 64 ports. Coming to rest is what the pool's lock is for, which
 // is held for moments by whoever removes a flow, and by [Pools.Reap].
 //
 // # Rest

@@ -2,6 +2,7 @@ package snat
 
 import (
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -54,8 +55,11 @@ func (g *Group) Take(hash uint64, remote uint16) (l Lease, ok bool) {
 	return Lease{}, false
 }
 
+// Word is where Bind will write: who has other things to do until then may have it loaded.
+func (l *Lease) Word() *atomic.Uint64 { return l.pool.word(l.Port) }
+
 // Bind notes which flow has the port.
-func (l *Lease) Bind(flow uint32) { l.pool.word(l.Port).Store(lent | uint64(flow)) }
+func (l *Lease) Bind(flow uint32) { l.Word().Store(lent | uint64(flow)) }
 
 // Cancel gives back a port that nothing was sent from.
 func (l *Lease) Cancel() { l.pool.free(l.Port) }

@@ -23,12 +23,10 @@ type Key struct {
 	Proto  uint16
 }
 
-// A port's word. It is 0 if the port is free.
+// A port's word. It is 0 if the port is free, or lent to somebody who has no flow yet.
 const (
-	lent    uint64 = 1 << 63 // the lower half is the flow, or noFlow
+	lent    uint64 = 1 << 63 // the lower half is the flow
 	resting uint64 = 1 << 62 // the lower half is since when, ms; then the port that followed
-
-	noFlow = ^uint32(0)
 )
 
 const (
@@ -39,7 +37,17 @@ const (
 	crowded = pagePorts * 7 / 8
 )
 
-type page [pagePorts]atomic.Uint64
+// page is a part of a pool's ports. Who looks for one touches two cache lines of it, however
+// many are taken; the port's word, which is most likely in no cache, is only written.
+type page struct {
+	taken [pagePorts / 64]atomic.Uint64 // a bit a port: it is lent or rests
+	words [pagePorts]atomic.Uint64
+}
+
+// bit returns the word of taken that has the port's bit, and the bit.
+func (g *page) bit(port uint16) (at *atomic.Uint64, bit uint64) {
+	return &g.taken[port%pagePorts/64], 1 << (port % 64)
+}
 
 // pool lends the ports of one key.
 type pool struct {
@@ -96,11 +104,12 @@ func (p *pool) search(hash uint64, remote uint16, ports *Ports) (port uint16, ok
 			i -= ports.n
 		}
 		port, more := ports.at(i)
-		if p.taken[port>>pageBits].Load() == pagePorts {
+		switch {
+		case p.taken[port>>pageBits].Load() == pagePorts:
 			n += min(pagePorts-1-int(port)%pagePorts, more)
-			continue
-		}
-		if p.claim(port, remote) {
+		case p.full(port): // in a page that has ports which are not lent at all
+			n += min(63-int(port)%64, more)
+		case p.claim(port, remote):
 			return port, true
 		}
 	}
@@ -109,42 +118,65 @@ func (p *pool) search(hash uint64, remote uint16, ports *Ports) (port uint16, ok
 
 // claim takes a port if it is free.
 func (p *pool) claim(port, remote uint16) bool {
-	w := p.word(port)
-	if w.Load() != 0 || !w.CompareAndSwap(0, lent|uint64(noFlow)) {
+	at, bit := p.page(port).bit(port)
+	if at.Load()&bit != 0 || at.Or(bit)&bit != 0 {
 		return false
 	}
 	// After it: of two that take a port of two pools which overlap, one at least sees the
 	// other.
 	if p.all.overlap(p, port, remote) {
-		w.Store(0)
+		at.And(^bit)
 		return false
 	}
 	p.taken[port>>pageBits].Add(1)
 	return true
 }
 
-// word returns the port's word, and makes its page if there is none.
-func (p *pool) word(port uint16) *atomic.Uint64 {
+// page returns the port's page, and makes it if there is none.
+func (p *pool) page(port uint16) *page {
 	at := &p.pages[port>>pageBits]
 	have := at.Load()
 	if have == nil {
 		at.CompareAndSwap(nil, new(page))
 		have = at.Load()
 	}
-	return &have[port%pagePorts]
+	return have
 }
 
-// look returns the port's word; 0 where there is none.
-func (p *pool) look(port uint16) uint64 {
-	if have := p.pages[port>>pageBits].Load(); have != nil {
-		return have[port%pagePorts].Load()
+// word returns the port's word.
+func (p *pool) word(port uint16) *atomic.Uint64 { return &p.page(port).words[port%pagePorts] }
+
+// has reports whether the port is taken.
+func (p *pool) has(port uint16) bool {
+	have := p.pages[port>>pageBits].Load()
+	if have == nil {
+		return false
 	}
-	return 0
+	at, bit := have.bit(port)
+	return at.Load()&bit != 0
+}
+
+// full reports whether all 64 ports are taken that the port's bit is among.
+func (p *pool) full(port uint16) bool {
+	at, _ := p.page(port).bit(port)
+	return at.Load() == ^uint64(0)
+}
+
+// flow returns the flow that has the port.
+func (p *pool) flow(port uint16) (flow uint32, ok bool) {
+	have := p.pages[port>>pageBits].Load()
+	if have == nil {
+		return 0, false
+	}
+	w := have.words[port%pagePorts].Load()
+	return uint32(w), w&lent != 0
 }
 
 // free makes a port that is taken a free one.
 func (p *pool) free(port uint16) {
 	p.word(port).Store(0)
+	at, bit := p.page(port).bit(port)
+	at.And(^bit)
 	p.taken[port>>pageBits].Add(-1)
 	p.used.Add(-1)
 }

@@ -69,27 +69,24 @@ func (s *Pools) overlap(p *pool, port, remote uint16) bool {
 		return false
 	}
 	other := s.find(k)
-	return other != nil && other.look(port) != 0
+	return other != nil && other.has(port)
 }
 
 // Find returns the flow that a packet with this key may be an answer to. It is a hint: the
 // flow may have ended, or be to another port of the same remote.
 func (s *Pools) Find(k *packet.Key) (flow uint32, ok bool) {
 	at := Key{Source: k.Dst, Remote: k.Src, Port: k.SrcPort, Proto: uint16(k.Proto)}
-	if flow, ok = s.find(at).flow(k.DstPort); ok || s.wide.Load() == 0 {
+	if p := s.find(at); p != nil {
+		flow, ok = p.flow(k.DstPort)
+	}
+	if ok || s.wide.Load() == 0 {
 		return flow, ok
 	}
 	at.Port = 0
-	return s.find(at).flow(k.DstPort)
-}
-
-// flow returns the flow that has the port.
-func (p *pool) flow(port uint16) (flow uint32, ok bool) {
-	if p == nil {
-		return 0, false
+	if p := s.find(at); p != nil {
+		flow, ok = p.flow(k.DstPort)
 	}
-	w := p.look(port)
-	return uint32(w), w&lent != 0 && uint32(w) != noFlow
+	return flow, ok
 }
 
 // Release has a port rest whose flow has ended. The pool is as [Lease.Pool] said.

@@ -1,24 +1,38 @@
 package persist
 
 // alloc returns a place for a client of the class fresh: a new one, or that of whoever was
-// silent for longest, of his like as long as these have their share, else of the others.
-func (s *shard) alloc() (uint32, bool) {
+// silent for longest.
+func (s *shard) alloc(now uint32) (uint32, bool) {
 	if len(s.entries) < s.limit {
 		s.entries = append(s.entries, entry{})
 		return uint32(len(s.entries) - 1), true
 	}
-	from := proven
-	if s.lists[fresh].n > 0 && (s.lists[fresh].n >= s.limit/freshShare || s.lists[proven].n == 0) {
-		from = fresh
-	}
-	i := s.lists[from].head
+	i, holds := s.victim(now)
 	if i == none {
 		return 0, false
 	}
 	s.pull(i)
 	delete(s.index, s.entries[i].client)
-	s.evicted++
+	if holds {
+		s.evicted++
+	}
 	return i, true
+}
+
+// victim returns who makes way for a client of the class fresh: one of those that were silent
+// for longest whose time is over, else one of its like as long as these have their share, else
+// one of the others, who is forgotten before his time.
+func (s *shard) victim(now uint32) (i uint32, holds bool) {
+	for c := range s.lists {
+		if i := s.lists[c].head; i != none && !s.entries[i].holds(now) {
+			return i, false
+		}
+	}
+	from := proven
+	if s.lists[fresh].n > 0 && (s.lists[fresh].n >= s.limit/freshShare || s.lists[proven].n == 0) {
+		from = fresh
+	}
+	return s.lists[from].head, true
 }
 
 // touch makes an entry the youngest of a class.

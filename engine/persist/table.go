@@ -137,7 +137,7 @@ func (t *Table) Begin(c Client, at Place, timeout, now uint32) {
 	defer s.mu.Unlock()
 	i, ok := s.index[c]
 	if !ok {
-		if i, ok = s.alloc(); !ok {
+		if i, ok = s.alloc(now); !ok {
 			return
 		}
 		s.index[c] = i
@@ -175,7 +175,7 @@ func (t *Table) End(c Client, now uint32) {
 
 // Stats are the figures of a [Table].
 type Stats struct {
-	Clients, Limit int
+	Clients, Limit int    // also those whose time is over, as long as nobody needs their places
 	Evicted        uint64 // that were forgotten before their time, to make room
 }
 

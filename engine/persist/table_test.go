@@ -25,6 +25,10 @@ type memory struct {
 	proven           bool
 }
 
+func (e *memory) holds(now uint32) bool {
+	return e.flows > 0 && now-e.touched < 86_400_000 || now-e.touched < e.timeout
+}
+
 func (m *model) take(c Client) (memory, bool) {
 	i := slices.IndexFunc(m.list, func(e memory) bool { return e.client == c })
 	if i < 0 {
@@ -47,8 +51,16 @@ func (m *model) begin(c Client, at Place, timeout, now uint32) {
 		victim := slices.IndexFunc(m.list, func(e memory) bool {
 			return !e.proven == (strangers > 0 && (strangers >= m.limit/4 || strangers == m.limit))
 		})
-		m.list = slices.Delete(m.list, victim, victim+1)
 		m.evicted++
+		for _, proven := range []bool{false, true} { // whose time is over comes first
+			i := slices.IndexFunc(m.list, func(e memory) bool { return e.proven == proven })
+			if i >= 0 && !m.list[i].holds(now) {
+				victim = i
+				m.evicted--
+				break
+			}
+		}
+		m.list = slices.Delete(m.list, victim, victim+1)
 	}
 	e.place, e.timeout, e.touched = at, timeout, now
 	e.flows++
@@ -76,7 +88,7 @@ func TestModel(t *testing.T) {
 				for _, c := range clients {
 					i := slices.IndexFunc(m.list, func(e memory) bool { return e.client == c })
 					at, ok := table.Find(c, now)
-					if want := i >= 0 && (m.list[i].flows > 0 && now-m.list[i].touched < 86_400_000 || now-m.list[i].touched < m.list[i].timeout); ok != want || ok && at != m.list[i].place {
+					if want := i >= 0 && m.list[i].holds(now); ok != want || ok && at != m.list[i].place {
 						t.Fatalf("%v is at %v, %t; want %t, %+v", c, at, ok, want, m.list)
 					}
 				}
@@ -185,6 +197,33 @@ func TestClocksApart(t *testing.T) {
 	for day, want := range map[uint32]bool{25: true, 29: true, 31: false} {
 		if _, ok := table.Find(who, day*days); ok != want {
 			t.Errorf("remembered for 30 days: on day %d %t", day, ok)
+		}
+	}
+}
+
+// Whose time is over makes room before anybody else does, and is not among those who were
+// forgotten before their time.
+func TestRoomOfThoseWhoAreGone(t *testing.T) {
+	const clients = 16 * shards
+	table := New(clients, 0)
+	client := func(n int) Client {
+		return Client{Net: packet.AddrFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))}
+	}
+	for n := range 10 * clients { // they fill the table, and are gone
+		table.Begin(client(n), Place{Port: 1}, 1000, 0)
+		table.End(client(n), 0)
+	}
+	before := table.Stats().Evicted
+	for n := range clients / 4 {
+		table.Begin(client(1_000_000+n), Place{Port: 2}, 1000, 5000)
+		table.Prove(client(1_000_000+n), 5000)
+	}
+	if after := table.Stats().Evicted; after != before || before == 0 {
+		t.Errorf("%d were forgotten before their time, and then %d more", before, after-before)
+	}
+	for n := range clients / 4 {
+		if _, ok := table.Find(client(1_000_000+n), 5001); !ok {
+			t.Errorf("client %d is forgotten, for whom there was room", n)
 		}
 	}
 }

@@ -25,6 +25,10 @@ func (d *daemon) watchSources(ctx context.Context) {
 	}
 }
 
+// enough is which share of the ports is taken at most when there are enough again: less than
+// when they run out, or a load near that had it said each second.
+const enough = 0.7
+
 type backendName struct{ service, backend string }
 
 // saySources says of which backends the ports run out, but for what was said before: of
@@ -33,12 +37,11 @@ func (d *daemon) saySources(list []api.SnatPorts, before map[backendName]bool) m
 	now := map[backendName]bool{}
 	for i := range list {
 		s := &list[i]
-		text := report.Scarcity(s)
-		if text == "" {
+		text, name := report.Scarcity(s), backendName{s.Service, s.Backend}
+		had, said := before[name]
+		if text == "" && (!said || float64(s.Taken) <= enough*float64(s.Total)) {
 			continue
 		}
-		name := backendName{s.Service, s.Backend}
-		had, said := before[name]
 		all := s.Taken >= s.Total || had // it does not go to and fro
 		if !said || all && !had {
 			d.log.Warn(text, zap.String("service", s.Service), zap.String("backend", s.Backend), zap.Int("taken", s.Taken), zap.Int("total", s.Total))

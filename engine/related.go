@@ -34,6 +34,12 @@ func (w *worker) icmp(i int) packet.Verdict {
 	if r, ok := w.known(&k, s); ok {
 		return w.relate(i, r, &q)
 	}
+	if s != nil && scatters(s) {
+		// Which backend it is that sent what is quoted, the quote does not say.
+		if r, ok := w.flows.FindLatest(&k, w.now); ok {
+			return w.relate(i, r, &q)
+		}
+	}
 	if w.table.HasAddress(&q.Key.Dst) {
 		if r, ok := w.flows.Find(&q.Key, conntrack.Request); ok && !w.flows.Flow(r).Paired() {
 			return w.passOn(i, r)

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -145,4 +147,45 @@ func TestFragmentsOfScatteredDatagrams(t *testing.T) {
 			})
 		}
 	}
+}
+
+// An error about an answer, as that it is too large for the client's way, goes to the backend
+// that has answered last, with the answer quoted as that one knows it.
+func TestErrorAboutAScatteredAnswer(t *testing.T) {
+	for name, ends := range map[string][2]string{"ipv4": {client4, vip4}, "ipv6": {client6, vip6}} {
+		for _, mode := range []balancer.Mode{balancer.NAT, balancer.FullNAT} {
+			t.Run(fmt.Sprint(name, mode), func(t *testing.T) {
+				s := scattering(ends[1], mode, 3)
+				h := newHarness(t, 2, s)
+				router := "198.51.100.254"
+				if name == "ipv6" {
+					router = "2001:db8:100::254"
+				}
+				var asked []packettest.Frame
+				for range 3 {
+					asked = append(asked, h.one(0, packettest.UDP(ends[0], ends[1], "?")))
+				}
+				for _, n := range []int{1, 0, 2, 2, 1} {
+					h.later(10 * time.Millisecond)
+					reply := packettest.UDP(asked[n].Dst.String(), asked[n].Src.String(), "answer")
+					answer := h.one(0, reply)
+					out := h.one(1, about(answer, router, packet.MAC{2, 0, 0, 0, 7, 7}, 1200))
+					quoted, ok := quotedBy(out)
+					if !ok || quoted != reply.Key() || out.DstMAC != backendMAC(reply.Src.Addr()) {
+						t.Errorf("about an answer of %v: %+v, about %+v", reply.Src, out, quoted)
+					}
+				}
+				h.dropped(0, about(packettest.UDP(ends[1], netip.AddrPortFrom(netip.MustParseAddr(router), 9).String(), "x"), router, packet.MAC{2, 0, 0, 0, 7, 7}, 1200), packet.DropICMP)
+			})
+		}
+	}
+}
+
+// quotedBy returns the key of the packet that an error quotes.
+func quotedBy(f packettest.Frame) (packet.Key, bool) {
+	b := f.Bytes()
+	var p packet.Packet
+	packet.Parse(b, &p)
+	q, ok := packet.Quoted(b, &p)
+	return q.Key, ok
 }

@@ -139,6 +139,23 @@ func (t *Table) Find(k *packet.Key, d Direction) (Ref, bool) {
 	return r, ok
 }
 
+// FindLatest looks for the one of scattered flows with the request key k that was seen last;
+// of very many, of those that are in their client's chain.
+func (t *Table) FindLatest(k *packet.Key, now uint32) (latest Ref, ok bool) {
+	hash := t.HashClient(k, Request)
+	s := t.shard(hash)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var least uint32
+	for i := s.head(hash); i != none; i = t.details[i].link {
+		f, r := &t.flows[i], ref(i, Request)
+		if d := idle(now, f.lastSeen()); f.Scattered() && t.key(r) == *k && (!ok || d < least) {
+			latest, least, ok = r, d, true
+		}
+	}
+	return latest, ok
+}
+
 // Warm brings what Find and Insert will need into the processor's caches, for flows with
 // these hashes of their clients' ends: by lookups that do not wait for each other. A lock
 // between two of them would have the second wait for the first, so all shards concerned

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/gopacket/layers"
-
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/internal/packet/packettest"
@@ -30,17 +28,6 @@ func everything(t testing.TB) *harness {
 func named(name string, s balancer.ServiceSpec) balancer.ServiceSpec {
 	s.Name = name
 	return s
-}
-
-// sound returns an error unless a frame is well-formed and its checksums are right, inside if
-// it is in a tunnel.
-func sound(frame []byte) error {
-	o, inner, err := packettest.DecodeTunnel(frame)
-	if err != nil || o.Proto == layers.IPProtocolUDP && o.Dst.Port() != 6080 {
-		inner = frame
-	}
-	_, err = packettest.Check(inner)
-	return err
 }
 
 // seeds are frames that reach every branch of the worker.

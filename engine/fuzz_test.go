@@ -2,8 +2,11 @@ package engine
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -76,6 +79,9 @@ func FuzzWorker(f *testing.F) {
 		f.Add(pair[0], pair[1], uint8(4))
 		f.Add(pair[1], pair[0], uint8(8))
 	}
+	for _, in := range corpus(f) {
+		f.Add(in.first, in.second, in.how)
+	}
 	f.Fuzz(func(t *testing.T, first, second []byte, how uint8) {
 		s.t = t
 		s.begin()
@@ -91,6 +97,30 @@ func FuzzWorker(f *testing.F) {
 		s.together(in, out)
 		s.rest()
 	})
+}
+
+// input is what FuzzWorker takes.
+type input struct {
+	first, second []byte
+	how           uint8 // bits: by which port each comes, and whether behind another frame
+}
+
+// corpus are the inputs that a long search has left: each has an end of its own, or reaches
+// code that no smaller one does. A line of the file is one, in hexadecimal.
+func corpus(t testing.TB) (list []input) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/worker.corpus")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var in input
+		if n, err := fmt.Sscanf(line, "%x %x %x", &in.how, &in.first, &in.second); err != nil && n < 2 {
+			t.Fatalf("read %q: %v", line, err)
+		}
+		list = append(list, in)
+	}
+	return list
 }
 
 // TestRandomTraffic mixes sound packets of few clients, so that flows meet, with

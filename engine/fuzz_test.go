@@ -70,10 +70,12 @@ func related() [][]byte {
 // FuzzWorker hands one or two frames, each by a port, to a worker with known flows of each
 // mode. What a site holds of any frame must be so of these: see [site.put].
 func FuzzWorker(f *testing.F) {
-	s := newSite(f)
+	s := newSite(f, false)
+	sites := []*site{s, newSite(f, true)}
 	for _, b := range slices.Concat(seeds(), related(), s.seeds()) {
 		f.Add(b, []byte{}, uint8(0))
 		f.Add(b[:len(b)-1], b, uint8(3))
+		f.Add(b, b, uint8(16+32+8))
 	}
 	for _, pair := range s.pairs() {
 		f.Add(pair[0], pair[1], uint8(4))
@@ -83,8 +85,10 @@ func FuzzWorker(f *testing.F) {
 		f.Add(in.first, in.second, in.how)
 	}
 	f.Fuzz(func(t *testing.T, first, second []byte, how uint8) {
+		s := sites[how>>5&1]
 		s.t = t
 		s.begin()
+		s.engine.table.Store(s.tables[how>>4&1])
 		var in [][]byte
 		var out []departure
 		for i, b := range [][]byte{first, second} {
@@ -102,7 +106,7 @@ func FuzzWorker(f *testing.F) {
 // input is what FuzzWorker takes.
 type input struct {
 	first, second []byte
-	how           uint8 // bits: by which port each comes, and whether behind another frame
+	how           uint8 // bits: by which port each comes, whether behind another frame, by which table, in which site
 }
 
 // corpus are the inputs that a long search has left: each has an end of its own, or reaches

@@ -154,7 +154,7 @@ var bad6 = []hostile{
 
 // What the issue of the data path names as bad input, in every mode.
 func TestBadInput(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, false)
 	for i := range s.spec.Services {
 		service := &s.spec.Services[i]
 		if service.Protocol != balancer.TCP || len(service.Backends) == 0 {
@@ -203,7 +203,7 @@ func (s *site) ends(a arrival) packet.Verdict {
 // What a fragment says may contradict what an earlier one has said. Then no more of its packet
 // goes anywhere, in whatever mode.
 func TestBadFragments(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, false)
 	for i := range s.spec.Services {
 		if len(s.spec.Services[i].Backends) == 0 {
 			continue
@@ -264,7 +264,7 @@ func moved(b []byte, by int) []byte {
 // An error whose quote lies is about no flow, in whatever mode; TestErrorsThatLie has all the
 // ways to lie.
 func TestBadQuotes(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, false)
 	for i := range s.spec.Services {
 		if len(s.spec.Services[i].Backends) == 0 {
 			continue

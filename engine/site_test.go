@@ -18,12 +18,14 @@ import (
 // service, which [site.begin] makes anew, always the same ones.
 type site struct {
 	*ports
+	tables  [2]*balancer.Table // as it is, and with a backend of each service that gets no new flows
 	time    time.Duration
 	clock   Clock
 	back    [2]*behind          // by port
 	known   []arrival           // what the flows are made of
 	departs map[netip.Addr][]at // where packets to an address may leave, by what the table names
 	arrived map[netip.Addr][]at // where packets from an address came, since begin
+	damaged bool                // since then some frame's IP header was: it may be held, and leave later
 	knew    map[netip.Addr][]at // the same of the known flows' own
 }
 
@@ -54,14 +56,18 @@ func siteServices() []balancer.ServiceSpec {
 	udp.Protocol = balancer.UDP
 	scattered := service("scattered", "[2001:db8:2::10]:53", balancer.DSR, 4)
 	scattered.Protocol, scattered.Affinity = balancer.UDP, balancer.AffinityNone
+	scattered4 := service("scattered4", "192.0.2.15:53", balancer.NAT, 4)
+	scattered4.Protocol, scattered4.Affinity = balancer.UDP, balancer.AffinityNone
+	none := service("none", "192.0.2.15:54", balancer.NAT, 0)
+	none.Protocol = balancer.UDP
 	stays := persistent("stays", "192.0.2.14:80", "", balancer.NAT)
 	gue := named("gue-0", tunnelService("192.0.2.22:80", balancer.GUE, 4, own6))
 	gue.GUE = balancer.GUESpec{Port: 7000, Variant: 0, Checksum: true}
 	gre := named("gre-udp", tunnelService("[2001:db8:2::21]:53", balancer.GRE, 4, own4))
 	gre.Protocol = balancer.UDP
 	list := []balancer.ServiceSpec{
-		service("nat4", vip4, balancer.NAT, 4), service("nat6", vip6, balancer.NAT, 4), udp, scattered, stays,
-		service("empty", "192.0.2.10:81", balancer.DSR, 0),
+		service("nat4", vip4, balancer.NAT, 4), service("nat6", vip6, balancer.NAT, 4), udp, scattered, scattered4, stays,
+		service("empty", "192.0.2.10:81", balancer.DSR, 0), none,
 		service("dsr4", "192.0.2.11:80", balancer.DSR, 4), service("dsr6", "[2001:db8:2::11]:80", balancer.DSR, 4),
 		fullnatService("full4", "192.0.2.12:80", 4, 200), fullnatService("full6", "[2001:db8:2::12]:80", 4, 200),
 		mixedService("192.0.2.13:53", packet.ProtoUDP), mixedService("[2001:db8:2::13]:80", packet.ProtoTCP),
@@ -75,26 +81,43 @@ func siteServices() []balancer.ServiceSpec {
 	return list
 }
 
-func newSite(t testing.TB) *site {
+// newSite returns one; apart: the second interface has frames of its own.
+func newSite(t testing.TB, apart bool) *site {
 	t.Helper()
 	services := siteServices()
 	clock := NewManualClock()
 	h := newHarnessOf(t, Config{Queues: make([]int, 1), MaxFlows: 1000, Clock: clock, seed: OfflineSeed}, 8, services...)
 	s := &site{ports: &ports{harness: h}, clock: clock, departs: map[netip.Addr][]at{}}
-	s.cross(8, false)
+	s.cross(8, apart)
+	s.facts.Ways = map[netip.Addr][]balancer.Way{}
 	for i := range services {
 		for n, b := range services[i].Backends {
 			link := siteLinks[n%len(siteLinks)]
 			hop := balancer.NextHop{MAC: backendMAC(b.Address), OnLink: true, Own: ownAddress(b.Address), Link: link}
 			s.facts.NextHops[b.Address] = hop
-			place := at{link.Port, tagsAt(link.Tags), hop.MAC}
-			s.departs[b.Address] = append(s.departs[b.Address], place)
+			places := []at{{link.Port, tagsAt(link.Tags), hop.MAC}}
+			if n == 1 { // by two ways
+				other := hop
+				other.MAC[0], other.Link = 0x0a, siteLinks[0]
+				s.facts.Ways[b.Address] = []balancer.Way{{NextHop: hop, Weight: 1}, {NextHop: other, Weight: 1}}
+				places = append(places, at{other.Link.Port, tagsAt(other.Link.Tags), other.MAC})
+			}
+			s.departs[b.Address] = append(s.departs[b.Address], places...)
 			if services[i].Mode == balancer.DSR {
-				s.departs[services[i].Address] = append(s.departs[services[i].Address], place)
+				s.departs[services[i].Address] = append(s.departs[services[i].Address], places...)
 			}
 		}
 	}
 	s.apply()
+	for i := range s.spec.Services {
+		if b := s.spec.Services[i].Backends; len(b) > 1 {
+			b[0].Weight = 0
+		}
+	}
+	s.tables[0] = s.engine.Table()
+	s.apply()
+	s.tables[1] = s.engine.Table()
+	s.engine.table.Store(s.tables[0])
 	s.back[0] = s.giveBack(true)
 	w := h.engine.workers[0]
 	device := w.device
@@ -207,6 +230,8 @@ func (s *site) rest() {
 // begin makes the known flows, when all others are over.
 func (s *site) begin() {
 	s.rest()
+	s.engine.table.Store(s.tables[0])
+	s.damaged = false
 	s.arrived = map[netip.Addr][]at{}
 	for from := 0; from < len(s.known); {
 		to := from + 1
@@ -293,7 +318,7 @@ func (s *site) drain() (out []departure, punted int) {
 // TestSite holds that a site is what it says: its flows are made, by every mode, and the same
 // frames have the same end every time.
 func TestSite(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, false)
 	want, live := map[string]uint64{}, 0
 	for round := range 3 {
 		before := s.verdicts(0)
@@ -325,24 +350,54 @@ func TestSite(t *testing.T) {
 	}
 }
 
-// seeds are frames about a site's known flows: all that made them, what their backends answer
-// more, errors of routers on both sides about both directions, and others' quotes.
+// seeds are frames about a site's known flows: all that made them, and others of their
+// connections, what became of them, and errors about that.
 func (s *site) seeds() (list [][]byte) {
 	s.begin()
 	for _, a := range s.known {
 		list = append(list, a.frame)
+		f := packettest.Verify(s.t, a.frame)
+		for _, change := range variants {
+			c := f
+			change(&c)
+			list = append(list, c.Bytes())
+		}
 		s.arrived = cloneOf(s.knew)
 		for _, d := range s.put(false, a) {
 			list = append(list, d.frame) // as if it came back
 			if b, tunnelled := s.inside(d); !tunnelled {
-				f := packettest.Verify(s.t, b)
-				list = append(list, bytesOf(about(f, routerOf(f.Src.Addr()), f.DstMAC, 1200)))
+				out := packettest.Verify(s.t, b)
+				e := about(out, routerOf(out.Src.Addr()), out.DstMAC, 1200)
+				list = append(list, bytesOf(e))
+				e.Type, e.Code, e.EchoSeq = 3, 4, 1280 // fragmentation needed
+				if !e.Is4() {
+					e.Type, e.Code, e.EchoID = 2, 0, 0
+				}
+				list = append(list, bytesOf(e))
 			} else if p, err := ipOf(d.frame); err == nil {
 				list = append(list, bytesOf(onTheWay(p.src.String(), untagged(d.frame), 1380)))
 			}
 		}
 	}
 	return append(list, pieces()...)
+}
+
+// variants make other packets of a flow of one.
+var variants = []func(f *packettest.Frame){
+	func(f *packettest.Frame) { f.Flags, f.Seq = packet.TCPSyn, f.Seq+1<<20 },
+	func(f *packettest.Frame) { f.Flags |= packet.TCPFin },
+	func(f *packettest.Frame) { f.Flags = packet.TCPRst },
+	func(f *packettest.Frame) { f.TTL = 1 },
+	func(f *packettest.Frame) { f.DF, f.Payload = f.Is4(), make([]byte, 1400) }, // more than some ways take
+	func(f *packettest.Frame) { f.Payload = make([]byte, 1600) },
+	func(f *packettest.Frame) {
+		if f.Is4() {
+			f.IPOptions = []byte{131, 7, 4, 10, 0, 0, 1, 0} // a source route that has ended
+		} else {
+			f.Extensions = []packettest.Extension{{Type: 60, Data: []byte{1, 4, 0, 0, 0, 0}}}
+		}
+	},
+	func(f *packettest.Frame) { f.NoChecksum = f.Is4() && f.Proto == packet.ProtoUDP },
 }
 
 // pairs are the two fragments of packets that become something else in each way.

@@ -164,7 +164,7 @@ func TestBadInput(t *testing.T) {
 		if service.Address.Is6() {
 			family = bad6
 		}
-		for _, c := range slices.Concat(badAnyway, family) {
+		for _, c := range some(slices.Concat(badAnyway, family)) {
 			t.Run(service.Name+"/"+c.name, func(t *testing.T) {
 				s.t = t
 				s.begin()

@@ -22,11 +22,16 @@ func builtIn() balancer.ServiceSpec {
 
 // defaults reads what services are that do not say themselves. A block in a service, as
 // health, counts key by key over the one here; all else takes the place of what is here.
-func defaults(v value, _ *Config) { mapping(v, &v.file.defaults, defaultKeys) }
+func defaults(v value, _ *Config) {
+	v.file.shared = mapping(v, &v.file.defaults, defaultKeys)
+}
 
 // shed drops from a service what it has from the defaults and cannot use: a default counts
 // where it fits, so that services of all modes and protocols can share a file.
 func shed(v *value, s *balancer.ServiceSpec) {
+	if !v.file.shared {
+		return // nothing is inherited
+	}
 	own := func(path string) bool { _, all := v.file.locate(v.node, path); return all }
 	mode, h := s.Mode.Traits(), &s.Health
 	http, tcp := h.Type == balancer.HealthHTTP, h.Type == balancer.HealthTCP

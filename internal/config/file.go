@@ -26,6 +26,7 @@ type file struct {
 	root     *yaml.Node
 	anchors  map[string]*yaml.Node
 	defaults balancer.ServiceSpec // what a service is that says nothing
+	shared   bool                 // the file has a say in that
 	budget   int                  // values that may still be looked at
 	problems Problems
 }

@@ -2,16 +2,22 @@ package config
 
 import "strings"
 
+// maxWord is longer than any word that somebody knows, in bytes.
+const maxWord = 128
+
 // nearest returns the candidate that word was probably meant to be, or "" if
 // none is near: at most a third of its letters may differ. The first of several
 // that are equally near wins.
 func nearest(word string, candidates []string) string {
+	if len(word) > maxWord {
+		return "" // a whole page for a key is not worth a look
+	}
 	best, limit := "", max(len(word)/3, 1)
 	word = normal(word)
 	for _, c := range candidates {
 		n := normal(c)
 		if len(word)-len(n) > limit {
-			continue // at least so many letters differ; a whole page for a key is not worth a look
+			continue // at least so many letters differ
 		}
 		if d := distance(word, n); d <= limit {
 			best, limit = c, d-1

@@ -129,6 +129,9 @@ func (v *value) pattern(key string) string {
 // answer says what to do instead of an unknown key, and which of the known keys it means,
 // if it is one of these. It says nothing of what no table has.
 func (v *value) answer(key string) (text, meant string) {
+	if len(key) > maxWord {
+		return "", ""
+	}
 	pattern := v.pattern(key)
 	if instead, ok := unbuilt[pattern]; ok {
 		return "is known, but not built yet; remove it (" + instead + ")", ""

@@ -63,6 +63,7 @@ func runConvert(e *env, file, out string, o convert.Options) error {
 	var data []byte
 	var err error
 	if file == "-" {
+		file = "stdin" // for messages
 		data, err = io.ReadAll(e.stdin)
 	} else {
 		data, err = os.ReadFile(file)

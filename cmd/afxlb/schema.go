@@ -14,9 +14,10 @@ func newSchema(e *env) *cobra.Command {
 show what each is for, and mark what is misspelt. It knows the shape of a file; what its
 keys mean together is for check to say.
 
-Editors with yaml-language-server look for a first line such as
-  # yaml-language-server: $schema=/etc/afxlb/afxlb.schema.json`,
-		Example: `  afxlb schema > /etc/afxlb/afxlb.schema.json`,
+Editors with yaml-language-server look for a first line such as this, where make install
+has put it:
+  # yaml-language-server: $schema=/usr/local/share/afxlb/afxlb.schema.json`,
+		Example: `  afxlb schema > afxlb.schema.json`,
 		Args:    exactArgs(),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := e.stdout.Write(config.Schema())

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,36 +9,40 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 	"pgregory.net/rapid"
 )
 
-// schema returns a validator of the schema as it is shipped.
-func schema(t *testing.T) *jsonschema.Resolved {
+// schema returns a validator of the schema as it is shipped, which is another library's.
+func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	var s jsonschema.Schema
-	if err := json.Unmarshal(Schema(), &s); err != nil {
-		t.Fatal(err)
-	}
-	resolved, err := s.Resolve(&jsonschema.ResolveOptions{ValidateDefaults: true})
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(Schema()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resolved
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("afxlb.schema.json", document); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := c.Compile("afxlb.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return compiled
 }
 
 // fits holds a file against the schema, as an editor does.
-func fits(s *jsonschema.Resolved, data []byte) error {
+func fits(s *jsonschema.Schema, data []byte) error {
 	var content any
 	if err := yaml.Unmarshal(data, &content); err != nil {
 		return err
 	}
-	text, err := json.Marshal(content) // as JSON has it: numbers are float64
+	text, err := json.Marshal(content)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &content); err != nil {
+	if content, err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
 		return err
 	}
 	return s.Validate(content)

@@ -147,7 +147,7 @@ func leftOutAround(yaml, file string, lines []string, i int) bool {
 			}
 			continue
 		}
-		return strings.Contains(yaml, "LEFT OUT: "+file+":"+strconv.Itoa(i+1)+": ") || strings.HasPrefix(line, "defaults")
+		return strings.Contains(yaml, "LEFT OUT: "+file+":"+strconv.Itoa(i+1)+": ")
 	}
 	return false
 }

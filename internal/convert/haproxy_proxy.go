@@ -45,19 +45,33 @@ func (p *hapProxy) lose(l hapLine, text string) {
 	p.notes = append(p.notes, note{l.at, l.text(), text, true})
 }
 
+func (p *hapProxy) tell(l hapLine, text string) {
+	p.notes = append(p.notes, note{l.at, l.text(), text, false})
+}
+
 const (
 	looksInside = "afxlb balances connections and does not look into them"
 	noMaxConns  = "max-conns of a backend is not built; conntrack.max-flows bounds all"
 )
 
 // without are the keywords of a proxy of which nothing is left out.
-var without = words(`log log-format log-format-sd log-tag error-log-format retries description id maxconn backlog no stats errorfile errorfiles errorloc enabled
-	load-server-state-from-file email-alert monitor-uri server-state-file-name rate-limit dispatch unique-id-format compression`)
+var without = words(`log log-format log-format-sd log-tag error-log-format retries description id backlog no stats errorfile errorfiles errorloc enabled
+	load-server-state-from-file server-state-file-name unique-id-format`)
 
 // options are those of `option`, of which nothing is left out.
-var options = words(`tcplog httplog dontlognull dontlog-normal log-separate-errors logasap log-health-checks redispatch clitcpka srvtcpka tcpka splice-auto splice-request
+var options = words(`dontlognull dontlog-normal log-separate-errors logasap log-health-checks redispatch clitcpka srvtcpka tcpka splice-auto splice-request
 	splice-response nolinger tcp-smart-accept tcp-smart-connect socket-stats contstats abortonclose idle-close-on-response checkcache persist forwardfor http-server-close
-	httpclose http-keep-alive http-buffer-request http-no-delay httpslog independent-streams prefer-last-server log-steps`)
+	httpclose http-keep-alive http-buffer-request http-no-delay independent-streams prefer-last-server log-steps`)
+
+// waits are the timeouts of HAProxy, and what is to say of those that are not converted.
+var waits = map[string]string{
+	"client": "", "server": "", "tunnel": "", "check": "",
+	"connect": ownConnections, "queue": ownConnections, "tarpit": ownConnections, "http-request": ownConnections, "http-keep-alive": ownConnections,
+	"client-fin": "conntrack.timeouts.tcp-closing is for all connections", "server-fin": "conntrack.timeouts.tcp-closing is for all connections",
+	"client-hs": ownConnections,
+}
+
+const ownConnections = "connections are between client and backend: nothing waits in between"
 
 // read reads the lines of a section.
 func (h *hapReader) read(p *hapProxy) {
@@ -80,7 +94,19 @@ func (h *hapReader) read(p *hapProxy) {
 		case "source":
 			p.source, _ = cutPort(l.arg(1))
 		case "timeout":
-			p.timeouts[l.arg(1)] = hapTimeout{l.at, h.duration(l.at, l.arg(2), time.Millisecond)}
+			say, ok := waits[l.arg(1)]
+			switch p.timeouts[l.arg(1)] = (hapTimeout{l.at, h.duration(l.at, l.arg(2), time.Millisecond)}); {
+			case !ok:
+				p.lose(l, "is unknown")
+			case say != "":
+				p.tell(l, say)
+			}
+		case "maxconn":
+			if p.kind == "listen" || p.kind == "frontend" {
+				p.lose(l, noMaxConns)
+			} else {
+				p.tell(l, noMaxConns)
+			}
 		case "stick-table":
 			p.stick = l
 		case "stick":
@@ -106,7 +132,7 @@ func (h *hapReader) read(p *hapProxy) {
 		case "disabled":
 			p.lose(l, "the section is converted as if it were not disabled")
 		default:
-			if !without[word] && p.kind != "defaults" || word == "maxconn" && p.kind == "frontend" {
+			if !without[word] {
 				p.lose(l, looksInside+", and has no equivalent")
 			}
 		}
@@ -117,7 +143,9 @@ func (h *hapReader) read(p *hapProxy) {
 func (h *hapReader) option(p *hapProxy, l hapLine) {
 	switch word := l.arg(1); word {
 	case "httpchk":
-		p.httpchk, p.path = true, "/"
+		if p.httpchk, p.path = true, "/"; len(l.words) == 2 {
+			p.tell(l, "HAProxy asks with OPTIONS, if nothing is said, and afxlb with GET")
+		}
 		for i, w := range l.words[2:] {
 			switch {
 			case strings.HasPrefix(w, "/") && i < 2:
@@ -132,6 +160,8 @@ func (h *hapReader) option(p *hapProxy, l hapLine) {
 		p.httpchk = false
 	case "ssl-hello-chk", "smtpchk", "mysql-check", "pgsql-check", "redis-check", "ldap-check", "spop-check", "external-check":
 		p.lose(l, "a check opens a connection (tcp) or asks by HTTP; the first is written")
+	case "tcplog", "httplog", "httpslog":
+		p.tell(l, "no line is logged for each connection; flows and counters show them")
 	case "allbackups", "transparent", "http_proxy":
 		p.lose(l, "has no equivalent")
 	default:

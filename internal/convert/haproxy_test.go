@@ -78,6 +78,8 @@ func TestHAProxySettings(t *testing.T) {
 		"server a 10.0.0.1:80 ssl verify none": "ssl of a: ", "server a 10.0.0.1:80 frob": "frob of a: has no equivalent", "option frob": "option frob: has no equivalent",
 		"bind 192.0.2.7:443 ssl crt /x": "TLS is not ended here", "bind unix@/x": "services are at IP addresses", "bind www:80": "it is a host name",
 		"http-check expect rstatus ^2": "http-check expect rstatus ^2: ", "tcp-check connect": "tcp-check connect: ", "stick on hdr(x)": "goes by the client's address alone",
+		"timeout frob 5s": "timeout frob 5s: is unknown", "maxconn 5": "maxconn 5: max-conns", "option tcplog": "option tcplog: no line is logged", "timeout connect 5s": "timeout connect 5s: connections are",
+		"rate-limit sessions 5": "rate-limit sessions 5: ", "dispatch 10.0.0.1:80": "dispatch 10.0.0.1:80: ", "email-alert to x": "email-alert to x: ",
 		"hash-type map-based": "hash-type map-based: ", "frob": "frob: ", "server-template s 3 x:80": "server-template s 3 x:80: write out the servers",
 		"server a 10.0.0.1:80 check\nserver b 10.0.0.2:80": "health check of 10.0.0.2: differs",
 	} {
@@ -96,6 +98,7 @@ func TestHAProxySections(t *testing.T) {
 		"backend b\n server a 10.0.0.1:80\n":                                          "backend b: no frontend of mode tcp has it",
 		"peers p\n peer a 10.0.0.1:1024\n":                                            "peers p: flows are not told",
 		"resolvers r\n nameserver a 10.0.0.1:53\n":                                    "resolvers r: names of hosts are not looked up",
+		"defaults\n frob\nlisten a\n bind 192.0.2.1:80\n":                             "LEFT OUT: f:2: frob: ",
 		"global\n frob\n":        "frob: has no equivalent",
 		"listen a\n bind *:80\n": "say with --address which it is",
 		"listen a\n":             "listen a: binds no address",

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -136,7 +137,7 @@ func (r *reader) ipvsService(here at, o map[string]*string, services map[string]
 		return
 	}
 	s := &service{at: here, address: r.address(here, host), ports: r.port(here, protocol, port), protocol: protocol, algorithm: "least-conn"}
-	s.name = s.address + ":" + s.ports
+	s.name = net.JoinHostPort(s.address, s.ports)
 	if protocol == "udp" {
 		s.name += "-udp"
 	}

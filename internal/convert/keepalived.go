@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -149,7 +150,7 @@ func (k *keepalivedReader) service(v *statement, p at, name, address, port strin
 	}
 	s.name = name
 	if name == "" {
-		s.name = s.address + ":" + s.ports
+		s.name = net.JoinHostPort(s.address, s.ports)
 	}
 	if s.protocol == "udp" {
 		s.name += "-udp"

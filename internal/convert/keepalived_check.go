@@ -137,6 +137,9 @@ func (c *checker) health() *health {
 	}
 	if h.kind == "http" {
 		h.path, h.host = c.path, c.host
+		if len(h.expect) == 0 {
+			h.expect = []string{"200-299"} // keepalived's default
+		}
 	}
 	if h.port == "any" {
 		h.port = ""

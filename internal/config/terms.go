@@ -14,87 +14,145 @@ type term struct {
 	say  string
 }
 
-// keyTerms are keys of keepalived, HAProxy, nginx, Envoy and their like, each in the form
-// that [normal] gives.
-var keyTerms = map[string]term{
-	"virtualserver": {ours: "services[]"}, "virtualservers": {ours: "services[]"}, "virtualservice": {ours: "services[]"},
-	"virtualservergroup": {ours: "services[]", say: "a service for each address"},
-	"frontend":           {ours: "services[]"}, "frontends": {ours: "services[]"}, "listeners": {ours: "services[]"}, "vips": {ours: "services[]"},
-	"vip": {ours: "services[].address"}, "bind": {ours: "services[].address", say: "with the port under port"}, "virtualip": {ours: "services[].address"},
-	"virtualaddress": {ours: "services[].address"}, "virtualipaddress": {ours: "services[].address"}, "host": {ours: "services[].backends[].address"}, "ip": {ours: "services[].backends[].address"},
-	"lbalgo": {ours: "services[].algorithm"}, "lvssched": {ours: "services[].algorithm"}, "scheduler": {ours: "services[].algorithm"}, "sched": {ours: "services[].algorithm"},
-	"balance": {ours: "services[].algorithm"}, "lbpolicy": {ours: "services[].algorithm"}, "lbmethod": {ours: "services[].algorithm"}, "policy": {ours: "services[].algorithm"},
-	"lbkind": {ours: "services[].mode"}, "lvsmethod": {ours: "services[].mode"}, "forward": {ours: "services[].mode"}, "forwarding": {ours: "services[].mode"},
-	"forwardingmethod": {ours: "services[].mode"}, "fwdmethod": {ours: "services[].mode"}, "proto": {ours: "services[].protocol"},
-	"realserver": {ours: "services[].backends[]"}, "realservers": {ours: "services[].backends[]"}, "reals": {ours: "services[].backends[]"},
-	"server": {ours: "services[].backends[]"}, "servers": {ours: "services[].backends[]"}, "members": {ours: "services[].backends[]"}, "endpoints": {ours: "services[].backends[]"},
-	"upstream": {ours: "services[].backends[]"}, "upstreams": {ours: "services[].backends[]"}, "targets": {ours: "services[].backends[]"}, "pool": {ours: "services[].backends[]"},
-	"need": {ours: "services[].backends[]"}, "backend": {ours: "services[].backends[]"},
-	"persistencetimeout": {ours: "services[].persistence.timeout"}, "persistencegranularity": {ours: "services[].persistence.prefix", say: "as lengths, 24/56"},
-	"sticky": {ours: "services[].persistence"}, "sticktable": {ours: "services[].persistence"}, "stick": {ours: "services[].persistence"}, "sessionaffinity": {ours: "services[].persistence"},
-	"ops": {ours: "services[].affinity", say: "with none"}, "laddrgroupname": {ours: "services[].snat-addresses"}, "laddrs": {ours: "services[].snat-addresses"},
-	"check": {ours: "services[].health"}, "checks": {ours: "services[].health"}, "healthcheck": {ours: "services[].health"}, "healthchecks": {ours: "services[].health"},
-	"monitor": {ours: "services[].health"}, "tcpcheck": {ours: "services[].health", say: "with type: tcp"}, "httpget": {ours: "services[].health", say: "with type: http"},
-	"httpchk": {ours: "services[].health", say: "with type: http"}, "sslget": {say: "health checks by https are known, but not built yet; tcp tells whether the port is open"},
-	"misccheck": {say: "checks by commands are not built, for each would be a process; health type http can ask a small server of yours"},
-	"delayloop": {ours: "services[].health.interval"}, "inter": {ours: "services[].health.interval"}, "period": {ours: "services[].health.interval"},
-	"connecttimeout": {ours: "services[].health.timeout"}, "retry": {ours: "services[].health.fall"}, "nbgetretry": {ours: "services[].health.fall"},
-	"unhealthythreshold": {ours: "services[].health.fall"}, "healthythreshold": {ours: "services[].health.rise"}, "connectport": {ours: "services[].health.port"},
-	"url": {ours: "services[].health.path"}, "uri": {ours: "services[].health.path"}, "statuscode": {ours: "services[].health.expect"}, "status": {ours: "services[].health.expect"},
-	"virtualhost": {ours: "services[].health.host"}, "hostname": {ours: "services[].health.host"}, "string": {ours: "services[].health.body"}, "rstring": {ours: "services[].health.body"},
-	"inhibitonfailure": {ours: "services[].on-down", say: "with keep"}, "onmarkeddown": {ours: "services[].on-down", say: "with reset"},
-	"quiescent": {ours: "services[].on-down", say: "with keep"}, "sorryserver": {say: "a backend for when all others are down is known, but not built yet; on-no-backend says what clients get"},
-	"quorum": {say: "min-healthy, which would be it, is known, but not built yet"}, "alpha": {say: "backends wait for their first good answer anyway; leave it out"},
-	"omega": {say: "there are no commands to run when a service ends; leave it out"}, "fwmark": {say: "there are no firewall marks; want a service for each address and port, or a range of ports"},
-	"quorumup": noNotify, "quorumdown": noNotify, "notifyup": noNotify, "notifydown": noNotify, "notify": noNotify,
-	"nbthread": {ours: "queues"}, "threads": {ours: "queues"}, "workers": {ours: "queues"}, "cpumap": {ours: "cpus"}, "affinitycpus": {ours: "cpus"},
-	"stats": {ours: "listen"}, "metrics": {ours: "listen"}, "prometheus": {ours: "listen"}, "logging": {ours: "log"}, "loglevel": {ours: "log.level"},
-	"maxconn": {say: "max-conns of a backend is known, but not built yet; conntrack.max-flows bounds all"}, "global": {say: "what is of the process stands at the top of the file"}, "globaldefs": {say: "what is of the process stands at the top of the file"},
-	"vrrpinstance": noVRRP, "vrrp": noVRRP, "vrrpscript": noVRRP, "vrrpsyncgroup": noVRRP, "peers": {say: "flows are not shared; algorithm maglev has all balancers choose alike"},
-	"bgp": {say: "BGP is not built; a routing daemon beside afxlb can announce the addresses"},
-	"acl": layer7, "usebackend": layer7, "defaultbackend": {ours: "services[].backends[]"}, "cookie": layer7, "httprequest": layer7, "httpresponse": layer7,
+// terms are words, apart by blanks, of which the same is to be said.
+type terms struct{ ours, say, words string }
+
+// byWord returns what is to be said of each word.
+func byWord(list []terms) map[string]term {
+	m := map[string]term{}
+	for _, t := range list {
+		for _, w := range strings.Fields(t.words) {
+			m[w] = term{t.ours, t.say}
+		}
+	}
+	return m
 }
 
-var (
-	noNotify = term{say: "there are no commands to run when something changes; the log says it"}
-	noVRRP   = term{say: "VRRP is not built; keepalived can run beside afxlb, without virtual_server"}
-	layer7   = term{say: "afxlb balances connections and does not look into them; HAProxy or nginx as backends can"}
+// keyTerms are keys of keepalived, HAProxy, nginx, Envoy and their like, each in the form
+// that [normal] gives.
+var keyTerms = byWord([]terms{
+	{"cpus", "", "cpumap affinitycpus"},
+	{"listen", "", "stats metrics prometheus"},
+	{"log", "", "logging"},
+	{"log.level", "", "loglevel"},
+	{"queues", "", "nbthread threads workers"},
+	{"services[]", "", "virtualserver virtualservers virtualservice frontend frontends listeners vips"},
+	{"services[]", "a service for each address", "virtualservergroup"},
+	{"services[].address", "", "vip virtualip virtualaddress virtualipaddress"},
+	{"services[].address", "with the port under port", "bind"},
+	{"services[].affinity", "with none", "ops"},
+	{"services[].algorithm", "", "lbalgo lvssched scheduler sched balance lbpolicy lbmethod policy"},
+	{"services[].backends[]", "", "realserver realservers reals server servers members endpoints upstream upstreams targets pool need backend defaultbackend"},
+	{"services[].backends[].address", "", "host ip"},
+	{"services[].health", "", "check checks healthcheck healthchecks monitor"},
+	{"services[].health", "with type: http", "httpget httpchk"},
+	{"services[].health", "with type: tcp", "tcpcheck"},
+	{"services[].health.body", "", "string rstring"},
+	{"services[].health.expect", "", "statuscode status"},
+	{"services[].health.fall", "", "retry nbgetretry unhealthythreshold"},
+	{"services[].health.host", "", "virtualhost hostname"},
+	{"services[].health.interval", "", "delayloop inter period"},
+	{"services[].health.path", "", "url uri"},
+	{"services[].health.port", "", "connectport"},
+	{"services[].health.rise", "", "healthythreshold"},
+	{"services[].health.timeout", "", "connecttimeout"},
+	{"services[].mode", "", "lbkind lvsmethod forward forwarding forwardingmethod fwdmethod"},
+	{"services[].on-down", "with keep", "inhibitonfailure quiescent"},
+	{"services[].on-down", "with reset", "onmarkeddown"},
+	{"services[].persistence", "", "sticky sticktable stick sessionaffinity"},
+	{"services[].persistence.prefix", "as lengths, 24/56", "persistencegranularity"},
+	{"services[].persistence.timeout", "", "persistencetimeout"},
+	{"services[].protocol", "", "proto"},
+	{"services[].snat-addresses", "", "laddrgroupname laddrs"},
+	{"", "BGP is not built; a routing daemon beside afxlb can announce the addresses", "bgp"},
+	{"", "a backend for when all others are down is known, but not built yet; on-no-backend says what clients get", "sorryserver"},
+	{"", "backends wait for their first good answer anyway; leave it out", "alpha"},
+	{"", "checks by commands are not built, for each would be a process; health type http can ask a small server of yours", "misccheck"},
+	{"", "flows are not shared; algorithm maglev has all balancers choose alike", "peers"},
+	{"", "health checks by https are known, but not built yet; tcp tells whether the port is open", "sslget"},
+	{"", "max-conns of a backend is known, but not built yet; conntrack.max-flows bounds all", "maxconn"},
+	{"", "min-healthy, which would be it, is known, but not built yet", "quorum"},
+	{"", "there are no commands to run when a service ends; leave it out", "omega"},
+	{"", "there are no firewall marks; want a service for each address and port, or a range of ports", "fwmark"},
+	{"", "what is of the process stands at the top of the file", "global globaldefs"},
+	{"", layer7, "acl usebackend cookie httprequest httpresponse"},
+	{"", noNotify, "quorumup quorumdown notifyup notifydown notify"},
+	{"", noVRRP, "vrrpinstance vrrp vrrpscript vrrpsyncgroup"},
+})
+
+const (
+	noNotify     = "there are no commands to run when something changes; the log says it"
+	noVRRP       = "VRRP is not built; keepalived can run beside afxlb, without virtual_server"
+	layer7       = "afxlb balances connections and does not look into them; HAProxy or nginx as backends can"
+	notBuiltType = "known, but not built yet; tcp tells whether a port is open"
 )
 
 // valueTerms are values of other products, by what our enum is of.
 var valueTerms = map[string]map[string]term{
-	"algorithm": {
-		"rr": {ours: "round-robin"}, "roundrobin": {ours: "round-robin"}, "wrr": {ours: "weighted-round-robin"}, "staticrr": {ours: "weighted-round-robin"},
-		"lc": {ours: "least-conn"}, "wlc": {ours: "least-conn", say: "which goes by the weights"}, "leastconn": {ours: "least-conn"}, "leastrequest": {ours: "two-choices"},
-		"leastconnections": {ours: "least-conn"}, "sed": {ours: "least-conn"}, "nq": {ours: "least-conn"}, "leastbandwidth": {ours: "least-conn"},
-		"lblc": {ours: "maglev"}, "lblcr": {ours: "maglev"}, "dh": {ours: "maglev"}, "sh": {ours: "source-hash"}, "source": {ours: "source-hash"}, "iphash": {ours: "source-hash"},
-		"mh": {ours: "maglev", say: "or source-hash if a client's connections are to stay together"}, "conhash": {ours: "maglev"}, "ringhash": {ours: "maglev"}, "consistent": {ours: "maglev"}, "hash": {ours: "maglev"},
-		"twos": {ours: "two-choices"}, "powerof2": {ours: "two-choices"}, "random2": {ours: "two-choices"},
-		"fo": {say: "fail-over by weight is not built; backup backends are known, but not built yet"}, "ovf": {say: "overflow by weight is not built"},
-		"first": {say: "filling one backend before the next is not built"}, "uri": layer7, "hdr": layer7, "urlparam": layer7, "rdpcookie": layer7,
-	},
-	"mode": {
-		"masq": {ours: "nat"}, "masquerade": {ours: "nat"}, "m": {ours: "nat"}, "dr": {ours: "dsr"}, "gate": {ours: "dsr"}, "gatewaying": {ours: "dsr"}, "g": {ours: "dsr"}, "route": {ours: "dsr"},
-		"direct": {ours: "dsr"}, "directrouting": {ours: "dsr"}, "l2dsr": {ours: "dsr"}, "tun": {ours: "ipip"}, "tunnel": {ours: "ipip", say: "or gue or gre"}, "tunneling": {ours: "ipip"}, "i": {ours: "ipip"},
-		"ipipencap": {ours: "ipip"}, "l3dsr": {ours: "ipip"}, "fnat": {ours: "fullnat"}, "snat": {ours: "fullnat"}, "proxy": {ours: "fullnat"}, "masquesnat": {ours: "fullnat"},
-		"tcp": {say: "that is protocol: tcp"}, "udp": {say: "that is protocol: udp"}, "http": layer7,
-	},
-	"protocol": {"http": {ours: "tcp"}, "https": {ours: "tcp"}, "quic": {ours: "udp"}, "http3": {ours: "udp"}, "dns": {say: "want one service of udp and one of tcp"}, "sctp": {say: "SCTP is not built"}},
-	"health type": {
-		"tcpcheck": {ours: "tcp"}, "connect": {ours: "tcp"}, "l4": {ours: "tcp"}, "httpget": {ours: "http"}, "httpchk": {ours: "http"}, "sslget": notBuiltType, "ssl": notBuiltType, "tls": notBuiltType,
-		"ping": notBuiltType, "pingcheck": notBuiltType, "udpcheck": notBuiltType, "dnscheck": notBuiltType, "dns": notBuiltType, "smtpcheck": {ours: "tcp"}, "smtp": {ours: "tcp"}, "bfdcheck": notBuiltType,
-		"misccheck": {ours: "http", say: "which can ask a small server of yours, for commands are not run"}, "exec": {ours: "http", say: "which can ask a small server of yours, for commands are not run"},
-		"off": {ours: "none"}, "disabled": {ours: "none"}, "no": {ours: "none"},
-	},
-	"on-down":       {"shutdownsessions": {ours: "reset"}, "inhibit": {ours: "keep"}, "rehash": {ours: "reassign"}},
-	"on-no-backend": {"rst": {ours: "reject"}, "reset": {ours: "reject"}, "deny": {ours: "reject"}, "silentdrop": {ours: "drop"}},
-	"XDP mode":      {"native": {ours: "copy"}, "drv": {ours: "copy"}, "driver": {ours: "copy"}, "skb": {ours: "generic"}, "zerocopy": {ours: "zero-copy"}, "zc": {ours: "zero-copy"}},
-	"log level":     {"warning": {ours: "warn"}, "err": {ours: "error"}, "notice": {ours: "info"}, "trace": {ours: "debug"}},
-	"log format":    {"text": {ours: "console"}, "logfmt": {ours: "console"}},
-	"affinity":      {"client": {say: "that is persistence"}, "source": {say: "that is persistence"}, "clientip": {say: "that is persistence"}},
+	"algorithm": byWord([]terms{
+		{"round-robin", "", "rr roundrobin"},
+		{"weighted-round-robin", "", "wrr staticrr"},
+		{"least-conn", "", "lc leastconn leastconnections sed nq leastbandwidth"},
+		{"least-conn", "which goes by the weights", "wlc"},
+		{"two-choices", "", "leastrequest twos powerof2 random2"},
+		{"source-hash", "", "sh source iphash"},
+		{"maglev", "", "lblc lblcr dh conhash ringhash consistent hash"},
+		{"maglev", "or source-hash if a client's connections are to stay together", "mh"},
+		{"", "fail-over by weight is not built; backup backends are known, but not built yet", "fo"},
+		{"", "overflow by weight is not built", "ovf"},
+		{"", "filling one backend before the next is not built", "first"},
+		{"", layer7, "uri hdr urlparam rdpcookie"},
+	}),
+	"mode": byWord([]terms{
+		{"nat", "", "masq masquerade masquerading m"},
+		{"dsr", "", "dr gate gatewaying g route direct directrouting l2dsr"},
+		{"ipip", "", "tun tunneling i ipipencap l3dsr"},
+		{"ipip", "or gue or gre", "tunnel"},
+		{"fullnat", "", "fnat snat proxy"},
+		{"", "that is protocol: tcp", "tcp"},
+		{"", "that is protocol: udp", "udp"},
+		{"", layer7, "http"},
+	}),
+	"protocol": byWord([]terms{
+		{"tcp", "", "http https"},
+		{"udp", "", "quic http3"},
+		{"", "SCTP is not built", "sctp"},
+		{"", "want one service of udp and one of tcp", "dns"},
+	}),
+	"health type": byWord([]terms{
+		{"tcp", "", "tcpcheck connect l4 smtpcheck smtp"},
+		{"http", "", "httpget httpchk"},
+		{"http", "which can ask a small server of yours, for commands are not run", "misccheck exec"},
+		{"none", "", "off disabled no"},
+		{"", notBuiltType, "sslget ssl tls ping pingcheck udpcheck dnscheck dns bfdcheck"},
+	}),
+	"on-down": byWord([]terms{
+		{"keep", "", "inhibit"},
+		{"reassign", "", "rehash"},
+		{"reset", "", "shutdownsessions"},
+	}),
+	"on-no-backend": byWord([]terms{
+		{"drop", "", "silentdrop"},
+		{"reject", "", "rst reset deny"},
+	}),
+	"XDP mode": byWord([]terms{
+		{"copy", "", "native drv driver"},
+		{"generic", "", "skb"},
+		{"zero-copy", "", "zerocopy zc"},
+	}),
+	"log level": byWord([]terms{
+		{"debug", "", "trace"},
+		{"error", "", "err"},
+		{"info", "", "notice"},
+		{"warn", "", "warning"},
+	}),
+	"log format": byWord([]terms{
+		{"console", "", "text logfmt"},
+	}),
+	"affinity": byWord([]terms{
+		{"", "that is persistence", "client source clientip"},
+	}),
 }
-
-var notBuiltType = term{say: "known, but not built yet; tcp tells whether a port is open"}
 
 // unbuilt are keys that product or issues describe, and this version does not have yet:
 // where they are going to be, and what to do until then.

@@ -152,7 +152,7 @@ func (r *reader) hapWords(here at, line string, set map[string]string) (words []
 // variable returns the value of the one that s begins with, NAME or {NAME} or
 // {NAME-default}, and the length of that.
 func (r *reader) variable(here at, s string, set map[string]string) (value string, length int) {
-	name := s
+	var name string
 	if strings.HasPrefix(s, "{") {
 		i := strings.IndexByte(s, '}')
 		if i < 0 {

@@ -13,7 +13,7 @@ type checker struct {
 	retry             int // as often a failed check is asked again before it counts
 	retrySaid         bool
 	port, host        string
-	path, body        string
+	path              string
 	expect            []string
 }
 

@@ -77,7 +77,7 @@ func TestFieldQueuesChange(t *testing.T) {
 		for _, n := range []int{3, 4} {
 			w.setQueues(n, n)
 			p.queuesServed(n)
-			p.awaitLines(1, fmt.Sprintf("the interface has got queues.*rx\": %d", n))
+			p.awaitLines(1, fmt.Sprintf("the interface has got queues.*it has %d RX", n))
 			s.mustLive(fmt.Sprint(mode, ": with ", n, " queues"))
 			if text := warned(p.status(), "cpus"); (text != "") != (n > runtime.NumCPU()) {
 				t.Errorf("%d queues on %d CPUs: %q", n, runtime.NumCPU(), text)

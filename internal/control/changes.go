@@ -6,24 +6,13 @@ import (
 	"net/netip"
 	"slices"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/events"
 )
-
-// Change is one thing that is different in a [View] from the one before.
-type Change struct {
-	Level            zapcore.Level
-	Text             string
-	Service, Backend string // names; empty: it is not about one
-	Address          string
-	Reason           string
-}
 
 // Changes returns the difference of two Views: each change of state once, in the
 // order of the new one's services.
-func Changes(old, v *View) (list []Change) {
+func Changes(old, v *View) (list []events.Event) {
 	list = append(list, linkChange(old, v)...)
 	list = append(list, portChanges(old, v)...)
 	list = append(list, failureChange(old.Failure, v.Failure)...)
@@ -42,13 +31,13 @@ func Changes(old, v *View) (list []Change) {
 					continue
 				}
 			}
-			if c, ok := backendChange(state, b); ok {
-				c.Service, c.Backend, c.Address = s.Spec.Name, b.Name, address(b.Key)
-				list = append(list, c)
+			if e, ok := backendChange(state, b); ok {
+				e.Service, e.Backend, e.Address = s.Spec.Name, b.Name, address(b.Key)
+				list = append(list, e)
 			}
 		}
-		if c, ok := serviceChange(was, s); ok {
-			list = append(list, c)
+		if e, ok := serviceChange(was, s); ok {
+			list = append(list, e)
 		}
 	}
 	return list
@@ -83,19 +72,19 @@ func index(old, v *View) func(i int) *ServiceView {
 	return func(i int) *ServiceView { return byKey[v.Services[i].Spec.Key()] }
 }
 
-func linkChange(old, v *View) []Change {
+func linkChange(old, v *View) []events.Event {
 	switch {
 	case old.Link.Up && !v.Link.Up:
-		return []Change{{Level: zap.WarnLevel, Text: "the link is down; what is known of the backends stays", Reason: v.Link.Why}}
+		return []events.Event{{Kind: events.Link, Severity: events.Warning, Text: "the link is down; what is known of the backends stays", Reason: v.Link.Why}}
 	case !old.Link.Up && v.Link.Up:
-		return []Change{{Level: zap.WarnLevel, Text: "the link is up; all backends are probed"}}
+		return []events.Event{{Kind: events.Link, Over: true, Severity: events.Warning, Text: "the link is up; all backends are probed"}}
 	}
 	return nil
 }
 
 // portChanges tells what has become of each port, and of one alone nothing that the link's
 // change tells.
-func portChanges(old, v *View) (list []Change) {
+func portChanges(old, v *View) (list []events.Event) {
 	if len(old.Ports) != len(v.Ports) {
 		return nil
 	}
@@ -107,9 +96,12 @@ func portChanges(old, v *View) (list []Change) {
 		switch {
 		case len(v.Ports) == 1 || was.Up == is.Up || !old.Link.Up || !v.Link.Up:
 		case is.Up:
-			list = append(list, Change{Level: zap.WarnLevel, Text: "a port is up again", Reason: is.Name})
+			list = append(list, events.Event{Kind: events.Port, Over: true, Severity: events.Warning, Interface: is.Name, Text: "a port is up again"})
 		default:
-			list = append(list, Change{Level: zap.WarnLevel, Text: "a port is down; what is behind it is reached by others, or not at all", Reason: is.Name + ": " + is.Why})
+			list = append(list, events.Event{
+				Kind: events.Port, Severity: events.Warning, Interface: is.Name, Reason: is.Why,
+				Text: "a port is down; what is behind it is reached by others, or not at all",
+			})
 		}
 		list = append(list, macChange(is.Name, was.MAC, is.MAC)...)
 	}
@@ -119,58 +111,64 @@ func portChanges(old, v *View) (list []Change) {
 // macChange tells of another card, or of an interface that was made again: who is on the
 // link knows the old address, and the kernel announces another one only if it is told to
 // (inetdev_event in net/ipv4/devinet.c, ndisc_netdev_event in net/ipv6/ndisc.c).
-func macChange(name string, was, is [6]byte) []Change {
+func macChange(name string, was, is [6]byte) []events.Event {
 	if was == is || was == [6]byte{} {
 		return nil
 	}
-	return []Change{{
-		Level: zap.WarnLevel,
+	return []events.Event{{
+		Kind: events.MAC, Severity: events.Warning, Interface: name,
 		Text: "the interface has another MAC address, and its neighbours send to the old one until they ask again; " +
 			"the kernel can tell them (sysctls arp_notify and ndisc_notify)",
-		Reason: fmt.Sprintf("that of %s was %v, and is %v", name, net.HardwareAddr(was[:]), net.HardwareAddr(is[:])),
+		Reason: fmt.Sprintf("it was %v, and is %v", net.HardwareAddr(was[:]), net.HardwareAddr(is[:])),
 	}}
 }
 
 // backendChange says what a change of a backend's state means. What is only not known
 // yet is no news.
-func backendChange(was string, b *BackendView) (c Change, ok bool) {
-	c.Reason = b.Reason
+func backendChange(was string, b *BackendView) (e events.Event, ok bool) {
+	e.Severity, e.Reason = events.Warning, b.Reason
 	switch b.State {
-	case BackendUp, BackendDrain:
+	case BackendUp:
+		e.Kind, e.Severity, e.Text = events.BackendUp, events.Info, "backend is up"
 		switch was {
-		case BackendUp, BackendDrain:
-			return c, false
+		case BackendUp:
+			return e, false
+		case BackendDrain:
+			e.Text = "backend is up: it gets new flows again"
 		case BackendUnreachable:
-			c.Level, c.Text = zap.WarnLevel, "backend is up: it can be reached again"
-		default:
-			c.Level, c.Text = zap.InfoLevel, "backend is up"
+			e.Severity, e.Text = events.Warning, "backend is up: it can be reached again"
 		}
+	case BackendDrain:
+		if was == BackendDrain {
+			return e, false
+		}
+		e.Kind, e.Severity, e.Text = events.BackendDrain, events.Info, "backend drains: it keeps its flows, and gets no new ones"
 	case BackendDown:
-		c.Level, c.Text, c.Reason = zap.WarnLevel, "backend is down", b.Check
+		e.Kind, e.Text, e.Reason = events.BackendDown, "backend is down", b.Check
 	case BackendUnreachable:
-		c.Level, c.Text = zap.WarnLevel, "backend is unreachable"
+		e.Kind, e.Text = events.BackendUnreachable, "backend is unreachable"
 	default:
 		if was != BackendUnreachable {
-			return c, false
+			return e, false
 		}
-		c.Level, c.Text = zap.WarnLevel, "backend can be reached again"
+		e.Kind, e.Text = events.BackendWarming, "backend can be reached again"
 	}
-	return c, true
+	return e, true
 }
 
 // serviceChange tells of a service that has nobody in rotation, as soon as that is
 // known, and of its recovery.
-func serviceChange(was, s *ServiceView) (c Change, ok bool) {
-	c = Change{Level: zap.WarnLevel, Service: s.Spec.Name, Address: s.Spec.Key().String()}
+func serviceChange(was, s *ServiceView) (e events.Event, ok bool) {
+	e = events.Event{Kind: events.NoBackend, Severity: events.Warning, Service: s.Spec.Name, Address: s.Spec.Key().String()}
 	switch lost := was != nil && was.Lost; {
 	case s.Lost && !lost:
-		c.Text = "service has no backend in rotation"
+		e.Text = "service has no backend in rotation"
 	case lost && !s.Lost:
-		c.Text = "service has a backend in rotation again"
+		e.Over, e.Text = true, "service has a backend in rotation again"
 	default:
-		return c, false
+		return e, false
 	}
-	return c, true
+	return e, true
 }
 
 // Texts of what goes wrong in the balancer itself.
@@ -180,27 +178,27 @@ const (
 )
 
 // failureChange tells of what is desired and not in force.
-func failureChange(was, is error) []Change {
+func failureChange(was, is error) []events.Event {
 	switch {
 	case is != nil && (was == nil || was.Error() != is.Error()):
-		return []Change{{Level: zap.ErrorLevel, Text: notInForce, Reason: is.Error()}}
+		return []events.Event{{Kind: events.Commit, Severity: events.Error, Text: notInForce, Reason: is.Error()}}
 	case is == nil && was != nil:
-		return []Change{{Level: zap.WarnLevel, Text: "over: " + notInForce}}
+		return []events.Event{{Kind: events.Commit, Over: true, Severity: events.Warning, Text: "over: " + notInForce}}
 	}
 	return nil
 }
 
 // troubleChanges tells of each cause that has come or gone.
-func troubleChanges(was, is []Trouble) (list []Change) {
+func troubleChanges(was, is []Trouble) (list []events.Event) {
 	same := func(t Trouble) func(Trouble) bool { return func(o Trouble) bool { return o.Cause == t.Cause } }
 	for _, t := range is {
 		if !slices.ContainsFunc(was, same(t)) {
-			list = append(list, Change{Level: zap.ErrorLevel, Text: cannotAsk, Reason: t.Text})
+			list = append(list, events.Event{Kind: events.Probes, Severity: events.Error, Text: cannotAsk, Reason: t.Text})
 		}
 	}
 	for _, t := range was {
 		if !slices.ContainsFunc(is, same(t)) {
-			list = append(list, Change{Level: zap.WarnLevel, Text: "over: " + cannotAsk, Reason: t.Cause})
+			list = append(list, events.Event{Kind: events.Probes, Over: true, Severity: events.Warning, Text: "over: " + cannotAsk, Reason: t.Cause})
 		}
 	}
 	return list
@@ -211,19 +209,4 @@ func address(k balancer.BackendKey) string {
 		return k.Address.String()
 	}
 	return netip.AddrPortFrom(k.Address, k.Port).String()
-}
-
-// tell writes changes to the log.
-func (r *Reconciler) tell(list []Change) {
-	for _, c := range list {
-		fields := []zap.Field{}
-		for _, f := range []struct{ name, value string }{
-			{"service", c.Service}, {"backend", c.Backend}, {"address", c.Address}, {"reason", c.Reason},
-		} {
-			if f.value != "" {
-				fields = append(fields, zap.String(f.name, f.value))
-			}
-		}
-		r.log.Log(c.Level, c.Text, fields...)
-	}
 }

@@ -5,9 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
-	"go.uber.org/zap/zapcore"
-
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // Foreign returns those snat-addresses of spec that are none of the machine's own, each
@@ -30,11 +29,19 @@ func ForeignText(a netip.Addr) string {
 		"unless a router sends here what is to it, no answer of a backend comes back", a)
 }
 
-// foreignChanges tells of those that are new.
-func foreignChanges(old, now []netip.Addr) (list []Change) {
+// foreignChanges tells of those that are new, and of those that are not any more.
+func foreignChanges(old, now []netip.Addr) (list []events.Event) {
 	for _, a := range now {
 		if !slices.Contains(old, a) {
-			list = append(list, Change{Level: zapcore.WarnLevel, Text: ForeignText(a)})
+			list = append(list, events.Event{Kind: events.SnatAddress, Severity: events.Warning, Address: a.String(), Text: ForeignText(a)})
+		}
+	}
+	for _, a := range old {
+		if !slices.Contains(now, a) {
+			list = append(list, events.Event{
+				Kind: events.SnatAddress, Over: true, Severity: events.Info, Address: a.String(),
+				Text: fmt.Sprintf("over: %v of snat-addresses is no address of this machine", a),
+			})
 		}
 	}
 	return list

@@ -21,7 +21,7 @@ func TestForeignSources(t *testing.T) {
 	for _, test := range []struct {
 		old, now []netip.Addr
 		want     int
-	}{{nil, []netip.Addr{a, b}, 2}, {[]netip.Addr{a}, []netip.Addr{a, b}, 1}, {[]netip.Addr{a, b}, nil, 0}} {
+	}{{nil, []netip.Addr{a, b}, 2}, {[]netip.Addr{a}, []netip.Addr{a, b}, 1}, {[]netip.Addr{a, b}, nil, 2}} {
 		got := Changes(&View{Foreign: test.old}, &View{Foreign: test.now})
 		if len(got) != test.want || test.want > 0 && !strings.Contains(got[len(got)-1].Text, b.String()) {
 			t.Errorf("from %v to %v: %+v, want %d", test.old, test.now, got, test.want)

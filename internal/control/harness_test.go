@@ -18,6 +18,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -228,7 +229,7 @@ func newRig(t *testing.T, w *wire, spec balancer.Spec, options ...health.Option)
 	core, logs := observer.New(zap.DebugLevel)
 	r := &rig{t: t, kernel: &kernel{}, wire: w, log: logs}
 	r.Reconciler = New(Options{
-		Engine: r.kernel, Loads: balancer.NewLoads(), Spec: spec, Log: zap.New(core),
+		Engine: r.kernel, Loads: balancer.NewLoads(), Spec: spec, Log: zap.New(core), Events: events.NewRecorder(zap.New(core)),
 		Health: append(options, health.WithDial(w.dial)),
 	})
 	ctx, stop := context.WithCancel(context.Background())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/health"
 )
 
@@ -247,7 +248,7 @@ func TestServed(t *testing.T) {
 	datagrams := own
 	datagrams.First, datagrams.Protocol = 20000, balancer.UDP
 	spec.Services = append(spec.Services, own, datagrams)
-	r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: spec, Log: nopLog})
+	r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: spec, Log: nopLog, Events: events.NewRecorder(nopLog)})
 	t.Cleanup(r.prober.Close)
 	r.alarm = time.NewTimer(time.Hour)
 	s := served{r}

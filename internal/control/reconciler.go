@@ -13,6 +13,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/packet"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	Loads  *balancer.Loads // the engine's
 	Spec   balancer.Spec   // valid; see [Check]
 	Log    *zap.Logger
+	Events *events.Recorder
 	Health []health.Option      // of the prober
 	Probed func(*health.Result) // hears of each answer to a probe, from any goroutine; or nil
 }
@@ -50,6 +52,7 @@ type Reconciler struct {
 
 	engine   Engine
 	log      *zap.Logger
+	events   *events.Recorder
 	prober   *health.Prober
 	follower *follower
 	notified chan struct{} // holds a token when something has changed
@@ -84,7 +87,7 @@ type task struct {
 // New returns a reconciler that has not done anything yet.
 func New(o Options) *Reconciler {
 	r := &Reconciler{
-		engine: o.Engine, log: o.Log,
+		engine: o.Engine, log: o.Log, events: o.Events,
 		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}),
 		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads), easing: newEasing(o.Loads),
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // What a reload does not change stays: labels, order and the way of asking are no part
@@ -223,7 +224,7 @@ func TestNoRoomAtTheStart(t *testing.T) {
 
 func TestStoppedReconciler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: webSpec(), Log: nopLog})
+		r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: webSpec(), Log: nopLog, Events: events.NewRecorder(nopLog)})
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
 		r.Run(ctx)

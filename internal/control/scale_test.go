@@ -8,6 +8,7 @@ import (
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/health"
 )
 
@@ -38,7 +39,7 @@ func large(b *testing.B) *Reconciler {
 		a := largeAddr(i)
 		w.snapshot.Hops[a] = egress.Hop{OnLink: true, Via: a, Known: true, MAC: [6]byte{2, 0, 0, 0, 0, byte(i)}}
 	}
-	r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: largeSpec(), Log: nopLog})
+	r := New(Options{Engine: &kernel{}, Loads: balancer.NewLoads(), Spec: largeSpec(), Log: nopLog, Events: events.NewRecorder(nopLog)})
 	b.Cleanup(r.prober.Close)
 	r.alarm = time.NewTimer(time.Hour)
 	r.observed.hops = w

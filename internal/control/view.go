@@ -133,7 +133,10 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 		}
 		r.waiting = nil
 	}
-	r.tell(Changes(old, v))
+	r.events.InForce(v.Generation())
+	for _, e := range Changes(old, v) {
+		r.events.Record(e)
+	}
 }
 
 // describe returns what a View says of one service. What has not changed is shared with

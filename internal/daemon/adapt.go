@@ -3,9 +3,8 @@ package daemon
 import (
 	"fmt"
 
-	"go.uber.org/zap"
-
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -83,7 +82,10 @@ func (d *daemon) extend(i int, now *nic.State, in *engine.Info) error {
 	}
 	served := d.engine.Info()
 	if before := len(in.Ports[i].Queues()); len(served.Ports[i].Queues()) > before {
-		d.log.Info("the interface has got queues", zap.String("interface", now.Name), zap.Int("rx", now.RX), zap.Int("tx", now.TX))
+		d.events.Record(events.Event{
+			Kind: events.Queues, Severity: events.Info, Interface: now.Name, Text: "the interface has got queues",
+			Reason: fmt.Sprintf("it has %d RX and %d TX queues", now.RX, now.TX),
+		})
 		d.logSockets(&served, i, before)
 	}
 	return nil

@@ -27,6 +27,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/metrics"
 	"github.com/afxlb/afxlb/internal/report"
@@ -51,6 +52,7 @@ type daemon struct {
 	started time.Time
 	log     *zap.Logger
 	level   zap.AtomicLevel
+	events  *events.Recorder
 	engine  *engine.Engine
 	control *control.Reconciler
 
@@ -75,6 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	lines := newLines(o.Log, newEncoder(d.config.Log))
 	defer lines.end()
 	d.log, d.level = newLog(lines, d.config.Log)
+	d.events = events.NewRecorder(d.log)
 	return d.run(ctx)
 }
 
@@ -124,10 +127,11 @@ func (d *daemon) run(ctx context.Context) error {
 	reporter := &report.Source{Engine: d.engine, Loads: loads, About: d.about}
 	measured := metrics.New(reporter)
 	d.control = control.New(control.Options{
-		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Log: d.log, Health: []health.Option{health.WithInFlight(files.probes)},
+		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Log: d.log, Events: d.events,
+		Health: []health.Option{health.WithInFlight(files.probes)},
 	})
 	reporter.View = d.control.View
-	d.log.Info("starting", zap.String("version", d.Version), zap.Stringer("interface", d.config.Interfaces),
+	d.events.Record(events.Event{Kind: events.Start, Severity: events.Info, Text: "starting"}, zap.String("version", d.Version), zap.Stringer("interface", d.config.Interfaces),
 		zap.Ints("queues", where.queues()), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
 		zap.Uint64("memory_mb", takes.resident/1e6), zap.Uint64("locked_mb", takes.locked/1e6), zap.Int("probes_in_flight", files.probes))
 
@@ -139,9 +143,10 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.reloadOnHangup(background) })
 	tasks.Go(func() { d.notice(background) })
 	tasks.Go(func() { d.watchSources(background) })
+	tasks.Go(func() { d.watchLimits(background) })
 	tasks.Go(func() {
 		if serving = api.Serve(background, l, source{reporter, reloader{d}}, d.log.Named("api"), files.clients); serving != nil {
-			d.log.Error("nobody can ask any more", zap.Error(serving))
+			d.events.Record(events.Event{Kind: events.API, Severity: events.Error, Text: "nobody can ask any more", Reason: serving.Error()})
 		}
 	})
 	tasks.Go(func() { d.serveWeb(background, measured) })
@@ -154,7 +159,7 @@ func (d *daemon) run(ctx context.Context) error {
 		err = serving
 	}
 	if err == nil {
-		d.log.Info("stopped")
+		d.events.Record(events.Event{Kind: events.Stop, Severity: events.Info, Text: "stopped"})
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -124,9 +125,9 @@ func TestLogLevelFollows(t *testing.T) {
 func TestReloadWhileStopping(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, config: &config.Config{}, state: state{ports: []report.Port{{Name: "nosuch0"}}}}
+	d := &daemon{log: log, events: events.NewRecorder(log), config: &config.Config{}, state: state{ports: []report.Port{{Name: "nosuch0"}}}}
 	d.Load = func() (*config.Config, error) { return &config.Config{}, nil }
-	d.control = control.New(control.Options{Loads: balancer.NewLoads(), Log: zap.NewNop()})
+	d.control = control.New(control.Options{Loads: balancer.NewLoads(), Log: zap.NewNop(), Events: events.NewRecorder(zap.NewNop())})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	d.control.Run(ctx)

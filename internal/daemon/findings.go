@@ -9,6 +9,7 @@ import (
 
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/internal/report"
 )
@@ -129,12 +130,12 @@ func (d *daemon) find(port string, now []report.Finding) {
 	d.mu.Unlock()
 	for i := range now {
 		if old := finding(before, now[i].Code); old == nil || old.Text != now[i].Text {
-			d.log.Warn(now[i].Text)
+			d.events.Record(events.Event{Kind: events.Kind(now[i].Code), Severity: events.Warning, Interface: port, Text: now[i].Text})
 		}
 	}
 	for i := range before {
 		if finding(now, before[i].Code) == nil {
-			d.log.Warn("over: " + before[i].Text)
+			d.events.Record(events.Event{Kind: events.Kind(before[i].Code), Over: true, Severity: events.Warning, Interface: port, Text: "over: " + before[i].Text})
 		}
 	}
 }

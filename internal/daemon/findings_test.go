@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/xsk"
@@ -52,6 +54,9 @@ func TestFindings(t *testing.T) {
 		"few CPUs":           {good, served{queues: all, unpinned: all, cpus: 1}, "cpus", false, "the workers of 2 queues (0, 1) have no CPU of their own: there are 2 queues, and 1 CPUs"},
 	} {
 		list := findings(&c.now, &c.s)
+		if c.code != "" && !slices.ContainsFunc(events.Kinds, func(m events.Meaning) bool { return m.Kind == events.Kind(c.code) }) {
+			t.Errorf("%s: %s is no kind of events", name, c.code)
+		}
 		switch {
 		case c.code == "" && len(list) > 0:
 			t.Errorf("%s: %+v", name, list)
@@ -66,7 +71,7 @@ func TestFindings(t *testing.T) {
 func TestFindingsAreToldOnce(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log}
+	d := &daemon{log: log, events: events.NewRecorder(log)}
 	one := report.Finding{Port: "eth0", Code: "a", Text: "a is wrong"}
 	two := report.Finding{Port: "eth0", Code: "b", Text: "b is wrong"}
 	worse := report.Finding{Port: "eth0", Code: "a", Text: "a is worse"}
@@ -132,7 +137,7 @@ func TestOutgrown(t *testing.T) {
 		"larger than any":      {nic.State{RX: 1, MTU: 9001}, served(xsk.LongMTU, 0), config.XDPAuto, ""},
 		"the driver's own way": {nic.State{RX: 1, MTU: 3700, NoFrags: true}, served(3818, 0), config.XDPCopy, ""},
 	} {
-		d := &daemon{config: &config.Config{XDPMode: c.mode}, control: control.New(control.Options{Log: zap.NewNop()})}
+		d := &daemon{config: &config.Config{XDPMode: c.mode}, control: control.New(control.Options{Log: zap.NewNop(), Events: events.NewRecorder(zap.NewNop())})}
 		err := d.outgrown(&c.now, c.in)
 		if (err != nil) != (c.want != "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
@@ -145,7 +150,7 @@ func TestOutgrown(t *testing.T) {
 func TestFindingsOfSeveralInterfaces(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log}
+	d := &daemon{log: log, events: events.NewRecorder(log)}
 	of := func(port string) []report.Finding {
 		return []report.Finding{{Port: port, Code: "mtu", Text: port + ": too large"}}
 	}
@@ -173,7 +178,7 @@ func TestFindingsOfSeveralInterfaces(t *testing.T) {
 func TestWaitingIsToldWithItsReason(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
+	d := &daemon{log: log, events: events.NewRecorder(log), config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
 	for _, err := range []error{errInterfaceGone, nic.ErrNoInterface, nic.ErrNoInterface, xsk.ErrNoQueue, xsk.ErrNoQueue, nic.ErrNoInterface} {
 		d.tellWaiting(err)
 		d.enter(api.StateWaiting, err)

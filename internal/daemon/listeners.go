@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/listener"
 )
 
@@ -38,7 +39,8 @@ func (d *daemon) meetings(age time.Duration) []string {
 	return lines
 }
 
-// tellMeetings logs those that were not there when it was called last.
+// tellMeetings tells of those that were not there when it was called last, and of those
+// that are not there any more.
 func (d *daemon) tellMeetings() {
 	lines := d.meetings(0)
 	l := &d.listeners
@@ -46,7 +48,12 @@ func (d *daemon) tellMeetings() {
 	defer l.mu.Unlock()
 	for _, line := range lines {
 		if !slices.Contains(l.told, line) {
-			d.log.Warn(line)
+			d.events.Record(events.Event{Kind: events.Listener, Severity: events.Warning, Text: line})
+		}
+	}
+	for _, line := range l.told {
+		if !slices.Contains(lines, line) {
+			d.events.Record(events.Event{Kind: events.Listener, Over: true, Severity: events.Info, Text: "over: " + line})
 		}
 	}
 	l.told = lines

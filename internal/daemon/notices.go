@@ -4,23 +4,23 @@ import (
 	"context"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // notice is what is said once, when the first packet is counted that has met it: of what no
 // packet that leaves shows, and somebody may want to see to.
 type notice struct {
+	kind events.Kind
 	met  func(*engine.Counters) bool
 	text string
 }
 
 var notices = []notice{
-	{func(n *engine.Counters) bool { return n.Completed > 0 },
+	{events.Checksums, func(n *engine.Counters) bool { return n.Completed > 0 },
 		"packets come with unfinished checksums, which are finished here at some cost: switch TX checksum offload off where they are sent"},
-	{func(n *engine.Counters) bool { return n.Verdicts[packet.DropPuntFailed] > 0 },
+	{events.Punt, func(n *engine.Counters) bool { return n.Verdicts[packet.DropPuntFailed] > 0 },
 		"packets were to be given back to the kernel, which did not take them: the device for that was set down or taken away, or there is none"},
 }
 
@@ -43,7 +43,7 @@ func (d *daemon) notice(ctx context.Context) {
 func (d *daemon) say(list []notice, total *engine.Counters) (left []notice) {
 	for _, n := range list {
 		if n.met(total) {
-			d.log.Warn(n.text, zap.Stringer("interface", d.config.Interfaces))
+			d.events.Record(events.Event{Kind: n.kind, Severity: events.Warning, Text: n.text})
 		} else {
 			left = append(left, n)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestNoticesAreSaidOnce(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
+	d := &daemon{log: log, events: events.NewRecorder(log), config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
 	var total engine.Counters
 	left := d.say(notices, &total)
 	if len(left) != len(notices) || out.Len() > 0 {

@@ -6,9 +6,9 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -185,7 +185,7 @@ func (k *keeper) drop(i int, why error) (some bool) {
 	}
 	d.forget(d.name(i))
 	if err := d.engine.Drop(i); err != nil {
-		d.log.Error("let go of the interface", zap.String("interface", d.name(i)), zap.Error(err))
+		d.events.Record(events.Event{Kind: events.Interface, Severity: events.Error, Interface: d.name(i), Text: "let go of the interface", Reason: err.Error()})
 	}
 	return true
 }
@@ -194,7 +194,7 @@ func (k *keeper) drop(i int, why error) (some bool) {
 // any more.
 func (k *keeper) renew(i int, why error) {
 	d := k.daemon
-	d.log.Warn("serving anew", zap.String("interface", d.name(i)), zap.Error(why))
+	d.events.Record(events.Event{Kind: events.Anew, Severity: events.Warning, Interface: d.name(i), Text: "serving anew", Reason: why.Error()})
 	k.unwatch(i)
 	err := Cannot(d.engine.Anew(i))
 	if err == nil {
@@ -268,7 +268,7 @@ func (d *daemon) away(i int, why error) {
 	if !gone(why) {
 		text = "an interface can't be served, and the others are; trying again"
 	}
-	d.log.Warn(text, zap.String("interface", d.name(i)), zap.Error(why))
+	d.events.Record(events.Event{Kind: events.Port, Severity: events.Warning, Interface: d.name(i), Text: text, Reason: why.Error()})
 }
 
 // note notes why an interface is away, and reports whether that is news.
@@ -286,12 +286,16 @@ func (d *daemon) note(i int, why error) (news bool) {
 	return true
 }
 
-// here notes that an interface is served.
+// here notes that an interface is served, and says so if it was away while others were.
 func (d *daemon) here(i int) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	p := &d.state.ports[i]
+	again := p.Away != "" && d.state.name == api.StateServing
 	p.Away, p.Since = "", time.Now()
+	d.mu.Unlock()
+	if again {
+		d.events.Record(events.Event{Kind: events.Port, Over: true, Severity: events.Info, Interface: d.name(i), Text: "over: an interface is away"})
+	}
 }
 
 // acquire takes the interfaces, and returns what it has taken. At the start, when all have

@@ -11,6 +11,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // reloadOnHangup reloads at each SIGHUP, until ctx ends.
@@ -53,7 +54,7 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 		err = api.ConfigError{Err: err}
 	}
 	if err != nil && !errors.Is(err, control.ErrCommit) {
-		d.log.Error("reload refused; everything stays as it was", zap.Error(err))
+		d.events.Record(events.Event{Kind: events.ReloadRefused, Severity: events.Error, Text: "reload refused; everything stays as it was", Reason: err.Error()})
 		d.mu.Lock()
 		d.state.reload = err.Error()
 		d.mu.Unlock()
@@ -63,14 +64,17 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.level.SetLevel(level(c.Log))
 	done := api.Reload{Generation: d.control.View().Generation(), NeedsRestart: c.NeedsRestart(d.config)}
 	d.reloaded(outcome(err), done.NeedsRestart)
+	told := events.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded"}
 	if err != nil {
-		d.log.Error("reloaded, but not all of it is in force yet; it is tried again", zap.Error(err))
+		told.Severity, told.Text, told.Reason = events.Error, "reloaded, but not all of it is in force yet; it is tried again", err.Error()
 	}
-	d.log.Info("reloaded", zap.Uint64("generation", done.Generation), zap.Int("services", len(c.Spec.Services)))
+	d.events.Record(told, zap.Uint64("generation", done.Generation), zap.Int("services", len(c.Spec.Services)))
 	d.tellMeetings()
 	if len(done.NeedsRestart) > 0 {
-		d.log.Warn("changed in the file, but not in force before a restart: "+strings.Join(done.NeedsRestart, ", "),
-			zap.Strings("keys", done.NeedsRestart))
+		d.events.Record(events.Event{
+			Kind: events.Restart, Severity: events.Warning,
+			Text: "changed in the file, but not in force before a restart: " + strings.Join(done.NeedsRestart, ", "),
+		}, zap.Strings("keys", done.NeedsRestart))
 	}
 	return done, err
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // errInterfaceGone ends the serving of an interface that disappears.
@@ -45,7 +47,7 @@ func (d *daemon) serveUntil(ctx context.Context) error {
 		d.tellWaiting(err)
 		if !d.in(api.StateWaiting) { // else nobody has taken up the interface since
 			if err := d.control.Attach(ctx, nil); err != nil {
-				d.log.Error("let go of the interface", zap.Error(err))
+				d.events.Record(events.Event{Kind: events.Interface, Severity: events.Error, Text: "let go of the interface", Reason: err.Error()})
 			}
 		}
 		d.enter(api.StateWaiting, err)
@@ -73,7 +75,7 @@ func (d *daemon) tellWaiting(why error) {
 	if !gone(why) {
 		text = "the interface can't be served; trying again"
 	}
-	d.log.Warn(text, zap.Stringer("interface", d.config.Interfaces), zap.Error(why))
+	d.events.Record(events.Event{Kind: events.Waiting, Severity: events.Warning, Interface: d.config.Interfaces.String(), Text: text, Reason: why.Error()})
 }
 
 // serve works on the interfaces as long as one is there. served tells whether it ever
@@ -178,17 +180,30 @@ func (d *daemon) logServing(indexes []int) {
 // logPort says how an interface is served.
 func (d *daemon) logPort(in *engine.Info, i int) {
 	p := &in.Ports[i]
+	d.events.Record(events.Event{
+		Kind: events.Serving, Severity: events.Info, Interface: p.Name, Text: "serving the interface",
+		Reason: fmt.Sprintf("%d queues, XDP %s", len(p.Queues()), p.Attached),
+	})
 	d.logSockets(in, i, 0)
 	if d.config.Spec.RepliesReturn() { // who adds such a service later finds it in the status
 		for _, why := range p.Punt.Obstacles {
-			d.log.Warn("what is steered and nobody's can't all be given back to the kernel", zap.String("obstacle", why))
+			d.events.Record(events.Event{
+				Kind: events.Punt, Severity: events.Warning, Interface: p.Name,
+				Text: "what is steered and nobody's can't all be given back to the kernel", Reason: why,
+			})
 		}
 	}
 	if p.Attached == bpf.Generic && d.config.XDPMode != config.XDPGeneric {
-		d.log.Warn("XDP runs in generic mode, which is slow: the interface's driver takes no native program", zap.String("interface", p.Name))
+		d.events.Record(events.Event{
+			Kind: events.Generic, Severity: events.Warning, Interface: p.Name,
+			Text: "XDP runs in generic mode, which is slow: the interface's driver takes no native program",
+		})
 	}
 	if p.Apart != "" {
-		d.log.Warn("packets that cross to an interface, and from it, are copied", zap.String("interface", p.Name), zap.String("why", p.Apart))
+		d.events.Record(events.Event{
+			Kind: events.Copied, Severity: events.Warning, Interface: p.Name,
+			Text: "packets that cross to an interface, and from it, are copied", Reason: p.Apart,
+		})
 	}
 }
 

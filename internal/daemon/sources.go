@@ -4,9 +4,8 @@ import (
 	"context"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/report"
 )
 
@@ -44,13 +43,15 @@ func (d *daemon) saySources(list []api.SnatPorts, before map[backendName]bool) m
 		}
 		all := s.Taken >= s.Total || had // it does not go to and fro
 		if !said || all && !had {
-			d.log.Warn(text, zap.String("service", s.Service), zap.String("backend", s.Backend), zap.Int("taken", s.Taken), zap.Int("total", s.Total))
+			d.events.Record(events.Event{Kind: events.SnatPorts, Severity: events.Warning, Service: s.Service, Backend: s.Backend, Text: text})
 		}
 		now[name] = all
 	}
 	for name := range before {
 		if _, still := now[name]; !still {
-			d.log.Info("there are enough source ports again", zap.String("service", name.service), zap.String("backend", name.backend))
+			d.events.Record(events.Event{
+				Kind: events.SnatPorts, Over: true, Severity: events.Info, Service: name.service, Backend: name.backend, Text: "there are enough source ports again",
+			})
 		}
 	}
 	return now

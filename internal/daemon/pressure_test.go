@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/events"
+	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/xsk"
+)
+
+// Each bound is told of once when it is met, however often, and once when it has not been
+// for some time.
+func TestBounds(t *testing.T) {
+	blank := func() engine.Info {
+		return engine.Info{
+			Flows: conntrack.Stats{MaxFlows: 100},
+			Ports: []engine.PortInfo{{Sockets: make([]engine.SocketInfo, 2)}, {Sockets: []engine.SocketInfo{{Info: xsk.Info{Interface: "eth1"}}}}},
+		}
+	}
+	for name, c := range map[string]struct {
+		kind events.Kind
+		meet func(in *engine.Info, times int)
+		part string
+	}{
+		"evictions": {events.FlowTable, func(in *engine.Info, n int) { in.Flows.EvictedEstablished = uint64(n) }, "established flows make way"},
+		"nearly full": {events.FlowTable, func(in *engine.Info, n int) {
+			if n > 0 {
+				in.Flows.Flows[conntrack.TCPEstablished] = 80 + 5*n
+			}
+		}, "nearly full"},
+		"clients":  {events.Clients, func(in *engine.Info, n int) { in.Clients.Evicted = uint64(n) }, "persistence"},
+		"answers":  {events.ReplyLimit, func(in *engine.Info, n int) { in.Total.Verdicts[packet.DropReplyLimit] = uint64(n) }, "answers"},
+		"punts":    {events.PuntLimit, func(in *engine.Info, n int) { in.Total.Verdicts[packet.DropPuntLimit] = uint64(n) }, "kernel"},
+		"overload": {events.Overload, func(in *engine.Info, n int) { in.Ports[1].Sockets[0].Kernel.RxRingFull = uint64(n) }, "faster"},
+	} {
+		p := pressure{before: blank()}
+		var told []events.Event
+		look := func(n int) {
+			in := blank()
+			c.meet(&in, n)
+			told = append(told, p.look(in)...)
+		}
+		full := 2 // of "nearly full" it is the first that counts
+		look(0)
+		if len(told) != 0 {
+			t.Fatalf("%s: told of before it is met: %+v", name, told)
+		}
+		for i := range 3 {
+			look(full + i)
+		}
+		if len(told) != 1 || told[0].Kind != c.kind || told[0].Over || !strings.Contains(told[0].Text, c.part) {
+			t.Fatalf("%s: %+v, want one of %s with %q", name, told, c.kind, c.part)
+		}
+		rest := full + 2
+		if name == "nearly full" {
+			rest = 0
+		}
+		for range boundQuiet - 1 {
+			look(rest)
+		}
+		if len(told) != 1 {
+			t.Errorf("%s: over too early: %+v", name, told[1:])
+		}
+		for range boundQuiet {
+			look(rest)
+		}
+		if len(told) != 2 || !told[1].Over || told[1].Kind != c.kind || !strings.HasPrefix(told[1].Text, "over: ") {
+			t.Errorf("%s: %+v, want that it is over", name, told[1:])
+		}
+	}
+}

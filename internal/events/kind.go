@@ -1,0 +1,99 @@
+package events
+
+// Kind is what kind of a change an event tells of. The list is closed: programs go by it.
+// Kinds of what lasts have the name of the status's warning that lasts with it.
+type Kind string
+
+// The kinds; [Kinds] says what each means.
+const (
+	Start              Kind = "start"
+	Stop               Kind = "stop"
+	Serving            Kind = "serving"
+	Waiting            Kind = "waiting"
+	Anew               Kind = "anew"
+	Link               Kind = "link"
+	Port               Kind = "port"
+	MAC                Kind = "mac"
+	BackendUp          Kind = "backend-up"
+	BackendDown        Kind = "backend-down"
+	BackendUnreachable Kind = "backend-unreachable"
+	BackendWarming     Kind = "backend-warming"
+	BackendDrain       Kind = "backend-drain"
+	NoBackend          Kind = "no-backend"
+	Reload             Kind = "reload"
+	ReloadRefused      Kind = "reload-refused"
+	Restart            Kind = "restart"
+	Commit             Kind = "commit"
+	Probes             Kind = "probes"
+	SnatAddress        Kind = "snat-address"
+	SnatPorts          Kind = "snat-ports"
+	Listener           Kind = "listener"
+	Queues             Kind = "queues"
+	MTU                Kind = "mtu"
+	LRO                Kind = "lro"
+	GRO                Kind = "gro"
+	VLAN               Kind = "vlan"
+	TxQueues           Kind = "tx-queues"
+	CPUs               Kind = "cpus"
+	Generic            Kind = "generic"
+	Copied             Kind = "copied"
+	Punt               Kind = "punt"
+	PuntLimit          Kind = "punt-limit"
+	ReplyLimit         Kind = "reply-limit"
+	FlowTable          Kind = "flow-table"
+	Clients            Kind = "clients"
+	Overload           Kind = "overload"
+	Checksums          Kind = "checksums"
+	Interface          Kind = "interface"
+	API                Kind = "api"
+)
+
+// Meaning is what events of a kind tell of.
+type Meaning struct {
+	Kind Kind
+	Help string
+}
+
+// Kinds is all of them, each with its meaning.
+var Kinds = []Meaning{
+	{Start, "the process starts"},
+	{Stop, "it has stopped"},
+	{Serving, "an interface is served"},
+	{Waiting, "nothing is served: the interfaces are away, or can't be served now"},
+	{Anew, "the sockets of an interface are made anew, since those that it had are not right for it any more"},
+	{Link, "no interface has a carrier"},
+	{Port, "one of several interfaces has no carrier, or is away"},
+	{MAC, "an interface has another MAC address"},
+	{BackendUp, "a backend can serve"},
+	{BackendDown, "its health check fails"},
+	{BackendUnreachable, "no way leads to it"},
+	{BackendWarming, "it can be reached again, and it is not known yet whether it can serve"},
+	{BackendDrain, "it keeps its flows, and gets no new ones"},
+	{NoBackend, "a service has no backend in rotation"},
+	{Reload, "the config was read again, and is in force"},
+	{ReloadRefused, "the config was read again, and can't be had; nothing has changed"},
+	{Restart, "a part of the config is not in force before a restart"},
+	{Commit, "the kernel does not take what is desired; it is tried again"},
+	{Probes, "probes fail for a reason of this machine's own, and are no verdict"},
+	{SnatAddress, "a source address of full NAT is none of this machine's"},
+	{SnatPorts, "the source ports of full NAT towards a backend run out"},
+	{Listener, "a service has a port of this machine's own servers"},
+	{Queues, "an interface has got queues, or not all of them are served"},
+	{MTU, "an interface's MTU is larger than what fits into a frame"},
+	{LRO, "the interface merges packets, which are lost"},
+	{GRO, "a peer on this machine merges packets, which are lost"},
+	{VLAN, "the interface takes VLAN tags off"},
+	{TxQueues, "an interface has fewer TX queues than RX queues"},
+	{CPUs, "there are fewer CPUs than workers"},
+	{Generic, "the interface's driver takes no native program: XDP is slow"},
+	{Copied, "what crosses between interfaces is copied"},
+	{Punt, "what is nobody's can't be given back to the kernel"},
+	{PuntLimit, "more is to be given back to the kernel than is allowed"},
+	{ReplyLimit, "more answers are due than are allowed"},
+	{FlowTable, "the flow table is full, or nearly"},
+	{Clients, "the table of clients with persistence is full"},
+	{Overload, "a worker is slower than its queue"},
+	{Checksums, "packets come with unfinished checksums"},
+	{Interface, "the kernel does not do with an interface what is asked for"},
+	{API, "the control socket does not work"},
+}

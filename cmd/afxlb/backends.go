@@ -10,7 +10,7 @@ import (
 
 func newBackends(e *env) *cobra.Command {
 	var service string
-	c := reader(e, &cobra.Command{Use: "backends", Short: "List the backends of a running balancer"},
+	c := reader(e, &cobra.Command{Use: "backends", Short: "List the backends of a running balancer", Example: `  afxlb backends --service web`},
 		func(c *cobra.Command, a *api.Client) ([]api.Backend, error) { return a.Backends(c.Context(), service) },
 		func(w io.Writer, list []api.Backend) {
 			table(w, "SERVICE BACKEND ADDRESS PORT WEIGHT STATE LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT MAC EGRESS CHECK", func(row func(...any)) {

@@ -123,7 +123,7 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, verb := range []string{"", "check", "demo", "status", "services", "backends", "flows", "counters", "convert", "schema", "version"} {
+	for _, verb := range []string{"", "check", "demo", "status", "services", "backends", "flows", "counters", "events", "convert", "schema", "version"} {
 		args := []string{verb, "--help"}
 		if verb == "" {
 			args = args[1:]

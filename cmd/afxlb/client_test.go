@@ -16,11 +16,15 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // fake is a balancer as the control socket shows it: with so many backends, and flows
 // whose list breaks off if there are more than a hundred.
-type fake struct{ backends int }
+type fake struct {
+	backends int
+	events   *events.Recorder
+}
 
 func (fake) Status() api.Status      { return api.Status{Version: "v1", State: "serving"} }
 func (fake) Services() []api.Service { return []api.Service{{Name: "web"}} }
@@ -43,6 +47,12 @@ func (fake) Flows(f api.FlowFilter) iter.Seq[api.Flow] {
 }
 func (fake) Counters() []api.Counter {
 	return []api.Counter{{Group: "packets", Name: "forwarded", Value: 1}}
+}
+func (f fake) Events() *events.Recorder {
+	if f.events == nil {
+		return events.NewRecorder(zap.NewNop())
+	}
+	return f.events
 }
 func (fake) Reload(context.Context) (api.Reload, error) {
 	return api.Reload{}, errors.New("not here")
@@ -76,7 +86,7 @@ func TestJSON(t *testing.T) {
 		2:    "[\n  {\n    \"service\": \"web\",\n    \"name\": \"b0\",\n",
 		1000: "[\n  {\"service\":\"web\",\"name\":\"b0\",",
 	} {
-		f := fake{backends}
+		f := fake{backends: backends}
 		code, stdout, stderr := cli("backends", "--json", "--socket", fakeSocket(t, f))
 		if code != exitDone || stderr != "" || !strings.HasPrefix(stdout, want) || !strings.HasSuffix(stdout, "]\n") {
 			t.Errorf("%d backends: exit code %d, %.100q %q", backends, code, stdout, stderr)

@@ -13,7 +13,7 @@ import (
 
 func newFlows(e *env) *cobra.Command {
 	var f api.FlowFilter
-	c := reader(e, &cobra.Command{Use: "flows", Short: "List the flows of a running balancer"},
+	c := reader(e, &cobra.Command{Use: "flows", Short: "List the flows of a running balancer", Example: `  afxlb flows --service web --limit 20`},
 		func(c *cobra.Command, a *api.Client) ([]api.Flow, error) {
 			if f.Limit < 1 {
 				return nil, usageError{fmt.Errorf("--limit %d: want a number from 1 up", f.Limit)}

@@ -10,7 +10,7 @@ import (
 )
 
 func newServices(e *env) *cobra.Command {
-	return reader(e, &cobra.Command{Use: "services", Short: "List the services of a running balancer"},
+	return reader(e, &cobra.Command{Use: "services", Short: "List the services of a running balancer", Example: `  afxlb services`},
 		func(c *cobra.Command, a *api.Client) ([]api.Service, error) { return a.Services(c.Context()) },
 		func(w io.Writer, list []api.Service) {
 			table(w, "SERVICE PROTO ADDRESS PORT MODE ALGORITHM UP LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT", func(row func(...any)) {

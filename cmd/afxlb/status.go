@@ -13,7 +13,8 @@ import (
 )
 
 func newStatus(e *env) *cobra.Command {
-	return reader(e, &cobra.Command{Use: "status", Short: "Show a running balancer at a glance"},
+	return reader(e, &cobra.Command{Use: "status", Short: "Show a running balancer at a glance", Example: `  afxlb status
+  afxlb status --json`},
 		func(c *cobra.Command, a *api.Client) (api.Status, error) { return a.Status(c.Context()) }, printStatus)
 }
 

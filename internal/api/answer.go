@@ -17,7 +17,7 @@ const (
 )
 
 // answer sends v, indented for people.
-func answer[T any](w http.ResponseWriter, v T) {
+func answer[T any](w http.ResponseWriter, _ *http.Request, v T) {
 	a := newAnswer(w)
 	a.json.SetIndent("", "  ")
 	err := a.json.Encode(v)
@@ -29,7 +29,7 @@ func answer[T any](w http.ResponseWriter, v T) {
 
 // answerList sends list as an array, one element a line, while it comes. That is a
 // third of the work of an indented one, for what may be a million of them.
-func answerList[T any](w http.ResponseWriter, list iter.Seq[T]) {
+func answerList[T any](w http.ResponseWriter, _ *http.Request, list iter.Seq[T]) {
 	a, err := newAnswer(w), error(nil)
 	before, after := "[\n  ", "[]\n"
 	for v := range list {

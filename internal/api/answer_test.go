@@ -24,10 +24,10 @@ func TestAnswers(t *testing.T) {
 		answer func(http.ResponseWriter)
 		want   string
 	}{
-		{func(w http.ResponseWriter) { answer(w, small{"<a>", []int{1}}) }, "{\n  \"A\": \"<a>\",\n  \"B\": [\n    1\n  ]\n}\n"},
-		{func(w http.ResponseWriter) { answerList(w, slices.Values([]small(nil))) }, "[]\n"},
-		{func(w http.ResponseWriter) { answerList(w, slices.Values([]small{{"a", nil}})) }, "[\n  {\"A\":\"a\",\"B\":null}\n]\n"},
-		{func(w http.ResponseWriter) { answerList(w, slices.Values([]string{"a\n", "<b>"})) }, "[\n  \"a\\n\",\n  \"<b>\"\n]\n"},
+		{func(w http.ResponseWriter) { answer(w, nil, small{"<a>", []int{1}}) }, "{\n  \"A\": \"<a>\",\n  \"B\": [\n    1\n  ]\n}\n"},
+		{func(w http.ResponseWriter) { answerList(w, nil, slices.Values([]small(nil))) }, "[]\n"},
+		{func(w http.ResponseWriter) { answerList(w, nil, slices.Values([]small{{"a", nil}})) }, "[\n  {\"A\":\"a\",\"B\":null}\n]\n"},
+		{func(w http.ResponseWriter) { answerList(w, nil, slices.Values([]string{"a\n", "<b>"})) }, "[\n  \"a\\n\",\n  \"<b>\"\n]\n"},
 	} {
 		r := httptest.NewRecorder()
 		c.answer(r)
@@ -47,7 +47,7 @@ func TestLongListIsWhole(t *testing.T) {
 		want[i] = "0123456789"[:i%11]
 	}
 	r := httptest.NewRecorder()
-	answerList(r, slices.Values(want))
+	answerList(r, nil, slices.Values(want))
 	var got []string
 	if err := json.Unmarshal(r.Body.Bytes(), &got); err != nil || !slices.Equal(got, want) {
 		t.Errorf("%d elements of %d, %v", len(got), len(want), err)
@@ -61,7 +61,7 @@ func TestNotJSON(t *testing.T) {
 			t.Error("no panic")
 		}
 	}()
-	answer(httptest.NewRecorder(), math.NaN())
+	answer(httptest.NewRecorder(), nil, math.NaN())
 }
 
 // endless is a Source with as many flows as are taken.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +44,21 @@ func (fixed) Flows(f FlowFilter) iter.Seq[Flow] {
 func (fixed) Counters() []Counter { return []Counter{{Group: "packets", Name: "forwarded", Value: 1}} }
 func (fixed) Reload(context.Context) (Reload, error) {
 	return Reload{Generation: 8, NeedsRestart: []string{"queues"}}, nil
+}
+
+func (fixed) Events() *events.Recorder { return happened }
+
+// happened has a few events.
+var happened = func() *events.Recorder {
+	r := events.NewRecorder(nop)
+	r.Record(Event{Kind: events.Link, Severity: events.Warning, Text: "the link is down", Reason: "<no carrier>"})
+	r.Record(Event{Kind: events.Link, Severity: events.Warning, Over: true, Text: "the link is up"})
+	return r
+}()
+
+// handlerOf returns the API over src without a server.
+func handlerOf(src Source, mayChange func(*http.Request) error) http.Handler {
+	return newHandler(src, mayChange, newStreams(maxConns))
 }
 
 // serve answers from src on a socket of the test's until the test ends.

@@ -83,6 +83,11 @@ func (c *Client) Counters(ctx context.Context) ([]Counter, error) {
 	return get[[]Counter](ctx, c, "/v1/counters", nil)
 }
 
+// Events asks for the events that are kept, from a time on.
+func (c *Client) Events(ctx context.Context, since time.Time) ([]Event, error) {
+	return get[[]Event](ctx, c, "/v1/events", url.Values{"since": {timeText(since)}})
+}
+
 // Reload has the balancer read its config again, and returns when that is in force. If
 // the config is wrong the error is a ConfigError, and nothing was changed.
 func (c *Client) Reload(ctx context.Context) (Reload, error) {
@@ -96,10 +101,43 @@ func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, e
 // ask sends one request and takes in its answer, which begins within the time of
 // patience. It may last: only a silence within ends it.
 func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values, patience time.Duration) (into T, err error) {
+	body, err := c.open(ctx, method, path, q, "application/json", patience)
+	if err != nil {
+		return into, err
+	}
+	defer body.Close()
+	if c.raw != nil {
+		_, err = c.raw.ReadFrom(body)
+	} else {
+		err = json.NewDecoder(body).Decode(&into)
+	}
+	return into, cutOff(path, err)
+}
+
+// cutOff says of which answer there is no more, and why.
+func cutOff(path string, err error) error {
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("read the answer to %s: it was cut off: %w", path, err)
+	case err != nil:
+		return fmt.Errorf("read the answer to %s: %w", path, err)
+	}
+	return nil
+}
+
+// open sends one request and returns the body of its answer, for the caller to close.
+func (c *Client) open(ctx context.Context, method, path string, q url.Values, accept string, patience time.Duration) (_ io.ReadCloser, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	patient := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer for %v", patience)) })
-	defer patient.Stop()
+	end := func() {
+		patient.Stop()
+		cancel(nil)
+	}
+	defer func() {
+		if err != nil {
+			end()
+		}
+	}()
 	for name, values := range q {
 		if values[0] == "" {
 			delete(q, name) // of all of them
@@ -108,29 +146,19 @@ func ask[T any](ctx context.Context, c *Client, method, path string, q url.Value
 	u := url.URL{Scheme: "http", Host: "afxlb", Path: path, RawQuery: q.Encode()}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
-		return into, fmt.Errorf("ask for %s: %w", path, err)
+		return nil, fmt.Errorf("ask for %s: %w", path, err)
 	}
+	req.Header.Set("Accept", accept)
 	res, err := c.http.Do(req)
 	if err != nil {
-		return into, c.unanswered(err)
+		return nil, c.unanswered(err)
 	}
-	defer res.Body.Close()
-	body := &renewing{res.Body, patient, c.silence}
-	switch {
-	case res.StatusCode != http.StatusOK:
-		return into, refusal(path, res, body)
-	case c.raw != nil:
-		_, err = c.raw.ReadFrom(body)
-	default:
-		err = json.NewDecoder(body).Decode(&into)
+	body := &renewing{res.Body, patient, c.silence, end}
+	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		return nil, refusal(path, res, body)
 	}
-	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return into, fmt.Errorf("read the answer to %s: it was cut off: %w", path, err)
-	case err != nil:
-		return into, fmt.Errorf("read the answer to %s: %w", path, err)
-	}
-	return into, nil
+	return body, nil
 }
 
 // unanswered says why there is no answer, and what may help.
@@ -163,15 +191,21 @@ func refusal(path string, res *http.Response, body io.Reader) error {
 	return fmt.Errorf("ask for %s: %s: %s", path, res.Status, said)
 }
 
-// renewing is a body that renews the patience with each part of it that comes.
+// renewing is a body with new patience for each part of it that is waited for.
 type renewing struct {
-	io.Reader
+	io.ReadCloser
 	patience *time.Timer
 	silence  time.Duration
+	end      func()
 }
 
 func (r *renewing) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
 	r.patience.Reset(r.silence)
-	return n, err
+	defer r.patience.Stop()
+	return r.ReadCloser.Read(b)
+}
+
+func (r *renewing) Close() error {
+	defer r.end()
+	return r.ReadCloser.Close()
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // empty is a Source that has nothing.
@@ -29,6 +31,7 @@ func (empty) Services() []Service                    { return nil }
 func (empty) Backends(string) []Backend              { return nil }
 func (empty) Flows(FlowFilter) iter.Seq[Flow]        { return func(func(Flow) bool) {} }
 func (empty) Counters() []Counter                    { return nil }
+func (empty) Events() *events.Recorder               { return events.NewRecorder(nop) }
 func (empty) Reload(context.Context) (Reload, error) { return Reload{}, nil }
 
 func TestClientGetsWhatTheSourceSays(t *testing.T) {
@@ -55,6 +58,8 @@ func TestClientGetsWhatTheSourceSays(t *testing.T) {
 	check("flows, default limit", flows, err, slices.Collect(fixed{}.Flows(FlowFilter{Limit: 1000})))
 	counters, err := c.Counters(ctx)
 	check("counters", counters, err, fixed{}.Counters())
+	happens, err := c.Events(ctx, time.Time{})
+	check("events", happens[0].Reason, err, "<no carrier>")
 	reload, err := c.Reload(ctx)
 	check("reload", reload, err, Reload{Generation: 8, NeedsRestart: []string{"queues"}})
 }

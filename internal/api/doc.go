@@ -8,6 +8,8 @@
 //	GET  /v1/backends?service=NAME
 //	GET  /v1/flows?service=NAME&backend=NAME&client=ADDRESS&limit=N
 //	GET  /v1/counters
+//	GET  /v1/events?since=TIME&after=ID
+//	GET  /v1/watch?rate=N
 //	POST /v1/reload
 //	GET  /v1/openapi.json
 //
@@ -20,8 +22,11 @@
 // can't be answered is a problem document of RFC 9457. An answer that was cut off has no
 // end by HTTP's rules.
 //
+// Streams are server-sent events (stream.go): of what happens, from a ring that bounds what
+// is kept for slow readers, and of the status.
+//
 // Clients are held to bounds: in number, in what they may send, and in the time that they
 // take to read.
 package api
 
-//go:generate go test -run ^TestDocumentIsShipped$ . -update
+//go:generate go test -run "^(TestDocumentIsShipped|TestKindsAreDocumented)$" . -update

@@ -7,7 +7,7 @@ import (
 
 // Document returns the API's description, in OpenAPI 3.1 and JSON: what /v1/openapi.json
 // answers and docs/openapi.json has.
-func Document() ([]byte, error) { return newHandler(nil, nil).marshal() }
+func Document() ([]byte, error) { return newHandler(nil, nil, newStreams(0)).marshal() }
 
 func (h *handler) marshal() ([]byte, error) {
 	b, err := json.MarshalIndent(h.api.OpenAPI(), "", "  ")

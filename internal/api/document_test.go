@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,11 +13,13 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 const shipped = "../../docs/openapi.json"
 
-var update = flag.Bool("update", false, "write "+shipped)
+var update = flag.Bool("update", false, "write docs/openapi.json, and the kinds of events into docs/API.md")
 
 // The document that is shipped is the one that is served.
 func TestDocumentIsShipped(t *testing.T) {
@@ -34,9 +37,35 @@ func TestDocumentIsShipped(t *testing.T) {
 		t.Errorf("docs/openapi.json is not what /v1/openapi.json answers: run make generate (%v)", err)
 	}
 	r := httptest.NewRecorder()
-	Handler(fixed{}, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/openapi.json", nil))
+	handlerOf(fixed{}, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/openapi.json", nil))
 	if !bytes.Equal(r.Body.Bytes(), want) || r.Header().Get("Content-Type") != "application/openapi+json" {
 		t.Errorf("/v1/openapi.json: %d, %d bytes, want %d", r.Code, r.Body.Len(), len(want))
+	}
+}
+
+// docs/API.md has all kinds of events, and what each means.
+func TestKindsAreDocumented(t *testing.T) {
+	const page, begin, end = "../../docs/API.md", "make generate -->\n", "<!-- end -->"
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(b), begin)
+	_, after, ok := strings.Cut(rest, end)
+	if !ok {
+		t.Fatal("the page has no place for them")
+	}
+	table := "| kind | |\n|---|---|\n"
+	for _, k := range events.Kinds {
+		table += fmt.Sprintf("| `%s` | %s |\n", k.Kind, k.Help)
+	}
+	want := before + begin + table + end + after
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if string(b) != want {
+		t.Error("docs/API.md has not the kinds of events that there are: run make generate")
 	}
 }
 
@@ -50,19 +79,19 @@ type document struct {
 	}
 }
 
-// follow is a validator of what the document says of answers.
-type follow struct {
+// described is a validator of what the document says of answers.
+type described struct {
 	document
 	schemas *jsonschema.Compiler
 }
 
-func readDocument(t *testing.T) *follow {
+func readDocument(t *testing.T) *described {
 	t.Helper()
 	b, err := Document()
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follow{schemas: jsonschema.NewCompiler()}
+	f := &described{schemas: jsonschema.NewCompiler()}
 	if err := json.Unmarshal(b, &f.document); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +107,7 @@ func readDocument(t *testing.T) *follow {
 }
 
 // holds holds an answer against the document.
-func (f *follow) holds(path, method, status string, r *httptest.ResponseRecorder) error {
+func (f *described) holds(path, method, status string, r *httptest.ResponseRecorder) error {
 	kind, _, _ := strings.Cut(r.Header().Get("Content-Type"), ";")
 	if f.Paths[path][method].Responses[status].Content[kind] == nil {
 		return errors.New("the document has no " + kind + " for it")
@@ -113,6 +142,9 @@ func TestEndpointsAnswerAsDocumented(t *testing.T) {
 					t.Errorf("%s: %s has no description", name, p.Name)
 				}
 			}
+			if op.Responses["200"].Content["application/json"] == nil {
+				continue // a stream: TestStreamsAreAsDocumented
+			}
 			for what, src := range map[string]Source{"much": fixed{}, "nothing": starting{}} {
 				r := answerTo(src, method, path)
 				if r.Code != 200 {
@@ -137,8 +169,9 @@ func (starting) Status() Status {
 }
 
 func answerTo(src Source, method, path string) *httptest.ResponseRecorder {
-	r := httptest.NewRecorder()
-	Handler(src, anybody).ServeHTTP(r, httptest.NewRequest(strings.ToUpper(method), path, nil))
+	r, ask := httptest.NewRecorder(), httptest.NewRequest(strings.ToUpper(method), path, nil)
+	ask.Header.Set("Accept", "application/json")
+	handlerOf(src, anybody).ServeHTTP(r, ask)
 	return r
 }
 

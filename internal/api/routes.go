@@ -8,10 +8,13 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // A list is never null: readers range over it.
@@ -21,17 +24,15 @@ func init() { huma.DefaultArrayNullable = false }
 type handler struct {
 	source    Source
 	mayChange func(*http.Request) error // nil: it may; else why not
+	streams   *streams
+	current   current
 	mux       *http.ServeMux
 	api       huma.API
 }
 
-// Handler returns the API over src. Changes are for those whom mayChange lets.
-func Handler(src Source, mayChange func(*http.Request) error) http.Handler {
-	return newHandler(src, mayChange)
-}
-
-func newHandler(src Source, mayChange func(*http.Request) error) *handler {
-	h := &handler{source: src, mayChange: mayChange, mux: http.NewServeMux()}
+// newHandler returns the API over src. Changes are for those whom mayChange lets.
+func newHandler(src Source, mayChange func(*http.Request) error, streams *streams) *handler {
+	h := &handler{source: src, mayChange: mayChange, streams: streams, mux: http.NewServeMux()}
 	config := huma.Config{
 		OpenAPI: &huma.OpenAPI{Info: &huma.Info{
 			Title: "afxlb", Version: "1",
@@ -53,13 +54,7 @@ type nothing struct{}
 // routes adds every endpoint.
 func (h *handler) routes() {
 	object(h, "/v1/status", "The balancer at a glance", func(context.Context, *nothing) (Status, error) {
-		s := h.source.Status()
-		s.Warnings, s.NeedsRestart, s.SnatPorts = orEmpty(s.Warnings), orEmpty(s.NeedsRestart), orEmpty(s.SnatPorts)
-		s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
-		if s.Flows.ByClass == nil {
-			s.Flows.ByClass = map[string]int{}
-		}
-		return s, nil
+		return h.status(), nil
 	})
 	list(h, "/v1/services", "All services", func(*nothing) (iter.Seq[Service], error) {
 		return slices.Values(h.source.Services()), nil
@@ -87,6 +82,14 @@ func (h *handler) routes() {
 			done.NeedsRestart = orEmpty(done.NeedsRestart)
 			return done, err
 		})
+	lasting[eventFilter, Event](h, "/v1/events", "What has happened, and what happens",
+		"Each change of state once, as a stream: first those that are kept, which are the last "+strconv.Itoa(events.Kept)+", and then each as it comes. "+
+			"After a pause a client goes on where it was by the header Last-Event-ID, or the parameter after. A message named gap says in its data, "+
+			"which is #/components/schemas/Gap, that some are not kept any more. To a client that accepts application/json and no stream it is a list of those that are kept.",
+		h.followEvents, h.listEvents)
+	schema[Gap](h)
+	lasting[watchRate, Status](h, "/v1/watch", "The balancer at a glance, whenever that changes",
+		"A stream of what /v1/status answers: once at first, and then whenever it is another.", h.followStatus, nil)
 	h.mux.HandleFunc("GET /v1/openapi.json", h.document)
 }
 
@@ -143,27 +146,31 @@ func action[I, O any](h *handler, path, summary, description string, do func(con
 
 // operation describes an endpoint that answers with an O.
 func operation[O any](h *handler, method, path, summary string) huma.Operation {
-	schema := h.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[O](), true, "")
 	return huma.Operation{
 		OperationID: strings.ToLower(method) + strings.ReplaceAll(strings.TrimPrefix(path, "/v1"), "/", "-"),
 		Method:      method, Path: path, Summary: summary,
 		Responses: map[string]*huma.Response{"200": {
-			Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}},
+			Description: "OK", Content: map[string]*huma.MediaType{"application/json": {Schema: schema[O](h)}},
 		}},
 	}
 }
 
+// schema describes a type.
+func schema[T any](h *handler) *huma.Schema {
+	return h.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
 // register adds an endpoint that takes an I, asks for an answer to it, and sends that by send.
-func register[I, A any](h *handler, op huma.Operation, ask func(context.Context, *I) (A, error), send func(http.ResponseWriter, A)) {
+func register[I, A any](h *handler, op huma.Operation, ask func(context.Context, *I) (A, error), send func(http.ResponseWriter, *http.Request, A)) {
 	huma.Register(h.api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		a, err := ask(ctx, in)
 		return &huma.StreamResponse{Body: func(c huma.Context) {
-			_, w := humago.Unwrap(c)
+			r, w := humago.Unwrap(c)
 			if err != nil {
 				refuse(w, problem(err))
 				return
 			}
-			send(w, a)
+			send(w, r, a)
 		}}, nil
 	})
 }
@@ -179,6 +186,17 @@ func first[T any](n int, s iter.Seq[T]) iter.Seq[T] {
 			}
 		}
 	}
+}
+
+// status is the Source's, with lists for all that has none.
+func (h *handler) status() Status {
+	s := h.source.Status()
+	s.Warnings, s.NeedsRestart, s.SnatPorts = orEmpty(s.Warnings), orEmpty(s.NeedsRestart), orEmpty(s.SnatPorts)
+	s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
+	if s.Flows.ByClass == nil {
+		s.Flows.ByClass = map[string]int{}
+	}
+	return s
 }
 
 // orEmpty makes a list that is nil one that is [] in JSON: readers range over it.

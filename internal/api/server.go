@@ -20,9 +20,9 @@ func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, cli
 	if err != nil {
 		return fmt.Errorf("make log of control socket: %w", err)
 	}
-	p := newPool(l, clients)
+	p, lasting := newPool(l, clients), newStreams(clients)
 	s := &http.Server{
-		Handler:           p.limit(Handler(src, changers(l.Addr().String()))),
+		Handler:           p.limit(newHandler(src, changers(l.Addr().String()), lasting)),
 		ConnContext:       p.context,
 		ErrorLog:          errorLog,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -31,6 +31,7 @@ func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, cli
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 	}
+	s.RegisterOnShutdown(func() { close(lasting.end) })
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)

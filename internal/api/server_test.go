@@ -60,7 +60,7 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 		{"GET", "/", "", 404, "openapi.json"},
 	} {
 		r, name := httptest.NewRecorder(), c.method+" "+c.url
-		Handler(untouchable{}, anybody).ServeHTTP(r, httptest.NewRequest(c.method, c.url, strings.NewReader(c.body)))
+		handlerOf(untouchable{}, anybody).ServeHTTP(r, httptest.NewRequest(c.method, c.url, strings.NewReader(c.body)))
 		if r.Code != c.want {
 			t.Errorf("%s: %d, want %d", name, r.Code, c.want)
 		}
@@ -82,7 +82,7 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 
 func TestUnknownServiceOfTheBackends(t *testing.T) {
 	r := httptest.NewRecorder()
-	Handler(empty{}, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/backends?service=web", nil))
+	handlerOf(empty{}, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/backends?service=web", nil))
 	if r.Code != 404 || !strings.Contains(r.Body.String(), "there are: none") {
 		t.Errorf("%d %s", r.Code, r.Body)
 	}
@@ -96,7 +96,7 @@ func TestChangesAreForSome(t *testing.T) {
 		want        int
 	}{{"GET", "/v1/status", 200}, {"POST", "/v1/reload", 403}} {
 		r := httptest.NewRecorder()
-		Handler(untouchable{}, nobody).ServeHTTP(r, httptest.NewRequest(c.method, c.url, nil))
+		handlerOf(untouchable{}, nobody).ServeHTTP(r, httptest.NewRequest(c.method, c.url, nil))
 		if r.Code != c.want || c.want == 403 && !strings.Contains(r.Body.String(), "not for you") {
 			t.Errorf("%s %s: %d %s", c.method, c.url, r.Code, r.Body)
 		}
@@ -110,7 +110,7 @@ func TestEmptyLists(t *testing.T) {
 		if url == "/v1/reload" {
 			method = "POST"
 		}
-		Handler(empty{}, anybody).ServeHTTP(r, httptest.NewRequest(method, url, nil))
+		handlerOf(empty{}, anybody).ServeHTTP(r, httptest.NewRequest(method, url, nil))
 		body := r.Body.String()
 		if r.Code != 200 || strings.Contains(body, "null") || !strings.Contains(body, "[]") {
 			t.Errorf("%s: %d %s", url, r.Code, body)
@@ -122,7 +122,7 @@ func TestEmptyLists(t *testing.T) {
 func TestFlowLimit(t *testing.T) {
 	for query, want := range map[string]int{"": 1000, "?limit=1": 1, "?limit=2500": 2500} {
 		src, r := &endless{}, httptest.NewRecorder()
-		Handler(src, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/flows"+query, nil))
+		handlerOf(src, anybody).ServeHTTP(r, httptest.NewRequest("GET", "/v1/flows"+query, nil))
 		var list []Flow
 		if err := json.Unmarshal(r.Body.Bytes(), &list); err != nil || len(list) != want || !src.ended.Load() {
 			t.Errorf("%q: %d flows, want %d; %v", query, len(list), want, err)

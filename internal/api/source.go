@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"iter"
+
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // Source is what the server asks; internal/report implements it. Any number of
@@ -17,6 +19,7 @@ type Source interface {
 	// at the filter's limit.
 	Flows(FlowFilter) iter.Seq[Flow]
 	Counters() []Counter
+	Events() *events.Recorder
 	// Reload reads the config again and applies it. A config that is wrong is a
 	// ConfigError. The context ends when the client goes away.
 	Reload(context.Context) (Reload, error)

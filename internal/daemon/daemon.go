@@ -145,7 +145,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
 	tasks.Go(func() {
-		if serving = api.Serve(background, l, source{reporter, reloader{d}}, d.log.Named("api"), files.clients); serving != nil {
+		if serving = api.Serve(background, l, source{reporter, own{d}}, d.log.Named("api"), files.clients); serving != nil {
 			d.events.Record(events.Event{Kind: events.API, Severity: events.Error, Text: "nobody can ask any more", Reason: serving.Error()})
 		}
 	})
@@ -167,5 +167,5 @@ func (d *daemon) run(ctx context.Context) error {
 // source is what the control socket answers from.
 type source struct {
 	*report.Source
-	reloader
+	own
 }

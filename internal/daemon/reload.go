@@ -26,11 +26,14 @@ func (d *daemon) reloadOnHangup(ctx context.Context) {
 	}
 }
 
-// reloader is the control socket's way to a reload.
-type reloader struct{ daemon *daemon }
+// own is what the control socket gets from the daemon itself.
+type own struct{ daemon *daemon }
 
 // Reload reads the file again.
-func (r reloader) Reload(ctx context.Context) (api.Reload, error) { return r.daemon.reload(ctx) }
+func (o own) Reload(ctx context.Context) (api.Reload, error) { return o.daemon.reload(ctx) }
+
+// Events returns what has happened.
+func (o own) Events() *events.Recorder { return o.daemon.events }
 
 // reload reads the file again and puts into force what can be without a restart: the
 // services, the idle timeouts and the log's level. What can't is named. A file that is

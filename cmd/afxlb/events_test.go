@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/events"
+)
+
+func recorded() *events.Recorder {
+	r := events.NewRecorder(zap.NewNop())
+	r.Record(api.Event{Kind: events.BackendDown, Severity: events.Warning, Service: "web", Backend: "a", Text: "backend is down", Reason: "two\nlines"})
+	r.Record(api.Event{Kind: events.NoBackend, Severity: events.Warning, Service: "web", Text: "service has no backend in rotation"})
+	r.Record(api.Event{Kind: events.MTU, Severity: events.Warning, Interface: "eth0", Text: "too large"})
+	r.Record(api.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded"})
+	return r
+}
+
+func TestEvents(t *testing.T) {
+	socket := fakeSocket(t, fake{events: recorded()})
+	code, stdout, stderr := cli("events", "--socket", socket)
+	want := regexp.MustCompile(`^[-0-9]{10} [:0-9]{8}  WARN   backend-down    web/a         backend is down: two; lines
+[-0-9]{10} [:0-9]{8}  WARN   no-backend      web           service has no backend in rotation
+[-0-9]{10} [:0-9]{8}  WARN   mtu             eth0          too large
+[-0-9]{10} [:0-9]{8}  INFO   reload          -             reloaded
+$`)
+	if code != exitDone || stderr != "" || !want.MatchString(stdout) {
+		t.Errorf("exit code %d, %q\n%s", code, stderr, stdout)
+	}
+	var list []api.Event
+	if code, stdout, _ := cli("events", "--json", "--socket", socket); code != exitDone || json.Unmarshal([]byte(stdout), &list) != nil || len(list) != 4 {
+		t.Errorf("--json: exit code %d, %s", code, stdout)
+	}
+	if code, stdout, _ := cli("events", "--since", list[3].Time.Format(time.RFC3339Nano), "--socket", socket); code != exitDone || strings.Count(stdout, "\n") != 1 {
+		t.Errorf("--since: exit code %d, %s", code, stdout)
+	}
+	if code, _, stderr := cli("events", "--since", "yesterday", "--socket", socket); code != exitUsage || !strings.Contains(stderr, "want a duration") {
+		t.Errorf("--since yesterday: exit code %d, %s", code, stderr)
+	}
+	for _, follow := range []string{"-f", "-f=false"} {
+		if code, _, stderr := cli("events", follow, "--socket", "/nonexistent.sock"); code != exitFailed || !strings.Contains(stderr, "is it running?") {
+			t.Errorf("%s without a balancer: exit code %d, %s", follow, code, stderr)
+		}
+	}
+}
+
+func TestSince(t *testing.T) {
+	now := time.Now()
+	today := time.Date(now.Year(), now.Month(), now.Day(), 15, 4, 0, 0, time.Local)
+	for text, want := range map[string]time.Time{
+		"10m": now.Add(-10 * time.Minute), "15:04": today, "15:04:05": today.Add(5 * time.Second),
+		"2026-01-02": time.Date(2026, 1, 2, 0, 0, 0, 0, time.Local), "2026-01-02 15:04": time.Date(2026, 1, 2, 15, 4, 0, 0, time.Local),
+		"2026-01-02T15:04:05Z": time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+	} {
+		var m moment
+		if err := m.Set(text); err != nil || m.Sub(want).Abs() > time.Minute {
+			t.Errorf("%s is %v, %v, want %v", text, m.Time, err, want)
+		}
+	}
+}
+
+// Each example in the help of a verb that reads a balancer works on one.
+func TestExamplesInTheHelp(t *testing.T) {
+	f := fake{backends: 2, events: recorded()}
+	for _, verb := range []string{"status", "services", "backends", "flows", "counters", "events"} {
+		command, _, err := newRoot(&env{}).Find([]string{verb})
+		if err != nil || command.Example == "" {
+			t.Errorf("%s has no example: %v", verb, err)
+		}
+		for line := range strings.Lines(command.Example) {
+			words := strings.Fields(line)
+			if len(words) < 2 || words[0] != "afxlb" || words[1] != verb {
+				t.Errorf("%s: example %q", verb, line)
+				continue
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			out := &tail{}
+			if strings.Contains(line, "-f") { // it ends when it is interrupted
+				go func() {
+					out.await(t, "\n")
+					cancel()
+				}()
+			}
+			if code := run(ctx, &env{stdout: out, stderr: out}, append(words[1:], "--socket", fakeSocket(t, f))); code != exitDone || out.String() == "" {
+				t.Errorf("%s: exit code %d: %s", line, code, out.String())
+			}
+			cancel()
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -74,6 +75,12 @@ func serveAt(t testing.TB, src Source, log *zap.Logger) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	serveBy(t, l, src, log)
+	return path
+}
+
+// serveBy answers by a listener until the test ends.
+func serveBy(t testing.TB, l net.Listener, src Source, log *zap.Logger) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- Serve(ctx, l, src, log, maxConns) }()
@@ -83,7 +90,6 @@ func serveAt(t testing.TB, src Source, log *zap.Logger) (path string) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return path
 }
 
 // As many clients as the daemon has room for, unless descriptors are few.

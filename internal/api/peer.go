@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,31 +28,41 @@ func owner(path string) (uid, gid uint32, err error) {
 	return s.Uid, s.Gid, nil
 }
 
-// changers returns who may change something by the control socket at path: its owner, its
-// group, and root. Others may be let in to read, by the socket's mode.
-func changers(path string) func(*http.Request) error {
+// changers returns who may change something by the listener with an address. By the
+// control socket these are its owner, its group and root; others may be let in to read, by
+// the socket's mode. By TLS it is whoever has a certificate.
+func changers(a net.Addr) func(*http.Request) error {
 	return func(r *http.Request) error {
-		c, ok := r.Context().Value(connKey{}).(*conn)
-		if !ok {
-			return errors.New("it is not known who asks")
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			switch c := c.Conn.(type) {
+			case *net.UnixConn:
+				return mayChange(c, a.String())
+			case *tls.Conn:
+				return hasCertificate(c)
+			}
 		}
-		u, ok := c.Conn.(*net.UnixConn)
-		if !ok {
-			return errors.New("it is not known who asks")
-		}
-		p, err := peerOf(u)
-		if err != nil {
-			return fmt.Errorf("ask who asks: %w", err)
-		}
-		uid, gid, err := owner(path)
-		if err != nil && p.uid != 0 {
-			return fmt.Errorf("see who may change something: %w", err)
-		}
-		if p.uid == 0 || p.uid == uid || slices.Contains(p.groups, gid) {
-			return nil
-		}
-		return fmt.Errorf("changes are for the owner and the group (%d) of the control socket", gid)
+		return errors.New("it is not known who asks")
 	}
+}
+
+// mayChange returns why whoever is at the other end of a connection to the control socket
+// at path may not change something.
+func mayChange(c *net.UnixConn, path string) error {
+	p, err := peerOf(c)
+	if err != nil {
+		return fmt.Errorf("ask who asks: %w", err)
+	}
+	if p.uid == 0 {
+		return nil
+	}
+	uid, gid, err := owner(path)
+	if err != nil {
+		return fmt.Errorf("see who may change something: %w", err)
+	}
+	if p.uid == uid || slices.Contains(p.groups, gid) {
+		return nil
+	}
+	return fmt.Errorf("changes are for the owner and the group (%d) of the control socket", gid)
 }
 
 // peerOf asks the kernel who is at the other end.

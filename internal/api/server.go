@@ -22,7 +22,7 @@ func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, cli
 	}
 	p, lasting := newPool(l, clients), newStreams(clients)
 	s := &http.Server{
-		Handler:           p.limit(newHandler(src, changers(l.Addr().String()), lasting)),
+		Handler:           p.limit(newHandler(src, changers(l.Addr()), lasting)),
 		ConnContext:       p.context,
 		ErrorLog:          errorLog,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -101,3 +101,26 @@ func become(uid, gid uint32, groups []uint32) error {
 	runtime.KeepAlive(groups)
 	return nil
 }
+
+// The socket's group is that of its folder, if that hands it on: so an administrator says
+// who may change something.
+func TestGroupOfTheFolder(t *testing.T) {
+	testutil.RequireRoot(t)
+	const group = 4002
+	dir := t.TempDir()
+	if err := os.Chown(dir, 0, group); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, os.ModeSetgid|0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "afxlb.sock")
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, gid, err := owner(path); gid != group || err != nil {
+		t.Errorf("the socket's group is %d, %v, want %d", gid, err, group)
+	}
+}

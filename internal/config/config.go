@@ -19,9 +19,17 @@ type Config struct {
 	Poll       Poll
 	// Listen is where metrics are served, address:port.
 	Listen    string
+	API       API
 	Log       Log
 	Conntrack Conntrack
 	Spec      balancer.Spec
+}
+
+// API says where the control API is served to other machines; without Listen it is not.
+type API struct {
+	Listen    string // host:port
+	Cert, Key string // files: the server's
+	ClientCA  string // file: who signs clients' certificates
 }
 
 // Log says what the daemon logs and how.

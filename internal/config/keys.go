@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -52,6 +53,10 @@ var (
 			about: "address of metrics and web page; checked, but not served yet by this version",
 		},
 		{
+			name: "api", form: into(func(c *Config) *API { return &c.API }, block(apiKeys, nil)),
+			about: "the control API for other machines, by TLS; without it there is the control socket alone",
+		},
+		{
 			name: "log", form: into(func(c *Config) *Log { return &c.Log }, block(logKeys, nil)),
 			about: "what is logged",
 		},
@@ -71,6 +76,25 @@ var (
 			name: "services", required: "a list of services, [] for none",
 			form:  into(func(c *Config) *[]balancer.ServiceSpec { return &c.Spec.Services }, listOf(block(serviceKeys, service))),
 			about: "what is balanced",
+		},
+	}
+	apiKeys = keys[API]{
+		{
+			name: "listen", restart: true, required: "an address and a port", form: into(func(a *API) *string { return &a.Listen }, listenAddress),
+			about: "where it is served",
+		},
+		{
+			name: "cert", restart: true, required: "a file with a certificate in PEM", form: into(func(a *API) *string { return &a.Cert }, absolutePath),
+			about: "the balancer's certificate, with those up to its root, in PEM",
+		},
+		{
+			name: "key", restart: true, required: "a file with its key in PEM", form: into(func(a *API) *string { return &a.Key }, absolutePath),
+			about: "its key, in PEM",
+		},
+		{
+			name: "client-ca", restart: true, required: "a file with the certificate of who signs those of clients: there is no access without one",
+			form:  into(func(a *API) *string { return &a.ClientCA }, absolutePath),
+			about: "the certificate of who signs clients' certificates, in PEM",
 		},
 	}
 	logKeys = keys[Log]{
@@ -110,6 +134,7 @@ var (
 	cpuList       = single(`CPUs as in 2-5 or "4,2,8-9"`, `^[0-9, -]+$`, ParseCPUs).bare(0, maxIndex)
 	frameSize     = single("2048 or 4096", "", ParseFrameSize).values(2048, 4096, "2048", "4096")
 	interfaceName = single("an interface's name", `^[^/:,\s]{1,15}$`, parseInterface)
+	absolutePath  = single("the absolute path of a file", `^/`, parseFile)
 	listenAddress = single("address:port", `:[0-9]{1,5}$`, ParseListen)
 )
 
@@ -125,6 +150,15 @@ func ParseListen(s string) (string, error) {
 	}
 	if err != nil {
 		return "", fmt.Errorf("%q is not an address to listen on; want address:port, as in 127.0.0.1:9190 or [::1]:9190", s)
+	}
+	return s, nil
+}
+
+// parseFile checks the path of a file. Where a daemon runs is not where its config is, so
+// it has to be absolute.
+func parseFile(s string) (string, error) {
+	if !filepath.IsAbs(s) {
+		return "", fmt.Errorf("%q is no absolute path; want one, such as /etc/afxlb/%s", s, filepath.Base(s))
 	}
 	return s, nil
 }

@@ -108,6 +108,7 @@ driver: asavie
 frame-size: 2048
 poll: busy
 listen: "[::1]:80"
+api: {listen: "10.0.0.1:9191", cert: /etc/afxlb/cert.pem, key: /etc/afxlb/key.pem, client-ca: /etc/afxlb/ca.pem}
 log: {level: debug, format: json}
 conntrack:
   max-flows: 5000
@@ -120,6 +121,7 @@ services: []
 	want := &Config{
 		Interfaces: InterfaceList{"eth1", "eth0"}, Queues: QueueList{5, 6, 7, 0, 2}, CPUs: CPUList{4, 2, 8, 9},
 		XDPMode: XDPZeroCopy, Driver: DriverAsavie, FrameSize: 2048, Poll: PollBusy, Listen: "[::1]:80",
+		API: API{"10.0.0.1:9191", "/etc/afxlb/cert.pem", "/etc/afxlb/key.pem", "/etc/afxlb/ca.pem"},
 		Log: Log{"debug", "json"},
 		Conntrack: Conntrack{5000, Timeouts{
 			time.Second, time.Hour, 5 * time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 100 * time.Millisecond,

@@ -23,6 +23,10 @@ func (c *Config) NeedsRestart(running *Config) []string {
 		{"frame-size", c.FrameSize == running.FrameSize},
 		{"poll", c.Poll == running.Poll},
 		{"listen", c.Listen == running.Listen},
+		{"api.listen", c.API.Listen == running.API.Listen},
+		{"api.cert", c.API.Cert == running.API.Cert},
+		{"api.key", c.API.Key == running.API.Key},
+		{"api.client-ca", c.API.ClientCA == running.API.ClientCA},
 		{"log.format", c.Log.Format == running.Log.Format},
 		{"conntrack.max-flows", c.Conntrack.MaxFlows == running.Conntrack.MaxFlows},
 	} {

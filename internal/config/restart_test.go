@@ -97,13 +97,14 @@ conntrack: {max-flows: 1000000, timeouts: {tcp-syn: 10s, tcp-established: 900s, 
 conntrack: {max-flows: 5, timeouts: {icmp: 1s}}
 log: {level: debug, format: json}
 listen: "[::1]:80"
+api: {listen: ":9191", cert: /c, key: /k, client-ca: /a}
 poll: busy
 driver: asavie
 frame-size: 4096
 xdp-mode: copy
 cpus: 3
 interface: eth1
-`, []string{"interface", "queues", "cpus", "xdp-mode", "driver", "frame-size", "poll", "listen", "log.format", "conntrack.max-flows"}},
+`, []string{"interface", "queues", "cpus", "xdp-mode", "driver", "frame-size", "poll", "listen", "api.listen", "api.cert", "api.key", "api.client-ca", "log.format", "conntrack.max-flows"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			running, err := Parse("running", []byte(base+"services: []\n"))

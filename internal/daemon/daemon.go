@@ -112,6 +112,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	outer, err := d.listenOutside()
+	if err != nil {
+		l.Close()
+		return err
+	}
 	loads := balancer.NewLoads()
 	settings.Loads = loads
 	d.engine, err = engine.New(settings)
@@ -122,6 +127,9 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	if err != nil {
 		l.Close()
+		if outer != nil {
+			outer.Close()
+		}
 		return err
 	}
 	reporter := &report.Source{Engine: d.engine, Loads: loads, About: d.about}
@@ -144,11 +152,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.notice(background) })
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
-	tasks.Go(func() {
-		if serving = api.Serve(background, l, source{reporter, own{d}}, d.log.Named("api"), files.clients); serving != nil {
-			d.events.Record(events.Event{Kind: events.API, Severity: events.Error, Text: "nobody can ask any more", Reason: serving.Error()})
-		}
-	})
+	tasks.Go(func() { serving = d.serveAPI(background, source{reporter, own{d}}, l, outer, files.clients) })
 	tasks.Go(func() { d.serveWeb(background, measured) })
 	err = d.serveUntil(ctx)
 	d.enter(api.StateStopping, nil)
@@ -162,10 +166,4 @@ func (d *daemon) run(ctx context.Context) error {
 		d.events.Record(events.Event{Kind: events.Stop, Severity: events.Info, Text: "stopped"})
 	}
 	return err
-}
-
-// source is what the control socket answers from.
-type source struct {
-	*report.Source
-	own
 }

@@ -26,15 +26,6 @@ func (d *daemon) reloadOnHangup(ctx context.Context) {
 	}
 }
 
-// own is what the control socket gets from the daemon itself.
-type own struct{ daemon *daemon }
-
-// Reload reads the file again.
-func (o own) Reload(ctx context.Context) (api.Reload, error) { return o.daemon.reload(ctx) }
-
-// Events returns what has happened.
-func (o own) Events() *events.Recorder { return o.daemon.events }
-
 // reload reads the file again and puts into force what can be without a restart: the
 // services, the idle timeouts and the log's level. What can't is named. A file that is
 // wrong, or asks for more than there is room for, changes nothing. It goes on to the end,

@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/events"
+	"github.com/afxlb/afxlb/internal/report"
+)
+
+// listenOutside listens for clients on other machines, if the config says where; else the
+// listener is nil.
+func (d *daemon) listenOutside() (net.Listener, error) {
+	c := &d.config.API
+	if c.Listen == "" {
+		return nil, nil
+	}
+	return api.ListenTLS(api.TLS{Address: c.Listen, Cert: c.Cert, Key: c.Key, ClientCA: c.ClientCA})
+}
+
+// serveAPI answers by the control socket, and to other machines if there is a listener for
+// them, until ctx ends. So many clients are shared by the two.
+func (d *daemon) serveAPI(ctx context.Context, src api.Source, socket, outer net.Listener, clients int) error {
+	doors := []net.Listener{socket}
+	if outer != nil {
+		doors = append(doors, outer)
+	}
+	troubles := make([]error, len(doors))
+	var serving sync.WaitGroup
+	for i, l := range doors {
+		serving.Go(func() {
+			if troubles[i] = api.Serve(ctx, l, src, d.log.Named("api"), clients/len(doors)); troubles[i] != nil {
+				d.events.Record(events.Event{
+					Kind: events.API, Severity: events.Error, Text: "nobody can ask any more", Address: l.Addr().String(), Reason: troubles[i].Error(),
+				})
+			}
+		})
+	}
+	serving.Wait()
+	return errors.Join(troubles...)
+}
+
+// source is what the control socket answers from.
+type source struct {
+	*report.Source
+	own
+}
+
+// own is what the control socket gets from the daemon itself.
+type own struct{ daemon *daemon }
+
+// Reload reads the file again.
+func (o own) Reload(ctx context.Context) (api.Reload, error) { return o.daemon.reload(ctx) }
+
+// Events returns what has happened.
+func (o own) Events() *events.Recorder { return o.daemon.events }

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/net/netutil"
 
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/metrics"
 )
 
@@ -30,9 +31,7 @@ func (d *daemon) serveWeb(ctx context.Context, m *metrics.Metrics) {
 			d.webWorks(nil)
 			err = d.serveWebOn(ctx, netutil.LimitListener(l, webClients), m)
 		}
-		if d.webWorks(err) {
-			d.log.Warn("metrics are not served; trying again", zap.Error(err))
-		}
+		d.webWorks(err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(webRetry):
@@ -60,15 +59,20 @@ func (d *daemon) serveWebOn(ctx context.Context, l net.Listener, m *metrics.Metr
 	return nil
 }
 
-// webWorks notes whether metrics are served, and reports whether the reason why not is news.
-func (d *daemon) webWorks(err error) (news bool) {
+// webWorks notes whether metrics are served, and tells of what has changed.
+func (d *daemon) webWorks(err error) {
 	why := ""
 	if err != nil {
 		why = err.Error()
 	}
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	news = why != "" && why != d.state.web
+	before := d.state.web
 	d.state.web = why
-	return news
+	d.mu.Unlock()
+	switch {
+	case why != "" && why != before:
+		d.events.Record(events.Event{Kind: events.Listen, Severity: events.Warning, Text: "metrics are not served; trying again", Reason: why})
+	case why == "" && before != "":
+		d.events.Record(events.Event{Kind: events.Listen, Over: true, Severity: events.Info, Text: "over: metrics are not served"})
+	}
 }

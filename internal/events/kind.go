@@ -46,6 +46,7 @@ const (
 	Checksums          Kind = "checksums"
 	Interface          Kind = "interface"
 	API                Kind = "api"
+	Listen             Kind = "listen"
 )
 
 // Meaning is what events of a kind tell of.
@@ -96,4 +97,5 @@ var Kinds = []Meaning{
 	{Checksums, "packets come with unfinished checksums"},
 	{Interface, "the kernel does not do with an interface what is asked for"},
 	{API, "the control socket does not work"},
+	{Listen, "metrics are not served"},
 }

@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"slices"
 
-	"go.uber.org/zap"
-
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/internal/report"
 )
@@ -100,12 +99,13 @@ func (d *daemon) names() []string {
 func (k *keeper) rename(i int, name string) (ok bool) {
 	d := k.daemon
 	if k.index[i] != 0 {
-		if d.log.Info("the interface is no slave any more", zap.String("interface", d.name(i))); !k.drop(i, errNoSlave) {
+		d.events.Record(events.Event{Kind: events.Port, Severity: events.Info, Interface: d.name(i), Text: "the interface is no slave any more"})
+		if !k.drop(i, errNoSlave) {
 			return false
 		}
 	}
 	if err := d.rename(i, name); err != nil {
-		d.log.Error("serve another interface", zap.String("interface", name), zap.Error(err))
+		d.events.Record(events.Event{Kind: events.Interface, Severity: events.Error, Interface: name, Text: "serve another interface", Reason: err.Error()})
 		return false
 	}
 	return true

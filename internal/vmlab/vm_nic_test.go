@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
 )
 
 // nic is a network card, and how afxlb should come to serve it.
@@ -85,6 +86,7 @@ func TestNIC(t *testing.T) {
 					{"ledger-after", func(t *testing.T) { b.ledger(t) }},
 					{"again", func(t *testing.T) { b = w.serveAgain(t, b) }},
 					{"queues", func(t *testing.T) { b = w.addQueues(t, b) }},
+					{"jumbo", func(t *testing.T) { b = w.jumbo(t, b, k) }},
 				} {
 					if mode, _ := n.ways(k); n.goesDeaf && mode == "native" && (part.name == "down" || part.name == "mtu") {
 						t.Logf("%s: left out, as %s would go deaf", part.name, n.driver)
@@ -164,6 +166,34 @@ func (w *world) changeMTU(t *testing.T, b *balancer) {
 		b.awaitServing(t)
 		w.traffic(t, 20)
 	}
+}
+
+// jumbo starts an afxlb where the MTU is 9000, and packets have several frames.
+func (w *world) jumbo(t *testing.T, b *balancer, k *Kernel) *balancer {
+	if olderThan(k.Release, "6.6") {
+		t.Logf("left out: Linux %s has no packets in several frames", k.Release)
+		return b
+	}
+	b.stop(t)
+	if out, err := w.guest.Run(t.Context(), "guest", "mtu", nicName, "9000"); err != nil {
+		t.Logf("the driver has no such MTU: %v %s", err, out)
+		return w.serve(w.config())
+	}
+	for _, h := range append(append([]*lab.Host{}, w.lab.Clients...), w.lab.Backends...) {
+		if err := w.lab.SetMTUs(h, 9000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.lab.Switch.SetMTU(tapName, 9000); err != nil {
+		t.Fatal(err)
+	}
+	b = w.serve(w.config())
+	s := b.status(t)
+	t.Logf("XDP %s, %s, frames of %d", s.XDPMode, s.Workers[0].Bind, s.Workers[0].Frames.Size)
+	w.traffic(t, 20)
+	w.bulk(t)
+	b.ledger(t)
+	return b
 }
 
 // addQueues starts an afxlb on one queue and gives the NIC a second one, which must be

@@ -152,7 +152,6 @@ services[0].on-down: unknown(3) is no way to go on; want reassign, keep or reset
 		},
 			`services[0].tunnel-source: mode nat has no tunnels; want no tunnel-source, it is for ipip or gue or gre
 services[0].health.via: mode nat has no tunnels; want no via, it is for ipip or gue or gre
-services[0].health.via: health type http does not go through a tunnel; want type tcp, or no via
 services[0].gue: mode nat has no UDP header; want mode gue, or no gue`},
 		{"gue", func(s *Spec) {
 			s.Services[1].Mode, s.Services[2].Mode = GUE, GUE
@@ -161,7 +160,7 @@ services[0].gue: mode nat has no UDP header; want mode gue, or no gue`},
 			`services[1].gue.port: port 0 cannot be sent to; want 1 to 65535
 services[2].gue.variant: there is no variant 2; want 1, whose only header is UDP's as in Linux fou, or 0`},
 		{"via a tunnel without a check", func(s *Spec) { s.Services[2].Mode, s.Services[2].Health.ViaTunnel = IPIP, true },
-			`services[2].health.via: health type none does not go through a tunnel; want type tcp, or no via`},
+			`services[2].health.via: health type none does not go through a tunnel; want type tcp or http, or no via`},
 		{"tunnel sources", func(s *Spec) {
 			s.Services[2].Mode = IPIP
 			for _, p := range []string{"10.9.0.0/31", "10.9.0.1/32", "192.0.2.0/24", "10.0.0.0/30", "2001::/3"} {

@@ -52,7 +52,7 @@ var healthKeys = keys[balancer.HealthSpec]{
 	},
 	{
 		name: "via", unset: "direct", form: into(func(h *balancer.HealthSpec) *bool { return &h.ViaTunnel }, choice(parseVia, nil, nil)),
-		about: "modes with tunnels and type tcp: tunnel asks as clients do, at the service's address through the tunnel",
+		about: "modes with tunnels: tunnel asks as clients do, at the service's address through the tunnel",
 	},
 }
 

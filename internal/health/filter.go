@@ -2,8 +2,9 @@ package health
 
 import "golang.org/x/sys/unix"
 
-// snapLen is how much of a packet is wanted: the headers, with any options of IPv4's.
-const snapLen = 128
+// snapLen is how much of a packet is wanted: all of it, which may be several that the kernel has
+// merged.
+const snapLen = 1 << 16
 
 // The instructions of classic BPF that are needed here (Documentation/networking/filter.rst).
 const (
@@ -18,9 +19,9 @@ const (
 	giveBack  = unix.BPF_RET | unix.BPF_K
 )
 
-// answers is the program that lets answers to half-open probes through to a packet
-// socket, and nearly nothing else: unfragmented TCP with ACK, and SYN or RST, whose
-// acknowledgement number begins with the 16 bits that our sequence numbers begin with.
+// answers is the program that lets answers to probes through to a packet socket, and nearly
+// nothing else: unfragmented TCP with ACK, whose acknowledgement number begins with the 16
+// bits that our sequence numbers begin with.
 // So nobody can crowd an answer out of the socket who has not seen a probe. Packets
 // begin with the IP header (SOCK_DGRAM).
 func answers(ipv4 bool, secret uint16) []unix.SockFilter {
@@ -42,8 +43,7 @@ func answers(ipv4 bool, secret uint16) []unix.SockFilter {
 	}
 	return append(network, []unix.SockFilter{
 		{Code: loadByteX, K: 13},
-		{Code: ifAnyBit, K: flagACK, Jf: 4},
-		{Code: ifAnyBit, K: flagSYN | flagRST, Jf: 3},
+		{Code: ifAnyBit, K: flagACK, Jf: 3},
 		{Code: loadHalfX, K: 8},
 		{Code: ifEqual, K: uint32(secret), Jf: 1},
 		{Code: giveBack, K: snapLen},

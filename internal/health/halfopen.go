@@ -115,7 +115,7 @@ func (p *Prober) halfOpen(ctx context.Context, t Target) error {
 		return unsent{err}
 	}
 	defer port.release()
-	o := w.open(port.AddrPort, t.Address)
+	o := w.open(port.AddrPort, t.Address, nil)
 	defer w.forget(o)
 	flags, err := p.knock(ctx, w, o, t)
 	switch {

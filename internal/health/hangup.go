@@ -45,8 +45,8 @@ func (c *call) hangUp() {
 	if c.rest != nil {
 		c.hear(c.rest, hearing)
 	}
-	if conn, ok := c.conn.(*net.TCPConn); ok && conn.CloseWrite() == nil {
-		c.hear(conn, parting)
+	if conn, ok := c.conn.(interface{ CloseWrite() error }); ok && conn.CloseWrite() == nil {
+		c.hear(c.conn, parting)
 	}
 }
 

@@ -20,17 +20,20 @@ func (p *Prober) probe(parent context.Context, t Target) (Result, *call) {
 	defer cancel()
 	var c *call
 	var err error
-	if t.Holder.IsValid() {
+	switch {
+	case t.Holder.IsValid() && t.Type == balancer.HealthTCP:
 		err = p.open(ctx, t)
-	} else {
-		c, err = p.ask(ctx, t)
+	case t.Holder.IsValid():
+		c, err = p.ask(ctx, t, p.inside)
+	default:
+		c, err = p.ask(ctx, t, func(ctx context.Context, t Target) (net.Conn, error) { return p.dial(ctx, "tcp", t.Address.String()) })
 	}
 	return verdict(Result{Target: t, Start: start, Took: time.Since(start), Err: err}), c
 }
 
-// ask asks by a connection that is opened in full.
-func (p *Prober) ask(ctx context.Context, t Target) (*call, error) {
-	conn, err := p.dial(ctx, "tcp", t.Address.String())
+// ask asks by a connection that is opened in full, by dial.
+func (p *Prober) ask(ctx context.Context, t Target, dial func(context.Context, Target) (net.Conn, error)) (*call, error) {
+	conn, err := dial(ctx, t)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,10 @@ import (
 
 // TCP's flags (RFC 9293, 3.1).
 const (
+	flagFIN = 1 << 0
 	flagSYN = 1 << 1
 	flagRST = 1 << 2
+	flagPSH = 1 << 3
 	flagACK = 1 << 4
 )
 
@@ -31,24 +33,27 @@ const reach = 3
 // for a server beyond the backend; and a balancer that it comes back to passes no last one on.
 const reachInside = 2
 
-// mss is announced as a client's on Ethernet is.
-const mss = 1460
+// mss and window, in bytes, are announced as a client's on Ethernet are.
+const (
+	mss    = 1460
+	window = 64240
+)
 
-// segment is a TCP segment without data.
+// segment is the header of a TCP segment.
 type segment struct {
 	from, to netip.AddrPort // of one family
 	seq, ack uint32
 	flags    uint8
 }
 
-// appendTo appends the packet, from the IP header on and with so many hops to live, to b. A SYN has the one option
-// that every client's has.
-func (s *segment) appendTo(b []byte, hops uint8) []byte {
+// appendTo appends the packet with some data, from the IP header on and with so many hops to
+// live, to b. A SYN has the one option that every client's has.
+func (s *segment) appendTo(b []byte, hops uint8, data ...byte) []byte {
 	var options []byte
 	if s.flags&flagSYN != 0 {
 		options = binary.BigEndian.AppendUint16([]byte{2, 4}, mss)
 	}
-	length := tcpLen + len(options)
+	length := tcpLen + len(options) + len(data)
 	start := len(b)
 	if s.to.Addr().Is4() {
 		b = append(b, 4<<4|ipv4Len/4, 0)
@@ -69,8 +74,8 @@ func (s *segment) appendTo(b []byte, hops uint8) []byte {
 	b = binary.BigEndian.AppendUint16(b, s.to.Port())
 	b = binary.BigEndian.AppendUint32(b, s.seq)
 	b = binary.BigEndian.AppendUint32(b, s.ack)
-	b = append(b, uint8(length/4)<<4, s.flags, 0xfa, 0xf0, 0, 0, 0, 0) // a window of 64,240 bytes
-	b = append(b, options...)
+	b = append(b, uint8((tcpLen+len(options))/4)<<4, s.flags, window>>8, window&0xff, 0, 0, 0, 0)
+	b = append(append(b, options...), data...)
 	pseudo := sum(protocolTCP+uint32(length), b[addresses:tcp])
 	binary.BigEndian.PutUint16(b[tcp+16:], ^sum(uint32(pseudo), b[tcp:]))
 	return b
@@ -81,6 +86,9 @@ func (s *segment) appendTo(b []byte, hops uint8) []byte {
 func sum(s uint32, b []byte) uint16 {
 	for ; len(b) > 1; b = b[2:] {
 		s += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) > 0 {
+		s += uint32(b[0]) << 8
 	}
 	for s>>16 != 0 {
 		s = s>>16 + s&0xffff
@@ -113,4 +121,16 @@ func parseSegment(b []byte) (s segment, ok bool) {
 		to:   netip.AddrPortFrom(to, binary.BigEndian.Uint16(tcp[2:])),
 		seq:  binary.BigEndian.Uint32(tcp[4:]), ack: binary.BigEndian.Uint32(tcp[8:]), flags: tcp[13],
 	}, true
+}
+
+// dataOf returns the data of a packet that [parseSegment] has read: what is in it up to the IP
+// packet's end, which may have padding behind it.
+func dataOf(b []byte) []byte {
+	ip, end := ipv6Len, ipv6Len+int(binary.BigEndian.Uint16(b[4:]))
+	if b[0]>>4 == 4 {
+		ip, end = int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	}
+	at := ip + int(b[ip+12]>>4)*4
+	end = min(end, len(b))
+	return b[min(at, end):end]
 }

@@ -27,7 +27,7 @@ type Target struct {
 	Expect string // status codes that are good, as in "200-299,404"; in order, merged, never empty
 	Body   string // what the answer's body must contain; empty: anything
 
-	// Half-open probes only.
+	// Probes whose packets are sent to a backend, whatever their address is.
 
 	Holder netip.Addr // the backend of which it is asked whether it holds Address; else invalid
 	Closed bool       // Address has a port that no client uses: it may be closed

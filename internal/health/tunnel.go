@@ -39,10 +39,10 @@ func asker(t *Target) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("no own address that %v could answer: %w", vip, syscall.EADDRNOTAVAIL)
 }
 
-// enclose returns the outer packet of a tunnel with a segment inside, and its Ethernet type in
+// enclose returns the outer packet of a tunnel with a segment and its data inside, and its Ethernet type in
 // network byte order. own is the machine's own address, from which it comes if c does not
 // say from where.
-func enclose(s *segment, own netip.Addr, c packet.TunnelConfig) (outer []byte, protocol uint16, err error) {
+func enclose(s *segment, data []byte, own netip.Addr, c packet.TunnelConfig) (outer []byte, protocol uint16, err error) {
 	if !c.Source.IsValid() {
 		if own.Is4() != c.Destination.Is4() || !own.IsValid() {
 			return nil, 0, fmt.Errorf("no own address is known for a tunnel to %v: %w", c.Destination, syscall.EHOSTUNREACH)
@@ -50,7 +50,7 @@ func enclose(s *segment, own netip.Addr, c packet.TunnelConfig) (outer []byte, p
 		c.Source = netip.PrefixFrom(own, own.BitLen())
 	}
 	tunnel := packet.NewTunnel(&c)
-	b := s.appendTo(make([]byte, tunnel.Len()), reachInside)
+	b := s.appendTo(make([]byte, tunnel.Len()), reachInside, data...)
 	key := packet.Key{
 		Src: packet.AddrFrom(s.from.Addr()), Dst: packet.AddrFrom(s.to.Addr()), SrcPort: s.from.Port(), DstPort: s.to.Port(), Proto: protocolTCP,
 	}

@@ -93,7 +93,7 @@ func TestProbeThroughATunnelWithoutASource(t *testing.T) {
 func TestEnclosedProbeHasFewHops(t *testing.T) {
 	s := segment{from: netip.MustParseAddrPort("10.0.0.1:1"), to: netip.MustParseAddrPort("192.0.2.10:80"), flags: flagSYN}
 	own := netip.MustParseAddr("10.0.0.1")
-	b, _, err := enclose(&s, own, packet.TunnelConfig{Destination: netip.MustParseAddr("10.0.0.11")})
+	b, _, err := enclose(&s, nil, own, packet.TunnelConfig{Destination: netip.MustParseAddr("10.0.0.11")})
 	if err != nil || b[8] != 64 || b[20+8] != 2 {
 		t.Errorf("TTL %d outside and %d inside: %v", b[8], b[20+8], err)
 	}

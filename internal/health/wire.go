@@ -1,6 +1,7 @@
 package health
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -26,11 +27,18 @@ type wire struct {
 	waiting map[netip.AddrPort]*opening // by own address and port
 }
 
-// opening is one connection that a probe has half opened.
+// opening is one connection that a probe has half opened, or opened.
 type opening struct {
 	from, to netip.AddrPort
-	seq      uint32     // the SYN's
-	answer   chan uint8 // gets the flags of the first answer
+	seq      uint32        // the SYN's
+	answer   chan uint8    // gets the flags of the first answer
+	inbox    chan received // gets all segments of one that is opened; nil: it is not to be
+}
+
+// received is a segment with its data.
+type received struct {
+	segment
+	data []byte
 }
 
 // openWire opens a packet socket. The filter is there before anything can arrive, which
@@ -78,23 +86,34 @@ func (w *wire) close() {
 // receive hands answers to those who wait for them.
 func (w *wire) receive() {
 	defer close(w.ended)
-	var b [snapLen]byte
+	b := make([]byte, snapLen)
 	for {
-		n, err := w.file.Read(b[:])
+		n, err := w.file.Read(b)
 		if errors.Is(err, os.ErrClosed) {
 			return
 		}
 		if s, ok := parseSegment(b[:n]); ok {
-			w.take(&s)
+			w.take(&s, dataOf(b[:n]))
 		}
 	}
 }
 
-func (w *wire) take(s *segment) {
+// take hands a segment to who waits for it. The data stays the caller's.
+func (w *wire) take(s *segment, data []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	o := w.waiting[s.to]
-	if o == nil || o.to != s.from || s.ack != o.seq+1 || s.flags&flagACK == 0 || s.flags&(flagSYN|flagRST) == 0 {
+	if o == nil || o.to != s.from {
+		return
+	}
+	if o.inbox != nil {
+		select {
+		case o.inbox <- received{*s, bytes.Clone(data)}:
+		default: // as if it were lost: it comes again
+		}
+		return
+	}
+	if s.ack != o.seq+1 || s.flags&flagACK == 0 || s.flags&(flagSYN|flagRST) == 0 {
 		return
 	}
 	select {
@@ -103,16 +122,15 @@ func (w *wire) take(s *segment) {
 	}
 }
 
-// open makes from, which nobody else may use, wait for answers from to. Its sequence
-// number can't be guessed, and plus one it still begins with the secret.
-func (w *wire) open(from, to netip.AddrPort) *opening {
+// open makes from, which nobody else may use, wait for answers from to, with an inbox if all are
+// wanted. Its sequence number can't be guessed, and plus what a probe may send it still begins
+// with the secret.
+func (w *wire) open(from, to netip.AddrPort, inbox chan received) *opening {
 	var b [4]byte
 	_, _ = rand.Read(b[2:]) // never fails
 	binary.BigEndian.PutUint16(b[:], w.secret)
-	if b[2] == 0xff && b[3] == 0xff {
-		b[3] = 0
-	}
-	o := &opening{from: from, to: to, seq: binary.BigEndian.Uint32(b[:]), answer: make(chan uint8, 1)}
+	b[2] &= 0x7f // leaves maxSent
+	o := &opening{from: from, to: to, seq: binary.BigEndian.Uint32(b[:]), answer: make(chan uint8, 1), inbox: inbox}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting[from] = o
@@ -133,12 +151,19 @@ func (w *wire) send(o *opening, flags uint8, h Hop, t *Target) error {
 	if flags == flagRST {
 		s.seq++
 	}
-	b, protocol := s.appendTo(nil, reach), w.protocol
+	return w.put(&s, nil, h, t)
+}
+
+// put sends a segment by a hop, in the tunnel if t has one.
+func (w *wire) put(s *segment, data []byte, h Hop, t *Target) error {
+	b, protocol := []byte(nil), w.protocol
 	if t.tunnelled() {
 		var err error
-		if b, protocol, err = enclose(&s, h.Own, t.Tunnel); err != nil {
+		if b, protocol, err = enclose(s, data, h.Own, t.Tunnel); err != nil {
 			return err
 		}
+	} else {
+		b = s.appendTo(nil, reach, data...)
 	}
 	to := &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: h.Ifindex, Halen: uint8(len(h.MAC))}
 	copy(to.Addr[:], h.MAC[:])
@@ -150,7 +175,7 @@ func (w *wire) send(o *opening, flags uint8, h Hop, t *Target) error {
 		return cerr
 	}
 	if err != nil {
-		return fmt.Errorf("send to %v by %x: %w", o.to, h.MAC, err)
+		return fmt.Errorf("send to %v by %x: %w", s.to, h.MAC, err)
 	}
 	return nil
 }

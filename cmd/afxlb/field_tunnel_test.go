@@ -181,13 +181,19 @@ func (w *world) askAtLength(s *tunnelled) {
 // A check via the tunnel asks what clients ask: whether a backend takes packets out of it, and
 // holds the service's address. The backend's own address proves neither, and need not answer.
 func TestFieldTunnelCheck(t *testing.T) {
+	for _, by := range []string{"tcp", "http"} {
+		t.Run(by, func(t *testing.T) { testTunnelCheck(t, by) })
+	}
+}
+
+func testTunnelCheck(t *testing.T, by string) {
 	w := newWorld(t)
 	list := []tunnelled{
 		{"four", "mode: ipip", netip.MustParseAddr("192.0.2.40"), false}, {"six", "mode: gue", netip.MustParseAddr("2001:db8:2::40"), false}, {"across", "mode: gre", netip.MustParseAddr("192.0.2.41"), true},
 	}
 	var config []string
 	for _, s := range list {
-		config = append(config, s.entry("tcp", "health: {via: tunnel, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},"))
+		config = append(config, s.entry("tcp", fmt.Sprintf("health: {type: %s, via: tunnel, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},", by)))
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", config...))
 	down := func(why string) {

@@ -23,7 +23,8 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
-	for _, s := range []string{"", "services: []", "a: &a [*a]", "services: &s [*s]", "? a\n: b", "- ", "{", "&a", "*a", "---\n---", "a: |\n  b", "<<: 1", "a: 0\rb: 1", "services: &s [*t]\nx: &t [*s]", "? [a]\n: !!x &a b", "a: \u2028b: \xff"} {
+	for _, s := range []string{"", "services: []", "a: &a [*a]", "services: &s [*s]", "? a\n: b", "- ", "{", "&a", "*a", "---\n---", "a: |\n  b", "<<: 1", "a: 0\rb: 1", "services: &s [*t]\nx: &t [*s]", "? [a]\n: !!x &a b", "a: \u2028b: \xff",
+		"defaults: &d {health: {type: http, path: x}, mode: gue, gue: {port: 0}, persistence: none}\nservices: [{name: a, address: 192.0.2.1, port: 80, health: {interval: 1s}, backends: []}, *d]", "defaults: {snat-addresses: [::1]}\nservices: [{mode: fullnat, name: a, address: 192.0.2.1, port: 1, backends: []}]", "\xff\xfea\x00", "lb_algo: wlc\nservices: [{lb_algo: wlc, algorithm: rr}]"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

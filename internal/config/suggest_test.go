@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -16,6 +17,13 @@ func TestNearest(t *testing.T) {
 		if got := nearest(word, names); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
 		}
+	}
+}
+
+// TestLongWordsAreNoNames, whatever is left of them in the normal form.
+func TestLongWordsAreNoNames(t *testing.T) {
+	if got := nearest(strings.Repeat("-", 200)+"port", []string{"port"}); got != "" {
+		t.Errorf("200 dashes in front of port are taken for %q", got)
 	}
 }
 

@@ -30,6 +30,7 @@ func (w *Watcher) ask(r *reading, which asking, now time.Time) {
 	}
 	asked := map[Neighbour]error{}
 	if which > askNew {
+		w.asked = now
 		w.askGateways(r, which, asked)
 	}
 	for _, ways := range r.ways {
@@ -53,6 +54,27 @@ func (w *Watcher) ask(r *reading, which asking, now time.Time) {
 			}
 		}
 	}
+}
+
+// remind has the kernel ask for what is missing, without a look: with thousands of addresses
+// these are many seconds apart, and it asks three times in as many seconds. It returns how
+// long that took.
+func (w *Watcher) remind(now time.Time) time.Duration {
+	if !w.last.LinkUp || now.Sub(w.asked) < 2*tickInterval { // a tick has done so
+		return 0
+	}
+	w.asked = now
+	asked := map[Neighbour]error{}
+	w.askGateways(w.last, askMissing, asked)
+	for _, ways := range w.last.ways {
+		for i := range ways {
+			n := Neighbour{ways[i].Device, ways[i].Via}
+			if _, done := asked[n]; !done && !ways[i].Asked.IsZero() && !w.last.permanent[n] {
+				asked[n] = w.kernel.NeighSet(question(n))
+			}
+		}
+	}
+	return time.Since(now)
 }
 
 // askGateways asks for the routers, so that one that fails over is found though nothing is

@@ -28,7 +28,8 @@ const (
 
 	// Looks, however many events there are, take a 60th of a core at most, and those of
 	// the ticks a 100th. But a look that takes long is not put off by more than maxRest:
-	// the last of many changes is seen within half a second.
+	// the last of many changes is seen within half a second. Nor are ticks rarer than
+	// refreshInterval.
 	restFactor, tickFactor = 60, 100
 	maxRest                = 350 * time.Millisecond
 )
@@ -41,8 +42,9 @@ func (w *Watcher) watch() {
 			<-w.gathered
 		}
 	}()
-	tick, next := time.NewTimer(tickInterval), time.NewTimer(retryTime)
+	tick, ask, next := time.NewTimer(tickInterval), time.NewTimer(tickInterval), time.NewTimer(retryTime)
 	defer tick.Stop()
+	defer ask.Stop()
 	defer next.Stop()
 	for {
 		select {
@@ -60,6 +62,8 @@ func (w *Watcher) watch() {
 			if !armed && !w.fresh.empty() {
 				w.arm(next, settleTime)
 			}
+		case now := <-ask.C:
+			ask.Reset(max(tickInterval, tickFactor*w.remind(now)))
 		case g := <-w.gathered:
 			w.gathering = false
 			if w.adopt(g) {
@@ -69,7 +73,7 @@ func (w *Watcher) watch() {
 		case <-next.C:
 			w.follow(next)
 		case <-tick.C:
-			tick.Reset(max(tickInterval, tickFactor*w.tick()))
+			tick.Reset(min(max(tickInterval, tickFactor*w.tick()), refreshInterval))
 			if w.troubled {
 				w.arm(next, retryTime)
 			}

@@ -268,3 +268,36 @@ func TestQuestions(t *testing.T) {
 		}
 	})
 }
+
+// Who is missing is asked for again and again, also where looks take long and are rare.
+func TestAskingBetweenSlowLooks(t *testing.T) {
+	f := newFake()
+	delete(f.macs, second)
+	run(t, f, both, func(t *testing.T, w *faked) {
+		w.fake.with(func(f *fake) { f.took = 500 * time.Millisecond }) // a tick in 20 seconds
+		time.Sleep(5 * time.Second)
+		var looks, asked int
+		w.fake.with(func(f *fake) { looks, asked = f.looks, f.questions })
+		time.Sleep(20 * time.Second)
+		w.fake.with(func(f *fake) { looks, asked = f.looks-looks, f.questions-asked })
+		if looks > 2 || asked < 9 || asked > 13 {
+			t.Errorf("in 20 s: %d looks and %d questions, want one, and ten for one of two", looks, asked)
+		}
+	})
+}
+
+// Who is in use is remembered by the kernel, which forgets after a minute, also where looks
+// take long.
+func TestRemindersBetweenSlowLooks(t *testing.T) {
+	run(t, newFake(), both, func(t *testing.T, w *faked) {
+		w.fake.with(func(f *fake) { f.took = 2 * time.Second })
+		time.Sleep(time.Minute)
+		asked := 0
+		w.fake.with(func(f *fake) { asked = f.questions })
+		time.Sleep(time.Minute)
+		w.fake.with(func(f *fake) { asked = f.questions - asked })
+		if asked < 4 || asked > 6 {
+			t.Errorf("%d questions for two in a minute, want some each", asked)
+		}
+	})
+}

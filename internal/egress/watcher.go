@@ -34,6 +34,7 @@ type Watcher struct {
 	again     scope  // looked at since an event; once more, as that may have come too early
 	rested    time.Time
 	refreshed time.Time
+	asked     time.Time // when all that are missing were asked for
 	warned    time.Time // of moves that are too many
 	troubled  bool      // the last look met an error
 	rerouted  bool      // routes have changed since the gateways were read

@@ -187,7 +187,13 @@ func TestPorts(t *testing.T) {
 	}}
 	in.Total.Ports[0] = engine.PortCounters{Received: 7, Sent: 5}
 	in.Total.Ports[1] = engine.PortCounters{Received: 1, Sent: 6, Copied: 6}
-	got := ports(&in, &About{Ports: []Port{{Name: "eth0"}, {Name: "eth1", Away: "no such interface"}}})
+	in.Ports = slices.Insert(in.Ports, 1, engine.PortInfo{}) // a number that a bond's slave had
+	in.Total.Ports[1], in.Total.Ports[2] = engine.PortCounters{Received: 9}, in.Total.Ports[1]
+	a := About{Ports: []Port{{Name: "eth0"}, {}, {Name: "eth1", Away: "no such interface"}}}
+	if got := names(a.Ports); got != "eth0, eth1" {
+		t.Errorf("names %q", got)
+	}
+	got := ports(&in, &a)
 	want := []api.Port{
 		{Name: "eth0", State: "serving", XDPMode: "native", Bind: "copy", Queues: []int{0}, Received: 7, Sent: 5},
 		{Name: "eth1", State: "waiting", Reason: "no such interface", Queues: []int{}, Received: 1, Sent: 6, Copied: 6, Apart: "driver asavie"},

@@ -91,6 +91,7 @@ func New(c Config) (*Engine, error) {
 		past:      make([]past, maxPorts),
 		names:     c.Interfaces,
 	}
+	e.config.Interfaces = nil // names change
 	e.clients = &clients{Table: persist.New(c.MaxFlows/clientShare, c.seed), clock: e.clock, tables: &e.table}
 	e.flows = conntrack.New(conntrack.Config{
 		MaxFlows: c.MaxFlows, Workers: len(c.Queues), Timeouts: c.Timeouts, Loads: c.Loads, Observer: e.clients, Seed: c.seed,

@@ -148,7 +148,7 @@ func (e *Engine) Intact(number int) error {
 		}
 	}
 	if err := e.lease.programs[number].Attached(); errors.Is(err, bpf.ErrDetached) {
-		return fmt.Errorf("%s: %w", e.config.Interfaces[number], err)
+		return fmt.Errorf("%s: %w", e.names[number], err)
 	}
 	return nil // what is not known is not lost
 }

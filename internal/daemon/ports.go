@@ -70,6 +70,9 @@ func (k *keeper) run(ctx context.Context) {
 		case <-look.C:
 		case <-k.wake:
 		}
+		if ctx.Err() != nil { // whichever the select chose: what ends takes nothing more
+			return
+		}
 		ports := k.watcher.Snapshot().Ports
 		for i := range ports { // before others are let go of: the last one ends the serving
 			k.greet(i, &ports[i])

@@ -8,6 +8,7 @@ import (
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
 // That source ports run out is said once, when they do, and when none are left, and that there
@@ -15,7 +16,7 @@ import (
 func TestSourcesAreToldOnce(t *testing.T) {
 	var out strings.Builder
 	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log}
+	d := &daemon{events: events.NewRecorder(log)}
 	var before map[backendName]bool
 	for _, step := range []struct {
 		taken int

@@ -130,11 +130,11 @@ func TestCheckHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.lab.Balancer.Netlink().LinkSetMTU(link, 9000); err != nil {
+	if err := w.lab.Balancer.Netlink().LinkSetMTU(link, 9001); err != nil {
 		t.Fatal(err)
 	}
-	if code, stderr := here(good); code != exitMachine || !strings.Contains(stderr, "MTU of 9000") {
-		t.Errorf("MTU 9000: exit code %d, %q", code, stderr)
+	if code, stderr := here(good); code != exitMachine || !strings.Contains(stderr, "MTU of 9001") {
+		t.Errorf("MTU 9001: exit code %d, %q", code, stderr)
 	}
 }
 

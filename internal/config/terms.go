@@ -158,7 +158,6 @@ var valueTerms = map[string]map[string]term{
 // where they are going to be, and what to do until then.
 var unbuilt = map[string]string{
 	"announce": "have the machine or a routing daemon hold the services' addresses", "services[].announce": "have the machine or a routing daemon hold the service's address",
-	"metrics":               "afxlb counters has the numbers",
 	"services[].slow-start": "raise the weight in steps", "services[].backends[].slow-start": "raise the weight in steps",
 	"services[].min-healthy": "on-no-backend says what clients get when none is left", "services[].max-conns": "conntrack.max-flows bounds all",
 	"services[].backends[].max-conns": "conntrack.max-flows bounds all", "services[].backends[].backup": "give it a weight of 0 until it is needed, and reload then",

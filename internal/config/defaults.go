@@ -34,7 +34,7 @@ func shed(v *value, s *balancer.ServiceSpec) {
 	}
 	own := func(path string) bool { _, all := v.file.locate(v.node, path); return all }
 	mode, h := s.Mode.Traits(), &s.Health
-	http, tcp := h.Type == balancer.HealthHTTP, h.Type == balancer.HealthTCP
+	http := h.Type == balancer.HealthHTTP
 	for _, d := range [...]struct {
 		path string
 		fits bool
@@ -51,7 +51,7 @@ func shed(v *value, s *balancer.ServiceSpec) {
 		{"health.host", http, func() { h.Host = "" }},
 		{"health.expect", http, func() { h.Expect = nil }},
 		{"health.body", http, func() { h.Body = "" }},
-		{"health.via", tcp && mode.Encapsulates, func() { h.ViaTunnel = false }},
+		{"health.via", mode.Encapsulates && h.Type != balancer.HealthNone, func() { h.ViaTunnel = false }},
 		{"health.timeout", h.Timeout <= h.Interval, func() { h.Timeout = h.Interval }},
 	} {
 		if !d.fits && !own(d.path) {

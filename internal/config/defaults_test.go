@@ -85,6 +85,18 @@ func TestDefaultHealthOfOthers(t *testing.T) {
 	}
 }
 
+// TestDefaultWayOfChecks: through the tunnel, where there is one, whatever the check asks.
+func TestDefaultWayOfChecks(t *testing.T) {
+	const file = "defaults: {health: {via: tunnel}}\nservices: [{name: a, address: 192.0.2.1, port: 80, mode: %s, health: {type: %s}, backends: []}]"
+	for mode, tunnel := range map[string]bool{"nat": false, "dsr": false, "ipip": true, "gue": true, "gre": true} {
+		for _, kind := range []string{"tcp", "http"} {
+			if got := parseServices(t, fmt.Sprintf(file, mode, kind))[0].Health.ViaTunnel; got != tunnel {
+				t.Errorf("mode %s, %s: through a tunnel: %t", mode, kind, got)
+			}
+		}
+	}
+}
+
 // TestWrongDefaults: what is wrong is told where it stands, and once.
 func TestWrongDefaults(t *testing.T) {
 	const services = `

@@ -160,11 +160,13 @@ func (w *worker) push() (pending bool, err error) {
 }
 
 // look closes the sockets of interfaces that are gone. One without packets tells that by the end
-// of a sleep, for which a worker that others keep busy never has the time.
+// of a sleep, for which a worker that others keep busy, or wake again and again, never has the
+// time. It is asked whenever there is a time, and does so at the distance of publishInterval.
 func (w *worker) look() error {
-	if !w.several {
-		return nil // the error of whoever sleeps, or sends
+	if !w.several || w.now-w.looked < publishInterval {
+		return nil // alone: it is the error of whoever sleeps, or sends
 	}
+	w.looked = w.now
 	if err := w.arms.poller.Gone(); err != nil {
 		return w.bereave(err)
 	}

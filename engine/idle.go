@@ -37,7 +37,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 		if w.orders.Load() != nil {
 			w.obey()
 		}
-		n, err := w.pass()
+		n, err := w.samplingPass()
 		switch {
 		case err != nil && errors.Is(err, xsk.ErrGone):
 			if err := w.bereave(err); err != nil {
@@ -46,6 +46,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 			continue
 		case n > 0:
 			empty = 0
+			w.count.Batches++
 			if w.now-w.published.at >= publishInterval {
 				w.expire()
 				w.publish()
@@ -93,6 +94,9 @@ func (w *worker) rest() error {
 			w.publish()
 		} else {
 			sleep = restInterval * time.Millisecond
+		}
+		if err := w.look(); err != nil {
+			return err
 		}
 	}
 	if pending {

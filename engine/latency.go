@@ -27,6 +27,24 @@ func LatencyBounds() (bounds [latencyBuckets]time.Duration) {
 	return bounds
 }
 
+// samplingPass is pass, timed now and then.
+func (w *worker) samplingPass() (int, error) {
+	if w.count.Batches%latencySample == 0 {
+		return w.timedPass()
+	}
+	return w.pass()
+}
+
+// timedPass is pass, and takes its batch into account.
+func (w *worker) timedPass() (int, error) {
+	began := time.Now()
+	n, err := w.pass()
+	if n > 0 {
+		w.count.Latency.observe(n, time.Since(began))
+	}
+	return n, err
+}
+
 // observe takes a batch of n packets into account that took d.
 func (l *Latency) observe(n int, d time.Duration) {
 	d = max(d, 1)

@@ -21,19 +21,21 @@ func TestLatencyBuckets(t *testing.T) {
 	}
 }
 
-// One batch in latencySample is measured, with all its packets.
-func TestLatencyIsSampled(t *testing.T) {
+// A batch is measured with all its packets, and an empty ring is none.
+func TestTimedPass(t *testing.T) {
 	l := newLoad(t, 0, vip4, 10)
 	w := l.engine.workers[0]
-	w.count.Batches, w.count.Latency = 1, Latency{}
-	for range 2 * latencySample {
-		l.batch()
+	l.deliver()
+	for range 3 {
+		if _, err := w.timedPass(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var sum uint64
 	for _, n := range w.count.Latency.Packets {
 		sum += n
 	}
-	if sum != 2*batchSize || w.count.Latency.Sum <= 0 {
+	if sum != batchSize || w.count.Latency.Sum <= 0 {
 		t.Errorf("%d packets in %v", sum, w.count.Latency)
 	}
 }

@@ -63,6 +63,7 @@ func (e *Engine) Step(worker int) (int, error) {
 	w := e.workers[worker]
 	n, err := w.pass()
 	if n > 0 {
+		w.count.Batches++
 		if w.now-w.published.at >= publishInterval {
 			w.expire()
 			w.publish()

@@ -11,6 +11,19 @@ import (
 // flow's state changes, and in one packet of each batch; and a flow in which it was found
 // takes the long way from then on.
 
+// examine looks at what changes seldom of packet i, of flow f. It returns a verdict if the flow
+// is not as it should be any more, and so not the packet's. It is no part of deliver, whatever a
+// profile says, or nothing would be of what each packet needs.
+//
+//go:noinline
+func (w *worker) examine(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdict {
+	if w.outgrown(i, r, f) {
+		return w.again(i, r, w.table.Lookup(&w.packets[i].Key))
+	}
+	w.inspect(i, f)
+	return packet.Pending
+}
+
 // inspect looks whether packet i, of flow f, has to be finished.
 func (w *worker) inspect(i int, f *conntrack.Flow) {
 	if w.complete(i) {

@@ -71,6 +71,7 @@ type worker struct {
 	ipv6    bool   // some packet of the group that find was at last
 	mixed   bool   // not all packets of this batch are of known flows, and forwarded
 	now     uint32 // of this batch, ms
+	looked  uint32 // when look did
 	count   Counters
 	youth   youth
 	parts   fragment.Out // what the table of fragments has let go of
@@ -102,11 +103,6 @@ func (w *worker) pass() (int, error) {
 	if n == 0 {
 		return 0, nil
 	}
-	var began time.Time
-	if w.count.Batches%latencySample == 0 {
-		began = time.Now()
-	}
-	w.count.Batches++
 	w.now = w.clock.Now()
 	w.count.Received += uint64(n)
 	w.mixed = false
@@ -125,9 +121,6 @@ func (w *worker) pass() (int, error) {
 	}
 	err := w.send(n)
 	w.flows.Grace.Quiescent(w.id)
-	if !began.IsZero() {
-		w.count.Latency.observe(n, time.Since(began))
-	}
 	return n, err
 }
 
@@ -271,10 +264,9 @@ func (w *worker) backend(id uint32) *balancer.Backend {
 func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.Backend) packet.Verdict {
 	settled := i > 0 && f.Settled(r.Direction(), w.packets[i].TCPFlags)
 	if !settled {
-		if w.outgrown(i, r, f) {
-			return w.again(i, r, w.table.Lookup(&w.packets[i].Key))
+		if v := w.examine(i, r, f); v != packet.Pending {
+			return v
 		}
-		w.inspect(i, f)
 	}
 	var v packet.Verdict
 	switch {

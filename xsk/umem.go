@@ -22,7 +22,6 @@ type UMEM struct {
 	fd      int    // of the memfd with frames and ledger, for a successor; or -1
 	release func() error
 	longs   *longs // nil: a packet has one frame
-	edge    uint64 // where the frames end
 	sharing
 	ledger
 }
@@ -83,9 +82,8 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 	}
 	*u.ledgerHead = ledgerHead{magic: ledgerMagic, version: ledgerVersion, frames: frames, frameSize: frameSize}
 	u.count[free] = frames
-	u.edge = uint64(frames) * uint64(frameSize)
-	if uint64(len(memory)) > u.edge {
-		u.longs = newLongs(u.edge)
+	if edge := uint64(frames) * uint64(frameSize); uint64(len(memory)) > edge {
+		u.longs = newLongs(edge)
 	}
 	clear(u.hands)
 	for i := range u.stack {
@@ -95,16 +93,13 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 }
 
 // Frame returns the packet of d. Its capacity reaches to the end of the frame, so that
-// a packet may grow at the end. The bytes are shared with the kernel: they are the
+// a packet may grow at the end, or of a long one at least to its own. The bytes are shared with the kernel: they are the
 // caller's from Receive until Transmit or Release, and gone after Close. It panics if
 // d lies outside of the UMEM.
 func (u *UMEM) Frame(d Desc) []byte {
 	shift := u.shift & 63 // which spares the compiler a case
-	end := (d.Addr>>shift + 1) << shift
-	if d.Addr >= u.edge {
-		end = u.longs.end(d.Addr)
-	}
-	return u.memory[d.Addr : d.Addr+uint64(d.Len) : end]
+	end := d.Addr + uint64(d.Len)
+	return u.memory[d.Addr:end:max(end, (d.Addr>>shift+1)<<shift)]
 }
 
 // Shift has the packet of d begin n bytes earlier in its frame, or later if n is negative,

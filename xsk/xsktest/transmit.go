@@ -2,6 +2,7 @@ package xsktest
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -119,19 +120,20 @@ func (k *Kernel) takeTX() unix.Errno {
 			return 0 // as the kernel does: skipped, and none the wiser
 		}
 		k.inFlight = append(k.inFlight, d.Addr)
-		k.part = append(k.part, k.socket.UMEM().Frame(d)...)
+		if k.multi && k.record {
+			k.part = append(k.part, k.socket.UMEM().Frame(d)...)
+		}
 		if d.Options != 0 {
 			continue // the kernel keeps it till the next call, if that ends here
 		}
-		whole := k.part
-		k.part = k.part[:0]
 		if k.drops > 0 {
 			k.drops--
+			k.part = k.part[:0]
 			return unix.EBUSY
 		}
 		k.sentCount++
 		if k.record {
-			k.sent = append(k.sent, append([]byte(nil), whole...))
+			k.sent = append(k.sent, k.whole(d))
 		}
 	}
 	k.stats.txEmpty.Add(1)
@@ -147,6 +149,16 @@ func (k *Kernel) peek() bool {
 		k.txSeen = k.rings.TX.Producer.Load()
 	}
 	return k.txCons != k.txSeen
+}
+
+// whole returns a copy of the packet that ends with d.
+func (k *Kernel) whole(d xsk.Desc) []byte {
+	if !k.multi {
+		return slices.Clone(k.socket.UMEM().Frame(d))
+	}
+	whole := slices.Clone(k.part)
+	k.part = k.part[:0]
+	return whole
 }
 
 // accept checks a descriptor and takes its frame; it tells of a bad one.

@@ -22,6 +22,7 @@ type UMEM struct {
 	fd      int    // of the memfd with frames and ledger, for a successor; or -1
 	release func() error
 	longs   *longs // nil: a packet has one frame
+	long    uint64 // all ones if there are longs: a packet may go on behind its frame
 	sharing
 	ledger
 }
@@ -83,7 +84,7 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 	*u.ledgerHead = ledgerHead{magic: ledgerMagic, version: ledgerVersion, frames: frames, frameSize: frameSize}
 	u.count[free] = frames
 	if edge := uint64(frames) * uint64(frameSize); uint64(len(memory)) > edge {
-		u.longs = newLongs(edge)
+		u.longs, u.long = newLongs(edge), ^uint64(0)
 	}
 	clear(u.hands)
 	for i := range u.stack {
@@ -99,7 +100,7 @@ func newUMEM(memory, ledgerMemory []byte, frames, frameSize uint32, spread uint6
 func (u *UMEM) Frame(d Desc) []byte {
 	shift := u.shift & 63 // which spares the compiler a case
 	end := d.Addr + uint64(d.Len)
-	return u.memory[d.Addr:end:max(end, (d.Addr>>shift+1)<<shift)]
+	return u.memory[d.Addr:end:max((d.Addr>>shift+1)<<shift, end&u.long)]
 }
 
 // Shift has the packet of d begin n bytes earlier in its frame, or later if n is negative,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -76,6 +77,21 @@ func behindGUE(b []byte) []byte {
 		return b[min(4+4*int(b[0]&31), len(b)):]
 	}
 	return b
+}
+
+// Decapsulated returns how many packets have come out of tunnels that end here, in user space or
+// in the kernel.
+func (h *Host) Decapsulated() (n uint64, err error) {
+	links, err := h.link.LinkList()
+	if err != nil {
+		return 0, fmt.Errorf("count what comes out of tunnels at %s: %w", h.Name, err)
+	}
+	for _, l := range links {
+		if a := l.Attrs(); strings.HasPrefix(a.Name, TunnelEnd) {
+			n += a.Statistics.RxPackets
+		}
+	}
+	return n, nil
 }
 
 // listenTunnel opens a socket that takes UDP without a checksum in IPv6, too (RFC 6935).

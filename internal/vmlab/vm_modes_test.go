@@ -5,7 +5,6 @@ package vmlab
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/lab"
@@ -87,15 +86,11 @@ func (w *world) throughEach(t *testing.T, list []vip, n int) {
 func (w *world) decapsulated() (n uint64) {
 	w.t.Helper()
 	for _, h := range w.lab.Backends {
-		links, err := h.Netlink().LinkList()
+		some, err := h.Decapsulated()
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		for _, l := range links {
-			if a := l.Attrs(); strings.HasPrefix(a.Name, lab.TunnelEnd) {
-				n += a.Statistics.RxPackets
-			}
-		}
+		n += some
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -29,17 +30,11 @@ func (o *output) render(file string, from Format) []byte {
 		}
 		fmt.Fprintf(&b, "conntrack:\n  timeouts: {%s}\n", strings.Join(list, ", "))
 	}
-	live := 0
-	for _, s := range o.services {
-		if s.refused == "" {
-			live++
-		}
+	b.WriteString("\nservices:")
+	if !slices.ContainsFunc(o.services, func(s *service) bool { return s.refused == "" }) {
+		b.WriteString(" []")
 	}
-	if live == 0 {
-		b.WriteString("\nservices: []\n")
-	} else {
-		b.WriteString("\nservices:\n")
-	}
+	b.WriteString("\n")
 	for _, s := range o.services {
 		if s.refused == "" {
 			s.write(&b, dir)
@@ -89,17 +84,11 @@ func (s *service) write(b *bytes.Buffer, dir string) {
 	if s.health != nil {
 		key("health", "{"+s.health.content()+"}")
 	}
-	live := 0
-	for _, one := range s.backends {
-		if one.refused == "" {
-			live++
-		}
+	b.WriteString("    backends:")
+	if !slices.ContainsFunc(s.backends, func(b *backend) bool { return b.refused == "" }) {
+		b.WriteString(" []")
 	}
-	if live == 0 {
-		b.WriteString("    backends: []\n")
-	} else {
-		b.WriteString("    backends:\n")
-	}
+	b.WriteString("\n")
 	for _, one := range s.backends {
 		line := "- {" + one.content() + "}\n"
 		if one.refused != "" {

@@ -15,7 +15,7 @@ LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate docs generate-check test test-race fuzz lint promtool test-vm test-vm-ci bench pgo bench-once demo install clean
+.PHONY: help build generate docs generate-check test test-race fuzz lint test-tools test-vm test-vm-ci bench pgo bench-once demo install clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,15 +59,15 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 lint: $(LINT) ## Check formatting, go vet and golangci-lint
 	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
 	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
-	$(GO) vet -tags vm,promtool ./...
+	$(GO) vet -tags vm,tools ./...
 	$(LINT) run ./...
 
 $(LINT):
 	GOBIN=$(CURDIR)/.bin $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	mv .bin/golangci-lint $@
 
-promtool: ## Have Prometheus's own tool check a scrape, the alert rules and their tests (needs promtool)
-	$(GO) test -tags promtool -count 1 -run TestPromtool ./internal/metrics
+test-tools: ## Run the tests that need other people's programs: promtool, tmux, chromium, keepalived, rpm (.ci/run installs them)
+	AFXLB_ROOT_TESTS=1 $(GO) test -tags tools -p 1 -count 1 -timeout 10m -run '^TestTools' ./...
 
 bench: ## Measure: table on the terminal, JSON, plots and page in dist/bench (BENCH="engine -h" for more)
 	$(GO) build -o dist/bench/bench ./bench

@@ -1,4 +1,4 @@
-//go:build promtool
+//go:build tools
 
 package metrics
 
@@ -11,8 +11,8 @@ import (
 )
 
 // What Prometheus's own tool has to say of a scrape, of the alert rules and of their tests.
-// make promtool runs it; it needs promtool (Debian's prometheus).
-func TestPromtool(t *testing.T) {
+// make test-tools runs it; it needs promtool (Debian's prometheus).
+func TestToolsPromtool(t *testing.T) {
 	run := func(in string, args ...string) {
 		t.Helper()
 		var out bytes.Buffer

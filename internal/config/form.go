@@ -13,10 +13,11 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 )
 
-// form is a form of values: how one is read into a T, and what it looks like. That
-// the two agree is held by a test of the schema.
+// form is a form of values: how one is read into a T, what it looks like, and how two are
+// told apart. That the first two agree is held by a test of the schema.
 type form[T any] struct {
 	read func(value, *T)
+	diff differ[T] // nil: others tell
 	looks
 }
 
@@ -41,6 +42,7 @@ type setting struct {
 func single[T any](words, pattern string, parse func(string) (T, error)) form[T] {
 	return form[T]{
 		read:  func(v value, dst *T) { set(v, dst, parse) },
+		diff:  whole(show[T]),
 		looks: looks{words: words, schema: &jsonschema.Schema{Types: []string{"string"}, Pattern: pattern}},
 	}
 }
@@ -120,15 +122,19 @@ func block[T any](known keys[T], read func(value, *T)) form[T] {
 	if read == nil {
 		read = func(v value, dst *T) { mapping(v, dst, known) }
 	}
-	return form[T]{read: read, looks: looks{words: "keys with values", block: func() []setting { return known.settings() }}}
+	return form[T]{read: read, diff: known.diff, looks: looks{words: "keys with values", block: func() []setting { return known.settings() }}}
 }
 
-// listOf is the form of lists.
+// listOf is the form of lists. Two lists of mappings are for others to tell apart, who know
+// which elements are the same.
 func listOf[T any](f form[T]) form[[]T] {
-	looks := f.looks
-	looks.list = true
-	looks.words = "a list, each " + f.words
-	return form[[]T]{read: func(v value, dst *[]T) { *dst = sequence(v, f.read) }, looks: looks}
+	list := form[[]T]{read: func(v value, dst *[]T) { *dst = sequence(v, f.read) }, looks: f.looks}
+	if f.block == nil {
+		list.diff = whole(show[[]T])
+	}
+	list.list = true
+	list.words = "a list, each " + f.words
+	return list
 }
 
 // oneOr is the form of what is a list or, short, its only element.
@@ -163,7 +169,7 @@ func (f form[T]) or(words ...string) form[T] {
 
 // into is a form that is read into a part of a T.
 func into[T, P any](part func(*T) *P, f form[P]) form[T] {
-	return form[T]{read: func(v value, dst *T) { f.read(v, part(dst)) }, looks: f.looks}
+	return form[T]{read: func(v value, dst *T) { f.read(v, part(dst)) }, diff: partly(part, f.diff), looks: f.looks}
 }
 
 // settings are the keys of the table.

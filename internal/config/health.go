@@ -51,7 +51,7 @@ var healthKeys = keys[balancer.HealthSpec]{
 		about: "http: text that the answer's body must contain",
 	},
 	{
-		name: "via", unset: "direct", form: into(func(h *balancer.HealthSpec) *bool { return &h.ViaTunnel }, choice(parseVia, nil, nil)),
+		name: "via", unset: "direct", form: into(func(h *balancer.HealthSpec) *bool { return &h.ViaTunnel }, choice(parseVia, nil, nil).shown(showVia)),
 		about: "modes with tunnels: tunnel asks as clients do, at the service's address through the tunnel",
 	},
 }

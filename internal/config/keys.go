@@ -12,12 +12,11 @@ import (
 )
 
 // The keys of everything but the services. A key that is added here needs a
-// field of [Config], and that field a place in [Config.NeedsRestart], unless a
-// reload applies it.
+// field of [Config], and says whether a reload applies it.
 var (
 	topKeys = keys[Config]{
 		{
-			name: "interface", restart: true, unset: "that of --interface", form: form[Config]{read: oneInterface, looks: interfaceName.looks},
+			name: "interface", restart: true, unset: "that of --interface", form: form[Config]{read: oneInterface, diff: partly(func(c *Config) *InterfaceList { return &c.Interfaces }, whole(show[InterfaceList])), looks: interfaceName.looks},
 			about: "the interface to serve; of a bond, the slaves that it has at any time are served",
 		},
 		{
@@ -65,7 +64,7 @@ var (
 			about: "bounds of the flow table",
 		},
 		{
-			name: "neighbours", form: form[Config]{read: func(v value, c *Config) { c.Spec.Neighbours = neighbours(v) }, looks: neighbourLooks},
+			name: "neighbours", form: form[Config]{read: func(v value, c *Config) { c.Spec.Neighbours = neighbours(v) }, diff: diffNeighbours, looks: neighbourLooks},
 			about: "next hops that are known beforehand: addresses with the MAC address where they are",
 		},
 		{ // before services, which read it
@@ -132,7 +131,7 @@ var (
 	idle          = duration(100*time.Millisecond, 30*24*time.Hour)
 	queueList     = single(`queues as in 0-3, "0,2,5-7" or all`, `^\s*(all|[0-9, -]+)\s*$`, ParseQueues).bare(0, maxIndex)
 	cpuList       = single(`CPUs as in 2-5 or "4,2,8-9"`, `^[0-9, -]+$`, ParseCPUs).bare(0, maxIndex)
-	frameSize     = single("2048 or 4096", "", ParseFrameSize).values(2048, 4096, "2048", "4096")
+	frameSize     = single("2048 or 4096", "", ParseFrameSize).values(2048, 4096, "2048", "4096").orNone()
 	interfaceName = single("an interface's name", `^[^/:,\s]{1,15}$`, parseInterface)
 	absolutePath  = single("the absolute path of a file", `^/`, parseFile)
 	listenAddress = single("address:port", `:[0-9]{1,5}$`, ParseListen)

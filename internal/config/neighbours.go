@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -24,11 +25,11 @@ var neighbourKeys = keys[balancer.StaticHop]{
 		about: "the served interface that leads there",
 	},
 	{
-		name: "tags", form: form[balancer.StaticHop]{read: tags, looks: listOf(vlanTag).looks},
+		name: "tags", form: form[balancer.StaticHop]{read: tags, diff: partly(func(h *balancer.StaticHop) *packet.Tags { return &h.Tags }, whole(showTags)), looks: listOf(vlanTag).looks},
 		about: "VLAN tags, the outermost first",
 	},
 	{
-		name: "mtu", unset: "the interface's", form: into(func(h *balancer.StaticHop) *uint16 { return &h.MTU }, number[uint16](68, 65535)), // RFC 791
+		name: "mtu", unset: "the interface's", form: into(func(h *balancer.StaticHop) *uint16 { return &h.MTU }, number[uint16](68, 65535).orNone()), // RFC 791
 		about: "the longest packet that may go there",
 	},
 }
@@ -75,6 +76,29 @@ func neighbours(v value) map[netip.Addr]balancer.StaticHop {
 	return list
 }
 
+// diffNeighbours tells two mappings apart, each address as a key of its own.
+func diffNeighbours(was, is *Config, at string, found func(Change)) {
+	addresses := slices.SortedFunc(maps.Keys(is.Spec.Neighbours), netip.Addr.Compare)
+	for _, a := range slices.SortedFunc(maps.Keys(was.Spec.Neighbours), netip.Addr.Compare) {
+		if _, stays := is.Spec.Neighbours[a]; !stays {
+			addresses = append(addresses, a)
+		}
+	}
+	for _, a := range addresses {
+		old, before := was.Spec.Neighbours[a]
+		now, after := is.Spec.Neighbours[a]
+		key := at + "." + a.String()
+		switch {
+		case before && after:
+			neighbourKeys.diff(&old, &now, key, found)
+		case before:
+			found(Change{Key: key, Old: old.MAC.String()})
+		default:
+			found(Change{Key: key, New: now.MAC.String()})
+		}
+	}
+}
+
 // checkPorts holds the ports of neighbours against the interfaces that are served.
 func checkPorts(root *value, c *Config) {
 	_, n := entry(root.node, "neighbours")
@@ -102,9 +126,25 @@ func tags(v value, h *balancer.StaticHop) {
 	copy(h.Tags[:], list)
 }
 
+// showTags returns tags as a file has them.
+func showTags(tags packet.Tags) string {
+	var list []string
+	for _, t := range tags {
+		switch {
+		case t == 0:
+		case t>>16 == provider>>16:
+			list = append(list, fmt.Sprintf("802.1ad:%d", t.VLAN()))
+		default:
+			list = append(list, strconv.Itoa(int(t.VLAN())))
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+const provider = 0x88a8 << 16 // of 802.1ad, in a [packet.Tag]
+
 // parseTag reads the number of a VLAN, or of one by 802.1ad.
 func parseTag(s string) (packet.Tag, error) {
-	const provider = 0x88a8 << 16
 	digits, outer := strings.CutPrefix(s, "802.1ad:")
 	vlan, err := strconv.ParseUint(digits, 10, 16)
 	if err != nil || vlan < 1 || vlan > 4094 {

@@ -14,11 +14,11 @@ import (
 var persistenceKeys = keys[balancer.PersistenceSpec]{
 	{
 		name: "timeout", unset: "that of the defaults, or it must be given",
-		form:  into(func(p *balancer.PersistenceSpec) *time.Duration { return &p.Timeout }, duration(time.Second, balancer.MaxPersistence)),
+		form:  into(func(p *balancer.PersistenceSpec) *time.Duration { return &p.Timeout }, duration(time.Second, balancer.MaxPersistence).orNone()),
 		about: "how long a client without a connection is remembered",
 	},
 	{
-		name: "prefix", unset: "32/128", form: form[balancer.PersistenceSpec]{read: readPrefixes, looks: prefixLengths.looks},
+		name: "prefix", unset: "32/128", form: form[balancer.PersistenceSpec]{read: readPrefixes, diff: whole(showPrefixes), looks: prefixLengths.looks},
 		about: "how much of an address tells clients apart, for IPv4 and IPv6",
 	},
 	{
@@ -52,6 +52,14 @@ func readPrefixes(v value, p *balancer.PersistenceSpec) {
 	both := prefixes{p.Prefix4, p.Prefix6}
 	set(v, &both, parsePrefixes)
 	p.Prefix4, p.Prefix6 = both.four, both.six
+}
+
+// showPrefixes returns the lengths as [parsePrefixes] reads them.
+func showPrefixes(p balancer.PersistenceSpec) string {
+	if p.Timeout == 0 { // there is no persistence
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", p.Prefix4, p.Prefix6)
 }
 
 type prefixes struct{ four, six int }

@@ -21,7 +21,7 @@ var (
 			about: "the address that clients connect to, the VIP",
 		},
 		{
-			name: "port", required: `the port, a range as in "8000-8099", or any`, form: form[balancer.ServiceSpec]{read: ports, looks: portRanges.looks},
+			name: "port", required: `the port, a range as in "8000-8099", or any`, form: form[balancer.ServiceSpec]{read: ports, diff: whole(func(s balancer.ServiceSpec) string { return s.Ports() }), looks: portRanges.looks},
 			about: "the port or ports",
 		},
 		{
@@ -46,7 +46,9 @@ var (
 			about: "mode fullnat: the ports that flows get at these",
 		},
 		{
-			name: "tunnel-source", unset: "auto", form: form[balancer.ServiceSpec]{read: tunnelSource, looks: tunnelSources.looks},
+			name: "tunnel-source", unset: "auto", form: form[balancer.ServiceSpec]{
+				read: tunnelSource, diff: partly(func(s *balancer.ServiceSpec) *[]netip.Prefix { return &s.TunnelSources }, tunnelSources.diff), looks: tunnelSources.looks,
+			},
 			about: "modes ipip, gue and gre: where packets in tunnels come from; auto is the machine's own address towards the backend",
 		},
 		{
@@ -105,9 +107,9 @@ var (
 
 var (
 	address    = single("an IP address", `^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`, parseAddress)
-	portNumber = number[uint16](1, balancer.MaxPort)
+	portNumber = number[uint16](1, balancer.MaxPort).orNone()
 	portRanges = single(`a port, a range as in "8000-8099", or any`, `^(any|[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?)$`, parsePorts).bare(1, balancer.MaxPort)
-	snatPorts  = single(`a range of ports as in "1024-65535"`, `^[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?$`, parseSnatPorts).bare(1, balancer.MaxPort)
+	snatPorts  = single(`a range of ports as in "1024-65535"`, `^[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?$`, parseSnatPorts).bare(1, balancer.MaxPort).orNone()
 )
 
 // service reads an element of services.

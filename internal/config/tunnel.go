@@ -91,3 +91,10 @@ func parseVia(s string) (tunnel bool, err error) {
 	via, err := parseEnum("way of a check", s, "direct", "tunnel")
 	return via == "tunnel", err
 }
+
+func showVia(tunnel bool) string {
+	if tunnel {
+		return "tunnel"
+	}
+	return "direct"
+}

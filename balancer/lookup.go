@@ -109,3 +109,26 @@ func (t *tables) lookup(all []member, parts []part, m uint32, chosen func(*part)
 	t.keep(l)
 	return l
 }
+
+// Moved returns how many slots of a service's consistent hash have another owner in t than
+// they had in the table was, and how many there are: 0, if its algorithm does not hash, or
+// hashed something else before. A backend of which it is not known yet whether it can serve
+// has its slots already, so that one that is new moves what it will move when it is up.
+func (t *Table) Moved(service *Service, was *Table, before *Service) (moved, of int) {
+	if !service.Algorithm.Hashes() || service.Algorithm != before.Algorithm {
+		return 0, 0
+	}
+	now, then := service.selection.midstream, before.selection.midstream
+	if now == nil || then == nil { // nobody has any
+		if now == then {
+			return 0, slots
+		}
+		return slots, slots
+	}
+	for i := range now.slots {
+		if t.Keys[now.ids[now.slots[i]]] != was.Keys[then.ids[then.slots[i]]] {
+			moved++
+		}
+	}
+	return moved, len(now.slots)
+}

@@ -253,6 +253,12 @@ func (r *rig) serve() {
 	r.must(r.Probe(r.t.Context()))
 }
 
+// Reload is the Reconciler's, for those who do not ask what it has changed.
+func (r *rig) Reload(ctx context.Context, spec balancer.Spec) error {
+	_, err := r.Reconciler.Reload(ctx, spec)
+	return err
+}
+
 func (r *rig) must(err error) {
 	r.t.Helper()
 	if err != nil {

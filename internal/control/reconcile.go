@@ -54,15 +54,15 @@ func (r *Reconciler) reconcile() error {
 	return err
 }
 
-// adopt makes spec the desired state.
-func (r *Reconciler) adopt(spec *balancer.Spec) error {
+// adopt makes spec the desired state, and returns what that changes.
+func (r *Reconciler) adopt(spec *balancer.Spec) (*Difference, error) {
 	now := time.Now()
-	r.mu.Lock()
-	a := r.observed.assess(r.observed.regroup(spec, now), now)
-	r.mu.Unlock()
-	if err := r.commit(spec, a); err != nil && !errors.Is(err, ErrCommit) {
-		return err
+	next, err := r.propose(spec, now)
+	if err != nil {
+		return nil, err
 	}
+	changed := r.difference(next)
+	_ = r.enforce(next) // what the kernel refuses the reconciliation below finds again
 	r.spec = spec
 	r.mu.Lock()
 	o := &r.observed
@@ -75,37 +75,68 @@ func (r *Reconciler) adopt(spec *balancer.Spec) error {
 	if hops != nil {
 		hops.Set(addrs)
 	}
-	return r.reconcile()
+	err = r.reconcile()
+	changed.Generation = r.View().Generation()
+	return changed, err
 }
 
-// commit plans in full, and then puts into force what spec and the assessment ask
-// for, unless that is in force already. Only an [ErrCommit] leaves a trace.
+// propose returns what would be in force if spec were desired.
+func (r *Reconciler) propose(spec *balancer.Spec, now time.Time) (*draft, error) {
+	r.mu.Lock()
+	a := r.observed.assess(r.observed.regroup(spec, now), now)
+	r.mu.Unlock()
+	return r.draft(spec, a)
+}
+
+// commit puts into force what spec and the assessment ask for, unless that is in force
+// already. Only an [ErrCommit] leaves a trace.
 func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
+	next, err := r.draft(spec, a)
+	if next == nil || err != nil {
+		return err
+	}
+	return r.enforce(next)
+}
+
+// draft is what is planned in full, and not in force yet.
+type draft struct {
+	commitment
+	compiled   *balancer.Draft
+	conditions [][]condition
+}
+
+// draft plans what spec and the assessment ask for, and touches nothing. It returns nil if
+// that is in force already.
+func (r *Reconciler) draft(spec *balancer.Spec, a *assessment) (*draft, error) {
 	was := &r.inForce
 	a.machine.former = r.former(spec)
 	sameSteering := was.spec == spec && was.machine.equal(&a.machine)
 	if was.err == nil && was.table != nil && sameSteering && sameFacts(&was.facts, &a.facts) {
-		return nil
+		return nil, nil
 	}
-	next := commitment{spec: spec, facts: a.facts, machine: a.machine, plan: was.plan}
+	next := &draft{commitment: commitment{spec: spec, facts: a.facts, machine: a.machine, plan: was.plan}, conditions: a.conditions}
+	var err error
 	if !sameSteering || next.plan == nil {
-		var err error
 		if next.plan, err = plan(spec, &a.machine); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	a.facts.Oldest = r.engine.Oldest()
-	draft, err := r.compiler.Compile(spec, &a.facts)
-	if err != nil {
-		return fmt.Errorf("make a balancing table: %w", err)
+	if next.compiled, err = r.compiler.Compile(spec, &a.facts); err != nil {
+		return nil, fmt.Errorf("make a balancing table: %w", err)
 	}
-	r.compiler.Commit(draft)
-	next.table = draft.Table
-	r.easing.adopt(draft.Table, a.conditions, time.Now())
-	if err := r.engine.Apply(draft.Table, next.plan); err != nil {
+	next.table = next.compiled.Table
+	return next, nil
+}
+
+// enforce puts a draft into force. The error is an [ErrCommit].
+func (r *Reconciler) enforce(next *draft) error {
+	r.compiler.Commit(next.compiled)
+	r.easing.adopt(next.table, next.conditions, time.Now())
+	if err := r.engine.Apply(next.table, next.plan); err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrCommit, err)
 	}
-	r.inForce, r.sources = next, append(sources(spec), next.machine.former...)
+	r.inForce, r.sources = next.commitment, append(sources(next.spec), next.machine.former...)
 	r.log.Debug("new table", zap.Uint64("generation", next.table.Generation))
 	return next.err
 }

@@ -51,6 +51,7 @@ type Reconciler struct {
 	// Immutable.
 
 	engine   Engine
+	loads    *balancer.Loads
 	log      *zap.Logger
 	events   *events.Recorder
 	prober   *health.Prober
@@ -87,7 +88,7 @@ type task struct {
 // New returns a reconciler that has not done anything yet.
 func New(o Options) *Reconciler {
 	r := &Reconciler{
-		engine: o.Engine, log: o.Log, events: o.Events,
+		engine: o.Engine, loads: o.Loads, log: o.Log, events: o.Events,
 		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}),
 		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads), easing: newEasing(o.Loads),
 	}
@@ -184,10 +185,28 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 	return <-t.done
 }
 
-// Reload makes spec the desired state, and returns when it is in force. On an error
-// everything is as it was, unless it is [ErrCommit].
-func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) error {
-	return r.ask(ctx, func() error { return r.adopt(&spec) })
+// Reload makes spec the desired state, and returns what that has changed when it is in
+// force. On an error everything is as it was, unless it is [ErrCommit].
+func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
+	err = r.ask(ctx, func() error {
+		d, err = r.adopt(&spec)
+		return err
+	})
+	return d, err
+}
+
+// Preview returns what a Reload would change now, or why it would be refused. It changes
+// nothing.
+func (r *Reconciler) Preview(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
+	err = r.ask(ctx, func() error {
+		now := time.Now()
+		draft, err := r.propose(&spec, now)
+		if err == nil {
+			d = r.difference(draft)
+		}
+		return err
+	})
+	return d, err
 }
 
 // Probe starts the health checks; to start them again does nothing. Before, nothing is

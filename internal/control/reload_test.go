@@ -228,7 +228,7 @@ func TestStoppedReconciler(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		stop()
 		r.Run(ctx)
-		if err := r.Reload(t.Context(), webSpec()); !errors.Is(err, ErrStopped) {
+		if _, err := r.Reload(t.Context(), webSpec()); !errors.Is(err, ErrStopped) {
 			t.Errorf("Reload of a stopped reconciler: %v", err)
 		}
 	})

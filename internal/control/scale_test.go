@@ -77,7 +77,7 @@ func BenchmarkLarge(b *testing.B) {
 		b.ReportAllocs()
 		for i := 1; b.Loop(); i++ {
 			spec := specs[i%2]
-			if err := r.adopt(&spec); err != nil {
+			if _, err := r.adopt(&spec); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -18,6 +18,8 @@ type Facts struct {
 	// Ways are all next hops of those of these addresses whose route has several that are
 	// known.
 	Ways map[netip.Addr][]Way
+	// Weights are the effective weights of the backends whose weight is not the Spec's now.
+	Weights map[BackendKey]uint16
 	// Drained are the backends without a weight whose time to drain is over.
 	Drained map[BackendKey]bool
 	// Gateways are the routers that the machine's routes name: what comes from clients
@@ -51,6 +53,14 @@ type NextHop struct {
 func (h *NextHop) fits(s *ServiceSpec, backend netip.Addr) bool {
 	mode := s.Mode.Traits()
 	return h.MAC != packet.MAC{} && (h.OnLink || !mode.NeedsLink) && (!mode.Encapsulates || s.TunnelSource(backend, h.Own).IsValid())
+}
+
+// weight returns the effective weight of b, whose key this is.
+func (f *Facts) weight(b *BackendSpec, key *BackendKey) uint16 {
+	if w, ok := f.Weights[*key]; ok {
+		return w
+	}
+	return b.Weight
 }
 
 // standing is what a backend's health and next hop together amount to. A backend can

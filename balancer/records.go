@@ -50,7 +50,7 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 	for j := range s.Backends {
 		b, key, id := &s.Backends[j], &keys[j], t.Services[i].Backends[j]
 		record := t.newBackend(key, i, s, facts)
-		record.Weight = b.Weight
+		record.Weight = facts.weight(b, key)
 		record.Flags |= Present
 		standing, state := facts.standing(s, key)
 		switch state {
@@ -62,10 +62,10 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 		if standing == ready {
 			record.Flags |= Up
 		}
-		if b.Weight == 0 && facts.Drained[*key] {
+		if record.Weight == 0 && facts.Drained[*key] {
 			record.Flags |= Drained
 		}
-		parts = append(parts, part{id: id, weight: b.Weight, standing: standing})
+		parts = append(parts, part{id: id, weight: record.Weight, standing: standing})
 		t.Backends[id], t.Refs[id] = record, BackendRef{s.Name, b.Name}
 	}
 	return parts

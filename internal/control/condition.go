@@ -16,6 +16,7 @@ const (
 	BackendWarming     = "warming"     // not known yet
 	BackendDrain       = "drain"       // up, but without a weight: no new flows
 	BackendUnreachable = "unreachable" // no way there by the served interface
+	BackendDisabled    = "disabled"    // an operator has taken it out: as if it were not there
 )
 
 // condition is a backend's state, for people and for the table.
@@ -112,7 +113,10 @@ func question(h egress.Hop) string {
 
 // condition judges a backend by its health and the way there. trusted says that what
 // is not known counts as up.
-func (k *check) condition(w way, weight uint16, trusted bool) condition {
+func (k *check) condition(w way, trusted bool) condition {
+	if k.disabled() {
+		return disabled
+	}
 	state := k.health.State()
 	switch {
 	case k.poor:
@@ -129,7 +133,7 @@ func (k *check) condition(w way, weight uint16, trusted bool) condition {
 		return condition{BackendWarming, "no good answer yet", state}
 	case !w.known:
 		return condition{BackendWarming, noMAC, balancer.StateUnknown}
-	case weight == 0:
+	case k.nominal == 0:
 		return condition{BackendDrain, "", state}
 	}
 	return condition{BackendUp, "", state}
@@ -171,16 +175,16 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 	}
 	states, since := o.scratch.states[:0], o.link.since
 	up := false
-	for j, k := range g.checks {
+	for _, k := range g.checks {
 		if k.last.way = o.way(k, now); k.last.way.known {
 			k.port = int(k.last.way.hop.Link.Port)
 		}
 		sooner(k.last.way.wait)
-		up = up || k.health.State() == balancer.StateUp && k.last.way.reason == "" && g.spec.Backends[j].Weight > 0
+		up = up || k.health.State() == balancer.StateUp && k.last.way.reason == "" && k.nominal > 0
 	}
-	for j, k := range g.checks {
+	for _, k := range g.checks {
 		state := k.health.State()
-		if state == balancer.StateUp && (k.last.way.reason != "" || g.spec.Backends[j].Weight == 0) {
+		if k.disabled() || state == balancer.StateUp && (k.last.way.reason != "" || k.nominal == 0) {
 			state = balancer.StateDown // it is no help to clients
 		}
 		k.poor = state == balancer.StateUnknown && !k.failing.IsZero() && (up || now.Sub(k.began) >= balancer.WarmUp)
@@ -199,7 +203,7 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 	sooner(again)
 	serving := false
 	for j, k := range g.checks {
-		out[j] = k.condition(k.last.way, g.spec.Backends[j].Weight, trusted)
+		out[j] = k.condition(k.last.way, trusted)
 		serving = serving || out[j].state == BackendUp || out[j].state == BackendDrain
 	}
 	returned := serving && !g.serving
@@ -218,7 +222,10 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 // known.
 func (g *group) frozen(out []condition) {
 	for j, k := range g.checks {
-		if out[j] = k.last.condition; k.last.state == "" {
+		switch out[j] = k.last.condition; {
+		case k.disabled():
+			out[j] = disabled
+		case k.last.state == "":
 			out[j] = condition{BackendWarming, noMAC, balancer.StateUnknown}
 		}
 	}
@@ -248,6 +255,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 			Ports: o.ports(), Gateways: o.gateways(), Ephemeral: balancer.Ports(o.snapshot.Ephemeral),
 			States:   make(map[balancer.BackendKey]balancer.State, n),
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)), Ways: map[netip.Addr][]balancer.Way{},
+			Weights: map[balancer.BackendKey]uint16{},
 		},
 	}
 	all := make([]condition, n)
@@ -258,7 +266,11 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 		} else {
 			g.frozen(a.conditions[i])
 		}
+		a.sooner(g.weigh(a.conditions[i], now))
 		for j, k := range g.checks {
+			if k.weight != g.spec.Backends[j].Weight {
+				a.facts.Weights[k.key] = k.weight
+			}
 			a.facts.States[k.key] = a.conditions[i][j].table
 			if k.last.way.known {
 				a.facts.NextHops[k.key.Address] = k.last.way.hop

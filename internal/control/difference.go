@@ -10,6 +10,7 @@ import (
 type Difference struct {
 	Generation uint64 // of the table that has it all; of a plan, the one that is in force
 	Services   []ServiceDifference
+	Ended      []Ended // overrides that end by it
 }
 
 // ServiceDifference is one service before and after.

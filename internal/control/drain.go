@@ -6,11 +6,11 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 )
 
-// weigh notes since when the backend has no weight. A reload in between, or another time
+// drains notes since when the backend has no weight. A reload in between, or another time
 // to drain, begins nothing anew.
-func (k *check) weigh(weight uint16, now time.Time) {
+func (k *check) drains(now time.Time) {
 	switch {
-	case weight > 0:
+	case k.nominal > 0:
 		k.draining = time.Time{}
 	case k.draining.IsZero():
 		k.draining = now

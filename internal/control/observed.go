@@ -16,10 +16,12 @@ type observed struct {
 	carriers []carrier       // by port
 	hops     Hops            // nil while the interface is away
 	snapshot egress.Snapshot // the latest; its hops are of when the link was up
-	groups   []*group        // one a service, in the Spec's order
-	askers   map[health.Target][]*check
-	troubles troubles
-	scratch  scratch
+	// overrides are what operators have changed at run time; never changed once there.
+	overrides Overrides
+	groups    []*group // one a service, in the Spec's order
+	askers    map[health.Target][]*check
+	troubles  troubles
+	scratch   scratch
 }
 
 // link is the ports' carrier: that of any. Without one nothing can be known of anybody else:
@@ -62,28 +64,31 @@ type check struct {
 	text    string    // outcome of the latest probes, for people
 	// poor: it has never answered well, but badly, and another one is up or the warm-up
 	// over. It counts as down then; its first good answer brings it up.
-	poor  bool
-	last  judgement // the latest; without a carrier it stays
-	doubt time.Time // until when the want of a way to it may be everybody's
-	port  int       // by which a way led to it last
-	shown shown
-	// draining is since when the backend has no weight; zero: it has one.
+	poor     bool
+	last     judgement // the latest; without a carrier it stays
+	doubt    time.Time // until when the want of a way to it may be everybody's
+	port     int       // by which a way led to it last
+	shown    shown
+	override Override
+	nominal  uint16 // the weight that the file gives it, or an override
+	weight   uint16 // the effective one, see [group.weigh]
+	// draining is since when the backend has no nominal weight; zero: it has one.
 	draining time.Time
 }
 
 const notChecked, noAnswer, wellChecked = "not checked", "no answer yet", "ok"
 
 // regroup returns the groups of spec, with what is known of those backends that were
-// there before: a change keeps what it does not change, the way of asking included.
-// It changes nothing.
-func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
+// there before, under these overrides: a change keeps what it does not change, the way of
+// asking included. It changes nothing.
+func (o *observed) regroup(spec *balancer.Spec, overrides Overrides, now time.Time) []*group {
 	before := make(map[balancer.ServiceKey]*group, len(o.groups))
 	for _, g := range o.groups {
 		before[g.spec.Key()] = g
 	}
 	groups := make([]*group, len(spec.Services))
 	for i := range spec.Services {
-		groups[i] = o.newGroup(&spec.Services[i], before[spec.Services[i].Key()], now)
+		groups[i] = o.newGroup(&spec.Services[i], before[spec.Services[i].Key()], overrides, now)
 		groups[i].static = spec.Neighbours
 	}
 	return groups
@@ -91,7 +96,7 @@ func (o *observed) regroup(spec *balancer.Spec, now time.Time) []*group {
 
 // newGroup returns the group of s, with what is known by the one that was there before,
 // if any.
-func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, now time.Time) *group {
+func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, overrides Overrides, now time.Time) *group {
 	g := &group{spec: s, checks: make([]*check, len(s.Backends))}
 	if was != nil {
 		g.good, g.suspects, g.held, g.serving, g.lost, g.shown = was.good, was.suspects, was.held, was.serving, was.lost, was.shown
@@ -110,15 +115,20 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, now time.Time) 
 		if s.Health.Type == balancer.HealthNone {
 			k.text = notChecked
 		}
-		if old := was.check(j, k.key); old != nil {
+		k.override = overrides[k.key]
+		k.nominal = k.override.weight(b)
+		if old := was.check(j, k.key); old != nil && (k.disabled() || !old.disabled()) {
 			k.inherit(old)
-		} else {
+		} else { // also of one that is enabled: nobody has asked it meanwhile
 			k.health = balancer.NewHealth(&s.Health)
 			if others := o.askers[k.target]; len(others) > 0 {
 				k.overhear(others[0])
 			}
 		}
-		k.weigh(b.Weight, now)
+		if k.disabled() {
+			k.text = notChecked
+		}
+		k.drains(now)
 		g.checks[j] = k
 	}
 	return g
@@ -188,7 +198,7 @@ func (o *observed) install(groups []*group) {
 	o.groups, o.askers = groups, map[health.Target][]*check{}
 	for _, g := range groups {
 		for _, k := range g.checks {
-			if k.target.Type == balancer.HealthNone {
+			if k.target.Type == balancer.HealthNone || k.disabled() {
 				continue
 			}
 			o.askers[k.target] = append(o.askers[k.target], k)

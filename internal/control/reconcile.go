@@ -54,19 +54,23 @@ func (r *Reconciler) reconcile() error {
 	return err
 }
 
-// adopt makes spec the desired state, and returns what that changes.
-func (r *Reconciler) adopt(spec *balancer.Spec) (*Difference, error) {
+// adopt makes spec and these overrides the desired state, and returns what that changes.
+func (r *Reconciler) adopt(spec *balancer.Spec, overrides Overrides) (*Difference, error) {
 	now := time.Now()
-	next, err := r.propose(spec, now)
+	next, err := r.propose(spec, overrides, now)
 	if err != nil {
 		return nil, err
 	}
-	changed := r.difference(next)
-	_ = r.enforce(next) // what the kernel refuses the reconciliation below finds again
+	changed := &Difference{}
+	if next != nil { // else it is in force already
+		changed = r.difference(next)
+		_ = r.enforce(next) // what the kernel refuses the reconciliation below finds again
+	}
 	r.spec = spec
 	r.mu.Lock()
 	o := &r.observed
-	o.install(o.regroup(spec, now)) // anew: answers may have come meanwhile
+	o.overrides = overrides
+	o.install(o.regroup(spec, overrides, now)) // anew: answers may have come meanwhile
 	targets, addrs, hops := o.targets(), o.addresses(), o.hops
 	r.mu.Unlock()
 	if r.probing {
@@ -80,10 +84,11 @@ func (r *Reconciler) adopt(spec *balancer.Spec) (*Difference, error) {
 	return changed, err
 }
 
-// propose returns what would be in force if spec were desired.
-func (r *Reconciler) propose(spec *balancer.Spec, now time.Time) (*draft, error) {
+// propose returns what would be in force if spec were desired, under these overrides; nil if
+// that is in force.
+func (r *Reconciler) propose(spec *balancer.Spec, overrides Overrides, now time.Time) (*draft, error) {
 	r.mu.Lock()
-	a := r.observed.assess(r.observed.regroup(spec, now), now)
+	a := r.observed.assess(r.observed.regroup(spec, overrides, now), now)
 	r.mu.Unlock()
 	return r.draft(spec, a)
 }
@@ -144,7 +149,8 @@ func (r *Reconciler) enforce(next *draft) error {
 // sameFacts compares all but Oldest, which is no fact about the world.
 func sameFacts(a, b *balancer.Facts) bool {
 	return slices.Equal(a.Ports, b.Ports) && a.Ephemeral == b.Ephemeral && slices.Equal(a.Gateways, b.Gateways) && maps.Equal(a.States, b.States) &&
-		maps.Equal(a.NextHops, b.NextHops) && maps.EqualFunc(a.Ways, b.Ways, slices.Equal) && maps.Equal(a.Drained, b.Drained)
+		maps.Equal(a.NextHops, b.NextHops) && maps.EqualFunc(a.Ways, b.Ways, slices.Equal) && maps.Equal(a.Drained, b.Drained) &&
+		maps.Equal(a.Weights, b.Weights)
 }
 
 const firstRetry, lastRetry = time.Second, 30 * time.Second

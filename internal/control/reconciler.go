@@ -95,7 +95,7 @@ func New(o Options) *Reconciler {
 	r.inForce.spec = r.spec // until there is a table
 	now := time.Now()
 	r.observed = observed{link: link{since: now}}
-	r.observed.install(r.observed.regroup(r.spec, now))
+	r.observed.install(r.observed.regroup(r.spec, nil, now))
 	r.prober = health.New(o.Log.Named("health"), func(result health.Result) {
 		if o.Probed != nil {
 			o.Probed(&result)
@@ -186,10 +186,14 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 }
 
 // Reload makes spec the desired state, and returns what that has changed when it is in
-// force. On an error everything is as it was, unless it is [ErrCommit].
+// force. Overrides of what the file has changed end. On an error everything is as it was,
+// unless it is [ErrCommit].
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
-		d, err = r.adopt(&spec)
+		kept, ended := r.observed.overrides.under(&spec) // only this goroutine writes them
+		if d, err = r.adopt(&spec, kept); d != nil {
+			d.Ended = ended
+		}
 		return err
 	})
 	return d, err
@@ -199,10 +203,11 @@ func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Differe
 // nothing.
 func (r *Reconciler) Preview(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
-		now := time.Now()
-		draft, err := r.propose(&spec, now)
+		kept, ended := r.observed.overrides.under(&spec)
+		draft, err := r.propose(&spec, kept, time.Now())
 		if err == nil {
 			d = r.difference(draft)
+			d.Ended = ended
 		}
 		return err
 	})

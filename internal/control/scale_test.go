@@ -77,7 +77,7 @@ func BenchmarkLarge(b *testing.B) {
 		b.ReportAllocs()
 		for i := 1; b.Loop(); i++ {
 			spec := specs[i%2]
-			if _, err := r.adopt(&spec); err != nil {
+			if _, err := r.adopt(&spec, nil); err != nil {
 				b.Fatal(err)
 			}
 		}

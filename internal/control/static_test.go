@@ -72,7 +72,7 @@ func TestStaticHopAmongSeveral(t *testing.T) {
 		o := observed{link: link{up: true}, snapshot: egress.Snapshot{
 			Hops: map[netip.Addr]egress.Hop{a: several[0]}, Ways: map[netip.Addr][]egress.Hop{a: several},
 		}}
-		facts := o.assess(o.regroup(&spec, time.Time{}), time.Time{}).facts
+		facts := o.assess(o.regroup(&spec, nil, time.Time{}), time.Time{}).facts
 		if got := len(facts.Ways[a]); got != map[bool]int{false: 2, true: 0}[named] {
 			t.Errorf("named %v: %d ways", named, got)
 		}

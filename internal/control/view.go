@@ -52,12 +52,15 @@ type BackendView struct {
 	Reason string
 	Since  time.Time // of State
 	Check  string    // outcome of the last health check
+	Weight uint16    // effective, as the table has it
+	// Override is what an operator has changed at run time.
+	Override Override
 }
 
 // Shown returns a backend's state and reason for people, and since when: green means
 // that packets arrive, and without a link none do.
 func (v *View) Shown(b *BackendView) (state, reason string, since time.Time) {
-	if !v.Link.Up && b.State != BackendDown {
+	if !v.Link.Up && b.State != BackendDown && b.State != BackendDisabled {
 		return BackendUnreachable, v.Link.Why, v.Link.Since
 	}
 	return b.State, b.Reason, b.Since
@@ -160,6 +163,7 @@ func (r *Reconciler) describe(g *group, conditions []condition, now time.Time) S
 		}
 		list = append(list, BackendView{
 			Name: g.spec.Backends[j].Name, Key: k.key, State: c.state, Reason: c.reason, Since: k.shown.since, Check: k.text,
+			Weight: k.weight, Override: k.override,
 		})
 	}
 	v.Warming = v.Warming && v.Up == 0

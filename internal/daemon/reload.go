@@ -38,7 +38,7 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 		err = d.room(&c.Spec)
 	}
 	if err == nil {
-		err = d.control.Reload(context.WithoutCancel(ctx), c.Spec)
+		_, err = d.control.Reload(context.WithoutCancel(ctx), c.Spec)
 	}
 	if errors.Is(err, control.ErrStopped) {
 		d.log.Info("not reloaded", zap.Error(err))

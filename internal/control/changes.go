@@ -143,6 +143,8 @@ func backendChange(was string, b *BackendView) (e events.Event, ok bool) {
 			return e, false
 		}
 		e.Kind, e.Severity, e.Text = events.BackendDrain, events.Info, "backend drains: it keeps its flows, and gets no new ones"
+	case BackendDisabled:
+		e.Kind, e.Severity, e.Text = events.BackendDisabled, events.Info, "backend is disabled: it is as if it were not there"
 	case BackendDown:
 		e.Kind, e.Text, e.Reason = events.BackendDown, "backend is down", b.Check
 	case BackendUnreachable:

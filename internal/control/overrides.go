@@ -2,43 +2,48 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/events"
 )
 
-// Override is what an operator has changed of a backend at run time. It takes the place of
-// what the file says until it is taken back, or the file says something else of that backend.
-// The zero value changes nothing.
-type Override struct {
+// Setting is how an operator has a backend take part, in place of what the file says. The
+// zero value is what the file says.
+type Setting struct {
 	State    string // [BackendDrain] or [BackendDisabled]; empty: it takes part
 	Weighted bool   // Weight takes the place of the file's
 	Weight   uint16
-	Volatile bool   // not for longer than the process
-	Filed    string // what the file said of the backend then; see [filed]
 }
 
-// Active reports whether there is an override.
-func (o *Override) Active() bool { return o.State != "" || o.Weighted }
+// String returns the setting for people: "drain, weight 5"; empty: it is the file's.
+func (s Setting) String() string {
+	if !s.Weighted {
+		return s.State
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%s, weight %d", s.State, s.Weight), ", ")
+}
 
-// weight returns the nominal weight of b under the override.
-func (o *Override) weight(b *balancer.BackendSpec) uint16 {
+// weight returns the nominal weight of b.
+func (s *Setting) weight(b *balancer.BackendSpec) uint16 {
 	switch {
-	case o.State != "":
+	case s.State != "":
 		return 0
-	case o.Weighted:
-		return o.Weight
+	case s.Weighted:
+		return s.Weight
 	}
 	return b.Weight
 }
 
-// disabled reports whether an operator has taken the backend out. Then it is not asked how
-// it is, it is none of those by whom others are judged, and its flows go by on-down.
-func (k *check) disabled() bool { return k.override.State == BackendDisabled }
-
-// disabled is the condition of such a backend.
-var disabled = condition{BackendDisabled, "", balancer.StateDown}
+// Override is what operators have changed of a backend at run time. It holds until it is
+// taken back, or the file says something else of that backend.
+type Override struct {
+	Setting
+	Lasting Setting // what of it is kept over a restart
+	Filed   string  // what the file said of the backend then; see [filed]
+}
 
 // filed is what the file says of a backend, for comparison with what it says later. Names
 // are only labels, and what it is stays as it is; all else that there is of one belongs here.
@@ -47,40 +52,73 @@ func filed(b *balancer.BackendSpec) string { return fmt.Sprintf("weight %d", b.W
 // Overrides are those that there are, by backend. They are never changed once in use.
 type Overrides map[balancer.BackendKey]Override
 
-// Ended is an override that has ended because the file has its say again.
-type Ended struct {
-	Key balancer.BackendKey
-	Override
-	Why string
+// with returns them with another one for a backend.
+func (all Overrides) with(key balancer.BackendKey, o Override) Overrides {
+	next := maps.Clone(all)
+	if next == nil {
+		next = Overrides{}
+	}
+	if o.Setting == (Setting{}) && o.Lasting == (Setting{}) {
+		delete(next, key)
+	} else {
+		next[key] = o
+	}
+	return next
 }
+
+// Ended is an override that holds no more, because the file has its say again. A service or
+// backend that is gone is named by what it was.
+type Ended struct {
+	Service, Backend, Address string
+	Setting                   Setting
+	Why                       string
+}
+
+// Event tells of it.
+func (e *Ended) Event() events.Event {
+	return events.Event{
+		Kind: events.Override, Over: true, Severity: events.Warning, Service: e.Service, Backend: e.Backend, Address: e.Address,
+		Text: "an operator's change of the backend has ended: " + e.Setting.String(), Reason: e.Why,
+	}
+}
+
+const gone = "the file does not have it any more"
 
 // under returns which overrides hold under spec, and which have ended.
 func (all Overrides) under(spec *balancer.Spec) (kept Overrides, ended []Ended) {
 	if len(all) == 0 {
 		return all, nil
 	}
-	kept = make(Overrides, len(all))
+	kept, left := Overrides{}, maps.Clone(all)
 	for i := range spec.Services {
 		s := &spec.Services[i]
 		for j := range s.Backends {
-			key := s.BackendKey(&s.Backends[j])
+			b := &s.Backends[j]
+			key := s.BackendKey(b)
 			o, is := all[key]
 			if !is {
 				continue
 			}
-			if now := filed(&s.Backends[j]); now != o.Filed {
-				ended = append(ended, Ended{key, o, fmt.Sprintf("the file has changed it: it said %s, and says %s", o.Filed, now)})
+			delete(left, key)
+			if now := filed(b); now != o.Filed {
+				why := fmt.Sprintf("the file has changed it: it said %s, and says %s", o.Filed, now)
+				ended = append(ended, Ended{s.Name, b.Name, address(key), o.Setting, why})
 			} else {
 				kept[key] = o
 			}
 		}
 	}
-	gone := len(ended)
-	for key, o := range all {
-		if _, is := kept[key]; !is && !slices.ContainsFunc(ended[:gone], func(e Ended) bool { return e.Key == key }) {
-			ended = append(ended, Ended{key, o, "the file does not have it any more"})
-		}
+	for _, key := range slices.SortedFunc(maps.Keys(left), compareKeys) {
+		ended = append(ended, Ended{key.Service.String(), address(key), address(key), left[key].Setting, gone})
 	}
-	slices.SortFunc(ended[gone:], func(a, b Ended) int { return strings.Compare(a.Key.String(), b.Key.String()) })
 	return kept, ended
 }
+
+func compareKeys(a, b balancer.BackendKey) int { return strings.Compare(a.String(), b.String()) }
+
+// disabled reports whether an operator has taken the backend out. Then it is not asked how
+// it is, it is none of those by whom others are judged, and its flows go by on-down.
+func (k *check) disabled() bool { return k.override.State == BackendDisabled }
+
+// disabled is the condition of such a backend.
+var disabled = condition{BackendDisabled, "", balancer.StateDown}

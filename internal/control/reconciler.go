@@ -39,10 +39,12 @@ type Options struct {
 	Engine Engine
 	Loads  *balancer.Loads // the engine's
 	Spec   balancer.Spec   // valid; see [Check]
-	Log    *zap.Logger
-	Events *events.Recorder
-	Health []health.Option      // of the prober
-	Probed func(*health.Result) // hears of each answer to a probe, from any goroutine; or nil
+	// Overrides are those that hold under Spec from before; see [Restore].
+	Overrides Overrides
+	Log       *zap.Logger
+	Events    *events.Recorder
+	Health    []health.Option      // of the prober
+	Probed    func(*health.Result) // hears of each answer to a probe, from any goroutine; or nil
 }
 
 // Reconciler keeps the engine's table what it should be. Its exported methods may be
@@ -94,8 +96,8 @@ func New(o Options) *Reconciler {
 	}
 	r.inForce.spec = r.spec // until there is a table
 	now := time.Now()
-	r.observed = observed{link: link{since: now}}
-	r.observed.install(r.observed.regroup(r.spec, nil, now))
+	r.observed = observed{link: link{since: now}, overrides: o.Overrides}
+	r.observed.install(r.observed.regroup(r.spec, o.Overrides, now))
 	r.prober = health.New(o.Log.Named("health"), func(result health.Result) {
 		if o.Probed != nil {
 			o.Probed(&result)
@@ -191,8 +193,12 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
 		kept, ended := r.observed.overrides.under(&spec) // only this goroutine writes them
-		if d, err = r.adopt(&spec, kept); d != nil {
-			d.Ended = ended
+		if d, err = r.adopt(&spec, kept); d == nil {
+			return err
+		}
+		d.Ended = ended
+		for i := range ended {
+			r.events.Record(ended[i].Event())
 		}
 		return err
 	})
@@ -267,6 +273,13 @@ func (r *Reconciler) Attach(ctx context.Context, h Hops) error {
 		}
 		return r.reconcile()
 	})
+}
+
+// Overrides returns those that there are.
+func (r *Reconciler) Overrides() Overrides {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.observed.overrides
 }
 
 // View returns what is so now. It never waits.

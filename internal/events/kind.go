@@ -19,6 +19,9 @@ const (
 	BackendUnreachable Kind = "backend-unreachable"
 	BackendWarming     Kind = "backend-warming"
 	BackendDrain       Kind = "backend-drain"
+	BackendDisabled    Kind = "backend-disabled"
+	Override           Kind = "override"
+	StateFile          Kind = "state-file"
 	NoBackend          Kind = "no-backend"
 	Reload             Kind = "reload"
 	ReloadRefused      Kind = "reload-refused"
@@ -70,6 +73,9 @@ var Kinds = []Meaning{
 	{BackendUnreachable, "no way leads to it"},
 	{BackendWarming, "it can be reached again, and it is not known yet whether it can serve"},
 	{BackendDrain, "it keeps its flows, and gets no new ones"},
+	{BackendDisabled, "an operator has taken it out: it is as if it were not there"},
+	{Override, "an operator has changed a backend at run time; it is over when the file has its say again"},
+	{StateFile, "what operators have changed at run time can't be kept over a restart"},
 	{NoBackend, "a service has no backend in rotation"},
 	{Reload, "the config was read again, and is in force"},
 	{ReloadRefused, "the config was read again, and can't be had; nothing has changed"},

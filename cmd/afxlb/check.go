@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/daemon"
@@ -14,7 +15,8 @@ import (
 )
 
 func newCheck(e *env) *cobra.Command {
-	var here bool
+	var here, running bool
+	var socket string
 	c := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Validate a config file",
@@ -28,13 +30,22 @@ warns of the machine's own servers whose ports a service has on one of the machi
 addresses, and of what is only slow or uncertain, such as RX queues that have no TX queue
 or no CPU of their own, or a missing /dev/net/tun.
 
-Exit code 0: valid; 1: cannot be read or parsed; 2: parsed, but wrong; 3: valid, but
-not to be served from here.`,
+With --against-running it also asks the balancer that runs what a reload would change if
+this were its file, and prints that as reload --dry-run does.
+
+Exit code 0: valid, and nothing to change; 1: cannot be read or parsed, or nobody answers;
+2: parsed, but wrong; 3: valid, but not to be served from here; 4: valid, and there are
+changes.`,
 		Example: `  afxlb check /etc/afxlb/afxlb.yaml
-  afxlb check --here /etc/afxlb/afxlb.yaml`,
+  afxlb check --here /etc/afxlb/afxlb.yaml
+  afxlb check --against-running /etc/afxlb/afxlb.yaml`,
 		Args: exactArgs("FILE"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			cfg, err := config.Load(args[0])
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := config.Read(args[0])
+			if err != nil {
+				return err
+			}
+			cfg, err := config.Parse(args[0], text)
 			var problems config.Problems
 			switch {
 			case errors.As(err, &problems):
@@ -52,11 +63,18 @@ not to be served from here.`,
 			}
 			fmt.Fprintf(e.stdout, "%s: valid, %d services, %d backends\n", args[0], len(cfg.Spec.Services), backends)
 			if here {
-				return checkHere(e.stderr, args[0], cfg)
+				if err := checkHere(e.stderr, args[0], cfg); err != nil {
+					return err
+				}
+			}
+			if running {
+				return preview(c, e, api.NewClient(socket), &api.ConfigText{Name: args[0], Text: text}, false)
 			}
 			return nil
 		},
 	}
+	addSocketFlag(c, &socket)
+	c.Flags().BoolVar(&running, "against-running", false, "also say what a reload of the running balancer would change")
 	c.Flags().BoolVar(&here, "here", false, "also ask this machine whether it could serve the file")
 	return c
 }

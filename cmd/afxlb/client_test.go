@@ -57,6 +57,9 @@ func (f fake) Events() *events.Recorder {
 func (fake) Reload(context.Context) (api.Reload, error) {
 	return api.Reload{}, errors.New("not here")
 }
+func (fake) Preview(context.Context, *api.ConfigText) (api.Reload, error) {
+	return api.Reload{}, errors.New("not here")
+}
 
 // fakeSocket returns the control socket of a fake that answers until the test ends.
 func fakeSocket(t *testing.T, f fake) string {

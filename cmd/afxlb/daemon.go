@@ -51,6 +51,20 @@ func (f *flags) load(c *cobra.Command) (*config.Config, error) {
 	if err != nil {
 		return nil, configError(err)
 	}
+	return f.override(c, f.config, cfg)
+}
+
+// parse does so with a text, for which a name stands in messages.
+func (f *flags) parse(c *cobra.Command, name string, text []byte) (*config.Config, error) {
+	cfg, err := config.Parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	return f.override(c, name, cfg)
+}
+
+// override lays the given flags over a config.
+func (f *flags) override(c *cobra.Command, name string, cfg *config.Config) (*config.Config, error) {
 	for name, override := range map[string]func(){
 		"interface": func() { cfg.Interfaces = f.file.Interfaces },
 		"queues":    func() { cfg.Queues = f.file.Queues },
@@ -68,7 +82,7 @@ func (f *flags) load(c *cobra.Command) (*config.Config, error) {
 		return nil, usageError{fmt.Errorf("--listen: %w", err)}
 	}
 	if len(cfg.Interfaces) == 0 {
-		return nil, usageError{fmt.Errorf("no interface: give --interface, or interface in %s", f.config)}
+		return nil, usageError{fmt.Errorf("no interface: give --interface, or interface in %s", name)}
 	}
 	return cfg, nil
 }
@@ -85,7 +99,8 @@ func configError(err error) error {
 
 func runDaemon(c *cobra.Command, e *env, f *flags) error {
 	return daemon.Run(c.Context(), daemon.Options{
-		Load: func() (*config.Config, error) { return f.load(c) },
+		Load:  func() (*config.Config, error) { return f.load(c) },
+		Parse: func(name string, text []byte) (*config.Config, error) { return f.parse(c, name, text) },
 		Path: f.config, Socket: f.socket, Version: version, Hangup: e.hangup, Log: e.stderr,
 	})
 }

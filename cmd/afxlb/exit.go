@@ -42,6 +42,7 @@ func exitCode(err error) int {
 	var problems config.Problems
 	var refused api.ConfigError
 	var machine daemon.MachineError
+	var unable api.MachineError
 	var converted convert.Problems
 	switch {
 	case err == nil:
@@ -52,7 +53,7 @@ func exitCode(err error) int {
 		errors.Is(err, convert.ErrUnknown),
 		errors.Is(err, engine.ErrPlacement), errors.Is(err, bpf.ErrFull):
 		return exitUsage
-	case errors.As(err, &machine):
+	case errors.As(err, &machine), errors.As(err, &unable):
 		return exitMachine
 	default:
 		return exitFailed

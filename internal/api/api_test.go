@@ -42,9 +42,26 @@ func (fixed) Backends(s string) []Backend {
 func (fixed) Flows(f FlowFilter) iter.Seq[Flow] {
 	return slices.Values([]Flow{{Service: f.Service, Backend: f.Backend, Client: f.Client, PacketsIn: uint64(f.Limit)}})
 }
-func (fixed) Counters() []Counter { return []Counter{{Group: "packets", Name: "forwarded", Value: 1}} }
-func (fixed) Reload(context.Context) (Reload, error) {
-	return Reload{Generation: 8, NeedsRestart: []string{"queues"}}, nil
+func (fixed) Counters() []Counter                    { return []Counter{{Group: "packets", Name: "forwarded", Value: 1}} }
+func (fixed) Reload(context.Context) (Reload, error) { return reloaded, nil }
+
+var reloaded = Reload{
+	Generation: 8, NeedsRestart: []string{"queues"}, Settings: []SettingChange{{Key: "queues", Old: "all", New: "0-3", NeedsRestart: true}},
+	Services: []ServiceChange{{
+		Service: "web", Change: Changed, Settings: []SettingChange{{Key: "algorithm"}}, Slots: 65537, SlotsMoved: 1, MovedPercent: 0.01,
+		Backends: []BackendChange{{Backend: "a", Change: Added, Settings: []SettingChange{}}},
+	}},
+}
+
+func (fixed) Preview(_ context.Context, text *ConfigText) (Reload, error) { return planned(text), nil }
+
+// planned has the name and the text where they are seen.
+func planned(text *ConfigText) Reload {
+	r := Reload{DryRun: true, NeedsRestart: []string{}, Settings: []SettingChange{}, Services: []ServiceChange{}}
+	if text != nil {
+		r.Settings = []SettingChange{{Key: text.Name, New: string(text.Text)}}
+	}
+	return r
 }
 
 func (fixed) Events() *events.Recorder { return happened }

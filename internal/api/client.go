@@ -88,12 +88,6 @@ func (c *Client) Events(ctx context.Context, since time.Time) ([]Event, error) {
 	return get[[]Event](ctx, c, "/v1/events", url.Values{"since": {timeText(since)}})
 }
 
-// Reload has the balancer read its config again, and returns when that is in force. If
-// the config is wrong the error is a ConfigError, and nothing was changed.
-func (c *Client) Reload(ctx context.Context) (Reload, error) {
-	return ask[Reload](ctx, c, http.MethodPost, "/v1/reload", nil, reloadTime)
-}
-
 func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, error) {
 	return ask[T](ctx, c, http.MethodGet, path, q, c.silence)
 }
@@ -101,10 +95,30 @@ func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, e
 // ask sends one request and takes in its answer, which begins within the time of
 // patience. It may last: only a silence within ends it.
 func ask[T any](ctx context.Context, c *Client, method, path string, q url.Values, patience time.Duration) (into T, err error) {
-	body, err := c.open(ctx, method, path, q, "application/json", patience)
+	body, err := c.open(ctx, method, path, q, nil, "application/json", patience)
 	if err != nil {
 		return into, err
 	}
+	return receive[T](c, path, body)
+}
+
+// send is ask by POST, with a body.
+func send[T any](ctx context.Context, c *Client, path string, q url.Values, what *content, patience time.Duration) (into T, err error) {
+	body, err := c.open(ctx, http.MethodPost, path, q, what, "application/json", patience)
+	if err != nil {
+		return into, err
+	}
+	return receive[T](c, path, body)
+}
+
+// content is the body of a request.
+type content struct {
+	kind string // its media type
+	data []byte
+}
+
+// receive takes in an answer.
+func receive[T any](c *Client, path string, body io.ReadCloser) (into T, err error) {
 	defer body.Close()
 	if c.raw != nil {
 		_, err = c.raw.ReadFrom(body)
@@ -126,7 +140,7 @@ func cutOff(path string, err error) error {
 }
 
 // open sends one request and returns the body of its answer, for the caller to close.
-func (c *Client) open(ctx context.Context, method, path string, q url.Values, accept string, patience time.Duration) (_ io.ReadCloser, err error) {
+func (c *Client) open(ctx context.Context, method, path string, q url.Values, what *content, accept string, patience time.Duration) (_ io.ReadCloser, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	patient := time.AfterFunc(patience, func() { cancel(fmt.Errorf("no answer for %v", patience)) })
 	end := func() {
@@ -144,9 +158,16 @@ func (c *Client) open(ctx context.Context, method, path string, q url.Values, ac
 		}
 	}
 	u := url.URL{Scheme: "http", Host: "afxlb", Path: path, RawQuery: q.Encode()}
-	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	var upload io.Reader
+	if what != nil {
+		upload = bytes.NewReader(what.data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), upload)
 	if err != nil {
 		return nil, fmt.Errorf("ask for %s: %w", path, err)
+	}
+	if what != nil {
+		req.Header.Set("Content-Type", what.kind)
 	}
 	req.Header.Set("Accept", accept)
 	res, err := c.http.Do(req)
@@ -185,8 +206,11 @@ func refusal(path string, res *http.Response, body io.Reader) error {
 	if json.Unmarshal(b, &p) == nil {
 		said = text(&p)
 	}
-	if p.Type == ProblemConfig {
+	switch p.Type {
+	case ProblemConfig:
 		return ConfigError{errors.New(said)}
+	case ProblemMachine:
+		return MachineError{errors.New(said)}
 	}
 	return fmt.Errorf("ask for %s: %s: %s", path, res.Status, said)
 }

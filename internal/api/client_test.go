@@ -33,6 +33,9 @@ func (empty) Flows(FlowFilter) iter.Seq[Flow]        { return func(func(Flow) bo
 func (empty) Counters() []Counter                    { return nil }
 func (empty) Events() *events.Recorder               { return events.NewRecorder(nop) }
 func (empty) Reload(context.Context) (Reload, error) { return Reload{}, nil }
+func (empty) Preview(context.Context, *ConfigText) (Reload, error) {
+	return Reload{}, nil
+}
 
 func TestClientGetsWhatTheSourceSays(t *testing.T) {
 	c, ctx := serve(t, fixed{}), t.Context()
@@ -61,7 +64,12 @@ func TestClientGetsWhatTheSourceSays(t *testing.T) {
 	happens, err := c.Events(ctx, time.Time{})
 	check("events", happens[0].Reason, err, "<no carrier>")
 	reload, err := c.Reload(ctx)
-	check("reload", reload, err, Reload{Generation: 8, NeedsRestart: []string{"queues"}})
+	check("reload", reload, err, reloaded)
+	reload, err = c.Preview(ctx, nil)
+	check("dry run", reload, err, planned(nil))
+	text := &ConfigText{"a file&c.yaml", []byte("services: []\n")}
+	reload, err = c.Preview(ctx, text)
+	check("plan", reload, err, planned(text))
 }
 
 func TestRawClient(t *testing.T) {
@@ -95,7 +103,8 @@ type failing struct {
 	err error
 }
 
-func (f failing) Reload(context.Context) (Reload, error) { return Reload{}, f.err }
+func (f failing) Reload(context.Context) (Reload, error)               { return Reload{}, f.err }
+func (f failing) Preview(context.Context, *ConfigText) (Reload, error) { return Reload{}, f.err }
 
 func TestReloadThatFails(t *testing.T) {
 	text := "afxlb.yaml:3: services[0].port: 0 is no port\n" + strings.Repeat("afxlb.yaml:4: more\n", 1000) + "last"

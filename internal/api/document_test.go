@@ -170,6 +170,9 @@ func (starting) Status() Status {
 
 func answerTo(src Source, method, path string) *httptest.ResponseRecorder {
 	r, ask := httptest.NewRecorder(), httptest.NewRequest(strings.ToUpper(method), path, nil)
+	if strings.HasPrefix(path, "/v1/plan") {
+		ask = httptest.NewRequest("POST", path, strings.NewReader("services: []"))
+	}
 	ask.Header.Set("Accept", "application/json")
 	handlerOf(src, anybody).ServeHTTP(r, ask)
 	return r

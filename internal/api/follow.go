@@ -62,7 +62,7 @@ type message struct {
 func follow[T any](ctx context.Context, c *Client, path string, q url.Values, read func(message) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		body, err := c.open(ctx, http.MethodGet, path, q, streamType, c.silence)
+		body, err := c.open(ctx, http.MethodGet, path, q, nil, streamType, c.silence)
 		if err != nil {
 			yield(none, err)
 			return

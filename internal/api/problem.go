@@ -14,8 +14,11 @@ import (
 // 9457. Its type is about:blank, which is left out, or one of these.
 type Problem = huma.ErrorModel
 
-// ProblemConfig is the type of a [ConfigError].
-const ProblemConfig = "urn:afxlb:problem:config"
+// The types of a [ConfigError] and a [MachineError].
+const (
+	ProblemConfig  = "urn:afxlb:problem:config"
+	ProblemMachine = "urn:afxlb:problem:machine"
+)
 
 // problem is what to tell of an error.
 func problem(err error) *Problem {
@@ -25,6 +28,8 @@ func problem(err error) *Problem {
 		return p
 	case errors.As(err, new(ConfigError)):
 		return &Problem{Type: ProblemConfig, Status: http.StatusUnprocessableEntity, Title: "The config is wrong", Detail: err.Error()}
+	case errors.As(err, new(MachineError)):
+		return &Problem{Type: ProblemMachine, Status: http.StatusConflict, Title: "The machine can't do it", Detail: err.Error()}
 	}
 	return newProblem(http.StatusInternalServerError, err.Error())
 }

@@ -74,14 +74,7 @@ func (h *handler) routes() {
 	list(h, "/v1/counters", "All counters, each with its meaning", func(*nothing) (iter.Seq[Counter], error) {
 		return slices.Values(h.source.Counters()), nil
 	})
-	action(h, "/v1/reload", "Read the config again and put it into force",
-		"It answers when the config is in force or refused, however long that takes. A config that is wrong changes nothing, "+
-			"and is a problem of the type "+ProblemConfig+".",
-		func(ctx context.Context, _ *nothing) (Reload, error) {
-			done, err := h.source.Reload(ctx)
-			done.NeedsRestart = orEmpty(done.NeedsRestart)
-			return done, err
-		})
+	h.reloads()
 	lasting[eventFilter, Event](h, "/v1/events", "What has happened, and what happens",
 		"Each change of state once, as a stream: first those that are kept, which are the last "+strconv.Itoa(events.Kept)+", and then each as it comes. "+
 			"After a pause a client goes on where it was by the header Last-Event-ID, or the parameter after. A message named gap says in its data, "+

@@ -26,7 +26,8 @@ import (
 // untouchable is a Source that must not be asked to change anything.
 type untouchable struct{ fixed }
 
-func (untouchable) Reload(context.Context) (Reload, error) { panic("reloaded") }
+func (untouchable) Reload(context.Context) (Reload, error)               { panic("reloaded") }
+func (untouchable) Preview(context.Context, *ConfigText) (Reload, error) { panic("asked") }
 
 func anybody(*http.Request) error { return nil }
 

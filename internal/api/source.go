@@ -21,6 +21,10 @@ type Source interface {
 	Counters() []Counter
 	Events() *events.Recorder
 	// Reload reads the config again and applies it. A config that is wrong is a
-	// ConfigError. The context ends when the client goes away.
+	// ConfigError, and one that the machine can't do a MachineError. The context ends when
+	// the client goes away.
 	Reload(context.Context) (Reload, error)
+	// Preview says what a Reload would do now, of the balancer's own file or, if there is one,
+	// of another config. It changes nothing.
+	Preview(context.Context, *ConfigText) (Reload, error)
 }

@@ -197,15 +197,16 @@ type Counter struct {
 	Help  string `json:"help"`
 }
 
-// Reload is what came of a reload that was done.
-type Reload struct {
-	Generation   uint64   `json:"generation" doc:"of the balancing table that has it all"`
-	NeedsRestart []string `json:"needs_restart" doc:"config keys that changed and could not be applied"`
-}
-
 // ConfigError is a config that can't be had; nothing was changed. Its text is for
 // whoever wrote the config: what is wrong, a line for each mistake.
 type ConfigError struct{ Err error }
 
 func (e ConfigError) Error() string { return e.Err.Error() }
 func (e ConfigError) Unwrap() error { return e.Err }
+
+// MachineError is a config that this machine can't do, for want of what it names; nothing was
+// changed.
+type MachineError struct{ Err error }
+
+func (e MachineError) Error() string { return e.Err.Error() }
+func (e MachineError) Unwrap() error { return e.Err }

@@ -76,12 +76,16 @@ func Default() *Config {
 // Load reads and parses the file at path. Errors are as of [Parse], or name the
 // file.
 func Load(path string) (*Config, error) {
-	data, err := read(path, readTime)
+	data, err := Read(path)
 	if err != nil {
-		return nil, err // names the operation and the path already
+		return nil, err
 	}
 	return Parse(path, data)
 }
+
+// Read reads the file at path, which it has all of in memory. Its error names the operation
+// and the path.
+func Read(path string) ([]byte, error) { return read(path, readTime) }
 
 // Parse parses data; name stands for the file in messages. Its error is a
 // [*SyntaxError] or [Problems].

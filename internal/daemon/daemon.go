@@ -36,9 +36,11 @@ import (
 
 // Options say what to run.
 type Options struct {
-	Load    func() (*config.Config, error) // reads the file and lays the flags over it
-	Path    string                         // the file's, for messages
-	Socket  string                         // control socket
+	Load func() (*config.Config, error) // reads the file and lays the flags over it
+	// Parse does so with a text instead, for which a name stands in messages.
+	Parse   func(name string, text []byte) (*config.Config, error)
+	Path    string // the file's, for messages
+	Socket  string // control socket
 	Version string
 	Hangup  <-chan os.Signal // each is a reload
 	Log     io.Writer
@@ -56,7 +58,8 @@ type daemon struct {
 	engine  *engine.Engine
 	control *control.Reconciler
 
-	reloading sync.Mutex // one reload at a time
+	reloading sync.Mutex     // one reload at a time
+	inForce   *config.Config // what was loaded last; guarded by reloading
 	listeners listeners
 
 	mu    sync.Mutex
@@ -74,6 +77,7 @@ func Run(ctx context.Context, o Options) error {
 	if d.config, err = o.Load(); err != nil {
 		return err
 	}
+	d.inForce = d.config
 	lines := newLines(o.Log, newEncoder(d.config.Log))
 	defer lines.end()
 	d.log, d.level = newLog(lines, d.config.Log)

@@ -134,8 +134,8 @@ func TestReloadWhileStopping(t *testing.T) {
 	if _, err := d.reload(ctx); !errors.Is(err, control.ErrStopped) {
 		t.Errorf("the answer is %v", err)
 	}
-	if s := out.String(); strings.Contains(s, "refused") || !strings.Contains(s, "not reloaded") || d.state.reload != "" {
-		t.Errorf("the outcome is %q, and the log:\n%s", d.state.reload, s)
+	if s := out.String(); strings.Contains(s, "refused") || !strings.Contains(s, "not reloaded") || d.state.reload != nil {
+		t.Errorf("the outcome is %v, and the log:\n%s", d.state.reload, s)
 	}
 }
 

@@ -55,5 +55,10 @@ type own struct{ daemon *daemon }
 // Reload reads the file again.
 func (o own) Reload(ctx context.Context) (api.Reload, error) { return o.daemon.reload(ctx) }
 
+// Preview says what that would do.
+func (o own) Preview(ctx context.Context, other *api.ConfigText) (api.Reload, error) {
+	return o.daemon.preview(ctx, other)
+}
+
 // Events returns what has happened.
 func (o own) Events() *events.Recorder { return o.daemon.events }

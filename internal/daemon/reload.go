@@ -33,32 +33,26 @@ func (d *daemon) reloadOnHangup(ctx context.Context) {
 func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	c, err := d.Load()
-	if err == nil {
-		err = d.room(&c.Spec)
-	}
-	if err == nil {
-		_, err = d.control.Reload(context.WithoutCancel(ctx), c.Spec)
-	}
+	c, changed, err := d.weigh(d.Load, func(c *config.Config) (*control.Difference, error) {
+		return d.control.Reload(context.WithoutCancel(ctx), c.Spec)
+	})
 	if errors.Is(err, control.ErrStopped) {
 		d.log.Info("not reloaded", zap.Error(err))
 		return api.Reload{}, err
 	}
-	if errors.As(err, new(config.Problems)) || errors.Is(err, bpf.ErrFull) || errors.As(err, new(MachineError)) {
-		err = api.ConfigError{Err: err}
-	}
 	if err != nil && !errors.Is(err, control.ErrCommit) {
 		d.events.Record(events.Event{Kind: events.ReloadRefused, Severity: events.Error, Text: "reload refused; everything stays as it was", Reason: err.Error()})
 		d.mu.Lock()
-		d.state.reload = err.Error()
+		d.state.reload = err
 		d.mu.Unlock()
 		return api.Reload{}, err
 	}
+	done := d.changes(c, changed)
 	d.engine.SetTimeouts(timeouts(&c.Conntrack))
 	d.level.SetLevel(level(c.Log))
-	done := api.Reload{Generation: d.control.View().Generation(), NeedsRestart: c.NeedsRestart(d.config)}
-	d.reloaded(outcome(err), done.NeedsRestart)
-	told := events.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded"}
+	d.inForce = c
+	d.reloaded(err, done.NeedsRestart)
+	told := events.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded", Reason: summary(&done)}
 	if err != nil {
 		told.Severity, told.Text, told.Reason = events.Error, "reloaded, but not all of it is in force yet; it is tried again", err.Error()
 	}
@@ -73,9 +67,42 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	return done, err
 }
 
-func outcome(err error) string {
-	if err != nil {
-		return err.Error()
+// preview says what a reload would do now, of the file or, if there is one, of another
+// config. It changes nothing, and tells nobody else.
+func (d *daemon) preview(ctx context.Context, other *api.ConfigText) (api.Reload, error) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	load := d.Load
+	if other != nil {
+		load = func() (*config.Config, error) { return d.Parse(other.Name, other.Text) }
 	}
-	return "ok"
+	c, changed, err := d.weigh(load, func(c *config.Config) (*control.Difference, error) {
+		return d.control.Preview(ctx, c.Spec)
+	})
+	if err != nil {
+		return api.Reload{}, err
+	}
+	would := d.changes(c, changed)
+	would.DryRun = true
+	return would, nil
+}
+
+// weigh loads a config and, if it is right and there is room for it, has it compared with
+// what is in force, and put into its place or not.
+func (d *daemon) weigh(load func() (*config.Config, error), compare func(*config.Config) (*control.Difference, error)) (*config.Config, *control.Difference, error) {
+	c, err := load()
+	if err == nil {
+		err = d.room(&c.Spec)
+	}
+	var changed *control.Difference
+	if err == nil {
+		changed, err = compare(c)
+	}
+	switch {
+	case errors.As(err, new(config.Problems)), errors.As(err, new(*config.SyntaxError)), errors.Is(err, bpf.ErrFull):
+		err = api.ConfigError{Err: err}
+	case errors.As(err, new(MachineError)):
+		err = api.MachineError{Err: err}
+	}
+	return c, changed, err
 }

@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/report"
 )
 
@@ -13,7 +15,8 @@ type state struct {
 	name, reason string           // as of api.Status
 	ports        []report.Port    // by number, as the engine has them
 	findings     []report.Finding // of the interfaces; never changed once noted
-	reload       string           // outcome of the last one
+	reload       error            // why the last one was refused, or is not in force
+	asked        bool             // there was one
 	needsRestart []string
 	web          string // why metrics are not served
 }
@@ -44,11 +47,25 @@ func (d *daemon) because(name string, why error) bool {
 	return d.state.name == name && d.state.reason == why.Error()
 }
 
-// reloaded notes the outcome of a reload.
-func (d *daemon) reloaded(outcome string, needsRestart []string) {
+// reloaded notes that a config was taken. The error is why not all of it is in force yet.
+func (d *daemon) reloaded(err error, needsRestart []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.state.reload, d.state.needsRestart = outcome, needsRestart
+	d.state.asked, d.state.reload, d.state.needsRestart = true, err, needsRestart
+}
+
+// outcome says what came of the last reload; empty: there was none.
+func (d *daemon) outcome() string {
+	s := &d.state
+	switch {
+	case errors.Is(s.reload, control.ErrCommit) && d.control.View().Failure == nil: // it has been tried again
+		return "ok"
+	case s.reload != nil:
+		return s.reload.Error()
+	case s.asked:
+		return "ok"
+	}
+	return ""
 }
 
 func (d *daemon) about() report.About {
@@ -63,6 +80,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Reload: s.reload, NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web,
+		Findings: s.findings, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web,
 	}
 }

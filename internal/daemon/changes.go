@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+
+	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/control"
+)
+
+// changes says in which way c differs from what runs, of whose services that is the
+// difference. What needs a restart is compared with the config that there was at the start,
+// all else with the one that is in force.
+func (d *daemon) changes(c *config.Config, services *control.Difference) api.Reload {
+	out := api.Reload{Generation: services.Generation}
+	for _, change := range c.Changes(d.config) {
+		if change.Restart {
+			out.Settings = append(out.Settings, settingChange(change))
+			out.NeedsRestart = append(out.NeedsRestart, change.Key)
+		}
+	}
+	for _, change := range c.Changes(d.inForce) {
+		if !change.Restart {
+			out.Settings = append(out.Settings, settingChange(change))
+		}
+	}
+	for i := range services.Services {
+		if change, ok := serviceChange(&services.Services[i]); ok {
+			out.Services = append(out.Services, change)
+		}
+	}
+	return out
+}
+
+func settingChange(c config.Change) api.SettingChange {
+	return api.SettingChange{Key: c.Key, Old: c.Old, New: c.New, NeedsRestart: c.Restart}
+}
+
+func settingChanges(list []config.Change) (out []api.SettingChange) {
+	for _, c := range list {
+		out = append(out, settingChange(c))
+	}
+	return out
+}
+
+// serviceChange tells of a service, if it has changed.
+func serviceChange(s *control.ServiceDifference) (out api.ServiceChange, ok bool) {
+	out = api.ServiceChange{Connections: s.Live(), Slots: s.Slots, SlotsMoved: s.Moved}
+	spec := s.Is
+	switch {
+	case s.Was == nil:
+		out.Change = api.Added
+	case s.Is == nil:
+		spec = s.Was
+		out.Change, out.Then = api.Removed, "they end: packets to the address are the kernel's then"
+	default:
+		out.Change, out.Settings, out.Then = api.Changed, settingChanges(config.ServiceChanges(s.Was, s.Is)), afterMode(s.Was, s.Is)
+		for i := range s.Backends {
+			if b, ok := backendChange(s.Is, &s.Backends[i]); ok {
+				out.Backends = append(out.Backends, b)
+			}
+		}
+		if len(out.Settings)+len(out.Backends) == 0 {
+			return out, false
+		}
+	}
+	if s.Slots > 0 {
+		out.MovedPercent = math.Round(float64(s.Moved)*10_000/float64(s.Slots)) / 100
+	}
+	out.Service, out.Address = spec.Name, spec.Key().String()
+	return out, true
+}
+
+// backendChange tells of a backend of s, which is there before and after, if it has changed.
+func backendChange(s *balancer.ServiceSpec, b *control.BackendDifference) (out api.BackendChange, ok bool) {
+	out = api.BackendChange{Connections: b.Live, Address: b.Key.Address.String()}
+	if b.Key.Port != 0 {
+		out.Address = netip.AddrPortFrom(b.Key.Address, b.Key.Port).String()
+	}
+	switch {
+	case b.Was == nil:
+		out.Backend, out.Change = b.Is.Name, api.Added
+	case b.Is == nil:
+		out.Backend, out.Change, out.Then = b.Was.Name, api.Removed, afterRemoval(s)
+	default:
+		out.Backend, out.Change, out.Settings = b.Is.Name, api.Changed, settingChanges(config.BackendChanges(b.Was, b.Is))
+		if b.Is.Weight == 0 && b.Was.Weight != 0 {
+			out.Then = afterDrain(s)
+		}
+		return out, len(out.Settings) > 0
+	}
+	return out, true
+}
+
+// The following say what becomes of connections, in the words of engine/reconsider.go, which
+// does it.
+
+// afterRemoval is of those of a backend that s does not have any more.
+func afterRemoval(s *balancer.ServiceSpec) string {
+	switch {
+	case s.Protocol == balancer.TCP && s.OnDown == balancer.Reset:
+		return "each is reset at its next packet"
+	case len(s.Backends) == 0:
+		return "each ends at its next packet: there is no other backend"
+	case s.Protocol == balancer.TCP:
+		return "each goes to another backend at its next packet, and ends there"
+	default:
+		return "each goes to another backend at its next packet"
+	}
+}
+
+// afterMode is of those of a service with another mode; empty: it has the same.
+func afterMode(was, is *balancer.ServiceSpec) string {
+	old, now := was.Mode.Traits(), is.Mode.Traits()
+	switch {
+	case was.Mode == is.Mode:
+		return ""
+	case is.Protocol == balancer.UDP && (old.RepliesReturn != now.RepliesReturn || old.TranslatesSource != now.TranslatesSource):
+		return fmt.Sprintf("each chooses anew at its next packet, in mode %v", is.Mode)
+	case old.RepliesReturn && !now.RepliesReturn:
+		return fmt.Sprintf("each ends at its next packet: in mode %v answers do not come by", is.Mode)
+	default:
+		return fmt.Sprintf("they go on as they began until they end; new ones are in mode %v", is.Mode)
+	}
+}
+
+// afterDrain is of those of a backend of s that has no weight any more.
+func afterDrain(s *balancer.ServiceSpec) string {
+	if s.Protocol == balancer.UDP {
+		return fmt.Sprintf("they stay for %v, and new ones go elsewhere", s.DrainTime)
+	}
+	return "they stay until they end, and new ones go elsewhere"
+}
+
+// summary is the changes in one line, for the log.
+func summary(r *api.Reload) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	settings := func(of string, list []api.SettingChange) {
+		for _, c := range list {
+			add("%s%s %s → %s", of, c.Key, orNone(c.Old), orNone(c.New))
+		}
+	}
+	settings("", r.Settings)
+	for i := range r.Services {
+		s := &r.Services[i]
+		if s.Change != api.Changed {
+			add("service %s %s%s", s.Service, s.Change, connections(s.Connections))
+			continue
+		}
+		settings(s.Service+": ", s.Settings)
+		for j := range s.Backends {
+			b := &s.Backends[j]
+			if b.Change != api.Changed {
+				add("%s: backend %s %s%s", s.Service, b.Backend, b.Change, connections(b.Connections))
+			}
+			settings(s.Service+"/"+b.Backend+": ", b.Settings)
+		}
+		if s.SlotsMoved > 0 {
+			add("%s: %.2f%% of the hash slots move", s.Service, s.MovedPercent)
+		}
+	}
+	const most = 20
+	switch n := len(parts); {
+	case n == 0:
+		return "nothing has changed"
+	case n > most:
+		parts = append(parts[:most], fmt.Sprintf("and %d more", n-most))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func orNone(value string) string {
+	if value == "" {
+		return "none"
+	}
+	return value
+}
+
+func connections(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d connections)", n)
+}

@@ -65,8 +65,9 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 	if !c.Volatile {
 		c.apply(&next.Lasting, b)
 	}
-	before, table := r.View(), r.inForce.table
-	if _, err := r.adopt(r.spec, was.with(key, next)); err != nil {
+	before := r.View()
+	changed, err := r.adopt(r.spec, was.with(key, next))
+	if err != nil {
 		if !errors.Is(err, ErrCommit) {
 			return done, err
 		}
@@ -75,8 +76,8 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 	v := r.View()
 	done.Service, done.Backend, done.Address = s.Name, b.Name, address(key)
 	done.Generation, done.Old, done.New = v.Generation(), before.shownBackend(i, j), v.shownBackend(i, j)
-	if now := r.inForce.table; table != nil {
-		done.Moved, done.Slots = now.Moved(&now.Services[i], table, &table.Services[i])
+	if i < len(changed.Services) { // else nothing has
+		done.Moved, done.Slots = changed.Services[i].Moved, changed.Services[i].Slots
 	}
 	done.Warnings = append(done.Warnings, c.surprises(&next.Setting, b, &v.Services[i], next == o)...)
 	if next != o {

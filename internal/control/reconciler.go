@@ -193,12 +193,11 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
 		kept, ended := r.observed.overrides.under(&spec) // only this goroutine writes them
-		if d, err = r.adopt(&spec, kept); d == nil {
-			return err
-		}
-		d.Ended = ended
-		for i := range ended {
-			r.events.Record(ended[i].Event())
+		if d, err = r.adopt(&spec, kept); d != nil {
+			d.Ended = ended
+			for i := range ended {
+				r.events.Record(ended[i].Event())
+			}
 		}
 		return err
 	})

@@ -9,7 +9,7 @@
 //	GET  /v1/flows?service=NAME&backend=NAME&client=ADDRESS&limit=N
 //	GET  /v1/counters
 //	GET  /v1/events?since=TIME&after=ID
-//	GET  /v1/watch?rate=N
+//	GET  /v1/watch?rate=N&with=LISTS&service=NAME
 //	POST /v1/reload
 //	GET  /v1/openapi.json
 //

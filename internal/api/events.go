@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"time"
@@ -22,47 +20,64 @@ type Gap struct {
 // gapName is the name of a message of a stream that is a [Gap].
 const gapName = "gap"
 
-// eventFilter selects events.
-type eventFilter struct {
-	Since       time.Time `query:"since" doc:"only those that happened at this time or later"`
-	After       string    `query:"after" doc:"only those after the one with this ID, as Last-Event-ID"`
-	LastEventID string    `header:"Last-Event-ID" doc:"the ID of the last message that the client has"`
+// Resume is where a client of a stream goes on. It is exported for the sake of the library,
+// which reads the fields.
+type Resume struct {
+	After       string `query:"after" doc:"only events after the one with this ID, as Last-Event-ID"`
+	LastEventID string `header:"Last-Event-ID" doc:"the ID of the last message that the client has"`
 }
 
-// begin returns the number of the last event that is not wanted, and whether the client
-// had any before: it is to know of what it misses then.
-func (f *eventFilter) begin(r *events.Recorder) (seq uint64, resumed, known bool) {
-	id := cmp.Or(f.LastEventID, f.After)
-	if id == "" {
-		return 0, false, true
+// eventFilter selects events.
+type eventFilter struct {
+	Resume
+	Since time.Time `query:"since" doc:"only those that happened at this time or later"`
+}
+
+// cursor is how far a client has been told of events.
+type cursor struct {
+	*events.Recorder
+	seq uint64 // the number of the last event that is not wanted
+	// resumed says that the client had some before: it is to know of what it misses. known
+	// is false if these were another process's.
+	resumed, known bool
+}
+
+func newCursor(r *events.Recorder, f *Resume) cursor {
+	c := cursor{Recorder: r, known: true}
+	if id := cmp.Or(f.LastEventID, f.After); id != "" {
+		c.resumed = true
+		if c.seq, c.known = r.Number(id); !c.known {
+			c.seq = 0
+		}
 	}
-	seq, known = r.Number(id)
-	if !known {
-		seq = 0
+	return c
+}
+
+// tell sends the events that the client has not been told of, in messages of a name, but for
+// those before a time. The channel is closed when there are more.
+func (c *cursor) tell(s *stream, name string, since time.Time) (more <-chan struct{}) {
+	if !c.known {
+		s.send("", gapName, Gap{})
 	}
-	return seq, true, known
+	list, missed, more := c.After(c.seq)
+	if missed > 0 && c.resumed && c.known {
+		s.send("", gapName, Gap{missed})
+	}
+	for i := range list {
+		if e := &list[i]; !e.Time.Before(since) {
+			s.send(c.ID(e.Seq), name, e)
+		}
+		c.seq = list[i].Seq
+	}
+	c.resumed, c.known = true, true
+	return more
 }
 
 // followEvents sends all events that are wanted, and then each as it comes.
 func (h *handler) followEvents(f *eventFilter, s *stream) {
-	r := h.source.Events()
-	seq, resumed, known := f.begin(r)
-	if !known {
-		s.send("", gapName, Gap{})
-	}
+	c := newCursor(h.source.Events(), &f.Resume)
 	for {
-		list, missed, more := r.After(seq)
-		if missed > 0 && resumed && known {
-			s.send("", gapName, Gap{missed})
-		}
-		for i := range list {
-			if e := &list[i]; !e.Time.Before(f.Since) {
-				s.send(r.ID(e.Seq), "", e)
-			}
-			seq = list[i].Seq
-		}
-		resumed, known = true, true
-		if !await(s, more) {
+		if !await(s, c.tell(s, "", f.Since)) {
 			return
 		}
 	}
@@ -71,29 +86,8 @@ func (h *handler) followEvents(f *eventFilter, s *stream) {
 // listEvents answers with the events that are kept and wanted.
 func (h *handler) listEvents(f *eventFilter, w http.ResponseWriter) {
 	r := h.source.Events()
-	seq, _, _ := f.begin(r)
-	list, _, _ := r.After(seq)
+	c := newCursor(r, &f.Resume)
+	list, _, _ := r.After(c.seq)
 	list = slices.DeleteFunc(list, func(e Event) bool { return e.Time.Before(f.Since) })
 	answerList(w, nil, slices.Values(list))
-}
-
-// watchRate is how often at most a stream of the status has it.
-type watchRate struct {
-	Rate int `query:"rate" minimum:"1" maximum:"5" default:"1" doc:"at most so many a second"`
-}
-
-// followStatus sends the status, and then each that is another.
-func (h *handler) followStatus(in *watchRate, s *stream) {
-	tick := time.NewTicker(time.Second / time.Duration(in.Rate))
-	defer tick.Stop()
-	var last []byte
-	for {
-		if now := h.current.json(h.status); !bytes.Equal(now, last) {
-			s.send("", "", json.RawMessage(now))
-			last = now
-		}
-		if !await(s, tick.C) {
-			return
-		}
-	}
 }

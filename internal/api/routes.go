@@ -26,6 +26,7 @@ type handler struct {
 	mayChange func(*http.Request) error // nil: it may; else why not
 	streams   *streams
 	current   current
+	lists     lists
 	mux       *http.ServeMux
 	api       huma.API
 }
@@ -79,10 +80,14 @@ func (h *handler) routes() {
 		"Each change of state once, as a stream: first those that are kept, which are the last "+strconv.Itoa(events.Kept)+", and then each as it comes. "+
 			"After a pause a client goes on where it was by the header Last-Event-ID, or the parameter after. A message named gap says in its data, "+
 			"which is #/components/schemas/Gap, that some are not kept any more. To a client that accepts application/json and no stream it is a list of those that are kept.",
-		h.followEvents, h.listEvents)
+		func(*eventFilter) error { return nil }, h.followEvents, h.listEvents)
 	schema[Gap](h)
-	lasting[watchRate, Status](h, "/v1/watch", "The balancer at a glance, whenever that changes",
-		"A stream of what /v1/status answers: once at first, and then whenever it is another.", h.followStatus, nil)
+	schema[Tick](h)
+	lasting[watching, Status](h, "/v1/watch", "The balancer at a glance, whenever that changes",
+		"A stream of what /v1/status answers: once at first, and then whenever it is another. With services, backends or counters it has besides what these endpoints answer, "+
+			"in messages of their names: at first, and then each second if it is another; and each second a message named tick, whose data is #/components/schemas/Tick. "+
+			"With events it has these as messages named event, and resumes as /v1/events does.",
+		h.refuseWatching, h.followStatus, nil)
 	h.mux.HandleFunc("GET /v1/openapi.json", h.document)
 }
 

@@ -16,13 +16,24 @@ import (
 // handler's panic among them, go to log. No more than so many clients have a connection
 // at a time; four fifths of them are answered, the others wait.
 func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, clients int) error {
+	return serveHandler(ctx, l, log, clients, func(s *streams) http.Handler { return newHandler(src, changers(l.Addr()), s) })
+}
+
+// ServeReads is [Serve] for a server that has more than the API, and of that only what
+// changes nothing, for whoever comes: site has what there is around it.
+func ServeReads(ctx context.Context, l net.Listener, src Source, log *zap.Logger, clients int, site func(reads http.Handler) http.Handler) error {
+	nobody := func(*http.Request) error { return errors.New("nothing can be changed by this way") }
+	return serveHandler(ctx, l, log, clients, func(s *streams) http.Handler { return site(newHandler(src, nobody, s)) })
+}
+
+func serveHandler(ctx context.Context, l net.Listener, log *zap.Logger, clients int, handler func(*streams) http.Handler) error {
 	errorLog, err := zap.NewStdLogAt(log, zap.WarnLevel)
 	if err != nil {
-		return fmt.Errorf("make log of control socket: %w", err)
+		return fmt.Errorf("make log of server: %w", err)
 	}
 	p, lasting := newPool(l, clients), newStreams(clients)
 	s := &http.Server{
-		Handler:           p.limit(newHandler(src, changers(l.Addr()), lasting)),
+		Handler:           p.limit(handler(lasting)),
 		ConnContext:       p.context,
 		ErrorLog:          errorLog,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -46,7 +57,7 @@ func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, cli
 		<-ended
 	}
 	if !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve control socket: %w", err)
+		return fmt.Errorf("serve clients at %s: %w", l.Addr(), err)
 	}
 	return nil
 }

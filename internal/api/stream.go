@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,13 +68,34 @@ func (s *stream) send(id, name string, data any) {
 	if id != "" {
 		s.WriteString("id: " + id + "\n")
 	}
+	s.begin(name)
+	if err := s.json.Encode(data); err != nil { // a line and its end
+		panic(err)
+	}
+	s.finish()
+}
+
+// sendText is send of data that is a line of JSON already, and may be long.
+func (s *stream) sendText(name string, line []byte) {
+	s.begin(name)
+	for chunk := range slices.Chunk(line, chunkSize) {
+		s.Write(chunk)
+		if s.Len() >= chunkSize {
+			s.flush()
+		}
+	}
+	s.WriteString("\n")
+	s.finish()
+}
+
+func (s *stream) begin(name string) {
 	if name != "" {
 		s.WriteString("event: " + name + "\n")
 	}
 	s.WriteString("data: ")
-	if err := s.json.Encode(data); err != nil { // a line and its end
-		panic(err)
-	}
+}
+
+func (s *stream) finish() {
 	s.WriteString("\n")
 	if s.Len() >= chunkSize {
 		s.flush()
@@ -114,9 +136,9 @@ func await[T any](s *stream, due <-chan T) bool {
 	}
 }
 
-// lasting adds an endpoint that answers with a stream, of messages whose data is an O. If
-// there is a list, that is the answer for whoever wants JSON.
-func lasting[I, O any](h *handler, path, summary, description string, follow func(*I, *stream), list func(*I, http.ResponseWriter)) {
+// lasting adds an endpoint that answers with a stream, of messages whose data is an O, unless
+// check has a reason against it. If there is a list, that is the answer for whoever wants JSON.
+func lasting[I, O any](h *handler, path, summary, description string, check func(*I) error, follow func(*I, *stream), list func(*I, http.ResponseWriter)) {
 	op := operation[[]O](h, http.MethodGet, path, summary)
 	op.Description = description
 	content := op.Responses["200"].Content
@@ -126,8 +148,8 @@ func lasting[I, O any](h *handler, path, summary, description string, follow fun
 	content[streamType] = &huma.MediaType{Schema: &huma.Schema{
 		Type: huma.TypeString, Description: "server-sent events; the data of each is " + schema[O](h).Ref,
 	}}
-	same := func(_ context.Context, in *I) (*I, error) { return in, nil }
-	register(h, op, same, func(w http.ResponseWriter, r *http.Request, in *I) {
+	checked := func(_ context.Context, in *I) (*I, error) { return in, check(in) }
+	register(h, op, checked, func(w http.ResponseWriter, r *http.Request, in *I) {
 		if list != nil && wantsJSON(r.Header.Get("Accept")) {
 			list(in, w)
 			return

@@ -18,20 +18,19 @@ type arms struct {
 	receives []uint8 // ports whose sockets receive
 	alarm    *xsk.Alarm
 	poller   *xsk.Poller
-	taken    chan struct{} // closed when the worker has them
-	err      error         // then: of closing what it had before
 }
 
-// order has the worker use a from its next batch on; it may be asleep. Whoever gives the order
-// waits until it is taken before giving another one.
-func (w *worker) order(a *arms) {
+// order has the worker do something between two batches, when nobody else touches what is its
+// own; it may be asleep. Whoever gives the order waits until it is carried out before giving
+// another one: see [Engine.tell].
+func (w *worker) order(do func()) {
 	w.duty.Lock()
 	defer w.duty.Unlock()
 	if w.running {
-		w.orders.Store(a)
+		w.orders.Store(&do)
 		return
 	}
-	w.rearm(a)
+	do()
 }
 
 // begin makes the worker, which is about to run, the one that takes its orders.
@@ -49,10 +48,10 @@ func (w *worker) cease() {
 	w.obey()
 }
 
-// obey takes what was ordered, if anything was.
+// obey does what was ordered, if anything was.
 func (w *worker) obey() {
-	if a := w.orders.Swap(nil); a != nil {
-		w.rearm(a)
+	if do := w.orders.Swap(nil); do != nil {
+		(*do)()
 	}
 }
 
@@ -68,9 +67,9 @@ func (w *worker) adoptAtRest(t *balancer.Table) {
 }
 
 // rearm makes a the worker's. Only the owner of the frames, or who stands in for it, may do
-// so: it closes the sockets that are not in use any more, and gives new ones frames.
-func (w *worker) rearm(a *arms) {
-	defer close(a.taken)
+// so: it closes the sockets that are not in use any more, of which the error is, and gives new
+// ones frames.
+func (w *worker) rearm(a *arms) error {
 	var receiving []*xsk.Socket
 	for i, s := range a.sockets {
 		if receives(s) {
@@ -87,7 +86,6 @@ func (w *worker) rearm(a *arms) {
 			}
 		}
 	}
-	a.err = errors.Join(errs...)
 	for _, s := range a.sockets {
 		if s != nil {
 			s.Recycle()
@@ -101,6 +99,7 @@ func (w *worker) rearm(a *arms) {
 	w.published.mu.Lock()
 	defer w.published.mu.Unlock()
 	w.published.frames = w.account()
+	return errors.Join(errs...)
 }
 
 // enter makes the port that of the next batch.

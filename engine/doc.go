@@ -33,6 +33,8 @@
 //	scatter.go     datagrams that are balanced one by one
 //	clients.go     which backend a client stays with, where a service has persistence
 //	clock.go       the time, once a batch
+//	tap.go         copies of packets, for who captures them
+//	outcome.go     what became of a packet, for people
 //	offline.go     an engine without an interface: for tests, and to replay packets
 //
 // The control plane hands in immutable balancer.Tables through [Engine.Apply];

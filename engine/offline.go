@@ -5,8 +5,6 @@ import (
 	"fmt"
 
 	"github.com/afxlb/afxlb/balancer"
-	"github.com/afxlb/afxlb/engine/conntrack"
-	"github.com/afxlb/afxlb/internal/packet"
 	"github.com/afxlb/afxlb/xsk"
 )
 
@@ -91,41 +89,9 @@ func (e *Engine) Held() int { return e.fragments.Held() }
 // how many. Run does so by itself, ten times a second.
 func (e *Engine) Expire() int { return e.flows.Expire(e.clock.Now(), expireLimit) }
 
-// Outcome is what became of a packet.
-type Outcome struct {
-	// Pending: it waits for another one, or was cut into pieces that come next. See [Engine.Again].
-	Verdict packet.Verdict
-	// To says that Backend and Direction are known: it is of a flow, or was sent to a backend
-	// without one.
-	To        bool
-	Direction conntrack.Direction
-	Backend   uint32 // ID
-	// Of its flow, as it is now; Tracked is false if it is of none.
-
-	Tracked bool
-	Class   conntrack.Class
-}
-
 // Outcome returns what became of the i-th packet of the batch that the worker had last:
 // before its next Step, and of an engine that nobody else drives.
-func (e *Engine) Outcome(worker, i int) Outcome {
-	w := e.workers[worker]
-	out, r, p := Outcome{Verdict: w.verdicts[i]}, w.refs[i], &w.packets[i]
-	if out.Verdict == packet.Forwarded && r == noFlow {
-		out.To, out.Backend = true, uint32(w.hashes[i]) // see note
-		return out
-	}
-	if out.Verdict.IsDrop() && packet.Parse(w.frames[i], p) != packet.Pending {
-		return out // it has no key, and p had that of an earlier one
-	}
-	// Of what is not forwarded, the reference may be another flow's: see worker.refs.
-	f := w.flows.Flow(r)
-	if f.Live() && (out.Verdict == packet.Forwarded || w.flows.Matches(r, f, &p.Key)) {
-		out.To, out.Direction, out.Backend = true, r.Direction(), f.BackendID
-		out.Tracked, out.Class = true, f.Class()
-	}
-	return out
-}
+func (e *Engine) Outcome(worker, i int) Outcome { return e.workers[worker].outcome(i) }
 
 // Table returns what is in force: the workers have it from their next batch on.
 func (e *Engine) Table() *balancer.Table { return e.table.Load() }

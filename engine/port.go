@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
@@ -220,7 +221,7 @@ func (p *port) close() error {
 
 // arms returns what a worker has of the lease, of which there need not be one.
 func (l *lease) arms(worker int) *arms {
-	a := &arms{taken: make(chan struct{})}
+	a := &arms{}
 	if l == nil {
 		return a
 	}
@@ -242,19 +243,9 @@ func (e *Engine) hand(l *lease) error {
 	if l == nil {
 		e.show(nil) // before it is closed: Info must not ask what is half gone
 	}
-	var all []*arms
-	for i, w := range e.all() {
-		a := l.arms(i)
-		w.order(a)
-		all = append(all, a)
-	}
-	alarm.Raise()
-	var errs []error
-	for _, a := range all {
-		<-a.taken
-		errs = append(errs, a.err)
-	}
-	alarm.Lower()
+	all := e.all()
+	errs := make([]error, len(all))
+	tell(all, alarm, func(w *worker) { errs[w.id] = w.rearm(l.arms(w.id)) })
 	if l != nil {
 		e.show(l)
 		select {
@@ -263,6 +254,22 @@ func (e *Engine) hand(l *lease) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// tell has workers, whom the alarm wakes, do something between two batches each, and returns
+// when all have. The caller holds Engine.changing, or is the only one to give orders.
+func tell(workers []*worker, alarm *xsk.Alarm, do func(*worker)) {
+	var all sync.WaitGroup
+	all.Add(len(workers))
+	for _, w := range workers {
+		w.order(func() {
+			defer all.Done()
+			do(w)
+		})
+	}
+	alarm.Raise()
+	all.Wait()
+	alarm.Lower()
 }
 
 // alarm returns what wakes the workers.

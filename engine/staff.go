@@ -29,7 +29,7 @@ func (e *Engine) recruit(queues []int) {
 }
 
 func (e *Engine) newWorker(id int, queues []int) *worker {
-	return &worker{
+	w := &worker{
 		id: id, queue: queues[id], cpu: e.cpu(id, len(queues)), busy: e.config.Busy, sleep: cmp.Or(e.config.sleep, sleepTime),
 		tables: &e.table, flows: e.flows, clients: e.clients, clock: e.clock, young: &e.young,
 		fragments: e.fragments,
@@ -41,6 +41,10 @@ func (e *Engine) newWorker(id int, queues []int) *worker {
 		budgets:   newBudgets(),
 		ident:     bits.Reverse16(uint16(id)), // those of two workers are as far apart as can be
 	}
+	if e.tap != nil {
+		w.tap = e.tap.lane(id)
+	}
+	return w
 }
 
 // cpu returns where worker id of n runs; -1: anywhere. It is what [placement] says, but

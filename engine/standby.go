@@ -13,7 +13,8 @@ func (w *worker) turnAway(n int) error {
 	w.mixed = true
 	umem := w.socket.UMEM()
 	for i := range n {
-		w.count.ReceivedBytes += uint64(len(umem.Frame(w.descs[i])))
+		w.frames[i] = umem.Frame(w.descs[i])
+		w.count.ReceivedBytes += uint64(len(w.frames[i]))
 		w.verdicts[i] = packet.DropStandby
 	}
 	err := w.send(n)

@@ -75,6 +75,7 @@ type worker struct {
 	count   Counters
 	youth   youth
 	parts   fragment.Out // what the table of fragments has let go of
+	tap     *lane        // of the capture that is under way; nil: none is
 
 	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
 	frames   [batchSize][]byte
@@ -89,7 +90,7 @@ type worker struct {
 
 	duty    sync.Mutex
 	running bool
-	orders  atomic.Pointer[arms]
+	orders  atomic.Pointer[func()]
 
 	// Read by others.
 
@@ -107,6 +108,9 @@ func (w *worker) pass() (int, error) {
 	w.count.Received += uint64(n)
 	w.mixed = false
 	w.renew()
+	if w.tap != nil {
+		w.tap.look(w, n)
+	}
 	if w.table.Ports[w.port].Standby {
 		return n, w.turnAway(n)
 	}
@@ -305,10 +309,18 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 	return v
 }
 
-// send puts forwarded packets and answers on the TX ring and gives the frames of
+// send ends a batch of n packets, whose verdicts are known.
+func (w *worker) send(n int) error {
+	if w.tap != nil {
+		return w.tap.send(w, n)
+	}
+	return w.emit(n)
+}
+
+// emit puts forwarded packets and answers on the TX ring and gives the frames of
 // all others back. What does not fit after one kick is dropped: waiting would
 // only move the loss to the RX ring, where it has no reason.
-func (w *worker) send(n int) error {
+func (w *worker) emit(n int) error {
 	if w.across.some {
 		return w.sendAcross(n)
 	}
@@ -370,6 +382,7 @@ func (w *worker) undo(n, unsent int, reason packet.Verdict) {
 // unsent counts packet i, which was to be sent, as dropped instead.
 func (w *worker) unsent(i int, reason packet.Verdict) {
 	v := w.verdicts[i]
+	w.verdicts[i] = reason
 	w.count.Verdicts[v]--
 	w.count.Verdicts[reason]++
 	if v == packet.Forwarded {

@@ -97,18 +97,8 @@ func (r *Reader) readInterface(b []byte) error {
 		return fmt.Errorf("%w: it has more than %d interfaces", ErrDamaged, maxInterfaces)
 	}
 	one := Interface{LinkType: r.order.Uint16(b), length: int(r.order.Uint32(b[4:])), units: 1e6}
-	for b = b[8:]; len(b) >= 4; {
-		code, n := r.order.Uint16(b), int(r.order.Uint16(b[2:]))
-		if b = b[4:]; code == optionEnd {
-			break
-		}
-		padded := (n + 3) &^ 3
-		if padded > len(b) {
-			return fmt.Errorf("%w: an option of %d bytes", ErrDamaged, n)
-		}
-		value := b[:n]
-		b = b[padded:]
-		switch {
+	err := r.options(b[8:], func(code uint16, value []byte) error {
+		switch n := len(value); {
 		case code == optionName:
 			one.Name = string(value[:min(n, maxName)])
 		case code == optionResolution && n == 1:
@@ -119,8 +109,28 @@ func (r *Reader) readInterface(b []byte) error {
 		case code == optionOffset && n == 8:
 			one.offset = int64(r.order.Uint64(value))
 		}
-	}
+		return nil
+	})
 	r.interfaces = append(r.interfaces, one)
+	return err
+}
+
+// options visits the options that b has.
+func (r *Reader) options(b []byte, visit func(code uint16, value []byte) error) error {
+	for len(b) >= 4 {
+		code, n := r.order.Uint16(b), int(r.order.Uint16(b[2:]))
+		if b = b[4:]; code == optionEnd {
+			break
+		}
+		padded := (n + 3) &^ 3
+		if padded > len(b) {
+			return fmt.Errorf("%w: an option of %d bytes", ErrDamaged, n)
+		}
+		if err := visit(code, b[:n]); err != nil {
+			return err
+		}
+		b = b[padded:]
+	}
 	return nil
 }
 
@@ -178,7 +188,18 @@ func (r *Reader) readPacket(kind uint32, b []byte) (p Packet, err error) {
 		}
 	}
 	p.Data, p.Length = b[header:header+int(captured)], max(int(length), int(captured))
-	return p, nil
+	if padded := header + int(captured+3)&^3; kind == blockEnhanced && padded < len(b) {
+		err = r.options(b[padded:], func(code uint16, value []byte) error {
+			switch {
+			case code == optionComment && p.Comment == "": // there may be several
+				p.Comment = string(value)
+			case code == optionFlags && len(value) == 4:
+				p.Direction = Direction(r.order.Uint32(value) & 3)
+			}
+			return nil
+		})
+	}
+	return p, err
 }
 
 // lastSecond is the last of the year 9999: RFC 3339 has no others.

@@ -18,7 +18,21 @@ type Packet struct {
 	Data      []byte
 	Length    int // in bytes, on the wire: more than Data has if the capture cut it short
 	Interface int // index into the file's interfaces
+	// Only pcapng says these.
+
+	Comment   string
+	Direction Direction
 }
+
+// Direction says which way a packet went through its interface.
+type Direction uint8
+
+// The directions, as pcapng has them (epb_flags).
+const (
+	Unknown Direction = iota
+	Inbound
+	Outbound
+)
 
 // Interface is where packets were captured.
 type Interface struct {
@@ -48,16 +62,31 @@ const (
 
 // Types of pcapng blocks. All others are skipped.
 const (
-	blockInterface = 1
-	blockObsolete  = 2 // the packet block before the enhanced one
-	blockSimple    = 3
-	blockEnhanced  = 6
+	blockInterface  = 1
+	blockObsolete   = 2 // the packet block before the enhanced one
+	blockSimple     = 3
+	blockStatistics = 5
+	blockEnhanced   = 6
+)
+
+// Options of all pcapng blocks.
+const (
+	optionEnd     = 0
+	optionComment = 1 // opt_comment
+)
+
+// Options of a packet, and of statistics.
+const (
+	optionFlags   = 2 // epb_flags
+	optionEndTime = 3 // isb_endtime
+	optionTaken   = 4 // isb_ifrecv
+	optionDropped = 5 // isb_ifdrop
 )
 
 // Options of a pcapng interface.
 const (
-	optionEnd        = 0
 	optionName       = 2  // if_name
+	optionAbout      = 3  // if_description
 	optionResolution = 9  // if_tsresol
 	optionOffset     = 14 // if_tsoffset
 )

@@ -22,6 +22,7 @@ func random(t *rapid.T, n int) (list []Packet) {
 		list = append(list, Packet{
 			Time: time.Unix(rapid.Int64Range(0, 1<<32-1).Draw(t, "s"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC(),
 			Data: data, Length: len(data) + rapid.IntRange(0, 3).Draw(t, "cut"), Interface: rapid.IntRange(0, n-1).Draw(t, "interface"),
+			Comment: rapid.StringN(0, 20, 60).Draw(t, "comment"), Direction: Direction(rapid.IntRange(0, 2).Draw(t, "direction")),
 		})
 	}
 	return list
@@ -87,7 +88,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			for i := range want {
 				if !f.NG {
-					want[i].Interface = 0
+					want[i].Interface, want[i].Comment, want[i].Direction = 0, "", Unknown
 				}
 				if f == (Format{}) {
 					want[i].Time = want[i].Time.Truncate(time.Microsecond)
@@ -155,16 +156,16 @@ func TestOtherOrder(t *testing.T) {
 		file []byte
 		want []Packet
 	}{
-		"pcap": {pcap.b, []Packet{{time.Unix(7, 8).UTC(), []byte{1, 2, 3}, 4, 0}}},
+		"pcap": {pcap.b, []Packet{{time.Unix(7, 8).UTC(), []byte{1, 2, 3}, 4, 0, "", 0}}},
 		"pcapng": {ng.b, []Packet{
-			{time.Unix(103, 5e8).UTC(), []byte{5, 6}, 9, 0},
-			{time.Unix(103, 5e8).UTC(), []byte{7, 8}, 3, 0},
-			{time.Unix(104, 0).UTC(), []byte{9}, 1, 0},
+			{time.Unix(103, 5e8).UTC(), []byte{5, 6}, 9, 0, "", 0},
+			{time.Unix(103, 5e8).UTC(), []byte{7, 8}, 3, 0, "", 0},
+			{time.Unix(104, 0).UTC(), []byte{9}, 1, 0, "", 0},
 		}},
 		// A second section's interfaces are others.
 		"two sections": {append(bytes.Clone(ng.b[:28+44+36]), write(t, Format{NG: true}, []Packet{{Time: time.Unix(1, 0), Interface: 1}})...), []Packet{
-			{time.Unix(103, 5e8).UTC(), []byte{5, 6}, 9, 0},
-			{time.Unix(1, 0).UTC(), []byte{}, 0, 2},
+			{time.Unix(103, 5e8).UTC(), []byte{5, 6}, 9, 0, "", 0},
+			{time.Unix(1, 0).UTC(), []byte{}, 0, 2, "", 0},
 		}},
 	} {
 		got, r, err := readAll(test.file)
@@ -290,6 +291,38 @@ func TestNoSuchTime(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestStatistics: a file that says more in its course and at its end is read as one without.
+func TestStatistics(t *testing.T) {
+	var out bytes.Buffer
+	w, err := NewWriter(&out, Format{NG: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"eth0", "eth1"} {
+		n, err := w.AddInterface(name, "as received")
+		if n != i || err != nil {
+			t.Fatalf("interface %d, %v; want %d", n, err, i)
+		}
+		at := time.Unix(100, 0).UTC()
+		if err := errors.Join(w.WriteStatistics(&Statistics{Interface: n, Time: at, Taken: 7, Dropped: 1 << 40, Comment: "so far"}),
+			w.Write(&Packet{Time: at, Data: []byte{1}, Length: 1, Interface: n, Comment: "dropped: no-backend", Direction: Outbound})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	list, r, err := readAll(out.Bytes())
+	if err != nil || len(list) != 2 || list[1].Comment != "dropped: no-backend" || list[1].Direction != Outbound || r.Interfaces()[1].Name != "eth1" {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	stats := "05000000" + "4c000000" + "00000000" + "%t" + "0100" + "0600" + "736f20666172" + "0000" + "0300" + "0800" + "%t" +
+		"0400" + "0800" + "0700000000000000" + "0500" + "0800" + "0000000000010000" + "00000000" + "4c000000"
+	if got := hex.EncodeToString(out.Bytes()); !strings.Contains(got, strings.ReplaceAll(stats, "%t", "17000000"+"00e87648")) {
+		t.Errorf("the statistics are not in\n%s", got)
 	}
 }
 

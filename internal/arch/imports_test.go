@@ -26,6 +26,7 @@ var rules = []rule{
 	{"internal/events", nil},
 	{"internal/api", []string{"internal/events"}},
 	{"internal/capture", nil},
+	{"internal/pcapfilter", []string{"internal/packet"}},
 	{"internal/punt", nil},
 
 	{"xsk", nil},

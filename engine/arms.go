@@ -38,6 +38,7 @@ func (w *worker) begin() {
 	w.duty.Lock()
 	defer w.duty.Unlock()
 	w.running = true
+	w.beat()
 }
 
 // cease is the reverse, with the last order carried out.
@@ -45,6 +46,7 @@ func (w *worker) cease() {
 	w.duty.Lock()
 	defer w.duty.Unlock()
 	w.running = false
+	w.beats.Store(0)
 	w.obey()
 }
 

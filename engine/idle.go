@@ -48,6 +48,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 			empty = 0
 			w.count.Batches++
 			if w.now-w.published.at >= publishInterval {
+				w.beat()
 				w.expire()
 				w.publish()
 				if err := w.look(); err != nil {
@@ -78,6 +79,7 @@ func (w *worker) run(stop *atomic.Bool) error {
 // come back, publishes its counters and, unless it is to stay hot, sleeps until a packet
 // comes.
 func (w *worker) rest() error {
+	w.beat()
 	if t := w.tables.Load(); t != w.table {
 		w.adopt(t)
 		w.published.copied = ^w.count.Received // what counts for whom may have changed

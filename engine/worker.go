@@ -95,6 +95,7 @@ type worker struct {
 	// Read by others.
 
 	generation atomic.Uint64 // of table
+	beats      atomic.Uint64 // see Beats
 	published  published
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,23 +52,75 @@ func restrictFamilies(list string) error {
 	return nil
 }
 
-// unitFamilies returns those that the packaged unit leaves, for familiesEnv.
-func unitFamilies(t *testing.T) string {
+// capabilitiesEnv has the capabilities, by number, that the process may have.
+const capabilitiesEnv = "AFXLB_TEST_CAPABILITIES"
+
+// restrictCapabilities does what systemd does for CapabilityBoundingSet= and LimitMEMLOCK=infinity:
+// it starts this program once more, which then has these capabilities and no others, though it is
+// root's (capabilities(7)). Where root may not raise the limit, CAP_IPC_LOCK is for it.
+func restrictCapabilities(list string) error {
+	keep := strings.Split(list, ",")
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}); err != nil {
+		keep = append(keep, strconv.Itoa(unix.CAP_IPC_LOCK))
+	}
+	runtime.LockOSThread()
+	for c := range unix.CAP_LAST_CAP + 1 {
+		if !slices.Contains(keep, strconv.Itoa(c)) {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil {
+				return fmt.Errorf("drop capability %d: %w", c, err)
+			}
+		}
+	}
+	if err := os.Unsetenv(capabilitiesEnv); err != nil {
+		return err
+	}
+	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
+}
+
+// capabilityNumbers are of those that the unit may name.
+var capabilityNumbers = map[string]int{
+	"CAP_BPF": unix.CAP_BPF, "CAP_PERFMON": unix.CAP_PERFMON, "CAP_NET_ADMIN": unix.CAP_NET_ADMIN, "CAP_NET_RAW": unix.CAP_NET_RAW,
+}
+
+// unitSays returns the words of a line of the packaged unit.
+func unitSays(t *testing.T, key string) []string {
 	t.Helper()
 	unit, err := os.ReadFile("../../packaging/afxlb.service")
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^RestrictAddressFamilies=(.*)$`).FindSubmatch(unit)
+	line := regexp.MustCompile(`(?m)^` + key + `=(.*)$`).FindSubmatch(unit)
 	if line == nil {
-		t.Fatal("the unit restricts no families")
+		t.Fatalf("the unit has no %s", key)
 	}
+	return strings.Fields(string(line[1]))
+}
+
+// unitCapabilities returns those that the packaged unit leaves but for one, for capabilitiesEnv.
+func unitCapabilities(t *testing.T, without string) string {
+	t.Helper()
+	var list []string
+	for _, name := range unitSays(t, "CapabilityBoundingSet") {
+		n, known := capabilityNumbers[name]
+		if !known {
+			t.Fatalf("the unit's %s is not known here", name)
+		}
+		if name != without {
+			list = append(list, strconv.Itoa(n))
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+// unitFamilies returns those that the packaged unit leaves, for familiesEnv.
+func unitFamilies(t *testing.T) string {
+	t.Helper()
 	numbers := map[string]int{
 		"AF_UNIX": unix.AF_UNIX, "AF_INET": unix.AF_INET, "AF_INET6": unix.AF_INET6, "AF_NETLINK": unix.AF_NETLINK,
 		"AF_PACKET": unix.AF_PACKET, "AF_XDP": unix.AF_XDP,
 	}
 	var list []string
-	for _, name := range strings.Fields(string(line[1])) {
+	for _, name := range unitSays(t, "RestrictAddressFamilies") {
 		n, known := numbers[name]
 		if !known {
 			t.Fatalf("the unit's %s is not known here", name)
@@ -77,14 +130,19 @@ func unitFamilies(t *testing.T) string {
 	return strings.Join(list, ",")
 }
 
-// The packaged unit leaves what serving takes: with sockets of its families only, every
-// backend is asked all that is to be asked, and a queue without a TX queue is served.
-func TestFieldUnitsAddressFamilies(t *testing.T) {
+// The packaged unit leaves what serving takes: with its capabilities, and sockets of its families
+// only, every backend is asked all that is to be asked, and a queue without a TX queue is served.
+// And it leaves no more: each capability that it lacked would be named.
+func TestFieldUnit(t *testing.T) {
+	if bounding, ambient := unitSays(t, "CapabilityBoundingSet"), unitSays(t, "AmbientCapabilities"); !slices.Equal(bounding, ambient) {
+		t.Errorf("the unit may have the capabilities %v, and has %v", bounding, ambient)
+	}
 	w := newWorld(t)
 	w.plug(2, 2, 1)
 	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth),
 		service("direct", dsrVIP4, "dsr", "tcp", quickHealth), service("direct6", dsrVIP6, "dsr", "tcp", quickHealth))
 	t.Setenv(familiesEnv, unitFamilies(t))
+	t.Setenv(capabilitiesEnv, unitCapabilities(t, ""))
 	p := w.serve(config)
 	s := p.await("serve all", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == s.Backends.Total })
 	for _, code := range []string{"probes", "punt"} {
@@ -108,4 +166,11 @@ func TestFieldUnitsAddressFamilies(t *testing.T) {
 		w.mustAnswer(5, dsrVIP4)
 	}
 	p.stop()
+	for _, name := range unitSays(t, "CapabilityBoundingSet") {
+		t.Setenv(capabilitiesEnv, unitCapabilities(t, name))
+		p := w.start(nil, "--config", config)
+		if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), name) {
+			t.Errorf("without %s: exit code %d, want %d and its name:\n%s", name, code, exitMachine, p.output())
+		}
+	}
 }

@@ -281,5 +281,11 @@ func (r *Reconciler) Overrides() Overrides {
 	return r.observed.overrides
 }
 
+// Alive returns nil when the reconciling goroutine has come round, which it does whatever
+// it does, and an error if ctx ends before.
+func (r *Reconciler) Alive(ctx context.Context) error {
+	return r.ask(ctx, func() error { return nil })
+}
+
 // View returns what is so now. It never waits.
 func (r *Reconciler) View() *View { return r.view.Load() }

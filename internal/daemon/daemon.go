@@ -156,6 +156,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.notice(background) })
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
+	tasks.Go(func() { d.watchPulse(background) })
 	tasks.Go(func() { serving = d.serveAPI(background, source{reporter, own{d}}, l, outer, files.clients) })
 	tasks.Go(func() { d.serveWeb(background, measured) })
 	err = d.serveUntil(ctx)

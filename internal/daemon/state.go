@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
@@ -21,8 +22,17 @@ type state struct {
 	web          string // why metrics are not served
 }
 
-// enter notes that the daemon is in a state now.
+// enter notes that the daemon is in a state now, which the service manager shows, too.
 func (d *daemon) enter(name string, why error) {
+	d.become(name, why)
+	text := "STATUS=" + name
+	if why != nil {
+		text += ": " + strings.ReplaceAll(why.Error(), "\n", "; ")
+	}
+	d.tell(text)
+}
+
+func (d *daemon) become(name string, why error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.state.name, d.state.reason = name, ""

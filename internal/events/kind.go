@@ -46,6 +46,7 @@ const (
 	FlowTable          Kind = "flow-table"
 	Clients            Kind = "clients"
 	Overload           Kind = "overload"
+	Stalled            Kind = "stalled"
 	Checksums          Kind = "checksums"
 	Interface          Kind = "interface"
 	API                Kind = "api"
@@ -100,6 +101,7 @@ var Kinds = []Meaning{
 	{FlowTable, "the flow table is full, or nearly"},
 	{Clients, "the table of clients with persistence is full"},
 	{Overload, "a worker is slower than its queue"},
+	{Stalled, "a worker or the control plane stands still; the service manager's watchdog will start the balancer anew"},
 	{Checksums, "packets come with unfinished checksums"},
 	{Interface, "the kernel does not do with an interface what is asked for"},
 	{API, "the control socket does not work"},

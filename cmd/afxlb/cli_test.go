@@ -5,7 +5,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -70,26 +69,6 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The README's examples are held to what they show.
-func TestConfigsInTheDocs(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(readme, -1)
-	if len(blocks) == 0 {
-		t.Error("the README has no config")
-	}
-	for _, b := range blocks {
-		if code, _, stderr := cli("check", write(t, string(b[1]))); code != exitDone {
-			t.Errorf("exit code %d: %s\n%s", code, stderr, b[1])
-		}
-	}
-	if code, _, stderr := cli("check", "../../packaging/afxlb.example.yaml"); code != exitDone {
-		t.Errorf("example config: exit code %d: %s", code, stderr)
-	}
-}
-
 func TestUsage(t *testing.T) {
 	good := write(t, goodConfig)
 	noInterface := write(t, strings.Replace(goodConfig, "interface: nosuch0\n", "", 1))
@@ -123,14 +102,10 @@ func TestUsage(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, verb := range []string{"", "check", "demo", "status", "services", "backends", "flows", "counters", "events", "convert", "schema", "version"} {
-		args := []string{verb, "--help"}
-		if verb == "" {
-			args = args[1:]
-		}
-		code, stdout, stderr := cli(args...)
+	for _, c := range verbs() {
+		code, stdout, stderr := cli(append(strings.Fields(c.CommandPath())[1:], "--help")...)
 		if code != exitDone || stderr != "" || !strings.Contains(stdout, "Usage:") {
-			t.Errorf("help of %q: exit code %d, %q %q", verb, code, stdout, stderr)
+			t.Errorf("help of %q: exit code %d, %q %q", c.CommandPath(), code, stdout, stderr)
 		}
 	}
 	if code, stdout, _ := cli("version"); code != exitDone || !strings.HasPrefix(stdout, "afxlb ") {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -61,49 +59,5 @@ func TestConvert(t *testing.T) {
 	}
 	if code, _, stderr := cli("convert", "-o", filepath.Join(dir, "none", "out.yaml"), samples+"whole.conf"); code != exitFailed || !strings.Contains(stderr, "none") {
 		t.Errorf("to a folder that is not there: exit code %d, %q", code, stderr)
-	}
-}
-
-// TestExamplesOfHelp runs what the help of verbs that need no balancer shows, with files of
-// the tests in place of the machine's.
-func TestExamplesOfHelp(t *testing.T) {
-	t.Setenv("EXTRA", "192.0.2.11")
-	files := strings.NewReplacer(
-		"/etc/keepalived/keepalived.conf", samples+"keepalived.conf", "/etc/haproxy/haproxy.cfg", samples+"haproxy.cfg",
-		"/etc/afxlb/afxlb.yaml", "../../packaging/afxlb.example.yaml",
-	)
-	ran := 0
-	for _, verb := range []string{"check", "convert", "schema"} {
-		root := newRoot(&env{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}})
-		c, _, err := root.Find([]string{verb})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(c.Example) {
-			command, _, _ := strings.Cut(files.Replace(line), " > ")
-			var in bytes.Buffer
-			if before, after, piped := strings.Cut(command, " | "); piped {
-				if command = after; strings.TrimSpace(before) == "ipvsadm-save -n" {
-					data, err := os.ReadFile(samples + "ipvsadm-save")
-					if err != nil {
-						t.Fatal(err)
-					}
-					in.Write(data)
-				}
-			}
-			args := strings.Fields(command)
-			if slices.Contains(args, "--here") {
-				continue // it is of the machine that it runs on
-			}
-			var stdout, stderr bytes.Buffer
-			code := run(t.Context(), &env{stdin: &in, stdout: &stdout, stderr: &stderr}, args[1:])
-			if code != exitDone && code != exitPartly || stdout.Len() == 0 {
-				t.Errorf("%s: exit code %d, %s", line, code, &stderr)
-			}
-			ran++
-		}
-	}
-	if ran < 5 {
-		t.Errorf("only %d examples ran", ran)
 	}
 }

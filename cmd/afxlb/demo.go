@@ -23,7 +23,8 @@ cleans up. It takes some ten seconds.
 
 It touches nothing outside of its namespaces, needs root, and exits 0 only if
 each of its expectations held.`,
-		Args: exactArgs(),
+		Example: `  afxlb demo`,
+		Args:    exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			exe, err := os.Executable()
 			if err != nil {

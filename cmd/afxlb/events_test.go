@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -62,36 +61,6 @@ func TestSince(t *testing.T) {
 		var m moment
 		if err := m.Set(text); err != nil || m.Sub(want).Abs() > time.Minute {
 			t.Errorf("%s is %v, %v, want %v", text, m.Time, err, want)
-		}
-	}
-}
-
-// Each example in the help of a verb that reads a balancer works on one.
-func TestExamplesInTheHelp(t *testing.T) {
-	f := fake{backends: 2, events: recorded()}
-	for _, verb := range []string{"status", "services", "backends", "flows", "counters", "events"} {
-		command, _, err := newRoot(&env{}).Find([]string{verb})
-		if err != nil || command.Example == "" {
-			t.Errorf("%s has no example: %v", verb, err)
-		}
-		for line := range strings.Lines(command.Example) {
-			words := strings.Fields(line)
-			if len(words) < 2 || words[0] != "afxlb" || words[1] != verb {
-				t.Errorf("%s: example %q", verb, line)
-				continue
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			out := &tail{}
-			if strings.Contains(line, "-f") { // it ends when it is interrupted
-				go func() {
-					out.await(t, "\n")
-					cancel()
-				}()
-			}
-			if code := run(ctx, &env{stdout: out, stderr: out}, append(words[1:], "--socket", fakeSocket(t, f))); code != exitDone || out.String() == "" {
-				t.Errorf("%s: exit code %d: %s", line, code, out.String())
-			}
-			cancel()
 		}
 	}
 }

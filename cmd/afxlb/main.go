@@ -56,10 +56,21 @@ func newRoot(e *env) *cobra.Command {
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true // completion is the same without powershell
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newCheck(e), newConvert(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newEvents(e), newReload(e), newSchema(e), newVersion(e))
+	root.AddCommand(newCheck(e), newConvert(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newEvents(e), newReload(e), newSchema(e), newVersion(e), newCompletion(e), newMan(e))
+	helpAboutHelp(root)
 	return root
+}
+
+// helpAboutHelp gives the help verb, which is cobra's, what all verbs have.
+func helpAboutHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Example = "  afxlb help check"
+		}
+	}
 }

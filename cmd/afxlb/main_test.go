@@ -11,6 +11,9 @@ import (
 // start real processes of it in namespaces.
 func TestMain(m *testing.M) {
 	if os.Getenv("AFXLB_TEST_MAIN") != "" {
+		if dir := os.Getenv(sandboxEnv); dir != "" {
+			panic(enterSandbox(dir))
+		}
 		if list := os.Getenv(capabilitiesEnv); list != "" {
 			panic(restrictCapabilities(list))
 		}

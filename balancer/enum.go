@@ -75,6 +75,17 @@ const (
 	AffinityNone                 // nothing: each datagram is balanced for itself. UDP only
 )
 
+// BelowMinHealthy says what becomes of a service of which fewer backends are healthy than
+// its min-healthy asks for. The zero value is Panic.
+type BelowMinHealthy uint8
+
+// What becomes of it.
+const (
+	Panic      BelowMinHealthy = iota // all backends get new flows, healthy or not
+	JoinBackup                        // those that are backup join the healthy ones
+	TakeDown                          // nobody gets new flows: clients get what OnNoBackend says
+)
+
 // HealthType says how a backend is probed. The zero value is HealthTCP.
 type HealthType uint8
 
@@ -103,6 +114,7 @@ var (
 	}
 	onNoBackendNames = []string{Reject: "reject", DropSilently: "drop"}
 	affinityNames    = []string{AffinityFlow: "flow", AffinityNone: "none"}
+	belowMinNames    = []string{Panic: "panic", JoinBackup: "backup", TakeDown: "down"}
 	onDownNames      = []string{Reassign: "reassign", Keep: "keep", Reset: "reset"}
 	healthTypeNames  = []string{
 		HealthTCP:   "tcp",
@@ -139,6 +151,9 @@ func (o OnNoBackend) String() string { return name(o, onNoBackendNames) }
 func (o OnDown) String() string { return name(o, onDownNames) }
 
 // String returns the value's name in the config file.
+func (b BelowMinHealthy) String() string { return name(b, belowMinNames) }
+
+// String returns the value's name in the config file.
 func (a Affinity) String() string { return name(a, affinityNames) }
 
 // String returns the health type's name in the config file.
@@ -170,6 +185,11 @@ func ParseOnNoBackend(s string) (OnNoBackend, error) {
 
 // ParseOnDown reads reassign, keep or reset.
 func ParseOnDown(s string) (OnDown, error) { return parse[OnDown]("on-down", s, onDownNames) }
+
+// ParseBelowMinHealthy reads panic, backup or down.
+func ParseBelowMinHealthy(s string) (BelowMinHealthy, error) {
+	return parse[BelowMinHealthy]("below-min-healthy", s, belowMinNames)
+}
 
 // ParseAffinity reads flow or none.
 func ParseAffinity(s string) (Affinity, error) { return parse[Affinity]("affinity", s, affinityNames) }

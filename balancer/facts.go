@@ -20,6 +20,9 @@ type Facts struct {
 	Ways map[netip.Addr][]Way
 	// Weights are the effective weights of the backends whose weight is not the Spec's now.
 	Weights map[BackendKey]uint16
+	// Ramps say of which backends new flows have only a part of what their weight gives them,
+	// in steps of RampSteps.
+	Ramps map[BackendKey]uint8
 	// Drained are the backends without a weight whose time to drain is over.
 	Drained map[BackendKey]bool
 	// Gateways are the routers that the machine's routes name: what comes from clients
@@ -61,6 +64,17 @@ func (f *Facts) weight(b *BackendSpec, key *BackendKey) uint16 {
 		return w
 	}
 	return b.Weight
+}
+
+// RampSteps is in how many steps a backend that is back comes to its share.
+const RampSteps = 20
+
+// ramp returns how many steps of it the backend with the key has.
+func (f *Facts) ramp(key *BackendKey) uint8 {
+	if n, ok := f.Ramps[*key]; ok {
+		return min(max(n, 1), RampSteps)
+	}
+	return RampSteps
 }
 
 // standing is what a backend's health and next hop together amount to. A backend can

@@ -10,7 +10,7 @@ type burden struct {
 
 // resting is more connections than a backend can have, and few enough to be multiplied by
 // a weight.
-const resting = 1 << 46
+const resting = 1 << 40
 
 // burden returns what backend i of the selection is busy with.
 func (p *Picker) burden(s *selection, i int) burden {
@@ -18,17 +18,22 @@ func (p *Picker) burden(s *selection, i int) burden {
 }
 
 // restraint returns how many connections more backend i counts for if it has come back, or
-// refuses. It rests after each pick: until that is over it counts as busier than all others.
+// refuses. One whose weight is on the way up counts for no more, but has few for its weight. It rests after each pick: until that is over it counts as busier than all others.
 func (p *Picker) restraint(t *turn, s *selection, i int) int64 {
 	id := s.ids[i]
 	more, refused := p.loads.Handicap(id), p.loads.Refused(id)
-	if more == 0 && refused == 0 {
+	if more == 0 && refused == 0 && (s.ramping == nil || !s.ramping[i]) {
 		return 0
 	}
 	if since := t.picks - p.picked[id]; int64(since)+1 < s.interval(i)*min(1+refused, mostPatience) {
 		more += resting
 	}
 	return more
+}
+
+// restrains reports whether some backend may have to be restrained.
+func (p *Picker) restrains(s *selection) bool {
+	return s.ramping != nil || p.loads.restrained.Load() > 0
 }
 
 // mostPatience bounds the rest of one that refuses: 1 in 32 clients of three equal backends
@@ -56,7 +61,7 @@ func (a burden) less(b burden) bool { return a.live*b.weight < b.live*a.weight }
 func (p *Picker) leastConn(s *Service) uint32 {
 	t, ids := p.turn(s), s.selection.ids
 	best := int(t.next)
-	least, restrained := p.burden(s.selection, best), p.loads.restrained.Load() > 0
+	least, restrained := p.burden(s.selection, best), p.restrains(s.selection)
 	if restrained {
 		least.live += p.restraint(t, s.selection, best)
 	}
@@ -101,14 +106,20 @@ func (p *Picker) twoChoices(service *Service) uint32 {
 		r += s.weights[i]
 	}
 	j := s.at(r)
+	return p.note(t, s.ids[p.lighter(t, s, i, j)])
+}
+
+// lighter returns the one of backends i and j with less load for its weight; i if they are
+// equal.
+func (p *Picker) lighter(t *turn, s *selection, i, j int) int {
 	one, other := p.burden(s, i), p.burden(s, j)
-	if p.loads.restrained.Load() > 0 {
+	if p.restrains(s) {
 		one.live, other.live = one.live+p.restraint(t, s, i), other.live+p.restraint(t, s, j)
 	}
 	if other.less(one) {
-		i = j
+		return j
 	}
-	return p.note(t, s.ids[i])
+	return i
 }
 
 // at returns the index of the backend in whose share of the total r lies.

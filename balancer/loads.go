@@ -12,8 +12,10 @@ const MaxBackends = 1 << 16
 // by all generations of the table; every method may be called by anyone at any
 // time.
 //
-// A backend has two counts. Live connections (IPVS: active connections) are what
+// A backend has three counts. Live connections (IPVS: active connections) are what
 // least-conn and two-choices compare: a connection that is closing is not live any more.
+// Established are those of them that both ends have agreed to, as far as the balancer sees
+// these: what max-conns bounds, for anybody can begin a connection in another's name.
 // Flows are all the records that name the backend, also those that linger after the
 // close: while there is one, the ID must not be given to another backend.
 //
@@ -37,9 +39,10 @@ type Loads struct {
 // backends don't slow each other down.
 type load struct {
 	live, flows atomic.Int64
+	established atomic.Int64
 	handicap    atomic.Int64
 	refused     atomic.Int64
-	_           [32]byte
+	_           [24]byte
 }
 
 // NewLoads returns counts that are all zero.
@@ -50,6 +53,14 @@ func (l *Loads) AddLive(id uint32, delta int) { l.backends[id].live.Add(int64(de
 
 // Live returns the number of the backend's live connections.
 func (l *Loads) Live(id uint32) int64 { return l.backends[id].live.Load() }
+
+// AddEstablished changes the number of the backend's established connections.
+func (l *Loads) AddEstablished(id uint32, delta int) {
+	l.backends[id].established.Add(int64(delta))
+}
+
+// Established returns the number of the backend's established connections.
+func (l *Loads) Established(id uint32) int64 { return l.backends[id].established.Load() }
 
 // SetHandicap has the backend count for so many connections more than it has; 0 ends that.
 func (l *Loads) SetHandicap(id uint32, n int64) {

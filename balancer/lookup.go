@@ -74,14 +74,14 @@ func (t *tables) keep(l *lookup) {
 }
 
 // lookup returns the consistent hash, of m slots, over those of all that are chosen; nil
-// if none is. Parts go by the members' index.
-func (t *tables) lookup(all []member, parts []part, m uint32, chosen func(*part) bool) *lookup {
+// if none is. Parts go by the members' index, and have so much of the slots as weigh says.
+func (t *tables) lookup(all []member, parts []part, m uint32, chosen func(*part) bool, weigh func(*part) uint32) *lookup {
 	l := &lookup{}
 	var seeds []string
 	var weights []uint32
 	for _, b := range all {
 		if p := &parts[b.index]; chosen(p) {
-			seeds, weights, l.ids = append(seeds, b.seed), append(weights, uint32(p.weight)), append(l.ids, p.id)
+			seeds, weights, l.ids = append(seeds, b.seed), append(weights, weigh(p)), append(l.ids, p.id)
 		}
 	}
 	if len(seeds) == 0 {

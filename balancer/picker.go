@@ -21,6 +21,12 @@ type Picker struct {
 	turns   [MaxServices]turn   // by service ID
 	credits [MaxBackends]int64  // by backend ID; WeightedRoundRobin only
 	picked  [MaxBackends]uint32 // by backend ID: its service's picks when it had the last; LeastConn and TwoChoices only
+
+	// Of services with backends that may be full; see open.go.
+
+	open   []uint32            // indexes of those that the pick is among; as large as the largest such service
+	round  uint64              // of nextOpen
+	rounds [MaxBackends]uint64 // by backend ID: the last round in which it was open
 }
 
 // NewPicker returns the Picker of the worker with this number, counted from 0.
@@ -38,8 +44,17 @@ func NewPicker(worker int, loads *Loads) *Picker {
 // algorithms see a flow only once [Loads.AddLive] has counted it, so that belongs
 // before the next Pick.
 func (p *Picker) Pick(s *Service, k *packet.Key) (id uint32, ok bool) {
-	if len(s.Eligible()) == 0 {
+	switch {
+	case len(s.Eligible()) == 0:
 		return 0, false
+	case s.selection.limits != nil:
+		switch p.admit(s.selection) {
+		case 0:
+			return 0, false
+		case len(s.selection.ids):
+		default:
+			return p.pickOpen(s, k), true
+		}
 	}
 	switch s.Algorithm {
 	case RoundRobin:

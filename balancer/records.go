@@ -65,7 +65,10 @@ func (t *Table) fill(parts []part, i uint32, s *ServiceSpec, keys []BackendKey, 
 		if record.Weight == 0 && facts.Drained[*key] {
 			record.Flags |= Drained
 		}
-		parts = append(parts, part{id: id, weight: record.Weight, standing: standing})
+		parts = append(parts, part{id: id, weight: record.Weight, ramp: facts.ramp(key), limit: b.MaxConns, standing: standing})
+		if b.MaxConns > 0 {
+			t.limit(id, b.MaxConns)
+		}
 		t.Backends[id], t.Refs[id] = record, BackendRef{s.Name, b.Name}
 	}
 	return parts

@@ -51,6 +51,9 @@ type ServiceSpec struct {
 	// DrainTime is how long flows that nobody ends, which are those of UDP, may stay at a
 	// backend after its weight has become 0.
 	DrainTime   time.Duration
+	SlowStart   time.Duration // in which the share of a backend that is back grows to its weight's; 0: at once
+	MinHealthy  MinHealthy
+	BelowMin    BelowMinHealthy // meaningless without MinHealthy
 	Persistence PersistenceSpec
 	Affinity    Affinity
 	// SnatAddresses are the balancer's own addresses towards the backends, and SnatPorts
@@ -79,6 +82,11 @@ type BackendSpec struct {
 	Address netip.Addr
 	Port    uint16 // 0: the port that the client asked for
 	Weight  uint16 // share of new flows; 0 drains: old flows stay, no new ones come
+	// Backup backends get new flows while no other is in rotation.
+	Backup bool
+	// MaxConns is how many connections it may have: one that has as many gets no new ones.
+	// 0: any. TCP only.
+	MaxConns uint32
 }
 
 // HealthSpec says how the backends of a service are probed, and how many answers

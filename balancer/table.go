@@ -32,6 +32,7 @@ type Table struct {
 	sources   map[packet.Addr]struct{} // of backends
 	speakers  map[packet.Addr]struct{} // sources of full NAT
 	gateways  map[uint64]struct{}      // hop words of routers
+	limits    []uint32                 // by backend ID: connections that it may have, 0: any; nil: all may have any
 	spreads   spreads                  // that hop words of spreadLink name
 	senders   map[sender]struct{}      // of what comes from backends on the link
 }

@@ -10,6 +10,9 @@ type turn struct {
 
 // roundRobin picks the next backend in turn.
 func (p *Picker) roundRobin(s *Service) uint32 {
+	if s.selection.ramping != nil {
+		return p.weightedRoundRobin(s)
+	}
 	t := p.turn(s)
 	return t.take(s.selection.ids, int(t.next))
 }
@@ -68,6 +71,13 @@ func (s *Service) behind(id uint32) (n uint32, ok bool) {
 // the sum of the weights each backend is picked exactly its weight, well spread
 // among the others.
 func (p *Picker) weightedRoundRobin(s *Service) uint32 {
+	t := p.credited(s)
+	t.last = p.richest(s.selection) // round-robin goes on behind it
+	return t.last
+}
+
+// credited returns the service's turn, with credits that are valid for its selection.
+func (p *Picker) credited(s *Service) *turn {
 	t := &p.turns[s.ID]
 	if t.epoch != s.selection.epoch {
 		first := t.epoch == 0
@@ -78,7 +88,7 @@ func (p *Picker) weightedRoundRobin(s *Service) uint32 {
 			}
 		}
 	}
-	return p.richest(s.selection)
+	return t
 }
 
 func (p *Picker) richest(s *selection) uint32 {

@@ -126,6 +126,7 @@ func (v *validator) service(s *ServiceSpec) {
 	v.tunnel(s)
 	v.health(&s.Health)
 	v.backends(s)
+	v.shares(s)
 }
 
 func (v *validator) affinity(s *ServiceSpec) {

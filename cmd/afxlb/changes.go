@@ -82,14 +82,14 @@ func (l *changeList) service(s *api.ServiceChange) {
 
 // touched says what becomes of connections, if there are any.
 func touched(n int64, then string) string {
-	switch {
-	case n == 0:
+	if n == 0 {
 		return ""
-	case then == "":
-		return fmt.Sprintf("%d connections stay", n)
-	default:
-		return fmt.Sprintf("%d connections: %s", n, then)
 	}
+	plural := "s"
+	if n == 1 {
+		plural = ""
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%d connection%s: %s", n, plural, then), ": ")
 }
 
 // print prints the lines, without blanks at their ends.

@@ -228,7 +228,7 @@ func TestFieldReloadBeyondTheMemoryLimit(t *testing.T) {
 	w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), service("more", natVIP6, "nat", "tcp", quickHealth))
 	for range 2 {
 		code, _, stderr := cli("reload", "--socket", p.socket)
-		if code != exitUsage || !strings.Contains(stderr, "the memory limit of") {
+		if code != exitMachine || !strings.Contains(stderr, "the memory limit of") {
 			t.Errorf("exit code %d, %q", code, stderr)
 		}
 	}

@@ -56,7 +56,7 @@ func serviceChange(s *control.ServiceDifference) (out api.ServiceChange, ok bool
 		out.Change = api.Added
 	case s.Is == nil:
 		spec = s.Was
-		out.Change, out.Then = api.Removed, "they end: packets to the address are the kernel's then"
+		out.Change, out.Then = api.Removed, "each ends: packets to the address are the kernel's then"
 	default:
 		out.Change, out.Settings, out.Then = api.Changed, settingChanges(config.ServiceChanges(s.Was, s.Is)), afterMode(s.Was, s.Is)
 		for i := range s.Backends {
@@ -124,16 +124,16 @@ func afterMode(was, is *balancer.ServiceSpec) string {
 	case old.RepliesReturn && !now.RepliesReturn:
 		return fmt.Sprintf("each ends at its next packet: in mode %v answers do not come by", is.Mode)
 	default:
-		return fmt.Sprintf("they go on as they began until they end; new ones are in mode %v", is.Mode)
+		return fmt.Sprintf("each goes on as it began until it ends; new ones are in mode %v", is.Mode)
 	}
 }
 
 // afterDrain is of those of a backend of s that has no weight any more.
 func afterDrain(s *balancer.ServiceSpec) string {
 	if s.Protocol == balancer.UDP {
-		return fmt.Sprintf("they stay for %v, and new ones go elsewhere", s.DrainTime)
+		return fmt.Sprintf("each stays for %v, and new ones go elsewhere", s.DrainTime)
 	}
-	return "they stay until they end, and new ones go elsewhere"
+	return "each stays until it ends, and new ones go elsewhere"
 }
 
 // summary is the changes in one line, for the log.
@@ -182,8 +182,11 @@ func orNone(value string) string {
 }
 
 func connections(n int64) string {
-	if n == 0 {
+	switch n {
+	case 0:
 		return ""
+	case 1:
+		return " (1 connection)"
 	}
 	return fmt.Sprintf(" (%d connections)", n)
 }

@@ -14,8 +14,16 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
+# The same holds for nfpm, which makes deb and rpm. Versions of packages begin with a number,
+# grow, and have no hyphen: 1.2.3+4.gabcdef for v1.2.3-4-gabcdef; without a tag, 0~commits.
+NFPM_VERSION    := v2.45.2
+NFPM            := .bin/nfpm-$(NFPM_VERSION)
+PACKAGES        ?= dist/packages
+PACKAGE_VERSION ?= $(shell version=$$(sed -E 's/^v//; s/-([0-9]+)-g/+\1.g/; s/-/+/g' <<< '$(VERSION)'); \
+	[[ $$version =~ ^[0-9]+\. ]] && echo "$$version" || echo "0~$$(git rev-list --count HEAD 2>/dev/null || echo 0).$$version")
+
 .DEFAULT_GOAL := help
-.PHONY: help build generate docs generate-check test test-race fuzz lint test-tools test-vm test-vm-ci bench pgo bench-once demo install clean
+.PHONY: help build generate docs generate-check test test-race fuzz lint test-tools test-vm test-vm-ci bench pgo bench-once demo install package clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,12 +95,35 @@ demo: build ## Build a lab of namespaces, balance real traffic in it, kill a bac
 	./afxlb demo
 
 # The unit goes where a package's would be: one in /etc is the administrator's, and wins.
-install: build ## Install the binary, the systemd unit, the example config and its schema under PREFIX (/usr/local)
+install: build ## Install the binary, unit, manual pages, completion, example config and schema under PREFIX (/usr/local)
 	install -D -m 0755 afxlb $(DESTDIR)$(PREFIX)/bin/afxlb
 	install -D -m 0644 packaging/afxlb.example.yaml $(DESTDIR)/etc/afxlb/afxlb.example.yaml
 	install -D -m 0644 packaging/afxlb.schema.json $(DESTDIR)$(PREFIX)/share/afxlb/afxlb.schema.json
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -D -m 0644 packaging/afxlb.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/afxlb.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/share/{bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
 	sed 's|/usr/local/bin|$(PREFIX)/bin|' packaging/afxlb.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/afxlb.service
+	./afxlb man $(DESTDIR)$(PREFIX)/share/man/man8
+	./afxlb completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/afxlb
+	./afxlb completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_afxlb
+	./afxlb completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/afxlb.fish
+
+package: build $(NFPM) ## Make a deb and an rpm in dist/packages
+	rm -rf $(PACKAGES)/stage
+	mkdir -p $(PACKAGES)/stage
+	./afxlb man $(PACKAGES)/stage/man8
+	gzip -9n $(PACKAGES)/stage/man8/*.8
+	./afxlb completion bash > $(PACKAGES)/stage/afxlb.bash
+	./afxlb completion zsh > $(PACKAGES)/stage/_afxlb
+	./afxlb completion fish > $(PACKAGES)/stage/afxlb.fish
+	sed 's|/usr/local/bin|/usr/bin|' packaging/afxlb.service > $(PACKAGES)/stage/afxlb.service
+	for packager in deb rpm; do \
+		STAGE=$(PACKAGES)/stage ARCH=$$($(GO) env GOARCH) PACKAGE_VERSION='$(PACKAGE_VERSION)' \
+			$(NFPM) package --config packaging/nfpm.yaml --packager $$packager --target $(PACKAGES) || exit; \
+	done
+
+$(NFPM):
+	GOBIN=$(CURDIR)/.bin $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv .bin/nfpm $@
 
 clean: ## Remove what the targets built
 	rm -rf afxlb dist .bin .vm

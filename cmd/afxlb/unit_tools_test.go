@@ -1,0 +1,82 @@
+//go:build tools
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// install puts a package's version into the machine, and sees to what this machine's root may
+// not give: without a raised limit on locked memory the unit needs CAP_IPC_LOCK.
+func (m *machine) install(version string) {
+	m.t.Helper()
+	makePackages(m.t, "v"+version, m.shared)
+	m.run(fmt.Sprintf("dpkg --install /mnt/shared/afxlb_%s-1_*.deb", version))
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		m.t.Fatal(err)
+	}
+	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: limit.Cur, Max: unix.RLIM_INFINITY}) != nil {
+		m.write("/run/systemd/system/afxlb.service.d/lock.conf", "[Service]\nCapabilityBoundingSet=CAP_IPC_LOCK\nAmbientCapabilities=CAP_IPC_LOCK\n")
+		m.run("systemctl daemon-reload")
+	} else if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// The unit by systemd itself: with all that it takes away the balancer does what it should;
+// a reload says what came of it; one that stands still is started anew.
+func TestToolsUnit(t *testing.T) {
+	w := newWorld(t)
+	m := boot(t, w.lab.Balancer)
+	m.install("1.0.0")
+	config := readText(t, w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), service("direct", dsrVIP4, "dsr", "tcp", quickHealth)))
+	m.write("/etc/afxlb/afxlb.yaml", config)
+	m.run("afxlb check --here /etc/afxlb/afxlb.yaml")
+	m.run("systemctl enable --now afxlb") // returns when it is ready
+	m.await("all backends", "afxlb status", regexp.MustCompile(`6 of 6|6/6`))
+	w.mustAnswer(4, natVIP4)
+	w.mustAnswer(4, dsrVIP4)
+	if out := m.run("systemctl show --property StatusText --value afxlb"); !strings.HasPrefix(out, "serving") {
+		t.Errorf("its status text is %q", out)
+	}
+	for what, line := range map[string]string{
+		"the socket is its group's":  `test "$(stat -c '%U:%G %a' /run/afxlb/afxlb.sock)" = "root:afxlb 660"`,
+		"there is a folder of state": "test -d /var/lib/afxlb",
+		"no warning, no obstacle":    "! journalctl --unit afxlb --priority warning --no-pager --quiet --output cat _COMM=afxlb | grep .",
+		"all is hardened":            `test "$(systemctl show --property SystemCallFilter --value afxlb | wc -w)" -gt 100`,
+	} {
+		if out, code := m.try(line); code != 0 {
+			t.Errorf("not so: %s: %s", what, out)
+		}
+	}
+
+	m.run("systemctl reload afxlb")
+	m.write("/etc/afxlb/afxlb.yaml", strings.Replace(config, "mode: nat", "mode: natt", 1))
+	if out, code := m.try("systemctl reload afxlb"); code == 0 {
+		t.Errorf("the reload of a wrong file goes well: %s", out)
+	}
+	m.await("why", "journalctl --unit afxlb --no-pager --output cat", regexp.MustCompile(`afxlb.yaml:3: services\[0\].mode: `))
+	w.mustAnswer(4, natVIP4)
+	m.write("/etc/afxlb/afxlb.yaml", config)
+
+	m.write("/run/systemd/system/afxlb.service.d/watchdog.conf", "[Service]\nWatchdogSec=3s\n")
+	m.run("systemctl daemon-reload && systemctl restart afxlb && kill -STOP $(systemctl show --property MainPID --value afxlb)")
+	m.await("the watchdog", "systemctl show --property NRestarts --property SubState afxlb", regexp.MustCompile(`(?s)NRestarts=1.*SubState=running`))
+	m.await("why", "journalctl --unit afxlb --no-pager", regexp.MustCompile("Watchdog timeout"))
+	w.mustAnswer(4, natVIP4)
+
+	m.run("systemctl stop afxlb")
+	if w.attached() {
+		t.Error("the XDP program is left")
+	}
+	if out, code := m.try("ls -d /run/afxlb"); code == 0 {
+		t.Errorf("left behind: %s", filepath.Clean(out))
+	}
+}

@@ -41,6 +41,7 @@ var rules = []rule{
 	{"internal/listener", []string{"balancer"}},
 	{"internal/control", []string{"bpf", "balancer", "internal/packet", "internal/health", "internal/egress", "internal/events"}},
 	{"internal/metrics", []string{"balancer", "internal/api", "internal/health"}},
+	{"internal/top", []string{"internal/api"}},
 	{"internal/report", []string{"internal/metrics", "engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",
 		"internal/api", "internal/config", "internal/control", "internal/events", "internal/health", "internal/listener", "internal/egress", "internal/metrics", "internal/report", "internal/nic", "internal/packet", "internal/punt"}},
@@ -65,6 +66,8 @@ var third = []struct {
 	may   []string
 	tests bool // and in tests everywhere
 }{
+	{"charm.land", []string{"internal/top"}, false},
+	{"github.com/charmbracelet", []string{"internal/top"}, false},
 	{"github.com/HdrHistogram/hdrhistogram-go", []string{"bench/..."}, false},
 	{"github.com/asavie/xdp", []string{"xsk", "bench/..."}, false},
 	{"github.com/danielgtaylor/huma", []string{"internal/api"}, false},

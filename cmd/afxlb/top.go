@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/top"
+)
+
+// minInterval is the shortest one between two samples that top takes: a balancer has other
+// things to do.
+const minInterval = 100 * time.Millisecond
+
+func newTop(e *env) *cobra.Command {
+	var socket, view, service string
+	var interval time.Duration
+	var once bool
+	c := &cobra.Command{
+		Use:   "top",
+		Short: "Watch a running balancer on the whole screen",
+		Long: `top shows services and their backends, workers, interfaces, what is lost and why, and what
+happens, with rates of the last interval. It only reads. The key ? lists the others.
+
+With --once, or where there is no terminal, it prints one frame with all rows and columns,
+which takes one interval, and ends. NO_COLOR is honoured.`,
+		Example: `  afxlb top
+  afxlb top --once --view backends --service web`,
+		Args: exactArgs(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			o := top.Options{Interval: interval, Service: service}
+			var err error
+			switch o.View, err = top.ParseView(view); {
+			case err != nil:
+				return usageError{fmt.Errorf("--%w", err)}
+			case interval < minInterval:
+				return usageError{fmt.Errorf("--interval %v: want %v at least", interval, minInterval)}
+			case view == "backends" && service == "":
+				return usageError{fmt.Errorf("--view backends: of which service? add --service")}
+			case view != "backends" && service != "":
+				return usageError{fmt.Errorf("--service %s: goes with --view backends", service)}
+			}
+			in, isFile := e.stdin.(*os.File)
+			out, isScreen := e.stdout.(*os.File)
+			if once || !isFile || !isScreen || !isTerminal(in) || !isTerminal(out) {
+				return top.Once(c.Context(), e.stdout, api.NewClient(socket), o)
+			}
+			ctx, cancel := context.WithCancel(c.Context())
+			defer cancel()
+			go func() { // the terminal may go away
+				select {
+				case <-e.hangup:
+					cancel()
+				case <-ctx.Done():
+				}
+			}()
+			return top.Run(ctx, in, out, api.NewClient(socket), o)
+		},
+	}
+	addSocketFlag(c, &socket)
+	c.Flags().DurationVar(&interval, "interval", time.Second, "between two samples")
+	c.Flags().StringVar(&view, "view", top.Views[0], "begin with: "+strings.Join(top.Views, ", "))
+	c.Flags().StringVar(&service, "service", "", "of --view backends: whose")
+	c.Flags().BoolVar(&once, "once", false, "print one frame and end")
+	return c
+}
+
+// isTerminal reports whether a file is one that can be drawn on.
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil && os.Getenv("TERM") != "dumb"
+}

@@ -96,6 +96,12 @@ type streams struct {
 // openStreams opens n streams to a service, each of which beats every 20 ms.
 func (w *world) openStreams(n int, vip netip.Addr) *streams {
 	w.t.Helper()
+	return w.openStreamsEvery(n, vip, 20*time.Millisecond)
+}
+
+// openStreamsEvery opens n that beat as often as that.
+func (w *world) openStreamsEvery(n int, vip netip.Addr, every time.Duration) *streams {
+	w.t.Helper()
 	ctx, stop := context.WithCancel(w.t.Context())
 	s := &streams{t: w.t, stop: stop}
 	for range n {
@@ -109,7 +115,7 @@ func (w *world) openStreams(n int, vip netip.Addr) *streams {
 		}
 		one := &stream{backend: name, local: c.LocalAddr()}
 		s.list = append(s.list, one)
-		s.all.Go(func() { one.beat(ctx, c) })
+		s.all.Go(func() { one.beat(ctx, c, every) })
 	}
 	w.t.Cleanup(s.close)
 	return s
@@ -117,7 +123,7 @@ func (w *world) openStreams(n int, vip netip.Addr) *streams {
 
 // beat writes all the time, whether or not anything comes back: a client that only
 // waited could not know that the balancer has been started anew, nor tell it.
-func (s *stream) beat(ctx context.Context, c net.Conn) {
+func (s *stream) beat(ctx context.Context, c net.Conn, every time.Duration) {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
 	defer c.Close()
@@ -132,7 +138,7 @@ func (s *stream) beat(ctx context.Context, c net.Conn) {
 				ended(err)
 				return
 			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(every)
 		}
 	}()
 	b := make([]byte, 100)
@@ -161,7 +167,8 @@ func (s *streams) lost() (n int) {
 	return n
 }
 
-// mustLive waits until every stream has beaten ten more times, for 200 ms.
+// mustLive waits until every stream has beaten ten more times, which takes 200 ms or as long
+// as it was opened for.
 func (s *streams) mustLive(when string) {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)

@@ -27,11 +27,19 @@ func printChanges(w io.Writer, r *api.Reload) {
 	for i := range r.Services {
 		l.service(&r.Services[i])
 	}
+	for _, o := range r.Overrides {
+		what := "override of " + o.Service + "/" + o.Backend
+		if o.Kept {
+			l.line("", "", what, o.Override, "stays")
+		} else {
+			l.line("", api.Removed, what, o.Override, "ends: "+o.Reason)
+		}
+	}
 	l.print(w)
 }
 
-// signs are what lines begin with, by change.
-var signs = map[string]string{api.Added: "+", api.Removed: "-", api.Changed: "~"}
+// signs are what lines begin with, by change; the empty one is none.
+var signs = map[string]string{api.Added: "+", api.Removed: "-", api.Changed: "~", "": "="}
 
 // changeList is lines of three columns: what it is, its place or value, and what that means.
 type changeList struct {

@@ -101,6 +101,6 @@ func runDaemon(c *cobra.Command, e *env, f *flags) error {
 	return daemon.Run(c.Context(), daemon.Options{
 		Load:  func() (*config.Config, error) { return f.load(c) },
 		Parse: func(name string, text []byte) (*config.Config, error) { return f.parse(c, name, text) },
-		Path: f.config, Socket: f.socket, Version: version, Hangup: e.hangup, Log: e.stderr,
+		Path:  f.config, Socket: f.socket, Version: version, Hangup: e.hangup, Log: e.stderr,
 	})
 }

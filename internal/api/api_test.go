@@ -47,6 +47,7 @@ func (fixed) Reload(context.Context) (Reload, error) { return reloaded, nil }
 
 var reloaded = Reload{
 	Generation: 8, NeedsRestart: []string{"queues"}, Settings: []SettingChange{{Key: "queues", Old: "all", New: "0-3", NeedsRestart: true}},
+	Overrides: []OverrideFate{{Service: "web", Backend: "a", Override: "drain", Kept: true}},
 	Services: []ServiceChange{{
 		Service: "web", Change: Changed, Settings: []SettingChange{{Key: "algorithm"}}, Slots: 65537, SlotsMoved: 1, MovedPercent: 0.01,
 		Backends: []BackendChange{{Backend: "a", Change: Added, Settings: []SettingChange{}}},
@@ -57,7 +58,7 @@ func (fixed) Preview(_ context.Context, text *ConfigText) (Reload, error) { retu
 
 // planned has the name and the text where they are seen.
 func planned(text *ConfigText) Reload {
-	r := Reload{DryRun: true, NeedsRestart: []string{}, Settings: []SettingChange{}, Services: []ServiceChange{}}
+	r := Reload{DryRun: true, NeedsRestart: []string{}, Settings: []SettingChange{}, Services: []ServiceChange{}, Overrides: []OverrideFate{}}
 	if text != nil {
 		r.Settings = []SettingChange{{Key: text.Name, New: string(text.Text)}}
 	}

@@ -17,6 +17,7 @@ type Reload struct {
 	NeedsRestart []string        `json:"needs_restart" doc:"config keys that changed and could not be applied"`
 	Settings     []SettingChange `json:"settings" doc:"what has changed but for services, and what has since the start and is not in force yet"`
 	Services     []ServiceChange `json:"services" doc:"those that are new or have changed, and then those that are gone"`
+	Overrides    []OverrideFate  `json:"overrides" doc:"what operators have changed of backends at run time"`
 }
 
 // Empty reports whether nothing has changed.
@@ -28,6 +29,15 @@ type SettingChange struct {
 	Old          string `json:"old" doc:"empty: nothing"`
 	New          string `json:"new" doc:"empty: nothing"`
 	NeedsRestart bool   `json:"needs_restart"`
+}
+
+// OverrideFate is what becomes of an operator's change of a backend.
+type OverrideFate struct {
+	Service  string `json:"service"`
+	Backend  string `json:"backend"`
+	Override string `json:"override" doc:"as in drain, or weight 5"`
+	Kept     bool   `json:"kept" doc:"it takes the place of what the file says"`
+	Reason   string `json:"reason" doc:"why it is not kept"`
 }
 
 // What a [ServiceChange] and a [BackendChange] are of.
@@ -116,7 +126,7 @@ func (h *handler) oneAtATime() func(huma.Context, func(huma.Context)) {
 
 // whole has lists for all that has none.
 func whole(r Reload, err error) (Reload, error) {
-	r.NeedsRestart, r.Settings, r.Services = orEmpty(r.NeedsRestart), orEmpty(r.Settings), orEmpty(r.Services)
+	r.NeedsRestart, r.Settings, r.Services, r.Overrides = orEmpty(r.NeedsRestart), orEmpty(r.Settings), orEmpty(r.Services), orEmpty(r.Overrides)
 	for i := range r.Services {
 		s := &r.Services[i]
 		s.Settings, s.Backends = orEmpty(s.Settings), orEmpty(s.Backends)

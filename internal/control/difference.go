@@ -26,6 +26,9 @@ type BackendDifference struct {
 	Key     balancer.BackendKey
 	Was, Is *balancer.BackendSpec // nil: it is new, or gone
 	Live    int64                 // connections that it has
+	// Override is what an operator has put in the place of what the file says of it, and
+	// stays; those that do not are in Ended.
+	Override Setting
 }
 
 // Live returns how many connections the service's backends have together.
@@ -37,7 +40,7 @@ func (d *ServiceDifference) Live() (n int64) {
 }
 
 // difference compares a draft with what is in force.
-func (r *Reconciler) difference(d *draft) *Difference {
+func (r *Reconciler) difference(d *draft, overrides Overrides) *Difference {
 	old := &side{spec: r.inForce.spec, table: r.inForce.table}
 	now := &side{spec: d.spec, table: d.compiled.Table}
 	out := &Difference{Generation: r.View().Generation(), Services: make([]ServiceDifference, 0, len(now.spec.Services))}
@@ -50,7 +53,7 @@ func (r *Reconciler) difference(d *draft) *Difference {
 			continue
 		}
 		delete(before, s.Key())
-		out.Services = append(out.Services, r.stays(old, j, now, i))
+		out.Services = append(out.Services, r.stays(old, j, now, i, overrides))
 	}
 	for j := range old.spec.Services {
 		s := &old.spec.Services[j]
@@ -85,7 +88,7 @@ func (s *side) ids(i int) []uint32 {
 }
 
 // stays compares service i of now with j of old, which it is.
-func (r *Reconciler) stays(old *side, j int, now *side, i int) ServiceDifference {
+func (r *Reconciler) stays(old *side, j int, now *side, i int, overrides Overrides) ServiceDifference {
 	was, is := &old.spec.Services[j], &now.spec.Services[i]
 	d := ServiceDifference{Was: was, Is: is}
 	if old.table != nil {
@@ -99,7 +102,7 @@ func (r *Reconciler) stays(old *side, j int, now *side, i int) ServiceDifference
 	for n := range is.Backends {
 		b := &is.Backends[n]
 		key := is.BackendKey(b)
-		d.Backends = append(d.Backends, BackendDifference{Key: key, Was: before[key], Is: b, Live: r.live(ids, n)})
+		d.Backends = append(d.Backends, BackendDifference{Key: key, Was: before[key], Is: b, Live: r.live(ids, n), Override: overrides[key].Setting})
 		delete(before, key)
 	}
 	ids = old.ids(j)

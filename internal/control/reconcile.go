@@ -63,7 +63,7 @@ func (r *Reconciler) adopt(spec *balancer.Spec, overrides Overrides) (*Differenc
 	}
 	changed := &Difference{}
 	if next != nil { // else it is in force already
-		changed = r.difference(next)
+		changed = r.difference(next, overrides)
 		_ = r.enforce(next) // what the kernel refuses the reconciliation below finds again
 	}
 	r.spec = spec

@@ -211,7 +211,7 @@ func (r *Reconciler) Preview(ctx context.Context, spec balancer.Spec) (d *Differ
 		kept, ended := r.observed.overrides.under(&spec)
 		draft, err := r.propose(&spec, kept, time.Now())
 		if err == nil {
-			d = r.difference(draft)
+			d = r.difference(draft, kept)
 			d.Ended = ended
 		}
 		return err

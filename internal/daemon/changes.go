@@ -33,7 +33,25 @@ func (d *daemon) changes(c *config.Config, services *control.Difference) api.Rel
 			out.Services = append(out.Services, change)
 		}
 	}
+	out.Overrides = overrides(services)
 	return out
+}
+
+// overrides tells which operators' changes stay, and which do not.
+func overrides(d *control.Difference) (list []api.OverrideFate) {
+	for i := range d.Services {
+		s := &d.Services[i]
+		for j := range s.Backends {
+			if b := &s.Backends[j]; b.Override != (control.Setting{}) {
+				list = append(list, api.OverrideFate{Service: s.Is.Name, Backend: b.Is.Name, Override: b.Override.String(), Kept: true})
+			}
+		}
+	}
+	for i := range d.Ended {
+		e := &d.Ended[i]
+		list = append(list, api.OverrideFate{Service: e.Service, Backend: e.Backend, Override: e.Setting.String(), Reason: e.Why})
+	}
+	return list
 }
 
 func settingChange(c config.Change) api.SettingChange {

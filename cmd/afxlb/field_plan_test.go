@@ -109,6 +109,9 @@ func TestFieldReloadTells(t *testing.T) {
 		if s := p.status(); s.Generation != before.Generation || !strings.Contains(s.Reload, config+":") {
 			t.Errorf("a file that is %s: generation %d of %d, reload %q", what, s.Generation, before.Generation, s.Reload)
 		}
+		if n := w.scrape()("afxlb_config_last_reload_successful"); n != 0 {
+			t.Errorf("the metric of success is %v after a refusal", n)
+		}
 		list := p.awaitEvent("a refusal", func(e *api.Event) bool { return e.Kind == "reload-refused" && strings.Contains(e.Reason, config+":") })
 		for _, e := range list {
 			if e.Kind == "reload" {
@@ -124,6 +127,9 @@ func TestFieldReloadTells(t *testing.T) {
 	_, changes, _ := strings.Cut(done, "\n")
 	if _, want, _ := strings.Cut(planned, "\n"); code != exitPartly || !strings.HasPrefix(done, "reloaded, generation ") || changes != want {
 		t.Errorf("exit code %d, done:\n%s\nand planned:\n%s", code, done, planned)
+	}
+	if n := w.scrape()("afxlb_config_last_reload_successful"); n != 1 {
+		t.Errorf("the metric of success is %v after a reload", n)
 	}
 	p.awaitEvent("what was done", func(e *api.Event) bool {
 		return e.Kind == "reload" && strings.Contains(e.Reason, "queues all → 0; log.level info → debug; web: health.fall 2 → 3; web/b1: weight 1 → 0; web: backend b2 removed") &&

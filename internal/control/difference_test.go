@@ -132,6 +132,30 @@ func TestPreviewOfTooMuch(t *testing.T) {
 	})
 }
 
+// Of operators' changes those stay of which the file says what it said before.
+func TestDifferenceUnderOverrides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newWire("10.0.0.11", "10.0.0.12"), webSpec())
+		after(time.Second)
+		for _, name := range []string{"a", "b"} {
+			_, err := r.Change(t.Context(), Change{Service: "web", Backend: name, Action: Drain})
+			r.must(err)
+		}
+		spec := webSpec()
+		spec.Services[0].Backends[1].Weight = 7
+		plan, err := r.Preview(t.Context(), spec)
+		r.must(err)
+		done, err := r.Reconciler.Reload(t.Context(), spec)
+		r.must(err)
+		for what, d := range map[string]*Difference{"planned": plan, "done": done} {
+			b := d.Services[0].Backends
+			if b[0].Override != (Setting{State: BackendDrain}) || b[1].Override != (Setting{}) || len(d.Ended) != 1 || d.Ended[0].Backend != "b" {
+				t.Errorf("%s: of a stays %v, of b %v, and %+v have ended", what, b[0].Override, b[1].Override, d.Ended)
+			}
+		}
+	})
+}
+
 // Before there is anything to compare with there is a difference all the same.
 func TestDifferenceBeforeTheFirstTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,17 +25,6 @@ type Change struct {
 // by number differ.
 func (c *Config) Changes(was *Config) []Change { return changes(topKeys, was, c) }
 
-// NeedsRestart returns the keys in which c differs from the config that runs and which a
-// reload cannot apply.
-func (c *Config) NeedsRestart(running *Config) (names []string) {
-	for _, change := range c.Changes(running) {
-		if change.Restart {
-			names = append(names, change.Key)
-		}
-	}
-	return names
-}
-
 // ServiceChanges returns in which keys of its own, its backends aside, a service differs
 // from what it was.
 func ServiceChanges(was, is *balancer.ServiceSpec) []Change { return changes(serviceKeys, was, is) }

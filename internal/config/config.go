@@ -7,7 +7,7 @@ import (
 )
 
 // Config is one file's content, with defaults for what the file leaves out. What
-// of it a reload can apply, and what needs a restart, is for [Config.NeedsRestart]
+// of it a reload can apply, and what needs a restart, is for [Config.Changes]
 // to say.
 type Config struct {
 	Interfaces InterfaceList // empty: left to the command line

@@ -6,8 +6,8 @@
 // reported at once, each with its line, its path in the file and what would be
 // right. [Parse] touches nothing but its arguments.
 //
-// A reload reads the file anew and can apply a part of it; what it cannot apply is
-// for [Config.NeedsRestart] to name.
+// A reload reads the file anew and can apply a part of it; what differs, and what of that
+// it cannot apply, is for [Config.Changes] to name.
 //
 // There are two classes of error, because they end the process differently:
 //

@@ -144,7 +144,7 @@ func TestToldRestarts(t *testing.T) {
 		c, err := Parse("f", []byte(file+"services: []\n"))
 		if err != nil {
 			t.Errorf("%s: %v (a new key wants another value than its default here)", path, err)
-		} else if needs := len(c.NeedsRestart(base)) > 0; needs != k.restart {
+		} else if needs := len(needsRestart(c, base)) > 0; needs != k.restart {
 			t.Errorf("%s needs a restart: %t; the page says: %t", path, needs, k.restart)
 		}
 	})

@@ -34,7 +34,7 @@ which takes one interval, and ends. NO_COLOR is honoured.`,
   afxlb top --once --view backends --service web`,
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := top.Options{Interval: interval, Service: service}
+			o := top.Options{Interval: interval, Service: service, Plain: os.Getenv("NO_COLOR") != ""}
 			var err error
 			switch o.View, err = top.ParseView(view); {
 			case err != nil:

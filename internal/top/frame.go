@@ -77,9 +77,9 @@ func (m *Model) headLine() string {
 		return strong.Styled("afxlb")
 	}
 	s := &m.now.status
-	state := look(s.State).Styled(s.State)
+	state := m.look(s.State).Styled(s.State)
 	if m.lost != nil {
-		state = look("no answer").Styled("no answer") + ", was " + s.State
+		state = m.look("no answer").Styled("no answer") + ", was " + s.State
 	}
 	text := fmt.Sprintf("%s %s  %s  up %s  generation %d", strong.Styled("afxlb"), clean(s.Version), state, ago(m.now.at.Sub(s.Started)), s.Generation)
 	clock := m.now.at.Local().Format(time.TimeOnly)
@@ -127,9 +127,9 @@ func (s *sample) sums() (sum api.Worker) {
 func (m *Model) warningLine() string {
 	switch {
 	case m.lost != nil && m.now == nil:
-		return bad.Styled(fmt.Sprintf("no answer since %s: %s", m.lostAt.Local().Format(time.TimeOnly), clean(m.lost.Error())))
+		return m.look("no answer").Styled(fmt.Sprintf("no answer since %s: %s", m.lostAt.Local().Format(time.TimeOnly), clean(m.lost.Error())))
 	case m.lost != nil:
-		return bad.Styled(fmt.Sprintf("no answer since %s, all is as it was then: %s", m.lostAt.Local().Format(time.TimeOnly), clean(m.lost.Error())))
+		return m.look("no answer").Styled(fmt.Sprintf("no answer since %s, all is as it was then: %s", m.lostAt.Local().Format(time.TimeOnly), clean(m.lost.Error())))
 	case m.now == nil:
 		return "waiting for the balancer's answer"
 	}
@@ -142,7 +142,7 @@ func (m *Model) warningLine() string {
 		more = fmt.Sprintf(" (and %d more: 6)", n)
 	}
 	text := ansi.Truncate(clean("warning: "+s.Warnings[0].Text), max(0, m.width-len(more)), "…")
-	return doubt.Styled(text) + more
+	return m.look("warn").Styled(text) + more
 }
 
 // tabLine names the views and the keys that open them.
@@ -212,9 +212,9 @@ func (m *Model) listLines(room int) []string {
 	}
 	for i := l.first; i < len(m.rows) && len(lines) < room; i++ {
 		if i == l.cursor {
-			lines = append(lines, chosen.Styled(">"+line(v.columns, shown, &m.rows[i], false)))
+			lines = append(lines, chosen.Styled(">"+line(v.columns, shown, &m.rows[i], nil)))
 		} else {
-			lines = append(lines, " "+line(v.columns, shown, &m.rows[i], true))
+			lines = append(lines, " "+line(v.columns, shown, &m.rows[i], m.look))
 		}
 	}
 	return lines
@@ -292,7 +292,7 @@ func (m *Model) print(w io.Writer) error {
 		lines = append(lines, text)
 	}
 	for i := range m.rows {
-		lines = append(lines, line(columns, shown, &m.rows[i], false))
+		lines = append(lines, line(columns, shown, &m.rows[i], nil))
 	}
 	for _, l := range lines {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(ansi.Strip(l), " ")); err != nil {

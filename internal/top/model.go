@@ -14,6 +14,7 @@ type Options struct {
 	Interval time.Duration // between two samples
 	View     Kind
 	Service  string  // of the view of backends: whose
+	Plain    bool    // without colours
 	Changer  Changer // nil: it only reads
 }
 
@@ -34,6 +35,7 @@ type Model struct {
 	from     Source
 	ctx      context.Context // of what it asks
 	interval time.Duration
+	plain    bool
 	changer  Changer
 
 	width, height int
@@ -59,7 +61,7 @@ type Model struct {
 
 // New returns a model that asks a source, within a context.
 func New(ctx context.Context, from Source, o Options) *Model {
-	m := &Model{from: from, ctx: ctx, interval: o.Interval, changer: o.Changer, width: 80, height: 24, at: o.View}
+	m := &Model{from: from, ctx: ctx, interval: o.Interval, changer: o.Changer, plain: o.Plain, width: 80, height: 24, at: o.View}
 	for k := range numKinds {
 		m.lists[k] = newList(question{kind: k})
 	}

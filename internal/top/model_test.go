@@ -3,6 +3,7 @@ package top
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -266,6 +267,11 @@ func TestStatesAreWords(t *testing.T) {
 	s.wants("up", "drain", "down", "unreachable", "serving", ">b0")
 	if !strings.Contains(s.frame(), bad.Styled("down       ")) {
 		t.Errorf("down does not look like it:\n%q", s.frame())
+	}
+	plain := newScreen(t, 80, 24, Options{View: backends, Service: "web", Plain: true})
+	plain.pass()
+	if regexp.MustCompile(`\x1b\[[0-9;]*3[0-9]`).MatchString(plain.frame()) || plain.text() != s.text() {
+		t.Errorf("it is not plain:\n%q", plain.frame())
 	}
 }
 

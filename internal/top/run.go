@@ -9,7 +9,6 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/colorprofile"
 )
 
 // framesPerSecond bounds what a terminal gets: only what differs is sent, and not more often.
@@ -17,14 +16,9 @@ const framesPerSecond = 10
 
 // Run shows a running balancer on the terminal until the user quits, or the context ends.
 func Run(ctx context.Context, in, out *os.File, from Source, o Options) error {
-	options := []tea.ProgramOption{
-		tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithFPS(framesPerSecond),
+	_, err := tea.NewProgram(New(ctx, from, o), tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithFPS(framesPerSecond),
 		tea.WithoutSignalHandler(), // the context ends by signals
-	}
-	if os.Getenv("NO_COLOR") != "" { // whatever it is
-		options = append(options, tea.WithColorProfile(colorprofile.ASCII))
-	}
-	_, err := tea.NewProgram(New(ctx, from, o), options...).Run()
+	).Run()
 	switch {
 	case ctx.Err() != nil: // interrupted: that is how it may end
 		return nil

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"github.com/charmbracelet/colorprofile"
 
 	"github.com/afxlb/afxlb/internal/api"
 )
@@ -115,7 +114,7 @@ func TestLittleIsSent(t *testing.T) {
 	var line wire
 	from := newLiving()
 	p := tea.NewProgram(New(t.Context(), from, Options{Interval: 300 * time.Millisecond}), tea.WithContext(t.Context()), tea.WithInput(nil), tea.WithOutput(&line),
-		tea.WithWindowSize(80, 24), tea.WithColorProfile(colorprofile.ANSI), tea.WithEnvironment([]string{"TERM=xterm-256color"}), tea.WithoutSignals())
+		tea.WithWindowSize(80, 24), tea.WithEnvironment([]string{"TERM=xterm-256color"}), tea.WithoutSignals())
 	ended := make(chan error, 1)
 	go func() { _, err := p.Run(); ended <- err }()
 	first := ""

@@ -158,8 +158,8 @@ func natural(columns []column, rows []row) (shown []place) {
 	return shown
 }
 
-// line puts a row's visible cells into words; style tells whether they may have colours.
-func line(columns []column, shown []place, r *row, style bool) string {
+// line puts a row's visible cells into words; look is what states look like, if at all.
+func line(columns []column, shown []place, r *row, look func(state string) ansi.Style) string {
 	var b strings.Builder
 	for i, p := range shown {
 		if i > 0 {
@@ -167,7 +167,7 @@ func line(columns []column, shown []place, r *row, style bool) string {
 		}
 		c := &columns[p.column]
 		text := fit(r.cells[p.column].String(), p.width, c.left)
-		if style && c.state {
+		if look != nil && c.state {
 			text = look(r.cells[p.column].text).Styled(text)
 		}
 		b.WriteString(text)

@@ -93,8 +93,11 @@ var (
 	bad    = ansi.Style{}.ForegroundColor(ansi.Red)
 )
 
-// look is that of a state.
-func look(state string) ansi.Style {
+// look is that of a state; without colours it has none.
+func (m *Model) look(state string) ansi.Style {
+	if m.plain {
+		return ansi.Style{}
+	}
 	switch state {
 	case "up", "all up", "serving", "info":
 		return good

@@ -56,11 +56,10 @@ func (f *fake) Status(context.Context) (api.Status, error) {
 }
 
 func (f *fake) Services(context.Context) (list []api.Service, _ error) {
-	n := f.second
 	for i := range f.services {
-		s := api.Service{Name: fmt.Sprint("service-", i), Address: fmt.Sprintf("192.0.2.%d", i%250), Port: fmt.Sprint(80 + i/250), Protocol: "tcp", Mode: "nat", Algorithm: "least-conn",
-			Backends: api.UpTotal{Up: f.backends, Total: f.backends}, Live: int64(100 * i), Flows: uint64(i) * 50 * n,
-			PacketsIn: uint64(i) * 1500 * n, PacketsOut: uint64(i) * 2500 * n, BytesIn: uint64(i) * 150_000 * n, BytesOut: uint64(i) * 2_500_000 * n}
+		n := uint64(2*i+1) * f.second
+		s := api.Service{Name: fmt.Sprint("service-", i), Address: fmt.Sprintf("192.0.2.%d", 10+i%240), Port: fmt.Sprint(80 + i/240), Protocol: "tcp", Mode: "nat", Algorithm: "least-conn",
+			Backends: api.UpTotal{Up: f.backends, Total: f.backends}, Live: int64(100 * (i + 1)), Flows: 50 * n, PacketsIn: 1500 * n, PacketsOut: 2500 * n, BytesIn: 150_000 * n, BytesOut: 2_500_000 * n}
 		switch i {
 		case 0:
 			s.Name = "web"
@@ -80,11 +79,10 @@ func (f *fake) Backends(_ context.Context, service string) (list []api.Backend, 
 	if service == "gone" {
 		return nil, errors.New(`ask for /v1/backends: 404 Not Found: there is no service "gone"`)
 	}
-	n := f.second
 	for i := range f.backends {
+		n := uint64(2*i+1) * f.second
 		b := api.Backend{Service: service, Name: fmt.Sprint("b", i), Address: fmt.Sprint("10.0.0.", 11+i), Port: "8080", Weight: 1, State: "up", Since: noon.Add(-time.Hour),
-			Check: "200 in 1.2ms", MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), Egress: "eth0.100", Live: int64(10 * i), Flows: uint64(i) * 5 * n,
-			PacketsIn: uint64(i) * 150 * n, PacketsOut: uint64(i) * 250 * n, BytesIn: uint64(i) * 15_000 * n, BytesOut: uint64(i) * 250_000 * n}
+			Check: "200 in 1.2ms", MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), Egress: "eth0.100", Live: int64(10 * (i + 1)), Flows: 5 * n, PacketsIn: 150 * n, PacketsOut: 250 * n, BytesIn: 15_000 * n, BytesOut: 250_000 * n}
 		switch i {
 		case 1:
 			b.State, b.Weight = "drain", 0

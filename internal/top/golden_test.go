@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -79,4 +80,28 @@ func golden(t *testing.T, path, got string) {
 	if got != string(want) {
 		t.Errorf("%s is not (go test ./internal/top -update writes it)\n%s", path, got)
 	}
+}
+
+// The screens in the documentation are the tests' own.
+func TestScreensInTheDocs(t *testing.T) {
+	const path = "../../docs/TOP.md"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	blank := regexp.MustCompile(`\n{3,}`)
+	got := regexp.MustCompile(`(?s)(<!-- frame (\S+) -->\n).*?(<!-- end -->)`).ReplaceAllStringFunc(string(text), func(block string) string {
+		n++
+		name := strings.Fields(block)[2]
+		frame, err := os.ReadFile(filepath.Join("testdata", name+".txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("<!-- frame %s -->\n```text\n%s```\n<!-- end -->", name, blank.ReplaceAll(frame, []byte("\n\n")))
+	})
+	if n < 5 {
+		t.Errorf("%s has only %d screens", path, n)
+	}
+	golden(t, path, got)
 }

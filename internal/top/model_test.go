@@ -61,7 +61,7 @@ func TestFilter(t *testing.T) {
 	s.press("esc")
 	s.wants("services: 3", "web")
 	s.press("/")
-	s.Update(tea.PasteMsg{Content: "192.0.2.0"})
+	s.Update(tea.PasteMsg{Content: "192.0.2.10"})
 	s.press("enter")
 	s.wants(">web", "1 of 3")
 	s.press("esc")
@@ -170,7 +170,7 @@ func TestBalancerGone(t *testing.T) {
 	}
 	s.Update(got)
 	s.wantsNot("STALE", "no answer", "1.5k", "-1")
-	s.wants("up 10s", "dns             none up   0/4   100     -        -")
+	s.wants("up 10s", "dns             none up   0/4   200     -        -")
 }
 
 func TestNeverThere(t *testing.T) {

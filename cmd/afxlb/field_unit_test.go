@@ -57,9 +57,16 @@ const capabilitiesEnv = "AFXLB_TEST_CAPABILITIES"
 
 // restrictCapabilities does what systemd does for CapabilityBoundingSet= and LimitMEMLOCK=infinity:
 // it starts this program once more, which then has these capabilities and no others, though it is
-// root's (capabilities(7)). Where root may not raise the limit, CAP_IPC_LOCK is for it.
+// root's (capabilities(7)). Where root may not raise the limit, CAP_IPC_LOCK is for it. If there is
+// to be an image, it starts the program in there.
 func restrictCapabilities(list string) error {
-	keep := strings.Split(list, ",")
+	keep, program := strings.Split(list, ","), "/proc/self/exe"
+	if image := os.Getenv(imageEnv); image != "" {
+		program = "/afxlb"
+		if err := enterImage(image); err != nil {
+			return err
+		}
+	}
 	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}); err != nil {
 		keep = append(keep, strconv.Itoa(unix.CAP_IPC_LOCK))
 	}
@@ -74,7 +81,24 @@ func restrictCapabilities(list string) error {
 	if err := os.Unsetenv(capabilitiesEnv); err != nil {
 		return err
 	}
-	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
+	return unix.Exec(program, os.Args, os.Environ())
+}
+
+// imageEnv has the folder that is the root of the program's files.
+const imageEnv = "AFXLB_TEST_IMAGE"
+
+// enterImage makes the folder the root, with what every container has besides its image. The
+// process has a mount namespace of its own.
+func enterImage(dir string) error {
+	for _, name := range []string{"/proc", "/sys", "/dev/net/tun"} {
+		if err := unix.Mount(name, dir+name, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("put %s into the image: %w", name, err)
+		}
+	}
+	if err := unix.Chroot(dir); err != nil {
+		return err
+	}
+	return os.Chdir("/")
 }
 
 // capabilityNumbers are of those that the unit may name.

@@ -29,9 +29,14 @@ func TestInstall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"ExecStart=/usr/bin/afxlb ", "ExecReload=/usr/bin/afxlb reload", "StartLimitIntervalSec=0", "Type=notify", "LimitMEMLOCK=infinity", "LimitCORE=0", "RestartPreventExitStatus=2"} {
+	for _, want := range []string{"ExecStart=/usr/bin/afxlb ", "ExecReload=/usr/bin/afxlb reload", "StartLimitIntervalSec=0", "Type=notify", "WatchdogSec=", "LimitMEMLOCK=infinity", "LimitCORE=0", "RestartPreventExitStatus=2"} {
 		if !strings.Contains(string(unit), want) {
 			t.Errorf("no %q in the unit:\n%s", want, unit)
+		}
+	}
+	for _, path := range []string{"man/man8/afxlb-check.8", "bash-completion/completions/afxlb", "zsh/site-functions/_afxlb", "fish/vendor_completions.d/afxlb.fish", "afxlb/afxlb.schema.json"} {
+		if info, err := os.Stat(filepath.Join(root, "usr/share", path)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 	if out, err := exec.Command(filepath.Join(root, "usr/bin/afxlb"), "check", filepath.Join(root, "etc/afxlb/afxlb.example.yaml")).CombinedOutput(); err != nil {

@@ -17,8 +17,8 @@ type example struct {
 	line string
 }
 
-// calls finds the commands of a line that are afxlb's.
-var calls = regexp.MustCompile(`(?:^|[|;&] *|\$\()afxlb(?: |$)`)
+// calls finds the commands of a line that are afxlb's, or go to its control socket.
+var calls = regexp.MustCompile(`(?:^|[|;&] *|\$\()(?:afxlb(?: |$)|curl --unix-socket)`)
 
 // verbs returns every command that can be run, those within others included.
 func verbs() (list []*cobra.Command) {

@@ -60,7 +60,14 @@ func newRoot(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, c.CommandPath())}
 	})
-	root.AddCommand(newCheck(e), newConvert(e), newDemo(e), newReplay(e), newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e), newEvents(e), newTop(e), newReload(e), newSchema(e), newVersion(e), newCompletion(e), newMan(e))
+	root.AddCommand(
+		newCheck(e), newConvert(e), newSchema(e),
+		newDemo(e), newReplay(e),
+		newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e),
+		newEvents(e), newTop(e),
+		newReload(e),
+		newVersion(e), newCompletion(e), newMan(e),
+	)
 	helpAboutHelp(root)
 	return root
 }

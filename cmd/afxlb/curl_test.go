@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -20,6 +22,7 @@ func curl(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT)
 	defer stop()
 	method, socket, url := http.MethodGet, "", ""
+	header, data := http.Header{}, []byte(nil)
 	for len(args) > 0 {
 		switch flag := args[0]; {
 		case flag == "-N" || flag == "-s":
@@ -31,6 +34,19 @@ func curl(args []string) error {
 			method, args = args[1], args[1:]
 		case flag == "--unix-socket":
 			socket, args = args[1], args[1:]
+		case flag == "-H":
+			name, value, _ := strings.Cut(args[1], ":")
+			header.Set(name, strings.TrimSpace(value))
+			args = args[1:]
+		case flag == "-d" || flag == "--data-binary":
+			data = []byte(args[1])
+			if path, ok := strings.CutPrefix(args[1], "@"); ok {
+				var err error
+				if data, err = os.ReadFile(path); err != nil {
+					return err
+				}
+			}
+			method, args = http.MethodPost, args[1:]
 		default:
 			return fmt.Errorf("curl %s: not known to the stand-in for curl", flag)
 		}
@@ -39,10 +55,11 @@ func curl(args []string) error {
 	c := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}
-	q, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
+	q, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
+	q.Header = header
 	a, err := c.Do(q)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"compress/gzip"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -135,6 +136,7 @@ func (s *sandbox) shell(line string) *exec.Cmd {
 	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS, Setpgid: true}
 	work := strings.TrimPrefix(folder, s.dir+"/")
 	s.file(work+"/afxlb.yaml", s.config())
+	s.file(work+"/new.yaml", s.config())
 	capture := readText(s.t, "../../internal/replay/testdata/nat.pcap")
 	s.file(work+"/in.pcap", capture)
 	var packed strings.Builder
@@ -157,9 +159,9 @@ var rightCodes = map[string][]int{
 // elsewhere are verbs whose examples are run by other tests.
 var elsewhere = map[string]string{"demo": "TestDemo"}
 
-// exampleTime is how long an example runs at most: one that would go on for ever is interrupted
-// then, as its user would.
-const exampleTime = time.Second
+// endless are examples that go on until their user interrupts them. They have something to show,
+// or to write, at once.
+var endless = regexp.MustCompile(`events -f|curl .* -N `)
 
 // examplesAtOnce are run at a time: most wait.
 const examplesAtOnce = 4
@@ -210,8 +212,9 @@ func TestFieldExamples(t *testing.T) {
 
 // run runs an example, while somebody uses the service.
 func (s *sandbox) run(e example, c *exec.Cmd, right []int) {
-	var out strings.Builder
-	c.Stdout, c.Stderr = &out, &out
+	out := &tail{}
+	only := struct{ io.Writer }{out} // without the buffer's ReadFrom, which takes no lock
+	c.Stdout, c.Stderr = only, only
 	if err := s.lab.Balancer.Start(c); err != nil {
 		s.t.Error(err)
 		return
@@ -224,19 +227,25 @@ func (s *sandbox) run(e example, c *exec.Cmd, right []int) {
 	if _, err := s.get(s.vip); err != nil {
 		s.t.Errorf("during %q: %v", e.line, err)
 	}
-	select {
-	case <-done:
-	case <-time.After(exampleTime):
-		_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT) // it may have ended
-	}
-	select {
-	case <-done:
-	case <-time.After(patience):
-		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
-		<-done
-		s.t.Errorf("%s: %q goes on when it is interrupted", e.from, e.line)
-	}
-	if !slices.Contains(right, c.ProcessState.ExitCode()) {
-		s.t.Errorf("%s: %q: %v\n%s", e.from, e.line, c.ProcessState, out.String())
+	shows := time.NewTicker(poll)
+	defer shows.Stop()
+	for end := time.After(patience); ; {
+		select {
+		case <-done:
+			if !slices.Contains(right, c.ProcessState.ExitCode()) {
+				s.t.Errorf("%s: %q: %v\n%s", e.from, e.line, c.ProcessState, out.String())
+			}
+			return
+		case <-shows.C:
+			if endless.MatchString(e.line) && out.String() != "" {
+				shows.Stop()
+				_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT) // it may have ended
+			}
+		case <-end:
+			_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+			<-done
+			s.t.Errorf("%s: %q does not end; is it one of those that go on until they are interrupted?\n%s", e.from, e.line, out.String())
+			return
+		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func newCheck(e *env) *cobra.Command {
-	var here, running bool
+	var here, running, asJSON bool
 	var socket string
 	c := &cobra.Command{
 		Use:   "check FILE",
@@ -31,7 +31,7 @@ addresses, and of what is only slow or uncertain, such as RX queues that have no
 or no CPU of their own, or a missing /dev/net/tun.
 
 With --against-running it also asks the balancer that runs what a reload would change if
-this were its file, and prints that as reload --dry-run does.
+this were its file, and prints that as reload --dry-run does; with --json, that alone.
 
 Exit code 0: valid, and nothing to change; 1: cannot be read or parsed, or nobody answers;
 2: parsed, but wrong; 3: valid, but not to be served from here; 4: valid, and there are
@@ -41,6 +41,9 @@ changes.`,
   afxlb check --against-running /etc/afxlb/afxlb.yaml`,
 		Args: exactArgs("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if asJSON && !running {
+				return usageError{errors.New("--json is for --against-running")}
+			}
 			text, err := config.Read(args[0])
 			if err != nil {
 				return err
@@ -61,20 +64,23 @@ changes.`,
 			for _, s := range cfg.Spec.Services {
 				backends += len(s.Backends)
 			}
-			fmt.Fprintf(e.stdout, "%s: valid, %d services, %d backends\n", args[0], len(cfg.Spec.Services), backends)
+			if !asJSON {
+				fmt.Fprintf(e.stdout, "%s: valid, %d services, %d backends\n", args[0], len(cfg.Spec.Services), backends)
+			}
 			if here {
 				if err := checkHere(e.stderr, args[0], cfg); err != nil {
 					return err
 				}
 			}
 			if running {
-				return preview(c, e, api.NewClient(socket), &api.ConfigText{Name: args[0], Text: text}, false)
+				return preview(c, e, api.NewClient(socket), &api.ConfigText{Name: args[0], Text: text}, asJSON)
 			}
 			return nil
 		},
 	}
 	addSocketFlag(c, &socket)
 	c.Flags().BoolVar(&running, "against-running", false, "also say what a reload of the running balancer would change")
+	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON what a reload would change")
 	c.Flags().BoolVar(&here, "here", false, "also ask this machine whether it could serve the file")
 	return c
 }

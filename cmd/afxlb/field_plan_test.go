@@ -84,6 +84,12 @@ func TestFieldReloadTells(t *testing.T) {
 	if err := json.Unmarshal([]byte(document), &told); err != nil || code != exitPartly || !told.DryRun || len(told.Services) != 2 {
 		t.Errorf("--json: exit code %d, %v, %s", code, err, document)
 	}
+	if code, same, stderr := cli("check", "--against-running", "--json", "--socket", p.socket, other); code != exitPartly || same != document || stderr != "" {
+		t.Errorf("check --json: exit code %d, %q, %s\nand the dry run: %s", code, stderr, same, document)
+	}
+	if code, _, stderr := cli("check", "--json", other); code != exitUsage || !strings.Contains(stderr, "--against-running") {
+		t.Errorf("check --json alone: exit code %d, %q", code, stderr)
+	}
 	if after := p.status(); after.Generation != before.Generation || after.Reload != "" || after.Services.Total != 1 || len(after.NeedsRestart) != 0 {
 		t.Errorf("dry runs have changed something: generation %d of %d, reload %q, %d services", after.Generation, before.Generation, after.Reload, after.Services.Total)
 	}

@@ -39,6 +39,7 @@ func Changes(old, v *View) (list []events.Event) {
 		if e, ok := serviceChange(was, s); ok {
 			list = append(list, e)
 		}
+		list = append(list, fallbackChange(was, s)...)
 	}
 	return list
 }

@@ -24,6 +24,12 @@ type condition struct {
 	state  string
 	reason string         // of unreachable; of warming, what is missing
 	table  balancer.State // what the compiler is told
+
+	// What weigh makes of it.
+
+	panicked bool      // it gets new flows though it is down
+	share    int       // of new flows that its weight gives it, in percent; 0: it gets none
+	back     time.Time // since when it is back; zero: it was there from the start, or is not
 }
 
 // noMAC is why a backend with a way to it is warming.
@@ -126,17 +132,17 @@ func (k *check) condition(w way, trusted bool) condition {
 	}
 	switch {
 	case w.reason != "":
-		return condition{BackendUnreachable, w.reason, state}
+		return condition{state: BackendUnreachable, reason: w.reason, table: state}
 	case state == balancer.StateDown || state == balancer.StateSuspect:
-		return condition{BackendDown, "", state}
+		return condition{state: BackendDown, table: state}
 	case state == balancer.StateUnknown:
-		return condition{BackendWarming, "no good answer yet", state}
+		return condition{state: BackendWarming, reason: "no good answer yet", table: state}
 	case !w.known:
-		return condition{BackendWarming, noMAC, balancer.StateUnknown}
+		return condition{state: BackendWarming, reason: noMAC, table: balancer.StateUnknown}
 	case k.nominal == 0:
-		return condition{BackendDrain, "", state}
+		return condition{state: BackendDrain, table: state}
 	}
-	return condition{BackendUp, "", state}
+	return condition{state: BackendUp, table: state}
 }
 
 // doubtful returns what the table is told of a backend without a way there, and after
@@ -175,17 +181,18 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 	}
 	states, since := o.scratch.states[:0], o.link.since
 	up := false
-	for _, k := range g.checks {
+	for j, k := range g.checks {
 		if k.last.way = o.way(k, now); k.last.way.known {
 			k.port = int(k.last.way.hop.Link.Port)
 		}
 		sooner(k.last.way.wait)
-		up = up || k.health.State() == balancer.StateUp && k.last.way.reason == "" && k.nominal > 0
+		up = up || k.health.State() == balancer.StateUp && k.last.way.reason == "" && k.nominal > 0 && !g.spec.Backends[j].Backup
 	}
-	for _, k := range g.checks {
+	for j, k := range g.checks {
 		state := k.health.State()
-		if k.disabled() || state == balancer.StateUp && (k.last.way.reason != "" || k.nominal == 0) {
-			state = balancer.StateDown // it is no help to clients
+		idle := k.nominal == 0 || g.spec.Backends[j].Backup
+		if k.disabled() || state == balancer.StateUp && (k.last.way.reason != "" || idle) {
+			state = balancer.StateDown // it is no help to clients, or not yet
 		}
 		k.poor = state == balancer.StateUnknown && !k.failing.IsZero() && (up || now.Sub(k.began) >= balancer.WarmUp)
 		if k.poor {
@@ -226,7 +233,7 @@ func (g *group) frozen(out []condition) {
 		case k.disabled():
 			out[j] = disabled
 		case k.last.state == "":
-			out[j] = condition{BackendWarming, noMAC, balancer.StateUnknown}
+			out[j] = condition{state: BackendWarming, reason: noMAC, table: balancer.StateUnknown}
 		}
 	}
 }
@@ -255,7 +262,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 			Ports: o.ports(), Gateways: o.gateways(), Ephemeral: balancer.Ports(o.snapshot.Ephemeral),
 			States:   make(map[balancer.BackendKey]balancer.State, n),
 			NextHops: make(map[netip.Addr]balancer.NextHop, len(o.snapshot.Hops)), Ways: map[netip.Addr][]balancer.Way{},
-			Weights: map[balancer.BackendKey]uint16{},
+			Weights: map[balancer.BackendKey]uint16{}, Ramps: map[balancer.BackendKey]uint8{},
 		},
 	}
 	all := make([]condition, n)
@@ -270,6 +277,9 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 		for j, k := range g.checks {
 			if k.weight != g.spec.Backends[j].Weight {
 				a.facts.Weights[k.key] = k.weight
+			}
+			if k.ramp < balancer.RampSteps {
+				a.facts.Ramps[k.key] = k.ramp
 			}
 			a.facts.States[k.key] = a.conditions[i][j].table
 			if k.last.way.known {

@@ -10,7 +10,7 @@ import (
 // to drain, begins nothing anew.
 func (k *check) drains(now time.Time) {
 	switch {
-	case k.nominal > 0:
+	case k.weight > 0:
 		k.draining = time.Time{}
 	case k.draining.IsZero():
 		k.draining = now

@@ -6,30 +6,21 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 )
 
-// easing lets backends that are in rotation again come to their share by and by. A server
-// that has just started has no connections, so that by least-conn all new ones would be
-// its: enough to bring it down again. So it gets a handicap of as many connections as it
-// would have by the others, which goes down to nothing in [easeTime]; how many it gets
-// meanwhile has a bound of its own, see [balancer.Picker].
+// easing lets backends that are back come to their share by and by, where that goes by load
+// and nobody has asked for a slow-start. A server that has just started has no connections,
+// so that by least-conn all new ones would be its: enough to bring it down again. So it gets a
+// handicap of as many connections as it would have by the others, which goes down to nothing
+// in [easeTime]; how many it gets meanwhile has a bound of its own, see [balancer.Picker].
 //
 // It belongs to the reconciling goroutine.
 type easing struct {
 	loads     *balancer.Loads
-	timer     *time.Timer                      // due while somebody is returning
-	presence  map[balancer.BackendKey]presence // of services that go by load; nil before the first table
-	returning map[uint32]*comeback             // by ID
+	timer     *time.Timer                       // due while somebody is returning
+	back      map[balancer.BackendKey]time.Time // who is in rotation, and since when as of condition.back; of services that go by load
+	returning map[uint32]*comeback              // by ID
 }
 
 const easeTime, easeEvery = 20 * time.Second, 250 * time.Millisecond
-
-// presence is whether a backend is in rotation.
-type presence uint8
-
-const (
-	never  presence = iota // not yet, since the balancer has started
-	absent                 // not, and that was known; or it is new
-	present
-)
 
 // comeback is one backend's return.
 type comeback struct {
@@ -46,52 +37,47 @@ func newEasing(loads *balancer.Loads) *easing {
 	return e
 }
 
-// adopt compares who is in rotation by t, before it is in force, with who was. At the
-// start nobody has a handicap, and nobody who comes up while nobody else of the service
-// is.
-func (e *easing) adopt(t *balancer.Table, conditions [][]condition, now time.Time) {
-	next := map[balancer.BackendKey]presence{}
+// adopt begins the return of those who are back by t, before it is in force. Nobody has a
+// handicap who is back while nobody else of the service is there.
+func (e *easing) adopt(t *balancer.Table, spec *balancer.Spec, conditions [][]condition, now time.Time) {
+	there := map[balancer.BackendKey]time.Time{}
 	for i := range t.Services {
 		s := &t.Services[i]
 		if s.Algorithm != balancer.LeastConn && s.Algorithm != balancer.TwoChoices {
 			continue
 		}
-		var back []uint32
+		var back []int // indexes
 		var others burden
 		for j, id := range s.Backends {
-			was, known := e.presence[t.Keys[id]]
-			if !known && e.presence != nil {
-				was = absent
+			c, b, key := &conditions[i][j], &t.Backends[id], t.Keys[id]
+			if b.Flags&balancer.Up == 0 || b.Weight == 0 {
+				continue
 			}
-			b := &t.Backends[id]
-			is := was
-			switch {
-			case b.Flags&balancer.Up != 0 && b.Weight > 0:
-				if is = present; was == absent {
-					e.loads.Accept(id) // its check says so, or the ID was another's
-					back = append(back, id)
-				} else if e.returning[id] == nil {
-					others.add(e.loads.Live(id), b.Weight)
-				}
-			case was == present || conditions[i][j].state != BackendWarming:
-				is = absent
+			if there[key] = c.back; c.back != e.back[key] && now.Sub(c.back) < easeTime {
+				e.loads.Accept(id) // its check says so, or the ID was another's
+				back = append(back, j)
+			} else if e.returning[id] == nil {
+				others.add(e.loads.Live(id), b.Weight)
 			}
-			next[t.Keys[id]] = is
 		}
-		for _, id := range back {
-			if share := others.share(t.Backends[id].Weight); share > 0 {
-				e.returning[id] = &comeback{now, share, e.loads.Live(id)}
+		for _, j := range back {
+			id := s.Backends[j]
+			if share := others.share(t.Backends[id].Weight); share > 0 && spec.Services[i].SlowStart == 0 {
+				e.returning[id] = &comeback{conditions[i][j].back, share, e.loads.Live(id)}
 			}
 		}
 	}
-	e.presence = next
+	e.back = there
 	for id := range e.returning {
-		if int(id) >= len(t.Keys) || next[t.Keys[id]] != present {
+		if int(id) >= len(t.Keys) || !e.there(t.Keys[id]) {
 			e.end(id)
 		}
 	}
 	e.step(now)
 }
+
+// there reports whether a backend is in rotation, of a service that goes by load.
+func (e *easing) there(key balancer.BackendKey) bool { _, ok := e.back[key]; return ok }
 
 // burden is the connections and the weights of several backends.
 type burden struct{ live, weight int64 }

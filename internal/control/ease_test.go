@@ -201,10 +201,11 @@ func TestNoHandicapWithoutLoad(t *testing.T) {
 		after(5 * time.Second)
 		r.wire.answer(nil, "10.0.0.11")
 		after(5 * time.Second)
-		if h := r.handicap("a"); h != 0 || len(r.easing.presence) != 0 {
+		if h := r.handicap("a"); h != 0 || len(r.easing.back) != 0 {
 			t.Errorf("a handicap of %d", h)
 		}
-		r.must(r.Reload(t.Context(), loadSpec())) // all of them are new to it
+		after(easeTime)
+		r.must(r.Reload(t.Context(), loadSpec())) // and nobody is back since just now
 		if h := r.handicap("a") + r.handicap("b") + r.handicap("c"); h != 0 {
 			t.Errorf("handicaps of %d when the algorithm changes", h)
 		}

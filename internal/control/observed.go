@@ -42,9 +42,10 @@ type group struct {
 	good   time.Time                         // start of the latest probe that a backend which can be reached answered well
 	// suspects: some may be under suspicion; see [check.answer].
 	suspects bool
-	held     bool // some have answered, on a port that need not, for the service's address
-	serving  bool // somebody was up when it was judged last
-	lost     bool // as in its ServiceView
+	held     bool   // some have answered, on a port that need not, for the service's address
+	serving  bool   // somebody was up when it was judged last
+	fallback string // see [FallbackBackup]
+	lost     bool   // as in its ServiceView
 	shown    []BackendView
 }
 
@@ -72,7 +73,10 @@ type check struct {
 	override Override
 	nominal  uint16 // the weight that the file gives it, or an override
 	weight   uint16 // the effective one, see [group.weigh]
-	// draining is since when the backend has no nominal weight; zero: it has one.
+	ramp     uint8  // how much of it counts, in steps of [balancer.RampSteps]
+	attendance
+	back time.Time // since when it is back; zero: it was there from the start, or is not
+	// draining is since when the backend has no effective weight; zero: it has one.
 	draining time.Time
 }
 
@@ -121,6 +125,9 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, overrides Overr
 			k.inherit(old)
 		} else { // also of one that is enabled: nobody has asked it meanwhile
 			k.health = balancer.NewHealth(&s.Health)
+			if was != nil {
+				k.attendance = absent
+			}
 			if others := o.askers[k.target]; len(others) > 0 {
 				k.overhear(others[0])
 			}
@@ -128,7 +135,6 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, overrides Overr
 		if k.disabled() {
 			k.text = notChecked
 		}
-		k.drains(now)
 		g.checks[j] = k
 	}
 	return g
@@ -154,7 +160,7 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 // place of the old one; until its own answers say otherwise, the state stays.
 func (k *check) inherit(old *check) {
 	k.health, k.began, k.risen, k.last, k.doubt, k.shown, k.draining = old.health, old.began, old.risen, old.last, old.doubt, old.shown, old.draining
-	k.port = old.port
+	k.port, k.attendance, k.back = old.port, old.attendance, old.back
 	if k.target == old.target && k.holder == old.holder {
 		k.asked = old.asked
 	}

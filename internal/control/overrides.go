@@ -47,7 +47,16 @@ type Override struct {
 
 // filed is what the file says of a backend, for comparison with what it says later. Names
 // are only labels, and what it is stays as it is; all else that there is of one belongs here.
-func filed(b *balancer.BackendSpec) string { return fmt.Sprintf("weight %d", b.Weight) }
+func filed(b *balancer.BackendSpec) string {
+	said := fmt.Sprintf("weight %d", b.Weight)
+	if b.Backup {
+		said += " backup"
+	}
+	if b.MaxConns > 0 {
+		said += fmt.Sprintf(" max-conns %d", b.MaxConns)
+	}
+	return said
+}
 
 // Overrides are those that there are, by backend. They are never changed once in use.
 type Overrides map[balancer.BackendKey]Override
@@ -121,4 +130,4 @@ func compareKeys(a, b balancer.BackendKey) int { return strings.Compare(a.String
 func (k *check) disabled() bool { return k.override.State == BackendDisabled }
 
 // disabled is the condition of such a backend.
-var disabled = condition{BackendDisabled, "", balancer.StateDown}
+var disabled = condition{state: BackendDisabled, table: balancer.StateDown}

@@ -137,7 +137,7 @@ func (r *Reconciler) draft(spec *balancer.Spec, a *assessment) (*draft, error) {
 // enforce puts a draft into force. The error is an [ErrCommit].
 func (r *Reconciler) enforce(next *draft) error {
 	r.compiler.Commit(next.compiled)
-	r.easing.adopt(next.table, next.conditions, time.Now())
+	r.easing.adopt(next.table, next.spec, next.conditions, time.Now())
 	if err := r.engine.Apply(next.table, next.plan); err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrCommit, err)
 	}
@@ -150,7 +150,7 @@ func (r *Reconciler) enforce(next *draft) error {
 func sameFacts(a, b *balancer.Facts) bool {
 	return slices.Equal(a.Ports, b.Ports) && a.Ephemeral == b.Ephemeral && slices.Equal(a.Gateways, b.Gateways) && maps.Equal(a.States, b.States) &&
 		maps.Equal(a.NextHops, b.NextHops) && maps.EqualFunc(a.Ways, b.Ways, slices.Equal) && maps.Equal(a.Drained, b.Drained) &&
-		maps.Equal(a.Weights, b.Weights)
+		maps.Equal(a.Weights, b.Weights) && maps.Equal(a.Ramps, b.Ramps)
 }
 
 const firstRetry, lastRetry = time.Second, 30 * time.Second

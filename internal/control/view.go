@@ -36,9 +36,10 @@ type LinkView struct {
 // ServiceView is one service.
 type ServiceView struct {
 	Spec     *balancer.ServiceSpec
-	Up       int           // backends in rotation: in state up
+	Up       int           // backends in rotation: in state up, or in panic in any
 	Healthy  int           // these, and those that drain
 	Warming  bool          // nobody is up, but it is not known of all that they are not
+	Fallback string        // what it does for want of healthy backends, see [FallbackBackup]; empty: nothing
 	Lost     bool          // nobody is up, and that has been known since somebody was, or from the start
 	Backends []BackendView // in the Spec's order
 }
@@ -52,7 +53,11 @@ type BackendView struct {
 	Reason string
 	Since  time.Time // of State
 	Check  string    // outcome of the last health check
-	Weight uint16    // effective, as the table has it
+	Weight uint16    // nominal: the file's, or an operator's
+	Backup bool      // it is for when others can't serve
+	// Share is how much of what its weight gives it it gets of new flows, in percent: 0 if it
+	// is not in rotation, between 0 and 100 while it is on its way up.
+	Share int
 	// Override is what an operator has changed at run time.
 	Override Override
 }
@@ -145,25 +150,25 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 // describe returns what a View says of one service. What has not changed is shared with
 // the View before. The lock is held.
 func (r *Reconciler) describe(g *group, conditions []condition, now time.Time) ServiceView {
-	v := ServiceView{Spec: g.spec}
+	v := ServiceView{Spec: g.spec, Fallback: g.fallback}
 	list := r.scratch[:0]
 	for j, k := range g.checks {
 		c := &conditions[j]
 		if k.shown.state != c.state || k.shown.reason != c.reason {
 			k.shown = shown{c.state, c.reason, now}
 		}
-		switch c.state {
-		case BackendUp:
+		if c.share > 0 {
 			v.Up++
-			v.Healthy++
-		case BackendDrain:
+		}
+		switch c.state {
+		case BackendUp, BackendDrain:
 			v.Healthy++
 		case BackendWarming:
 			v.Warming = true
 		}
 		list = append(list, BackendView{
 			Name: g.spec.Backends[j].Name, Key: k.key, State: c.state, Reason: c.reason, Since: k.shown.since, Check: k.text,
-			Weight: k.weight, Override: k.override,
+			Weight: k.nominal, Override: k.override, Backup: g.spec.Backends[j].Backup, Share: c.share,
 		})
 	}
 	v.Warming = v.Warming && v.Up == 0

@@ -23,6 +23,10 @@ const (
 	Override           Kind = "override"
 	StateFile          Kind = "state-file"
 	NoBackend          Kind = "no-backend"
+	Backup             Kind = "backup"
+	Panic              Kind = "panic"
+	BelowMinHealthy    Kind = "below-min-healthy"
+	BackendFull        Kind = "backend-full"
 	Reload             Kind = "reload"
 	ReloadRefused      Kind = "reload-refused"
 	Restart            Kind = "restart"
@@ -78,6 +82,10 @@ var Kinds = []Meaning{
 	{Override, "an operator has changed a backend at run time; it is over when the file has its say again"},
 	{StateFile, "what operators have changed at run time can't be kept over a restart"},
 	{NoBackend, "a service has no backend in rotation"},
+	{Backup, "backup backends take new flows, since too few others can"},
+	{Panic, "fewer backends of a service are healthy than min-healthy asks for: all take new flows"},
+	{BelowMinHealthy, "fewer backends of a service are healthy than min-healthy asks for: it is taken down"},
+	{BackendFull, "new connections find all backends of their service with max-conns connections"},
 	{Reload, "the config was read again, and is in force"},
 	{ReloadRefused, "the config was read again, and can't be had; nothing has changed"},
 	{Restart, "a part of the config is not in force before a restart"},

@@ -32,6 +32,9 @@ func (l *Loads) Full(t *Table, id uint32) bool {
 	return t.Limited(id) && l.Established(id) >= int64(t.limits[id])
 }
 
+// Full is that of the loads that p goes by.
+func (p *Picker) Full(t *Table, id uint32) bool { return p.loads.Full(t, id) }
+
 // admit notes who of the selection is not full, for the next pick, and returns how many.
 func (p *Picker) admit(s *selection) int {
 	p.open = p.open[:0]

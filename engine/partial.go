@@ -20,6 +20,11 @@ func (w *worker) examine(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verdi
 	if w.outgrown(i, r, f) {
 		return w.again(i, r, w.table.Lookup(&w.packets[i].Key))
 	}
+	if w.table.Limited(f.BackendID) && r.Direction() == conntrack.Request && f.Completes(conntrack.Request, w.packets[i].Segment(w.frames[i])) {
+		if v := w.overfull(i, r, f); v != packet.Pending {
+			return v
+		}
+	}
 	w.inspect(i, f)
 	return packet.Pending
 }

@@ -100,6 +100,8 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	switch {
 	case !ok && s.Warming:
 		return packet.DropWarming
+	case !ok && len(s.Eligible()) > 0:
+		return w.refuse(i, s, packet.DropBackendFull)
 	case !ok:
 		return w.refuse(i, s, packet.DropNoBackend)
 	}
@@ -108,8 +110,10 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	// its own packet back. In mid-stream the first choice may be none of those in rotation.
 	id, why := first, packet.DropLoop
 	for range maxTries {
-		switch v := w.barred(i, &w.table.Backends[id]); v {
-		case packet.Pending:
+		switch v := w.barred(i, &w.table.Backends[id]); {
+		case v == packet.Pending && opens && id != first && w.picker.Full(w.table, id):
+			why = packet.DropBackendFull
+		case v == packet.Pending:
 			if scatters(s) && !s.Mode.Traits().RepliesReturn {
 				return w.toss(i, id)
 			}
@@ -135,15 +139,14 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 			case conntrack.Clash:
 				why = packet.DropTupleClash
 			}
-		case packet.DropLoop:
-		default:
+		case v != packet.DropLoop:
 			return w.undelivered(i, v)
 		}
 		if id = after(s.Eligible(), id); id == first {
 			break
 		}
 	}
-	if why == packet.DropTupleClash {
+	if why == packet.DropTupleClash || why == packet.DropBackendFull {
 		return w.refuse(i, s, why)
 	}
 	return why
@@ -175,7 +178,8 @@ func after(eligible []uint32, id uint32) uint32 {
 // hash instead, so that every instance picks the same backend.
 func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (id uint32, seated, ok bool) {
 	if s.Persists() {
-		if id, ok = w.clients.seat(s, &k.Src, w.now); ok {
+		// Who finds its backend full stays with the one that it gets instead.
+		if id, ok = w.clients.seat(s, &k.Src, w.now); ok && !(opens && w.picker.Full(w.table, id)) {
 			return id, true, true
 		}
 	}
@@ -197,6 +201,7 @@ func (w *worker) remember(i int, s *balancer.Service, id uint32) (conntrack.Ref,
 	n := conntrack.NewFlow{
 		Key: &p.Key, Backend: b.Address, BackendPort: b.Port, BackendID: id,
 		Paired: s.Mode.Traits().RepliesReturn, FromService: w.table.HasAddress(&p.Key.Src), Observed: s.Persists(), Scattered: scatters(s),
+		Opened: p.Key.Proto == packet.ProtoTCP && p.Opens(),
 	}
 	if n.BackendPort == 0 {
 		n.BackendPort = p.Key.DstPort

@@ -56,6 +56,10 @@ func (c Class) over() bool { return overKind.has(c) }
 // refuses would seem to be the one with the least to do.
 func (c Class) live() bool { return c != TCPClosing }
 
+// stands reports whether a flow of this class is one that both its ends have agreed to, as far
+// as is seen, and that is not over: what max-conns of its backend bounds.
+func (c Class) stands() bool { return (provenKind | oneSidedKind).has(c) }
+
 // Timeouts says how long a flow of each class may be idle. Those of one-sided flows are
 // those of established ones, and that of refused ones is that of closing ones; what is in
 // their places is not used.

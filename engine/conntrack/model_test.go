@@ -87,7 +87,7 @@ func TestAgainstModel(t *testing.T) {
 			"quiescent": func(*rapid.T) { tab.Grace.Quiescent(0) },
 			"": func(rt *rapid.T) {
 				tab.check(t)
-				live := 0
+				live, stands := 0, 0
 				for n := range flows {
 					flow := flowOf(n)
 					e, known := model[n]
@@ -105,6 +105,9 @@ func TestAgainstModel(t *testing.T) {
 					if e.class.live() {
 						live++
 					}
+					if e.class >= TCPEstablished && e.class < TCPClosing {
+						stands++
+					}
 				}
 				seen := 0
 				tab.Range(now, func(Info) bool { seen++; return true })
@@ -112,12 +115,12 @@ func TestAgainstModel(t *testing.T) {
 				if seen != len(model) || s.Total() != len(model) || s.Inserted-s.Removed != uint64(len(model)) {
 					rt.Fatalf("listed %d, counted %d, inserted-removed %d, want %d", seen, s.Total(), s.Inserted-s.Removed, len(model))
 				}
-				sum := int64(0)
+				sum, standing := int64(0), int64(0)
 				for id := range uint32(7) {
-					sum += tab.loads.Live(id)
+					sum, standing = sum+tab.loads.Live(id), standing+tab.loads.Established(id)
 				}
-				if sum != int64(live) {
-					rt.Fatalf("live connections %d, want %d", sum, live)
+				if sum != int64(live) || standing != int64(stands) {
+					rt.Fatalf("live connections %d, established %d, want %d and %d", sum, standing, live, stands)
 				}
 			},
 		})

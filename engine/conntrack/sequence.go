@@ -103,11 +103,8 @@ func (f *Flow) forward(d Direction, to uint32) {
 // reports whether it was believed: it proves them, or they are its own now.
 func (f *Flow) learn(d Direction, s packet.Segment, state uint32) bool {
 	opens, acks := s.Flags&packet.TCPSyn != 0, s.Flags&packet.TCPAck != 0
-	known, replied := state&(knownRequest|knownReply), state&fromReply != 0
-	agrees := acks && !opens && (known == knownRequest|knownReply && f.near(d, s) ||
-		known == knownRequest && !f.Paired() && s.Seq == f.Expected(Request)) // behind the SYN
 	switch {
-	case agrees && (replied == (d == Request) || !f.Paired()): // the other side's, if that is seen
+	case f.agrees(d, s, state):
 		set32(&f.ack[d^1], s.Ack)
 		if !f.Paired() {
 			set32(&f.ack[d], s.Next)
@@ -115,7 +112,7 @@ func (f *Flow) learn(d Direction, s packet.Segment, state uint32) bool {
 		f.state.And(^(unproven | asked))
 	case d == Reply && acks:
 		f.believe(s.Ack, s.Next, knownRequest|knownReply|fromReply)
-	case d == Request && replied:
+	case d == Request && state&fromReply != 0:
 		return false
 	case d == Request && opens && !acks:
 		f.believe(s.Next, 0, knownRequest)
@@ -125,6 +122,30 @@ func (f *Flow) learn(d Direction, s packet.Segment, state uint32) bool {
 		return false
 	}
 	return true
+}
+
+// agrees reports whether a segment from side d proves numbers that are unproven: it has those
+// of the other side, if that is seen.
+func (f *Flow) agrees(d Direction, s packet.Segment, state uint32) bool {
+	known, replied := state&(knownRequest|knownReply), state&fromReply != 0
+	if s.Flags&(packet.TCPAck|packet.TCPSyn) != packet.TCPAck || f.Paired() && replied != (d == Request) {
+		return false
+	}
+	return known == knownRequest|knownReply && f.near(d, s) ||
+		known == knownRequest && !f.Paired() && s.Seq == f.Expected(Request) // behind the SYN
+}
+
+// Completes reports whether a segment from side d ends the handshake of a connection that a
+// SYN has begun: [Table.Advance] would count it as half-open no more.
+func (f *Flow) Completes(d Direction, s packet.Segment) bool {
+	state := f.state.Load()
+	switch {
+	case d&1 != Request || class(state) != TCPSyn || state&opened == 0 || s.Flags&packet.TCPRst != 0:
+		return false
+	case state&unproven != 0:
+		return f.agrees(Request, s, state)
+	}
+	return f.near(Request, s)
 }
 
 // believe notes numbers that one side said, until the other side, or without replies the

@@ -106,6 +106,9 @@ func (s *shard) forget(t *Table, i uint32) {
 	if class.live() {
 		t.loads.AddLive(f.BackendID, -1)
 	}
+	if class.stands() {
+		t.loads.AddEstablished(f.BackendID, -1)
+	}
 	t.loads.AddFlows(f.BackendID, -1)
 	if f.flags&observed != 0 {
 		t.observer.Ended(t.address(i, client), f.BackendID)

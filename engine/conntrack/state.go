@@ -17,6 +17,7 @@ const (
 	talkedRequest                    // a segment came since that proves itself
 	talkedReply                      //
 	renewed                          // a SYN has had the numbers forgotten, and no backend was seen to agree
+	opened                           // TCP: it began by a SYN, not in mid-stream
 
 	classShift        = 24
 	classMask  uint32 = 0x1f

@@ -188,6 +188,7 @@ type NewFlow struct {
 	Paired      bool        // replies come back through the balancer
 	FromService bool        // the client's address is a service's too
 	Observed    bool        // the Observer is told of its end
+	Opened      bool        // TCP: a SYN begins it
 	Scattered   bool        // its client's end may have others to the service; see [Flow.Scattered]. Needs Paired
 }
 
@@ -326,7 +327,11 @@ func (t *Table) write(i uint32, n *NewFlow, class Class, now uint32, spill bool)
 	set32(&f.seen, now)
 	t.uncount(i)
 	d.created, d.stamp = now, now
-	f.state.Store(live | unproven | uint32(class)<<classShift)
+	state := live | unproven | uint32(class)<<classShift
+	if n.Opened {
+		state |= opened
+	}
+	f.state.Store(state)
 }
 
 // Remove forgets the flow behind r. Of several callers at once one does it.
@@ -361,6 +366,9 @@ func (t *Table) reclassify(r Ref, from, to Class, now uint32) {
 	s.lists[to].push(t.details, i)
 	if live := to.live(); live != old.live() {
 		t.loads.AddLive(f.BackendID, delta(live))
+	}
+	if stands := to.stands(); stands != old.stands() {
+		t.loads.AddEstablished(f.BackendID, delta(stands))
 	}
 	if f.flags&observed != 0 && (to == TCPEstablished || to == UDPEstablished) {
 		t.observer.Proven(t.address(i, client), f.BackendID)

@@ -26,6 +26,7 @@ const (
 	DropNoService
 	DropNoFlow
 	DropNoBackend
+	DropBackendFull
 	DropWarming
 	DropBackendDown
 	DropNoNeighbour
@@ -65,6 +66,7 @@ var verdicts = [NumVerdicts]struct{ name, help string }{
 	DropNoService:   {"no-service", "no service has this address, protocol and port"},
 	DropNoFlow:      {"no-flow", "it belongs to no known flow, and is of no use to the kernel or another backend"},
 	DropNoBackend:   {"no-backend", "no backend of the service is in rotation, and on-no-backend is drop"},
+	DropBackendFull: {"backend-full", "every backend in rotation has max-conns connections; for a TCP connection that is not open yet, and on-no-backend is drop"},
 	DropWarming:     {"warming", "no backend of the service is known to be up yet, or the balancer has just started and learns the connection from its client; dropped without an answer, so that the sender repeats"},
 	DropBackendDown: {"backend-down", "the flow's backend is gone, and on-down forbids to move the flow"},
 	DropNoNeighbour: {"no-neighbour", "the next hop's MAC address is not known (yet)"},

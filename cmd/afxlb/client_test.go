@@ -57,6 +57,9 @@ func (f fake) Events() *events.Recorder {
 func (fake) Reload(context.Context) (api.Reload, error) {
 	return api.Reload{}, errors.New("not here")
 }
+func (fake) Change(context.Context, api.BackendOrder) (api.BackendChanged, error) {
+	return api.BackendChanged{}, errors.New("not here")
+}
 func (fake) Preview(context.Context, *api.ConfigText) (api.Reload, error) {
 	return api.Reload{}, errors.New("not here")
 }

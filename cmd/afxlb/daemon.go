@@ -41,6 +41,7 @@ file.`,
 	c.Flags().Var(&f.file.XDPMode, "xdp-mode", "auto, zero-copy, copy or generic")
 	c.Flags().Var(&f.file.Poll, "poll", "adaptive sleeps when idle, busy never does")
 	c.Flags().StringVar(&f.file.Listen, "listen", f.file.Listen, "address that metrics are served on")
+	c.Flags().StringVar(&f.file.StateFile, "state-file", f.file.StateFile, "where changes at run time are kept over a restart, or none")
 	addSocketFlag(c, &f.socket)
 	return c
 }
@@ -73,6 +74,8 @@ func (f *flags) override(c *cobra.Command, name string, cfg *config.Config) (*co
 		"xdp-mode":  func() { cfg.XDPMode = f.file.XDPMode },
 		"poll":      func() { cfg.Poll = f.file.Poll },
 		"listen":    func() { cfg.Listen = f.file.Listen },
+
+		"state-file": func() { cfg.StateFile = f.file.StateFile },
 	} {
 		if c.Flags().Changed(name) {
 			override()
@@ -80,6 +83,9 @@ func (f *flags) override(c *cobra.Command, name string, cfg *config.Config) (*co
 	}
 	if _, err := config.ParseListen(cfg.Listen); err != nil {
 		return nil, usageError{fmt.Errorf("--listen: %w", err)}
+	}
+	if _, err := config.ParseStateFile(cfg.StateFile); err != nil {
+		return nil, usageError{fmt.Errorf("--state-file: %w", err)}
 	}
 	if len(cfg.Interfaces) == 0 {
 		return nil, usageError{fmt.Errorf("no interface: give --interface, or interface in %s", name)}

@@ -26,11 +26,11 @@ import (
 // sandboxEnv has the folder of a sandbox that the process is to run a shell in.
 const sandboxEnv = "AFXLB_TEST_SANDBOX"
 
-// enterSandbox runs a shell, with this process's arguments, whose /etc and /run are the sandbox's:
+// enterSandbox runs a shell, with this process's arguments, whose /etc, /run and /var/lib are the sandbox's:
 // what an example names is there, and what it writes stays there. The process has a mount
 // namespace of its own.
 func enterSandbox(dir string) error {
-	for _, name := range []string{"/etc", "/run"} {
+	for _, name := range []string{"/etc", "/run", "/var/lib"} {
 		if err := unix.Mount(dir+name, name, "", unix.MS_BIND, ""); err != nil {
 			return fmt.Errorf("put %s of the sandbox there: %w", name, err)
 		}
@@ -75,7 +75,7 @@ func newSandbox(t *testing.T) *sandbox {
 			t.Fatal(err)
 		}
 	}
-	for _, dir := range []string{"run", "bin", "work", "etc/afxlb", "etc/keepalived", "etc/haproxy", "etc/bash_completion.d"} {
+	for _, dir := range []string{"run", "var/lib", "bin", "work", "etc/afxlb", "etc/keepalived", "etc/haproxy", "etc/bash_completion.d"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}

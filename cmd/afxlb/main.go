@@ -65,7 +65,7 @@ func newRoot(e *env) *cobra.Command {
 		newDemo(e), newReplay(e),
 		newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e),
 		newEvents(e), newTop(e),
-		newReload(e),
+		newReload(e), newBackend(e),
 		newVersion(e), newCompletion(e), newMan(e),
 	)
 	helpAboutHelp(root)

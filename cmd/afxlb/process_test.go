@@ -53,7 +53,7 @@ func (w *world) start(attr *syscall.SysProcAttr, args ...string) *process {
 // newProcess returns an afxlb that is still to be launched.
 func (w *world) newProcess(attr *syscall.SysProcAttr) *process {
 	p := &process{t: w.t, socket: filepath.Join(w.dir, fmt.Sprintf("%d.sock", time.Now().UnixNano())), ended: make(chan struct{})}
-	p.Cmd = exec.Command("/proc/self/exe", "--socket", p.socket)
+	p.Cmd = exec.Command("/proc/self/exe", "--socket", p.socket, "--state-file", filepath.Join(w.dir, "state.json"))
 	p.Env = append(os.Environ(), "AFXLB_TEST_MAIN=1")
 	p.Stdout, p.Stderr, p.SysProcAttr = p, p, attr
 	p.api = api.NewClient(p.socket)

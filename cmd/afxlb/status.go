@@ -41,6 +41,9 @@ func printStatus(w io.Writer, s api.Status) {
 	}
 	line("services", "%d of %d up", s.Services.Up, s.Services.Total)
 	line("backends", "%d of %d up", s.Backends.Up, s.Backends.Total)
+	if len(s.Overrides) > 0 {
+		line("overrides", "%s", overrides(s.Overrides))
+	}
 	f := s.Flows
 	line("flows", "%d of %d, %s", f.Flows, f.MaxFlows+f.MaxEmbryonic, classes(f.ByClass))
 	line("flow events", "%d new, %d expired, %d+%d evicted (established+embryonic)", f.Inserted, f.Expired, f.EvictedEstablished, f.EvictedEmbryonic)
@@ -124,4 +127,21 @@ func since(t time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf(" (for %v)", time.Since(t).Round(time.Second))
+}
+
+// overrides lists the first of those backends that operators have changed at run time.
+func overrides(list []api.Override) string {
+	const few = 5
+	var parts []string
+	for _, o := range list[:min(len(list), few)] {
+		text := fmt.Sprintf("%s/%s %s", o.Service, o.Backend, o.Setting)
+		if !o.Kept {
+			text += " (not kept over a restart)"
+		}
+		parts = append(parts, text)
+	}
+	if more := len(list) - few; more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(parts, "; ")
 }

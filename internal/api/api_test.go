@@ -33,6 +33,7 @@ func (fixed) Status() Status {
 	return Status{Version: "v1", State: "serving", Generation: 7, Ports: []Port{{Name: "eth0", State: "serving", Queues: []int{3}}}, Workers: []Worker{{Queue: 3, CPU: -1, Received: 9}},
 		Warnings: []Warning{{Code: "code", Text: "<text>"}}, NeedsRestart: []string{"queues"}, Drops: []Counter{{Name: "ttl", Value: 4}}, Flows: FlowTable{ByClass: map[string]int{"tcp-syn": 3}},
 		Driver: "native", Poll: "adaptive",
+		Overrides: []Override{{Service: "web", Backend: "a", Setting: "drain", Kept: true}},
 		SnatPorts: []SnatPorts{{Service: "web", Backend: "a", Taken: 5, Resting: 1, Total: 9}}}
 }
 func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2}} }
@@ -63,6 +64,19 @@ func planned(text *ConfigText) Reload {
 		r.Settings = []SettingChange{{Key: text.Name, New: string(text.Text)}}
 	}
 	return r
+}
+
+func (fixed) Change(_ context.Context, order BackendOrder) (BackendChanged, error) {
+	return changedBy(order), nil
+}
+
+// changedBy echoes an order.
+func changedBy(o BackendOrder) BackendChanged {
+	c := BackendChanged{Generation: 9, Service: o.Service, Backend: o.Backend, Kept: !o.Volatile, Old: BackendSetting{State: o.Action}, Warnings: []string{"<text>"}}
+	if o.Weight != nil {
+		c.New.Weight = *o.Weight + 1
+	}
+	return c
 }
 
 func (fixed) Events() *events.Recorder { return happened }

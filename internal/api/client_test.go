@@ -37,6 +37,10 @@ func (empty) Preview(context.Context, *ConfigText) (Reload, error) {
 	return Reload{}, nil
 }
 
+func (empty) Change(context.Context, BackendOrder) (BackendChanged, error) {
+	return BackendChanged{}, nil
+}
+
 func TestClientGetsWhatTheSourceSays(t *testing.T) {
 	c, ctx := serve(t, fixed{}), t.Context()
 	check := func(name string, got any, err error, want any) {
@@ -70,6 +74,9 @@ func TestClientGetsWhatTheSourceSays(t *testing.T) {
 	text := &ConfigText{"a file&c.yaml", []byte("services: []\n")}
 	reload, err = c.Preview(ctx, text)
 	check("plan", reload, err, planned(text))
+	order := BackendOrder{Service: "web", Backend: "a&b", Action: ActionWeight, Weight: new(0), Volatile: true}
+	changed, err := c.Change(ctx, order)
+	check("change", changed, err, changedBy(order))
 }
 
 func TestRawClient(t *testing.T) {

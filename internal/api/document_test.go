@@ -170,8 +170,11 @@ func (starting) Status() Status {
 
 func answerTo(src Source, method, path string) *httptest.ResponseRecorder {
 	r, ask := httptest.NewRecorder(), httptest.NewRequest(strings.ToUpper(method), path, nil)
-	if strings.HasPrefix(path, "/v1/plan") {
+	switch at, _, _ := strings.Cut(path, "?"); at {
+	case "/v1/plan":
 		ask = httptest.NewRequest("POST", path, strings.NewReader("services: []"))
+	case "/v1/backends/change":
+		ask = httptest.NewRequest("POST", path, strings.NewReader(`{"service": "web", "backend": "a", "action": "drain"}`))
 	}
 	ask.Header.Set("Accept", "application/json")
 	handlerOf(src, anybody).ServeHTTP(r, ask)

@@ -76,6 +76,9 @@ func (h *handler) routes() {
 		return slices.Values(h.source.Counters()), nil
 	})
 	h.reloads()
+	action(h, "/v1/backends/change", "Drain, disable or enable a backend, or give it another weight",
+		"It answers when that is in force. It holds until it is taken back, or the file says something else of the backend, and is kept over a restart "+
+			"unless it is volatile or there is no state file.", h.change)
 	lasting[eventFilter, Event](h, "/v1/events", "What has happened, and what happens",
 		"Each change of state once, as a stream: first those that are kept, which are the last "+strconv.Itoa(events.Kept)+", and then each as it comes. "+
 			"After a pause a client goes on where it was by the header Last-Event-ID, or the parameter after. A message named gap says in its data, "+
@@ -190,6 +193,7 @@ func first[T any](n int, s iter.Seq[T]) iter.Seq[T] {
 func (h *handler) status() Status {
 	s := h.source.Status()
 	s.Warnings, s.NeedsRestart, s.SnatPorts = orEmpty(s.Warnings), orEmpty(s.NeedsRestart), orEmpty(s.SnatPorts)
+	s.Overrides = orEmpty(s.Overrides)
 	s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
 	if s.Flows.ByClass == nil {
 		s.Flows.ByClass = map[string]int{}

@@ -26,7 +26,10 @@ import (
 // untouchable is a Source that must not be asked to change anything.
 type untouchable struct{ fixed }
 
-func (untouchable) Reload(context.Context) (Reload, error)               { panic("reloaded") }
+func (untouchable) Reload(context.Context) (Reload, error) { panic("reloaded") }
+func (untouchable) Change(context.Context, BackendOrder) (BackendChanged, error) {
+	panic("changed")
+}
 func (untouchable) Preview(context.Context, *ConfigText) (Reload, error) { panic("asked") }
 
 func anybody(*http.Request) error { return nil }
@@ -59,6 +62,20 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 		{"POST", "/v1/plan?dry-run=true", "services: []", 422, "query.dry-run"},
 		{"POST", "/v1/plan", strings.Repeat("#", maxConfig+1), 413, "too large"},
 		{"GET", "/v1/plan", "", 405, "POST"},
+		{"POST", "/v1/backends/change", "", 400, "body"},
+		{"POST", "/v1/backends/change", "{", 400, "unexpected end"},
+		{"POST", "/v1/backends/change", `[]`, 422, "body"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a"}`, 422, "action"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "kill"}`, 422, "body.action"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "drain", "force": true}`, 422, "body.force"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "drain", "weight": 0}`, 422, "not for drain"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "weight", "weight": 65536}`, 422, "body.weight"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "weight", "weight": -1}`, 422, "body.weight"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "weight", "weight": 1.5}`, 422, "body.weight"},
+		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "weight", "weight": "1"}`, 422, "body.weight"},
+		{"POST", "/v1/backends/change", `{"service": ["web"], "backend": "a", "action": "drain"}`, 422, "body.service"},
+		{"POST", "/v1/backends/change", `{"service": "` + strings.Repeat("x", 1<<20) + `"}`, 413, "limit"},
+		{"GET", "/v1/backends/change", "", 405, "POST"},
 		{"POST", "/v1/status", "", 405, "GET, HEAD"},
 		{"DELETE", "/v1/flows", "", 405, "GET, HEAD"},
 		{"GET", "/v1/reload", "", 405, "POST"},
@@ -102,7 +119,7 @@ func TestChangesAreForSome(t *testing.T) {
 	for _, c := range []struct {
 		method, url string
 		want        int
-	}{{"GET", "/v1/status", 200}, {"POST", "/v1/reload", 403}} {
+	}{{"GET", "/v1/status", 200}, {"POST", "/v1/reload", 403}, {"POST", "/v1/backends/change", 403}} {
 		r := httptest.NewRecorder()
 		handlerOf(untouchable{}, nobody).ServeHTTP(r, httptest.NewRequest(c.method, c.url, nil))
 		if r.Code != c.want || c.want == 403 && !strings.Contains(r.Body.String(), "not for you") {

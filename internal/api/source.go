@@ -27,4 +27,7 @@ type Source interface {
 	// Preview says what a Reload would do now, of the balancer's own file or, if there is one,
 	// of another config. It changes nothing.
 	Preview(context.Context, *ConfigText) (Reload, error)
+	// Change changes a backend of a service that there is. For a backend that there is not
+	// it is [Unknown]'s error.
+	Change(context.Context, BackendOrder) (BackendChanged, error)
 }

@@ -35,6 +35,7 @@ type Status struct {
 	Drops        []Counter   `json:"drops" doc:"drop reasons that are not 0, largest first"`
 	Ports        []Port      `json:"ports"`
 	Workers      []Worker    `json:"workers"`
+	Overrides    []Override  `json:"overrides" doc:"backends that operators have changed at run time"`
 }
 
 // Port is a served interface.
@@ -141,13 +142,14 @@ type Service struct {
 //	down         its health check failed
 //	warming      it is not known yet whether it can serve
 //	unreachable  no way leads to it by the served interface; Reason says why
+//	disabled     an operator has taken it out: it is as if it were not there
 type Backend struct {
 	Service    string    `json:"service"`
 	Name       string    `json:"name"`
 	Address    string    `json:"address"`
 	Port       string    `json:"port"`
-	Weight     int       `json:"weight"`
-	State      string    `json:"state" enum:"up,drain,down,warming,unreachable"`
+	Weight     int       `json:"weight" doc:"the effective one"`
+	State      string    `json:"state" enum:"up,drain,down,warming,unreachable,disabled"`
 	Reason     string    `json:"reason" doc:"why it is unreachable, or what it is warming for; empty otherwise"`
 	Since      time.Time `json:"since"`
 	Check      string    `json:"check" doc:"outcome of the last health check"`
@@ -160,6 +162,8 @@ type Backend struct {
 	PacketsOut uint64    `json:"packets_out"`
 	BytesIn    uint64    `json:"bytes_in"`
 	BytesOut   uint64    `json:"bytes_out"`
+	Override   string    `json:"override" doc:"what operators have changed at run time, as in drain, weight 5; empty: nothing"`
+	FileWeight int       `json:"file_weight" doc:"the weight that the file gives it"`
 }
 
 // Flow is one tracked flow.

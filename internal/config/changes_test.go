@@ -205,6 +205,7 @@ xdp-mode: auto
 driver: native
 poll: adaptive
 listen: 127.0.0.1:9190
+state-file: /var/lib/afxlb/state.json
 log: {level: info, format: console}
 conntrack: {max-flows: 1000000, timeouts: {tcp-syn: 10s, tcp-established: 900s, icmp: 10000ms}}
 `, []string{"cpus"}},
@@ -214,6 +215,7 @@ conntrack: {max-flows: 1000000, timeouts: {tcp-syn: 10s, tcp-established: 900s, 
 conntrack: {max-flows: 5, timeouts: {icmp: 1s}}
 log: {level: debug, format: json}
 listen: "[::1]:80"
+state-file: none
 api: {listen: ":9191", cert: /c, key: /k, client-ca: /a}
 poll: busy
 driver: asavie
@@ -221,7 +223,7 @@ frame-size: 4096
 xdp-mode: copy
 cpus: 3
 interface: eth1
-`, []string{"interface", "queues", "cpus", "xdp-mode", "driver", "frame-size", "poll", "listen", "api.listen", "api.cert", "api.key", "api.client-ca", "log.format", "conntrack.max-flows"}},
+`, []string{"interface", "queues", "cpus", "xdp-mode", "driver", "frame-size", "poll", "listen", "state-file", "api.listen", "api.cert", "api.key", "api.client-ca", "log.format", "conntrack.max-flows"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			running, err := Parse("running", []byte(base+"services: []\n"))

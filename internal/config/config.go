@@ -17,6 +17,8 @@ type Config struct {
 	Driver     Driver
 	FrameSize  FrameSize
 	Poll       Poll
+	// StateFile is where changes at run time are kept over a restart; [NoStateFile]: nowhere.
+	StateFile string
 	// Listen is where metrics are served, address:port.
 	Listen    string
 	API       API
@@ -60,7 +62,9 @@ func Default() *Config {
 		Driver:  DriverNative,
 		Poll:    PollAdaptive,
 		Listen:  "127.0.0.1:9190",
-		Log:     Log{Level: "info", Format: "console"},
+
+		StateFile: "/var/lib/afxlb/state.json",
+		Log:       Log{Level: "info", Format: "console"},
 		Conntrack: Conntrack{
 			MaxFlows: 1_000_000,
 			Timeouts: Timeouts{

@@ -120,7 +120,7 @@ func nested(path, v string) string {
 func TestToldRestarts(t *testing.T) {
 	other := map[string]string{
 		"interface": "eth7", "interfaces": "[eth7, eth8]", "queues": "7", "cpus": "7", "xdp-mode": "copy", "driver": "asavie", "frame-size": "4096", "poll": "busy",
-		"listen": "127.0.0.1:1", "log.level": "debug", "log.format": "json", "conntrack.max-flows": "7",
+		"state-file": "none", "listen": "127.0.0.1:1", "log.level": "debug", "log.format": "json", "conntrack.max-flows": "7",
 	}
 	base, err := Parse("f", []byte("services: []\n"))
 	if err != nil {

@@ -52,6 +52,10 @@ var (
 			about: "address of metrics and web page; checked, but not served yet by this version",
 		},
 		{
+			name: "state-file", restart: true, unset: "/var/lib/afxlb/state.json", form: into(func(c *Config) *string { return &c.StateFile }, stateFile),
+			about: "where changes that operators make at run time are kept over a restart; none: nowhere. Each balancer of a machine has its own",
+		},
+		{
 			name: "api", form: into(func(c *Config) *API { return &c.API }, block(apiKeys, nil)),
 			about: "the control API for other machines, by TLS; without it there is the control socket alone",
 		},
@@ -134,6 +138,7 @@ var (
 	frameSize     = single("2048 or 4096", "", ParseFrameSize).values(2048, 4096, "2048", "4096").orNone()
 	interfaceName = single("an interface's name", `^[^/:,\s]{1,15}$`, parseInterface)
 	absolutePath  = single("the absolute path of a file", `^/`, parseFile)
+	stateFile     = single("the absolute path of a file, or none", `^(/|none$)`, ParseStateFile)
 	listenAddress = single("address:port", `:[0-9]{1,5}$`, ParseListen)
 )
 
@@ -151,6 +156,17 @@ func ParseListen(s string) (string, error) {
 		return "", fmt.Errorf("%q is not an address to listen on; want address:port, as in 127.0.0.1:9190 or [::1]:9190", s)
 	}
 	return s, nil
+}
+
+// NoStateFile is the state file of who wants none.
+const NoStateFile = "none"
+
+// ParseStateFile checks the path of a state file.
+func ParseStateFile(s string) (string, error) {
+	if s == NoStateFile {
+		return s, nil
+	}
+	return parseFile(s)
 }
 
 // parseFile checks the path of a file. Where a daemon runs is not where its config is, so

@@ -86,7 +86,7 @@ func TestSmallestFile(t *testing.T) {
 		t.Errorf("a file that says nothing (-default +got):\n%s", diff)
 	}
 	product := Config{
-		XDPMode: "auto", Driver: "native", Poll: "adaptive", Listen: "127.0.0.1:9190",
+		XDPMode: "auto", Driver: "native", Poll: "adaptive", StateFile: "/var/lib/afxlb/state.json", Listen: "127.0.0.1:9190",
 		Log: Log{"info", "console"},
 		Conntrack: Conntrack{1_000_000, Timeouts{
 			10 * time.Second, 15 * time.Minute, 2 * time.Minute, 10 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Second,
@@ -107,6 +107,7 @@ xdp-mode: zero-copy
 driver: asavie
 frame-size: 2048
 poll: busy
+state-file: /srv/state
 listen: "[::1]:80"
 api: {listen: "10.0.0.1:9191", cert: /etc/afxlb/cert.pem, key: /etc/afxlb/key.pem, client-ca: /etc/afxlb/ca.pem}
 log: {level: debug, format: json}
@@ -120,7 +121,7 @@ services: []
 	}
 	want := &Config{
 		Interfaces: InterfaceList{"eth1", "eth0"}, Queues: QueueList{5, 6, 7, 0, 2}, CPUs: CPUList{4, 2, 8, 9},
-		XDPMode: XDPZeroCopy, Driver: DriverAsavie, FrameSize: 2048, Poll: PollBusy, Listen: "[::1]:80",
+		XDPMode: XDPZeroCopy, Driver: DriverAsavie, FrameSize: 2048, Poll: PollBusy, StateFile: "/srv/state", Listen: "[::1]:80",
 		API: API{"10.0.0.1:9191", "/etc/afxlb/cert.pem", "/etc/afxlb/key.pem", "/etc/afxlb/ca.pem"},
 		Log: Log{"debug", "json"},
 		Conntrack: Conntrack{5000, Timeouts{

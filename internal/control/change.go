@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ type Changed struct {
 }
 
 // ErrUnknown says that there is no such service or backend.
-var ErrUnknown = errors.New("not in the config")
+var ErrUnknown = errors.New("not known")
 
 // Change changes one backend, and returns when that is in force. On an error everything is
 // as it was.
@@ -140,7 +141,7 @@ func Transition(old, now *BackendView) string {
 func find(spec *balancer.Spec, service, backend string) (i, j int, err error) {
 	i = slices.IndexFunc(spec.Services, func(s balancer.ServiceSpec) bool { return s.Name == service })
 	if i < 0 {
-		return 0, 0, fmt.Errorf("service %q: %w", service, ErrUnknown)
+		return 0, 0, unknown("service", service, spec.Services, func(s *balancer.ServiceSpec) string { return s.Name })
 	}
 	s := &spec.Services[i]
 	var found []int
@@ -157,13 +158,26 @@ func find(spec *balancer.Spec, service, backend string) (i, j int, err error) {
 	case 1:
 		return i, found[0], nil
 	case 0:
-		return 0, 0, fmt.Errorf("backend %q of service %q: %w", backend, service, ErrUnknown)
+		return 0, 0, unknown("backend", backend, s.Backends, func(b *balancer.BackendSpec) string { return b.Name })
 	}
 	var ports []string
 	for _, j := range found {
 		ports = append(ports, address(s.BackendKey(&s.Backends[j])))
 	}
-	return 0, 0, fmt.Errorf("backend %q of service %q is one of several, %s: %w", backend, service, strings.Join(ports, ", "), ErrUnknown)
+	return 0, 0, fmt.Errorf("backend %q of service %q is one of several, and which of them is %w: name it as one of %s", backend, service, ErrUnknown, strings.Join(ports, ", "))
+}
+
+// unknown says that there is none of a name, and which there are.
+func unknown[T any](kind, name string, list []T, called func(*T) string) error {
+	const few = 10
+	var names []string
+	for i := range list[:min(len(list), few)] {
+		names = append(names, called(&list[i]))
+	}
+	if more := len(list) - few; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%s %q is %w; there are: %s", kind, name, ErrUnknown, cmp.Or(strings.Join(names, ", "), "none"))
 }
 
 // isAt reports whether what a person writes is the backend's address, with its port or without.

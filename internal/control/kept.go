@@ -18,7 +18,8 @@ type Kept struct {
 }
 
 // Kept returns what is to be kept over a restart, in an order that is always the same.
-func (all Overrides) Kept() (list []Kept) {
+func (all Overrides) Kept() []Kept {
+	list := []Kept{}
 	for _, key := range slices.SortedFunc(maps.Keys(all), compareKeys) {
 		o := all[key]
 		if o.Lasting == (Setting{}) {

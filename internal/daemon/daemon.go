@@ -58,7 +58,8 @@ type daemon struct {
 	engine  *engine.Engine
 	control *control.Reconciler
 
-	reloading sync.Mutex     // one reload at a time
+	reloading sync.Mutex     // one reload, or change of a backend, at a time
+	kept      kept           // guarded by reloading
 	inForce   *config.Config // what was loaded last; guarded by reloading
 	listeners listeners
 
@@ -139,7 +140,7 @@ func (d *daemon) run(ctx context.Context) error {
 	reporter := &report.Source{Engine: d.engine, Loads: loads, About: d.about}
 	measured := metrics.New(reporter)
 	d.control = control.New(control.Options{
-		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Log: d.log, Events: d.events,
+		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Overrides: d.recall(), Log: d.log, Events: d.events,
 		Health: []health.Option{health.WithInFlight(files.probes)},
 	})
 	reporter.View = d.control.View
@@ -154,6 +155,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.control.Run(background) })
 	tasks.Go(func() { d.reloadOnHangup(background) })
 	tasks.Go(func() { d.notice(background) })
+	tasks.Go(func() { d.keepAgain(background) })
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
 	tasks.Go(func() { d.watchPulse(background) })

@@ -60,5 +60,10 @@ func (o own) Preview(ctx context.Context, other *api.ConfigText) (api.Reload, er
 	return o.daemon.preview(ctx, other)
 }
 
+// Change changes a backend.
+func (o own) Change(ctx context.Context, order api.BackendOrder) (api.BackendChanged, error) {
+	return o.daemon.change(ctx, &order)
+}
+
 // Events returns what has happened.
 func (o own) Events() *events.Recorder { return o.daemon.events }

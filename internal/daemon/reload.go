@@ -47,6 +47,7 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 		d.mu.Unlock()
 		return api.Reload{}, err
 	}
+	_ = d.keep() // it tells
 	done := d.changes(c, changed)
 	d.engine.SetTimeouts(timeouts(&c.Conntrack))
 	d.level.SetLevel(level(c.Log))

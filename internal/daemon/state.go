@@ -20,6 +20,7 @@ type state struct {
 	asked        bool             // there was one
 	needsRestart []string
 	web          string // why metrics are not served
+	unkept       string // why the state file could not be written
 }
 
 // enter notes that the daemon is in a state now, which the service manager shows, too.
@@ -90,6 +91,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web,
+		Findings: s.findings, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept,
 	}
 }

@@ -74,7 +74,7 @@ func (d *demo) start(ctx context.Context) error {
 		return fmt.Errorf("write the demo's config: %w", err)
 	}
 	p := &process{ended: make(chan struct{})}
-	p.cmd = exec.Command(d.Executable, "--config", d.file(), "--socket", d.socket())
+	p.cmd = exec.Command(d.Executable, "--config", d.file(), "--socket", d.socket(), "--state-file", "none")
 	p.cmd.Stderr, p.cmd.Env, p.cmd.WaitDelay = p, d.Env, time.Second
 	// A terminal's ^C is for the demo; it ends the daemon itself.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -109,6 +109,7 @@ func (s scrape) balancer(status *api.Status) {
 	}
 	s.count(generation, status.Generation)
 	s.is(reloaded, status.Reload == "" || status.Reload == "ok")
+	s.put(overrides, float64(len(status.Overrides)))
 	s.put(needRestart, float64(len(status.NeedsRestart)))
 	for i := range status.Ports {
 		p := &status.Ports[i]

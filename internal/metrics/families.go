@@ -51,6 +51,7 @@ var (
 	warnings    = family(Gauge, "warnings", "What is not as it should be now, by its code; afxlb status has the words", "code")
 	generation  = family(Gauge, "config_generation", "Of the balancing table; it grows with each change")
 	reloaded    = family(Gauge, "config_last_reload_successful", "0 if the last reload was refused, else 1")
+	overrides   = family(Gauge, "overrides", "Backends that operators have changed at run time; afxlb status names them")
 	needRestart = family(Gauge, "config_needs_restart", "Config keys that a reload found changed and could not apply")
 )
 

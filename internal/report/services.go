@@ -75,13 +75,25 @@ func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
 	b := &svc.Backends[j]
 	state, reason, since := v.Shown(b)
 	out := api.Backend{
-		Service: svc.Spec.Name, Name: b.Name, Address: b.Key.Address.String(), Port: "same", Weight: int(svc.Spec.Backends[j].Weight),
+		Service: svc.Spec.Name, Name: b.Name, Address: b.Key.Address.String(), Port: "same", Weight: int(b.Weight),
 		State: state, Reason: reason, Since: since, Check: b.Check,
+		Override: b.Override.String(), FileWeight: int(svc.Spec.Backends[j].Weight),
 	}
 	if b.Key.Port != 0 {
 		out.Port = strconv.Itoa(int(b.Key.Port))
 	}
 	return out
+}
+
+// overrides are the service's backends that operators have changed.
+func overrides(svc *control.ServiceView) (list []api.Override) {
+	for i := range svc.Backends {
+		b := &svc.Backends[i]
+		if setting := b.Override.String(); setting != "" {
+			list = append(list, api.Override{Service: svc.Spec.Name, Backend: b.Name, Setting: setting, Kept: b.Override.Lasting == b.Override.Setting})
+		}
+	}
+	return list
 }
 
 // measure adds what the datapath knows of the backend with the ID.

@@ -40,6 +40,7 @@ type About struct {
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
 	Web             string    // why metrics are not served; empty: they are
+	Unkept          string    // why changes at run time are not kept over a restart; empty: they are
 }
 
 // Port is what the daemon knows of an interface.
@@ -79,6 +80,7 @@ func (s *Source) Status() api.Status {
 	}
 	for i := range v.Services {
 		up := upTotal(v, &v.Services[i])
+		out.Overrides = append(out.Overrides, overrides(&v.Services[i])...)
 		out.Services.Total++
 		if v.Link.Up && v.Services[i].Up > 0 {
 			out.Services.Up++

@@ -89,12 +89,13 @@ const (
 // HealthType says how a backend is probed. The zero value is HealthTCP.
 type HealthType uint8
 
-// The kinds of probe. This version probes by tcp and http.
+// The kinds of probe.
 const (
 	HealthTCP   HealthType = iota // a connection that opens
 	HealthHTTP                    // a request that is answered as expected
 	HealthHTTPS                   // the same over TLS
 	HealthUDP                     // a datagram that is answered as expected
+	HealthDNS                     // a question by UDP that is answered as expected
 	HealthICMP                    // an echo request that is answered
 	HealthNone                    // no probe: always up
 )
@@ -121,6 +122,7 @@ var (
 		HealthHTTP:  "http",
 		HealthHTTPS: "https",
 		HealthUDP:   "udp",
+		HealthDNS:   "dns",
 		HealthICMP:  "icmp",
 		HealthNone:  "none",
 	}
@@ -194,8 +196,7 @@ func ParseBelowMinHealthy(s string) (BelowMinHealthy, error) {
 // ParseAffinity reads flow or none.
 func ParseAffinity(s string) (Affinity, error) { return parse[Affinity]("affinity", s, affinityNames) }
 
-// ParseHealthType reads the name of a health type, also of one that this version
-// can't do yet.
+// ParseHealthType reads the name of a health type.
 func ParseHealthType(s string) (HealthType, error) {
 	return parse[HealthType]("health type", s, healthTypeNames)
 }

@@ -45,7 +45,7 @@ func TestNames(t *testing.T) {
 	roundTrip(t, ParseAlgorithm, "round-robin", "weighted-round-robin", "weighted", "least-conn", "two-choices", "source-hash", "maglev")
 	roundTrip(t, ParseOnNoBackend, "reject", "drop")
 	roundTrip(t, ParseOnDown, "reassign", "keep", "reset")
-	roundTrip(t, ParseHealthType, "tcp", "http", "https", "udp", "icmp", "none")
+	roundTrip(t, ParseHealthType, "tcp", "http", "https", "udp", "dns", "icmp", "none")
 }
 
 // Other load balancers' words are understood, and not spoken.
@@ -71,7 +71,7 @@ func TestNameOfNoValue(t *testing.T) {
 		StateUp.String():       "up",
 		StateDown.String():     "down",
 		Algorithm(7).String():  "unknown(7)",
-		HealthType(6).String(): "unknown(6)",
+		HealthType(7).String(): "unknown(7)",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -53,6 +53,17 @@ func (h *Health) Retune(s *HealthSpec) { h.rise, h.fall = s.Rise, s.Fall }
 // State returns what the answers so far amount to.
 func (h *Health) State() State { return h.state }
 
+// Doubtful reports whether the latest answer says something else than the state: it is on
+// its way to another, if the answers go on like that.
+func (h *Health) Doubtful() bool {
+	switch h.state {
+	case StateDown, StateSuspect:
+		return h.streak > 0
+	default:
+		return h.streak < 0
+	}
+}
+
 // Observe takes the answer to one probe, and reports whether it changed the state.
 func (h *Health) Observe(ok bool) (changed bool) {
 	if h.fixed {

@@ -89,33 +89,6 @@ type BackendSpec struct {
 	MaxConns uint32
 }
 
-// HealthSpec says how the backends of a service are probed, and how many answers
-// it takes to believe a change. All but Type is without meaning for HealthNone.
-type HealthSpec struct {
-	Type     HealthType
-	Port     uint16 // 0: the port that traffic goes to
-	Interval time.Duration
-	Timeout  time.Duration // at most Interval
-	Rise     int           // consecutive good answers that bring a backend back up
-	Fall     int           // consecutive bad answers that take it down
-
-	// ViaTunnel has backends asked as clients ask them: at the service's address, through
-	// the tunnel. Modes that encapsulate only.
-	ViaTunnel bool
-
-	// HealthHTTP only.
-
-	Path   string        // starts with a slash; empty: /
-	Host   string        // Host header; empty: the backend's address
-	Expect []StatusRange // status codes that are good; empty: 200 to 399
-	Body   string        // what the answer's body must contain; empty: anything
-}
-
-// StatusRange is a range of HTTP status codes, both ends included.
-type StatusRange struct {
-	First, Last int
-}
-
 // BackendRef names a backend of a service, for people. What it is, is a [BackendKey].
 type BackendRef struct {
 	Service, Backend string

@@ -168,8 +168,8 @@ func (v *validator) backends(s *ServiceSpec) {
 		unprobed = unprobed || s.Probe(b).Port() == 0
 	}
 	v.backend = none
-	if unprobed && (s.Health.Type == HealthTCP || s.Health.Type == HealthHTTP) {
-		v.addf("health.port", "a service of several ports does not say which to probe; want a port here or at each backend, or health type none")
+	if unprobed && s.Health.Type.Asks() {
+		v.addf("health.port", "a service of several ports does not say which to probe; want a port here or at each backend, or health type icmp or none")
 	}
 }
 

@@ -160,7 +160,7 @@ services[0].gue: mode nat has no UDP header; want mode gue, or no gue`},
 			`services[1].gue.port: port 0 cannot be sent to; want 1 to 65535
 services[2].gue.variant: there is no variant 2; want 1, whose only header is UDP's as in Linux fou, or 0`},
 		{"via a tunnel without a check", func(s *Spec) { s.Services[2].Mode, s.Services[2].Health.ViaTunnel = IPIP, true },
-			`services[2].health.via: health type none does not go through a tunnel; want type tcp or http, or no via`},
+			`services[2].health.via: health type none does not go through a tunnel; want type tcp, http or https, or no via`},
 		{"tunnel sources", func(s *Spec) {
 			s.Services[2].Mode = IPIP
 			for _, p := range []string{"10.9.0.0/31", "10.9.0.1/32", "192.0.2.0/24", "10.0.0.0/30", "2001::/3"} {
@@ -192,9 +192,9 @@ services[2].tunnel-source: 127.0.0.1 is a loopback address; want an address that
 		{"backend is a VIP", func(s *Spec) { s.Services[1].Backends[0].Address = addr("2001:db8:2::10") },
 			`services[1].backends[0].address: 2001:db8:2::10 is the address of service "dns"; want the backend's own address`},
 		{"health of a range", func(s *Spec) { s.Services[2].Health = s.Services[3].Health },
-			`services[2].health.port: a service of several ports does not say which to probe; want a port here or at each backend, or health type none`},
-		{"health to come", func(s *Spec) { s.Services[0].Health = HealthSpec{Type: HealthHTTPS} },
-			`services[0].health.type: https is not supported yet by this version; want tcp, http or none`},
+			`services[2].health.port: a service of several ports does not say which to probe; want a port here or at each backend, or health type icmp or none`},
+		{"no type of health", func(s *Spec) { s.Services[1].Health.Type = 99 },
+			`services[1].health.type: unknown(99) is none; want tcp, http, https, udp, dns, icmp or none`},
 		{"health that says nothing", func(s *Spec) { s.Services[1].Health = HealthSpec{} },
 			`services[1].health.interval: 0s is too short; want at least 10ms
 services[1].health.timeout: 0s is no time to answer in; want more than 0s
@@ -213,13 +213,13 @@ services[1].health.fall: 0 answers cannot take a backend down; want at least 1`}
 		{"http's options for tcp", func(s *Spec) {
 			s.Services[1].Health.Path, s.Services[1].Health.Body = "/", "ok"
 		},
-			`services[1].health.path: health type tcp sends no request; want type http, or no path
-services[1].health.body: health type tcp sends no request; want type http, or no body`},
+			`services[1].health.path: health type tcp has none; want type http or https, or no path
+services[1].health.body: health type tcp has none; want type http or https, or no body`},
 		{"http's options for none", func(s *Spec) {
 			s.Services[2].Health.Path, s.Services[2].Health.Body = "/", "ok"
 		},
-			`services[2].health.path: health type none sends no request; want type http, or no path
-services[2].health.body: health type none sends no request; want type http, or no body`},
+			`services[2].health.path: health type none has none; want type http or https, or no path
+services[2].health.body: health type none has none; want type http or https, or no body`},
 		{"all at once", func(s *Spec) { s.Services[0].First = 0; s.Services[1].Name = ""; s.Services[2].Name = "web" },
 			`services[0].port: port 0 cannot be served; want 1 to 65535, or any
 services[1].name: missing; want a name

@@ -20,8 +20,8 @@ func (v *validator) tunnel(s *ServiceSpec) {
 	if !mode.Encapsulates && s.Health.ViaTunnel {
 		v.addf("health.via", "mode %v has no tunnels; want no via, it is for %s", s.Mode, modesWith(encapsulates))
 	}
-	if s.Health.ViaTunnel && s.Health.Type == HealthNone {
-		v.addf("health.via", "health type %v does not go through a tunnel; want type tcp or http, or no via", s.Health.Type)
+	if s.Health.ViaTunnel && !s.Health.Type.OpensTCP() {
+		v.addf("health.via", "health type %v does not go through a tunnel; want type tcp, http or https, or no via", s.Health.Type)
 	}
 	switch {
 	case s.Mode != GUE && s.GUE != GUESpec{}:

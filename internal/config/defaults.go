@@ -34,7 +34,6 @@ func shed(v *value, s *balancer.ServiceSpec) {
 	}
 	own := func(path string) bool { _, all := v.file.locate(v.node, path); return all }
 	mode, h := s.Mode.Traits(), &s.Health
-	http := h.Type == balancer.HealthHTTP
 	for _, d := range [...]struct {
 		path string
 		fits bool
@@ -47,15 +46,17 @@ func shed(v *value, s *balancer.ServiceSpec) {
 		{"persistence", s.Affinity == balancer.AffinityFlow || !own("affinity"), func() { s.Persistence = balancer.PersistenceSpec{} }},
 		{"affinity", s.Protocol == balancer.UDP && !s.Algorithm.Hashes() && !own("persistence"), func() { s.Affinity = balancer.AffinityFlow }},
 		{"health", own("health") || asks(s), func() { *h = balancer.HealthSpec{} }},
-		{"health.path", http, func() { h.Path = "" }},
-		{"health.host", http, func() { h.Host = "" }},
-		{"health.expect", http, func() { h.Expect = nil }},
-		{"health.body", http, func() { h.Body = "" }},
-		{"health.via", mode.Encapsulates && h.Type != balancer.HealthNone, func() { h.ViaTunnel = false }},
+		{"health.via", mode.Encapsulates && h.Type.OpensTCP(), func() { h.ViaTunnel = false }},
 		{"health.timeout", h.Timeout <= h.Interval, func() { h.Timeout = h.Interval }},
+		{"health.fast-interval", h.FastInterval <= h.Interval, func() { h.FastInterval = 0 }},
 	} {
 		if !d.fits && !own(d.path) {
 			d.drop()
+		}
+	}
+	for _, o := range balancer.HealthOptions {
+		if !o.Fits(h.Type) && !own("health."+o.Key) {
+			o.Drop(h)
 		}
 	}
 }
@@ -63,7 +64,7 @@ func shed(v *value, s *balancer.ServiceSpec) {
 // asks reports whether a health check of the defaults can tell anything of a service that
 // has none of its own: it is one of TCP, or the check says which port to ask.
 func asks(s *balancer.ServiceSpec) bool {
-	if s.Health.Type == balancer.HealthNone {
+	if !s.Health.Type.Asks() {
 		return true
 	}
 	return probeable(s) && (s.Protocol == balancer.TCP || s.Health.Port != 0)

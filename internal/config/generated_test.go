@@ -70,9 +70,18 @@ func TestToldDefaults(t *testing.T) {
 		case block == "services" && !strings.Contains(key, "."):
 			without, with = "", ", "+key+": "+k.unset
 		case block == "services" && strings.HasPrefix(key, "health."):
-			without, with = ", health: {type: http}", ", health: {type: http, "+strings.TrimPrefix(key, "health.")+": "+k.unset+"}"
-			if k.name == "via" || k.name == "body" {
+			kind := "type: https, path: /"
+			switch k.name {
+			case "via", "body":
 				return // of tcp, and no value
+			case "query", "rcode":
+				kind = "type: dns, name: a"
+			case "path":
+				kind = "type: http"
+			}
+			without, with = ", health: {"+kind+"}", ", health: {"+kind+", "+strings.TrimPrefix(key, "health.")+": "+k.unset+"}"
+			if k.name == "type" {
+				with = without
 			}
 		case block == "services" && strings.HasPrefix(key, "gue."):
 			without, with = "", ", gue: {"+strings.TrimPrefix(key, "gue.")+": "+k.unset+"}"

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -11,16 +12,20 @@ import (
 var healthKeys = keys[balancer.HealthSpec]{
 	{
 		name: "type", unset: "tcp for TCP services whose port to ask is known, else none",
-		form:  into(func(h *balancer.HealthSpec) *balancer.HealthType { return &h.Type }, choice(balancer.ParseHealthType, unbuiltHealth, nil)),
-		about: "tcp opens a connection, http wants an answer; none, which takes no other key, believes that all is well",
+		form:  into(func(h *balancer.HealthSpec) *balancer.HealthType { return &h.Type }, choice(balancer.ParseHealthType, nil, nil)),
+		about: "tcp opens a connection, http and https want an answer to a request, udp one to a datagram, dns one to a question, icmp an echo; none, which takes no other key, believes that all is well",
 	},
 	{
 		name: "port", unset: "the backend's", form: into(func(h *balancer.HealthSpec) *uint16 { return &h.Port }, portNumber),
-		about: "the port to ask",
+		about: "the port to ask; icmp has none",
 	},
 	{
 		name: "interval", unset: "5s", form: into(func(h *balancer.HealthSpec) *time.Duration { return &h.Interval }, period),
 		about: "from one question to the next",
+	},
+	{
+		name: "fast-interval", unset: "the interval", form: into(func(h *balancer.HealthSpec) *time.Duration { return &h.FastInterval }, period),
+		about: "the same while a backend's answers are on the way from good to bad, or back, and rise or fall is not reached",
 	},
 	{
 		name: "timeout", unset: "2s, or the interval if that is shorter", form: into(func(h *balancer.HealthSpec) *time.Duration { return &h.Timeout }, period),
@@ -35,29 +40,58 @@ var healthKeys = keys[balancer.HealthSpec]{
 		about: "bad answers in a row that take it out",
 	},
 	{
+		name: "source", unset: "chosen by the kernel", form: into(func(h *balancer.HealthSpec) *[]netip.Addr { return &h.Sources }, oneOr(address)),
+		about: "the machine's own address that checks come from, one of each family",
+	},
+	{
 		name: "path", unset: "/", form: into(func(h *balancer.HealthSpec) *string { return &h.Path }, text),
-		about: "http: the path of the request",
+		about: "http, https: the path of the request",
 	},
 	{
 		name: "host", unset: "the backend's address", form: into(func(h *balancer.HealthSpec) *string { return &h.Host }, text),
-		about: "http: the Host header",
+		about: "http, https: the Host header; https: the server's name (SNI), which its certificate must be of",
 	},
 	{
-		name: "expect", unset: "200-399", form: into(func(h *balancer.HealthSpec) *[]balancer.StatusRange { return &h.Expect }, oneOr(statusRange)),
-		about: "http: good status codes",
+		name: "expect", unset: "200-399, of udp silence too", form: expectation,
+		about: "http, https: good status codes; udp: what the answer must contain, as send writes it",
 	},
 	{
 		name: "body", unset: "anything", form: into(func(h *balancer.HealthSpec) *string { return &h.Body }, text),
-		about: "http: text that the answer's body must contain",
+		about: "http, https: text that the answer's body must contain",
+	},
+	{
+		name: "ca", unset: "the machine's", form: into(func(h *balancer.HealthSpec) *string { return &h.CA }, text),
+		about: "https: a file of certificates, of those who may have signed the backend's; it is read again when it changes",
+	},
+	{
+		name: "insecure", unset: "false", form: into(func(h *balancer.HealthSpec) *bool { return &h.Insecure }, either(parseBool, "true or false", false, true)),
+		about: "https: any certificate is good",
+	},
+	{
+		name: "send", unset: "an empty datagram", form: into(func(h *balancer.HealthSpec) *string { return &h.Send }, octets),
+		about: "udp: what to send: text, or bytes as hex:00ff or base64:AP8=",
+	},
+	{
+		name: "name", form: into(func(h *balancer.HealthSpec) *string { return &h.Name }, text),
+		about: "dns, which must have it: the name to ask for",
+	},
+	{
+		name: "query", unset: "A", form: into(func(h *balancer.HealthSpec) *balancer.QueryType { return &h.Query }, queryType),
+		about: "dns: the type of records to ask for",
+	},
+	{
+		name: "rcode", unset: "noerror", form: form[balancer.HealthSpec]{read: readRcodes, looks: rcodeList.looks},
+		about: "dns: good response codes",
+	},
+	{
+		name: "answer", unset: "anything, or nothing", form: into(func(h *balancer.HealthSpec) *string { return &h.Answer }, text),
+		about: "dns: the address, name or text that one of the answer's records must have",
 	},
 	{
 		name: "via", unset: "direct", form: into(func(h *balancer.HealthSpec) *bool { return &h.ViaTunnel }, choice(parseVia, nil, nil).shown(showVia)),
 		about: "modes with tunnels: tunnel asks as clients do, at the service's address through the tunnel",
 	},
 }
-
-// unbuiltHealth are the health types that this version knows and does not have.
-var unbuiltHealth = []string{"https", "udp", "icmp"}
 
 var (
 	period      = duration(10*time.Millisecond, 24*time.Hour)
@@ -98,8 +132,11 @@ func completeHealth(s *balancer.ServiceSpec) {
 	if h.Timeout == 0 {
 		h.Timeout = min(2*time.Second, h.Interval)
 	}
-	if h.Type == balancer.HealthHTTP && h.Path == "" {
+	if h.Path == "" && (h.Type == balancer.HealthHTTP || h.Type == balancer.HealthHTTPS) {
 		h.Path = "/"
+	}
+	if h.Type == balancer.HealthDNS {
+		h.Query, h.Rcodes = max(h.Query, balancer.QueryA), max(h.Rcodes, 1)
 	}
 }
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -54,7 +55,31 @@ func render(s balancer.Spec) string {
 		} else if h.Type != balancer.HealthNone {
 			line("             via: direct,")
 		}
-		if h.Type == balancer.HealthHTTP {
+		if h.FastInterval != 0 {
+			line("             fast-interval: %v,", h.FastInterval)
+		}
+		for i, a := range h.Sources { // either form
+			if len(h.Sources) == 1 {
+				line("             source: %q,", a)
+			} else if i == 0 {
+				line("             source: [%q, %q],", a, h.Sources[1])
+			}
+		}
+		switch h.Type {
+		case balancer.HealthHTTPS:
+			line("             insecure: %t,", h.Insecure)
+			if h.CA != "" {
+				line("             ca: %q,", h.CA)
+			}
+		case balancer.HealthUDP:
+			line("             send: hex:%x, expect: %q,", h.Send, "base64:"+base64.StdEncoding.EncodeToString([]byte(h.Receive)))
+		case balancer.HealthDNS:
+			line("             name: %q, query: %v, rcode: [%v],", h.Name, h.Query, h.Rcodes)
+			if h.Answer != "" {
+				line("             answer: %q,", h.Answer)
+			}
+		}
+		if h.Type == balancer.HealthHTTP || h.Type == balancer.HealthHTTPS {
 			line("             path: %q, host: %q, body: %q,", h.Path, h.Host, h.Body)
 			var expect []string
 			for _, r := range h.Expect {
@@ -164,7 +189,9 @@ func drawHealth(t *rapid.T) balancer.HealthSpec {
 		return time.Duration(rapid.IntRange(low, high).Draw(t, what)) * time.Millisecond
 	}
 	h := balancer.HealthSpec{
-		Type:     rapid.SampledFrom([]balancer.HealthType{balancer.HealthNone, balancer.HealthTCP, balancer.HealthHTTP}).Draw(t, "health"),
+		Type: rapid.Custom(func(t *rapid.T) balancer.HealthType {
+			return balancer.HealthType(rapid.IntRange(0, int(balancer.HealthNone)).Draw(t, "type"))
+		}).Draw(t, "health"),
 		Port:     rapid.Uint16Min(1).Draw(t, "health port"),
 		Interval: ms(1000, 90000, "interval"),
 		Timeout:  ms(10, 1000, "timeout"),
@@ -175,7 +202,15 @@ func drawHealth(t *rapid.T) balancer.HealthSpec {
 		// The defaults: with this type no key may be given.
 		h = balancer.HealthSpec{Type: balancer.HealthNone, Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3}
 	}
-	if h.Type == balancer.HealthHTTP {
+	if h.Type == balancer.HealthICMP {
+		h.Port = 0
+	}
+	if h.Type != balancer.HealthNone {
+		h.FastInterval = ms(0, 1, "fast") * 50
+		h.Sources = append(h.Sources, []netip.Addr{netip.MustParseAddr("10.1.0.1"), netip.MustParseAddr("2001:db8:99::1")}[:rapid.IntRange(0, 2).Draw(t, "sources")]...)
+	}
+	drawAnswers(t, &h)
+	if h.Type == balancer.HealthHTTP || h.Type == balancer.HealthHTTPS {
 		h.Path = "/" + rapid.StringMatching(`[a-z?&=#"'%:,-]{0,8}`).Draw(t, "path")
 		h.Host = rapid.StringMatching(`[a-z0-9.:-]{1,12}`).Draw(t, "host")
 		h.Body = rapid.StringMatching(`[ -~]{1,12}`).Draw(t, "body")
@@ -185,6 +220,26 @@ func drawHealth(t *rapid.T) balancer.HealthSpec {
 		}
 	}
 	return h
+}
+
+// drawAnswers draws what only some types of checks have.
+func drawAnswers(t *rapid.T, h *balancer.HealthSpec) {
+	octets := func(what string) string { return string(rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, what)) }
+	switch h.Type {
+	case balancer.HealthHTTPS:
+		if h.Insecure = rapid.Bool().Draw(t, "insecure"); !h.Insecure {
+			h.CA = rapid.StringMatching(`(/[a-z]{1,4})?`).Draw(t, "ca")
+		}
+	case balancer.HealthUDP:
+		h.Send, h.Receive = octets("send"), octets("expect")
+	case balancer.HealthDNS:
+		h.Name = rapid.StringMatching(`[a-z0-9_-]{1,8}(\.[a-z]{1,9}){0,3}\.?`).Draw(t, "name")
+		h.Query = rapid.SampledFrom([]balancer.QueryType{1, 2, 5, 12, 15, 16, 28, 33}).Draw(t, "query")
+		h.Rcodes = balancer.Rcodes(rapid.Uint16Range(1, 1<<11-1).Draw(t, "rcode"))
+		if h.Rcodes.Has(0) && h.Query != balancer.QueryA && h.Query != balancer.QueryAAAA {
+			h.Answer = rapid.StringMatching(`[ -~]{0,12}`).Draw(t, "answer")
+		}
+	}
 }
 
 // TestParseInvertsRender: whatever Spec is written to a file, the same is read.

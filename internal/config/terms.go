@@ -69,7 +69,18 @@ var keyTerms = byWord([]terms{
 	{"", "backends wait for their first good answer anyway; leave it out", "alpha"},
 	{"", "checks by commands are not built, for each would be a process; health type http can ask a small server of yours", "misccheck"},
 	{"", "flows are not shared; algorithm maglev has all balancers choose alike", "peers"},
-	{"", "health checks by https are known, but not built yet; tcp tells whether the port is open", "sslget"},
+	{"services[].health", "with type: https", "sslget"},
+	{"services[].health", "with type: udp", "udpcheck"},
+	{"services[].health", "with type: dns", "dnscheck"},
+	{"services[].health", "with type: icmp", "pingcheck"},
+	{"services[].health.ca", "", "cafile cacert"},
+	{"services[].health.expect", "with type: udp", "receive recv requirereply"},
+	{"services[].health.fast-interval", "", "fastinter delaybeforeretry intervalup"},
+	{"services[].health.host", "", "sni servername"},
+	{"services[].health.insecure", "", "verify tlsskipverify skipverify insecureskipverify"},
+	{"services[].health.query", "", "qtype querytype recordtype"},
+	{"services[].health.send", "", "payload request"},
+	{"services[].health.source", "", "bindto sourceaddress"},
 	{"", "max-conns of a backend is known, but not built yet; conntrack.max-flows bounds all", "maxconn"},
 	{"", "min-healthy, which would be it, is known, but not built yet", "quorum"},
 	{"", "there are no commands to run when a service ends; leave it out", "omega"},
@@ -81,10 +92,9 @@ var keyTerms = byWord([]terms{
 })
 
 const (
-	noNotify     = "there are no commands to run when something changes; the log says it"
-	noVRRP       = "VRRP is not built; keepalived can run beside afxlb, without virtual_server"
-	layer7       = "afxlb balances connections and does not look into them; HAProxy or nginx as backends can"
-	notBuiltType = "known, but not built yet; tcp tells whether a port is open"
+	noNotify = "there are no commands to run when something changes; the log says it"
+	noVRRP   = "VRRP is not built; keepalived can run beside afxlb, without virtual_server"
+	layer7   = "afxlb balances connections and does not look into them; HAProxy or nginx as backends can"
 )
 
 // valueTerms are values of other products, by what our enum is of.
@@ -122,9 +132,13 @@ var valueTerms = map[string]map[string]term{
 	"health type": byWord([]terms{
 		{"tcp", "", "tcpcheck connect l4 smtpcheck smtp"},
 		{"http", "", "httpget httpchk"},
-		{"http", "which can ask a small server of yours, for commands are not run", "misccheck exec"},
+		{"https", "", "sslget ssl tls"},
+		{"udp", "", "udpcheck"},
+		{"dns", "", "dnscheck"},
+		{"icmp", "", "ping pingcheck"},
+		{"", "checks by commands are not built, for each would be a process; type http can ask a small server of yours", "misccheck exec external externalcheck script"},
+		{"", "BFD is not built; type icmp with a short interval is nearest", "bfdcheck bfd"},
 		{"none", "", "off disabled no"},
-		{"", notBuiltType, "sslget ssl tls ping pingcheck udpcheck dnscheck dns bfdcheck"},
 	}),
 	"on-down": byWord([]terms{
 		{"keep", "", "inhibit"},
@@ -162,15 +176,7 @@ var unbuilt = map[string]string{
 	"services[].min-healthy": "on-no-backend says what clients get when none is left", "services[].max-conns": "conntrack.max-flows bounds all",
 	"services[].backends[].max-conns": "conntrack.max-flows bounds all", "services[].backends[].backup": "give it a weight of 0 until it is needed, and reload then",
 	"services[].backends[].disabled": "give it a weight of 0", "services[].backends[].health": "all backends of a service are asked alike",
-	"services[].health.send": "it is for health type udp, which is not built yet", "services[].health.fast-interval": "a shorter interval finds faults sooner",
-	"services[].health.source": "the kernel chooses the check's source address", "services[].health.sni": httpsOnly, "services[].health.ca": httpsOnly,
-	"services[].health.insecure": httpsOnly, "services[].health.query": dnsOnly, "services[].health.name": dnsOnly, "services[].health.rcode": dnsOnly, "services[].health.answer": dnsOnly,
 }
-
-const (
-	httpsOnly = "it is for health type https, which is not built yet"
-	dnsOnly   = "it is for health type dns, which is not built yet"
-)
 
 var index = regexp.MustCompile(`\[[0-9]+\]`)
 

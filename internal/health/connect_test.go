@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/zap"
@@ -96,13 +95,7 @@ func addRoute(t *testing.T, h *lab.Host, to, by string, kind int) {
 // which is local, and from the network, which is a verdict.
 func TestNoRouteHereAndThere(t *testing.T) {
 	asker := newWire(t)
-	p := New(zap.NewNop(), nil, WithDial(func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		err = asker.Do(func() error {
-			conn, err = connect(ctx, network, address)
-			return err
-		})
-		return conn, err
-	}))
+	p := newIn(asker)
 	for _, test := range []struct {
 		name, address string
 		want          error
@@ -142,13 +135,52 @@ func TestNoRouteHereAndThere(t *testing.T) {
 	}
 }
 
-// TestNoSocket has a socket refused, before there is anything to connect.
-func TestNoSocket(t *testing.T) {
-	p := New(zap.NewNop(), nil, WithDial(func(ctx context.Context, _, address string) (net.Conn, error) {
-		return connect(ctx, "udp6", address) // to an IPv4 address
-	}))
-	r, _ := p.probe(t.Context(), TargetOf(anAddress, &balancer.HealthSpec{Type: balancer.HealthTCP, Timeout: time.Second}))
-	if r.Err == nil || !r.Local {
-		t.Errorf("result %+v, want a local error", r)
+// newIn returns a Prober whose connections are a host's.
+func newIn(h *lab.Host) *Prober {
+	p := New(zap.NewNop(), nil)
+	p.dial = func(ctx context.Context, t *Target) (conn net.Conn, err error) {
+		err = h.Do(func() error {
+			conn, err = connect(ctx, t)
+			return err
+		})
+		return conn, err
+	}
+	return p
+}
+
+// TestSource: checks come from the address that is asked for, whatever they speak; one that is
+// not the machine's own is its own trouble.
+func TestSource(t *testing.T) {
+	own, foreign := netip.MustParseAddr("127.0.0.9"), netip.MustParseAddr("192.0.2.99")
+	from := make(chan net.Addr, 1)
+	tcp := listen(t, func(conn net.Conn) { from <- conn.RemoteAddr() })
+	datagrams, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	defer datagrams.Close()
+	go func() {
+		b := make([]byte, 100)
+		for {
+			n, a, err := datagrams.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			from <- a
+			_, _ = datagrams.WriteTo(b[:n], a)
+		}
+	}()
+	for kind, address := range map[balancer.HealthType]string{balancer.HealthTCP: tcp, balancer.HealthUDP: datagrams.LocalAddr().String()} {
+		spec := balancer.HealthSpec{Type: kind, Timeout: patient, Sources: []netip.Addr{netip.MustParseAddr("2001:db8::1"), own}, Send: "x"}
+		if kind == balancer.HealthUDP {
+			spec.Receive = "x"
+		}
+		check(t, probeOnce(t, address, spec), "")
+		if a := netip.MustParseAddrPort((<-from).String()).Addr(); a != own {
+			t.Errorf("%v: asked from %v", kind, a)
+		}
+		spec.Sources = []netip.Addr{foreign}
+		r := probeOnce(t, address, spec)
+		if check(t, r, "ask from 192.0.2.99: bind: cannot assign requested address"); !r.Local {
+			t.Errorf("%v: no address of this machine is a verdict: %+v", kind, r)
+		}
 	}
 }

@@ -24,22 +24,34 @@ func (p *Prober) probe(parent context.Context, t Target) (Result, *call) {
 	case t.Holder.IsValid() && t.Type == balancer.HealthTCP:
 		err = p.open(ctx, t)
 	case t.Holder.IsValid():
-		c, err = p.ask(ctx, t, p.inside)
+		c, err = p.ask(ctx, &t, p.inside)
+	case t.Type.OpensTCP():
+		c, err = p.ask(ctx, &t, p.dial)
 	default:
-		c, err = p.ask(ctx, t, func(ctx context.Context, t Target) (net.Conn, error) { return p.dial(ctx, "tcp", t.Address.String()) })
+		err = p.exchange(ctx, &t)
 	}
 	return verdict(Result{Target: t, Start: start, Took: time.Since(start), Err: err}), c
 }
 
 // ask asks by a connection that is opened in full, by dial.
-func (p *Prober) ask(ctx context.Context, t Target, dial func(context.Context, Target) (net.Conn, error)) (*call, error) {
+func (p *Prober) ask(ctx context.Context, t *Target, dial func(context.Context, *Target) (net.Conn, error)) (*call, error) {
 	conn, err := dial(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	release := bind(ctx, conn)
 	defer release()
-	rest, err := ask(conn, t)
+	var rest io.Reader
+	if t.Type == balancer.HealthHTTPS {
+		inside, err := p.secure(conn, t)
+		if err != nil {
+			return newCall(conn, nil), err
+		}
+		conn = inside
+	}
+	if t.Type != balancer.HealthTCP {
+		rest, err = askHTTP(conn, *t)
+	}
 	return newCall(conn, rest), err
 }
 
@@ -59,18 +71,6 @@ func verdict(r Result) Result {
 		r.Local = local(r.Err)
 	}
 	return r
-}
-
-// ask returns nil if the target is well, and what the server is to be heard of
-// before one may hang up; nil if it was not asked for anything.
-func ask(conn net.Conn, t Target) (rest io.Reader, err error) {
-	switch t.Type {
-	case balancer.HealthTCP:
-		return nil, nil
-	case balancer.HealthHTTP:
-		return askHTTP(conn, t)
-	}
-	return nil, fmt.Errorf("health type %v is not supported", t.Type)
 }
 
 // bind makes reads and writes of conn end with ctx, until release is called.

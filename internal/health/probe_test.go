@@ -262,11 +262,6 @@ func TestCloseInterruptsAnswer(t *testing.T) {
 	p.Close() // would take a minute
 }
 
-func TestUnsupportedTypeIsAnError(t *testing.T) {
-	address := listen(t, func(net.Conn) {})
-	check(t, probeOnce(t, address, balancer.HealthSpec{Type: balancer.HealthICMP, Timeout: patient}), "health type icmp is not supported")
-}
-
 func TestProbesOverIPv6(t *testing.T) {
 	l, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {

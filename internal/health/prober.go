@@ -31,7 +31,11 @@ type Option func(*Prober)
 // from the network's by the kind of the error only; see local.go for what the
 // Prober's own way of connecting knows besides.
 func WithDial(dial Dial) Option {
-	return func(p *Prober) { p.dial = dial }
+	return func(p *Prober) {
+		p.dial = func(ctx context.Context, t *Target) (net.Conn, error) {
+			return dial(ctx, t.network(), t.Address.String())
+		}
+	}
 }
 
 // WithLink tells the Prober what half-open probes have to know. Without it there is
@@ -47,6 +51,12 @@ type HalfOpen func(ctx context.Context, t Target) error
 // WithHalfOpen makes the Prober ask by ask where it would send half-open probes.
 func WithHalfOpen(ask HalfOpen) Option {
 	return func(p *Prober) { p.open = ask }
+}
+
+// WithPace has the Prober ask pace, after it has reported a result, how long from the start of
+// that probe to the next one of the target; 0: its interval.
+func WithPace(pace func(Result) time.Duration) Option {
+	return func(p *Prober) { p.pace = pace }
 }
 
 // WithInFlight bounds how many probes are under way at a time, hanging up included, and
@@ -66,11 +76,13 @@ const DefaultInFlight = 256
 type Prober struct {
 	log    *zap.Logger
 	report func(Result)
-	dial   Dial
+	pace   func(Result) time.Duration
+	dial   func(context.Context, *Target) (net.Conn, error)
 	open   HalfOpen
 	link   Link // nil: unknown
 
 	wires   wires
+	signers signers
 	running sync.WaitGroup // goroutines that probe or report
 
 	mu      sync.Mutex
@@ -88,6 +100,7 @@ func New(log *zap.Logger, report func(Result), options ...Option) *Prober {
 	p := &Prober{
 		log:     log,
 		report:  report,
+		pace:    func(Result) time.Duration { return 0 },
 		dial:    connect,
 		targets: map[Target]*probing{},
 		free:    DefaultInFlight,
@@ -149,6 +162,27 @@ func (p *Prober) Kick() {
 	for _, t := range p.targets {
 		t.hasten(now.Add(within(window)))
 	}
+}
+
+// Hasten has a target probed after d at the latest, for there is some news of it. If it is
+// under way, that is soon enough.
+func (p *Prober) Hasten(target Target, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.targets[target]; t != nil && t.place == sleeping && !p.closed {
+		t.hasten(time.Now().Add(d))
+	}
+}
+
+// Next returns when a target is probed next; zero: it is under way or waits for its turn, or it
+// is none.
+func (p *Prober) Next(target Target) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.targets[target]; t != nil && t.place == sleeping {
+		return t.due
+	}
+	return time.Time{}
 }
 
 // Close stops all probes and returns when the last goroutine has ended: no result

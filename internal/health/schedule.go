@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -157,12 +158,14 @@ func (p *Prober) run(ctx context.Context, t *probing) {
 	}
 	void := t.void
 	p.mu.Unlock()
+	interval := t.target.Interval
 	if !void {
 		if result.Err != nil {
 			p.log.Debug("probe failed", zap.Stringer("address", t.target.Address), zap.Stringer("type", t.target.Type),
 				zap.Duration("took", result.Took), zap.Bool("local", result.Local), zap.Error(result.Err))
 		}
 		p.report(result)
+		interval = cmp.Or(p.pace(result), interval)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -172,7 +175,7 @@ func (p *Prober) run(ctx context.Context, t *probing) {
 	}
 	t.place = sleeping
 	// The interval is from start to start, however long the probe takes.
-	t.due = result.Start.Add(jitter(t.target.Interval))
+	t.due = result.Start.Add(jitter(interval))
 	if t.again {
 		t.due = time.Now()
 	}

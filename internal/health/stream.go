@@ -52,7 +52,7 @@ type stream struct {
 }
 
 // inside opens a connection to t.Address through the tunnel to t.Holder.
-func (p *Prober) inside(ctx context.Context, t Target) (net.Conn, error) {
+func (p *Prober) inside(ctx context.Context, t *Target) (net.Conn, error) {
 	if p.link == nil {
 		return nil, unsent{errors.New("nothing is known of the link")}
 	}
@@ -60,7 +60,7 @@ func (p *Prober) inside(ctx context.Context, t Target) (net.Conn, error) {
 	if err != nil {
 		return nil, unsent{err}
 	}
-	own, err := asker(&t)
+	own, err := asker(t)
 	if err != nil {
 		return nil, unsent{err}
 	}
@@ -72,7 +72,7 @@ func (p *Prober) inside(ctx context.Context, t Target) (net.Conn, error) {
 		port.release()
 		return nil, unsent{err}
 	}
-	s := &stream{prober: p, wire: w, port: port, t: t, changed: make(chan struct{}, 1)}
+	s := &stream{prober: p, wire: w, port: port, t: *t, changed: make(chan struct{}, 1)}
 	s.at = w.open(port.AddrPort, t.Address, make(chan received, inboxSize))
 	s.sent = s.at.seq + 1
 	if err := s.connect(ctx); err != nil {

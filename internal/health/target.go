@@ -18,14 +18,32 @@ type Target struct {
 	Address  netip.AddrPort // where the probe goes; see balancer.ServiceSpec.Probe and HolderOf
 	Type     balancer.HealthType
 	Interval time.Duration // from the start of a probe to that of the next, or a little less
+	Fast     time.Duration // the same while answers are in doubt, see WithPace
 	Timeout  time.Duration // at most Interval
+	Source   netip.Addr    // the own address that it comes from; invalid: the kernel's choice
 
-	// balancer.HealthHTTP only.
+	// balancer.HealthHTTP and balancer.HealthHTTPS.
 
 	Path   string // never empty
-	Host   string // the Host header; empty: Address
+	Host   string // the Host header, and of TLS the server's name; empty: Address
 	Expect string // status codes that are good, as in "200-299,404"; in order, merged, never empty
 	Body   string // what the answer's body must contain; empty: anything
+
+	// balancer.HealthHTTPS.
+
+	CA       string // file of those who may have signed the certificate; empty: the machine's
+	Insecure bool   // any certificate is good
+
+	// balancer.HealthUDP.
+
+	Send, Receive string // the datagram, and what the answer must contain; empty: silence is good too
+
+	// balancer.HealthDNS.
+
+	Name   string // to ask for, with a dot at its end
+	Query  balancer.QueryType
+	Rcodes balancer.Rcodes // that are good
+	Answer string          // what a record must say; empty: anything
 
 	// Probes whose packets are sent to a backend, whatever their address is.
 
@@ -43,11 +61,27 @@ func (t *Target) tunnelled() bool { return t.Tunnel.Destination.IsValid() }
 // the same target, however they are written. How many answers are needed (Rise and
 // Fall) is not part of it.
 func TargetOf(a netip.AddrPort, s *balancer.HealthSpec) Target {
-	t := Target{Address: a, Type: s.Type, Interval: s.Interval, Timeout: s.Timeout}
-	if s.Type == balancer.HealthHTTP {
+	t := timed(a, s)
+	t.Type, t.Source = s.Type, s.SourceTo(a.Addr())
+	switch s.Type {
+	case balancer.HealthHTTPS:
+		t.CA, t.Insecure = s.CA, s.Insecure
+		fallthrough
+	case balancer.HealthHTTP:
 		t.Path, t.Host, t.Expect, t.Body = cmp.Or(s.Path, "/"), s.Host, canonical(s.Expect), s.Body
+	case balancer.HealthUDP:
+		t.Send, t.Receive = s.Send, s.Receive
+	case balancer.HealthDNS:
+		t.Name, t.Query, t.Rcodes, t.Answer = strings.TrimSuffix(s.Name, ".")+".", max(s.Query, balancer.QueryA), max(s.Rcodes, 1), s.Answer
+	case balancer.HealthICMP:
+		t.Address = netip.AddrPortFrom(a.Addr(), 0)
 	}
 	return t
+}
+
+// timed returns a target that is asked at the times of s.
+func timed(a netip.AddrPort, s *balancer.HealthSpec) Target {
+	return Target{Address: a, Interval: s.Interval, Fast: cmp.Or(s.FastInterval, s.Interval), Timeout: s.Timeout}
 }
 
 // TunnelOf returns the question of the check of s to b as clients ask it: at the service's
@@ -57,7 +91,7 @@ func TunnelOf(s *balancer.ServiceSpec, b *balancer.BackendSpec) (t Target, ok bo
 	if !ok || !s.Health.ViaTunnel {
 		return Target{}, false
 	}
-	t = TargetOf(netip.AddrPortFrom(s.Address, s.Probe(b).Port()), &s.Health)
+	t = TargetOf(netip.AddrPortFrom(s.Address, s.Probe(b).Port()), &s.Health) // the source is of the family inside
 	t.Holder, t.Tunnel = b.Address, c
 	return t, true
 }
@@ -70,15 +104,15 @@ func HolderOf(s *balancer.ServiceSpec, b *balancer.BackendSpec) (t Target, ok bo
 	if !s.Mode.Traits().NeedsLink || s.Health.Type == balancer.HealthNone {
 		return Target{}, false
 	}
-	port := s.Probe(b).Port()
+	port := cmp.Or(s.Probe(b).Port(), s.First, 1) // a check without a port may be of a service with several
 	if s.Protocol == balancer.TCP && s.First == s.Last {
 		port = s.First
 	}
-	served := s.Protocol == balancer.TCP && s.First <= port && port <= s.Last
-	return Target{
-		Address: netip.AddrPortFrom(s.Address, port), Type: balancer.HealthTCP, Interval: s.Health.Interval, Timeout: s.Health.Timeout,
-		Holder: b.Address, Closed: !served,
-	}, true
+	named := s.Probe(b).Port() != 0
+	t = timed(netip.AddrPortFrom(s.Address, port), &s.Health)
+	t.Type, t.Holder, t.Source = balancer.HealthTCP, b.Address, s.Health.SourceTo(s.Address)
+	t.Closed = !named || s.Protocol != balancer.TCP || port < s.First || s.Last < port
+	return t, true
 }
 
 // successful is what a status is held against if the config does not say.

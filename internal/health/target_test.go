@@ -26,7 +26,7 @@ func TestTargetOf(t *testing.T) {
 		Path: "/health", Host: "www.example.com", Expect: codes(200, 204), Body: "well", Rise: 2, Fall: 3,
 	}
 	want := Target{
-		Address: anAddress, Type: balancer.HealthHTTP, Interval: time.Second, Timeout: time.Second / 2,
+		Address: anAddress, Type: balancer.HealthHTTP, Interval: time.Second, Fast: time.Second, Timeout: time.Second / 2,
 		Path: "/health", Host: "www.example.com", Expect: "200-204", Body: "well",
 	}
 	if got := TargetOf(anAddress, &http); got != want {
@@ -34,7 +34,7 @@ func TestTargetOf(t *testing.T) {
 	}
 	tcp := http
 	tcp.Type = balancer.HealthTCP
-	want = Target{Address: anAddress, Type: balancer.HealthTCP, Interval: time.Second, Timeout: time.Second / 2}
+	want = Target{Address: anAddress, Type: balancer.HealthTCP, Interval: time.Second, Fast: time.Second, Timeout: time.Second / 2}
 	if got := TargetOf(anAddress, &tcp); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -58,6 +58,11 @@ func TestSameQuestionSameTarget(t *testing.T) {
 		"host":              {func(s *balancer.HealthSpec) { s.Host = "www.example.com" }, false},
 		"codes":             {func(s *balancer.HealthSpec) { s.Expect = codes(200, 398) }, false},
 		"body":              {func(s *balancer.HealthSpec) { s.Body = "well" }, false},
+		"fast interval":     {func(s *balancer.HealthSpec) { s.FastInterval = time.Second / 2 }, false},
+		"fast as usual":     {func(s *balancer.HealthSpec) { s.FastInterval = time.Second }, true},
+		"source":            {func(s *balancer.HealthSpec) { s.Sources = []netip.Addr{netip.MustParseAddr("10.0.0.1")} }, false},
+		"another family's":  {func(s *balancer.HealthSpec) { s.Sources = []netip.Addr{netip.MustParseAddr("2001:db8::1")} }, true},
+		"other types' keys": {func(s *balancer.HealthSpec) { s.CA, s.Send, s.Name, s.Query = "/ca", "x", "a", 28 }, true},
 	} {
 		changed := base
 		test.change(&changed)
@@ -156,7 +161,7 @@ func TestHolderOf(t *testing.T) {
 		want := Target{}
 		if c.port != 0 {
 			want = Target{
-				Address: netip.AddrPortFrom(c.service.Address, c.port), Type: balancer.HealthTCP, Interval: 5 * time.Second, Timeout: 2 * time.Second,
+				Address: netip.AddrPortFrom(c.service.Address, c.port), Type: balancer.HealthTCP, Interval: 5 * time.Second, Fast: 5 * time.Second, Timeout: 2 * time.Second,
 				Holder: b.Address, Closed: c.closed,
 			}
 		}

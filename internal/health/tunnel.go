@@ -9,11 +9,15 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// asker returns the own address that a half-open probe of t comes from. Through a tunnel that
+// asker returns the own address that a half-open probe of t comes from: what the user says, or
+// the one that the kernel would use towards the holder. Through a tunnel that
 // is of another family than the holder's, the answer comes by a way that nothing is known of:
 // it is any address of an interface then.
 func asker(t *Target) (netip.Addr, error) {
 	vip := t.Address.Addr()
+	if t.Source.IsValid() {
+		return t.Source, nil
+	}
 	if t.Holder.Is4() == vip.Is4() {
 		return ownAddress(t.Holder)
 	}

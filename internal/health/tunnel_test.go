@@ -107,7 +107,7 @@ func TestTunnelOf(t *testing.T) {
 	}
 	b := balancer.BackendSpec{Address: addr("10.0.0.11")}
 	want := Target{
-		Address: netip.MustParseAddrPort("192.0.2.10:80"), Type: balancer.HealthTCP, Interval: time.Second, Timeout: time.Second,
+		Address: netip.MustParseAddrPort("192.0.2.10:80"), Type: balancer.HealthTCP, Interval: time.Second, Fast: time.Second, Timeout: time.Second,
 		Holder: b.Address, Tunnel: packet.TunnelConfig{Destination: b.Address},
 	}
 	if got, ok := TunnelOf(&s, &b); !ok || got != want {

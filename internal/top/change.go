@@ -4,29 +4,35 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	tea "charm.land/bubbletea/v2"
 )
 
-// Changer changes a backend of a running balancer. What it returns says what has changed,
-// for people.
-type Changer interface {
-	Drain(ctx context.Context, service, backend string) (string, error)
-	Enable(ctx context.Context, service, backend string) (string, error)
-	SetWeight(ctx context.Context, service, backend string, weight int) (string, error)
+// Order is a change of a backend that the user wants.
+type Order struct {
+	Service, Backend string // by their names
+	Action           string // drain, enable, weight
+	Weight           int    // of the action weight
 }
 
-// maxWeight is the largest that a backend may have.
-const maxWeight = 65535
+// actions are those of the keys.
+var actions = map[string]string{"d": "drain", "e": "enable", "w": "weight"}
 
-// change is one that is asked about. It names its backend, so that the cursor's moving on
-// does not make it another's.
+const (
+	// maxWeight is the largest that a backend may have.
+	maxWeight = 65535
+	// orderTime bounds a change: until the table that has it is in force.
+	orderTime = time.Minute
+)
+
+// change is an order that is asked about. It names its backend, so that the cursor's moving
+// on does not make it another's.
 type change struct {
-	key              string // that began it
-	service, backend string
-	state, weight    string // as they are
-	input            string // the new weight, as far as it is typed
-	sure             bool   // it was asked whether it is meant
+	Order
+	state, weight string // as they are
+	input         string // the new weight, as far as it is typed
+	sure          bool   // it is asked whether it is meant, no more how much
 }
 
 // changed says what came of a change.
@@ -38,25 +44,25 @@ func (m *Model) propose(key string) {
 	switch {
 	case m.at != backends || r == nil:
 		m.said = "drain, enable and weight are of a backend: open a service first"
-	case m.changer == nil:
+	case m.order == nil:
 		m.said = "read-only: start with --write to change a backend"
 	case m.lost != nil:
 		m.said = "the balancer does not answer"
 	default:
-		m.change = &change{key: key, service: m.list().service, backend: r.name,
+		m.change = &change{Order: Order{Service: m.list().service, Backend: r.name, Action: actions[key]},
 			state: r.cells[1].String(), weight: r.cells[3].String(), sure: key != "w"}
 	}
 }
 
 // question is what is asked.
 func (c *change) question() string {
-	name := clean(c.service + "/" + c.backend)
+	name := clean(c.Service + "/" + c.Backend)
 	switch {
 	case !c.sure:
 		return fmt.Sprintf("new weight of %s, 0 to %d (it is %s; esc: leave it): %s_", name, maxWeight, c.weight, c.input)
-	case c.key == "w":
-		return fmt.Sprintf("set the weight of %s from %s to %s? [y/N]", name, c.weight, c.input)
-	case c.key == "d":
+	case c.Action == "weight":
+		return fmt.Sprintf("set the weight of %s from %s to %d? [y/N]", name, c.weight, c.Weight)
+	case c.Action == "drain":
 		return fmt.Sprintf("drain %s, which is %s? It keeps its flows and gets no new ones. [y/N]", name, c.state)
 	}
 	return fmt.Sprintf("enable %s, which is %s? [y/N]", name, c.state)
@@ -75,8 +81,16 @@ func (m *Model) answer(key, text string) tea.Cmd {
 		return nil
 	}
 	m.said = "…"
-	changer, ctx := m.changer, m.ctx
-	return func() tea.Msg { return changed{c.make(ctx, changer)} }
+	ctx, order := m.ctx, m.order
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(ctx, orderTime)
+		defer cancel()
+		text, err := order(ctx, c.Order)
+		if err != nil {
+			text = fmt.Sprintf("%s of %s/%s: %v", c.Action, c.Service, c.Backend, err)
+		}
+		return changed{text}
+	}
 }
 
 // typeWeight takes in a key of the new weight.
@@ -84,35 +98,15 @@ func (m *Model) typeWeight(key, text string) {
 	c := m.change
 	switch {
 	case key == "enter":
-		if n, err := strconv.Atoi(c.input); err != nil || n > maxWeight {
+		n, err := strconv.Atoi(c.input)
+		if err != nil || n > maxWeight {
 			m.change, m.said = nil, fmt.Sprintf("%q is no weight: want 0 to %d", c.input, maxWeight)
 			return
 		}
-		c.sure = true
+		c.Weight, c.sure = n, true
 	case key == "backspace":
 		c.input = c.input[:max(0, len(c.input)-1)]
 	case len(text) == 1 && text >= "0" && text <= "9" && len(c.input) < len(strconv.Itoa(maxWeight)):
 		c.input += text
 	}
-}
-
-// make makes the change, and says what came of it.
-func (c *change) make(ctx context.Context, by Changer) string {
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	var text string
-	var err error
-	switch c.key {
-	case "d":
-		text, err = by.Drain(ctx, c.service, c.backend)
-	case "e":
-		text, err = by.Enable(ctx, c.service, c.backend)
-	case "w":
-		weight, _ := strconv.Atoi(c.input) // typeWeight has seen to it
-		text, err = by.SetWeight(ctx, c.service, c.backend, weight)
-	}
-	if err != nil {
-		return "nothing was changed: " + err.Error()
-	}
-	return text
 }

@@ -17,22 +17,13 @@ type changer struct {
 	err  error
 }
 
-func (c *changer) tell(format string, args ...any) (string, error) {
-	text := fmt.Sprintf(format, args...)
+func (c *changer) order(_ context.Context, o Order) (string, error) {
+	text := fmt.Sprintf("%s %s/%s", o.Action, o.Service, o.Backend)
+	if o.Action == "weight" {
+		text += fmt.Sprint(" ", o.Weight)
+	}
 	c.told = append(c.told, text)
 	return "done: " + text, c.err
-}
-
-func (c *changer) Drain(_ context.Context, service, backend string) (string, error) {
-	return c.tell("drain %s/%s", service, backend)
-}
-
-func (c *changer) Enable(_ context.Context, service, backend string) (string, error) {
-	return c.tell("enable %s/%s", service, backend)
-}
-
-func (c *changer) SetWeight(_ context.Context, service, backend string, weight int) (string, error) {
-	return c.tell("weight %s/%s %d", service, backend, weight)
 }
 
 // typed presses keys, and has what they start come to its end.
@@ -57,7 +48,7 @@ func (s *screen) typed(names ...string) {
 // Nothing is changed without a y to a question that names it.
 func TestChange(t *testing.T) {
 	c := &changer{}
-	s := newScreen(t, 100, 24, Options{View: backends, Service: "web", Changer: c})
+	s := newScreen(t, 100, 24, Options{View: backends, Service: "web", Order: c.order})
 	s.pass()
 	s.wants("d drain  e enable  w weight")
 	s.press("down", "d")
@@ -86,13 +77,13 @@ func TestChange(t *testing.T) {
 	}
 	c.err = errors.New("the group of the socket may, you may not")
 	s.typed("d", "y")
-	s.wants("nothing was changed: the group of the socket")
+	s.wants("drain of web/b1: the group of the socket")
 }
 
 // What is asked about is what was looked at when it was asked, wherever rows go.
 func TestChangeOfWhatWasAskedAbout(t *testing.T) {
 	c := &changer{}
-	s := newScreen(t, 100, 24, Options{View: backends, Service: "web", Changer: c})
+	s := newScreen(t, 100, 24, Options{View: backends, Service: "web", Order: c.order})
 	s.pass()
 	s.press("end", "d")
 	s.fake.backends = 2
@@ -111,10 +102,10 @@ func TestChangeRefused(t *testing.T) {
 		said  string
 	}{
 		"read-only":   {Options{View: backends, Service: "web"}, nil, nil, "read-only: start with --write"},
-		"no backend":  {Options{Changer: &changer{}}, nil, nil, "open a service first"},
-		"no balancer": {Options{View: backends, Service: "web", Changer: &changer{}}, nil, errors.New("gone"), "does not answer"},
-		"too heavy":   {Options{View: backends, Service: "web", Changer: &changer{}}, []string{"w", "9", "9", "9", "9", "9", "9", "enter"}, nil, `"99999" is no weight`},
-		"no weight":   {Options{View: backends, Service: "web", Changer: &changer{}}, []string{"w", "enter"}, nil, `"" is no weight`},
+		"no backend":  {Options{Order: (&changer{}).order}, nil, nil, "open a service first"},
+		"no balancer": {Options{View: backends, Service: "web", Order: (&changer{}).order}, nil, errors.New("gone"), "does not answer"},
+		"too heavy":   {Options{View: backends, Service: "web", Order: (&changer{}).order}, []string{"w", "9", "9", "9", "9", "9", "9", "enter"}, nil, `"99999" is no weight`},
+		"no weight":   {Options{View: backends, Service: "web", Order: (&changer{}).order}, []string{"w", "enter"}, nil, `"" is no weight`},
 	} {
 		s := newScreen(t, 100, 24, c.o)
 		s.pass()

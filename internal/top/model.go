@@ -13,9 +13,10 @@ import (
 type Options struct {
 	Interval time.Duration // between two samples
 	View     Kind
-	Service  string  // of the view of backends: whose
-	Plain    bool    // without colours
-	Changer  Changer // nil: it only reads
+	Service  string // of the view of backends: whose
+	Plain    bool   // without colours
+	// Order makes a change, and says what has changed, for people; nil: top only reads.
+	Order func(context.Context, Order) (string, error)
 }
 
 // list is a view as it is looked at.
@@ -36,7 +37,7 @@ type Model struct {
 	ctx      context.Context // of what it asks
 	interval time.Duration
 	plain    bool
-	changer  Changer
+	order    func(context.Context, Order) (string, error) // nil: it only reads
 
 	width, height int
 
@@ -61,7 +62,7 @@ type Model struct {
 
 // New returns a model that asks a source, within a context.
 func New(ctx context.Context, from Source, o Options) *Model {
-	m := &Model{from: from, ctx: ctx, interval: o.Interval, changer: o.Changer, plain: o.Plain, width: 80, height: 24, at: o.View}
+	m := &Model{from: from, ctx: ctx, interval: o.Interval, order: o.Order, plain: o.Plain, width: 80, height: 24, at: o.View}
 	for k := range numKinds {
 		m.lists[k] = newList(question{kind: k})
 	}

@@ -238,8 +238,8 @@ func TestThousandServices(t *testing.T) {
 // Whatever the size and whatever is pressed, each frame fits.
 func TestAnySize(t *testing.T) {
 	all := []string{"1", "2", "3", "4", "5", "6", "tab", "enter", "enter", "esc", "down", "pgdown", "end", "g", "<", ">", "r", "p", "/", "w", "d", "?", "k"}
-	for _, width := range []int{0, 1, 2, 5, 13, 20, 40, 79, 80, 81, 132, 500} {
-		for _, height := range []int{0, 1, 2, 3, 5, 11, 12, 24, 100} {
+	for _, width := range []int{0, 1, 5, 20, 80, 132, 500} {
+		for _, height := range []int{0, 1, 3, 5, 12, 100} {
 			s := newScreen(t, width, height, Options{Order: (&changer{}).order})
 			for i := range 60 {
 				s.press(all[(i*7+width+height)%len(all)])

@@ -58,8 +58,8 @@ func TestToolsContainer(t *testing.T) {
 		t.Fatalf("%s: %v\n%s", build[0], err, out)
 	}
 
-	t.Setenv(capabilitiesEnv, strings.Join(list, ","))
-	t.Setenv(imageEnv, image)
+	w.setenv(capabilitiesEnv, strings.Join(list, ","))
+	w.setenv(imageEnv, image)
 	p := w.newProcess(&syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS})
 	p.Args = []string{"/afxlb"} // as in the image: no arguments
 	p.api = api.NewClient(filepath.Join(image, "run/afxlb/afxlb.sock"))

@@ -154,22 +154,24 @@ func TestFieldUpperDeviceIsServed(t *testing.T) {
 		"br0": func(h *lab.Host) error { return h.AddBridge("br0") },
 		"mv0": func(h *lab.Host) error { return h.AddMacvlan("mv0") },
 	} {
-		w := newWorld(t)
-		if err := move(w.lab.Balancer); err != nil {
-			t.Fatal(err)
-		}
-		upper, err := w.lab.Balancer.Netlink().LinkByName(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.knowRouterBy(upper.Attrs().HardwareAddr)
-		p := w.serve(w.writeConfig("afxlb.yaml", service("nat4", natVIP4, "nat", "tcp", quickHealth), service("nat6", natVIP6, "nat", "tcp", quickHealth)),
-			"--interface", name, "--queues", "0")
-		for _, vip := range []netip.Addr{natVIP4, natVIP6} {
-			if by := w.mustAnswer(6, vip); len(by) != 3 {
-				t.Errorf("%s: %s is answered by %v", name, vip, by)
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if err := move(w.lab.Balancer); err != nil {
+				t.Fatal(err)
 			}
-		}
-		p.stop()
+			upper, err := w.lab.Balancer.Netlink().LinkByName(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.knowRouterBy(upper.Attrs().HardwareAddr)
+			p := w.serve(w.writeConfig("afxlb.yaml", service("nat4", natVIP4, "nat", "tcp", quickHealth), service("nat6", natVIP6, "nat", "tcp", quickHealth)),
+				"--interface", name, "--queues", "0")
+			for _, vip := range []netip.Addr{natVIP4, natVIP6} {
+				if by := w.mustAnswer(6, vip); len(by) != 3 {
+					t.Errorf("%s is answered by %v", vip, by)
+				}
+			}
+			p.stop()
+		})
 	}
 }

@@ -291,8 +291,7 @@ func newMemoryGroup(t *testing.T, limit int) string {
 	parents := []struct{ folder, file string }{{"/sys/fs/cgroup/memory", "memory.limit_in_bytes"}, {"/sys/fs/cgroup", "memory.max"}}
 	var errs []error
 	for _, c := range parents {
-		group := filepath.Join(c.folder, fmt.Sprintf("afxlb-test-%d", os.Getpid()))
-		err := os.Mkdir(group, 0o755)
+		group, err := os.MkdirTemp(c.folder, "afxlb-test-")
 		if err == nil {
 			t.Cleanup(func() {
 				if err := os.Remove(group); err != nil {

@@ -165,8 +165,8 @@ func TestFieldUnit(t *testing.T) {
 	w.plug(2, 2, 1)
 	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth),
 		service("direct", dsrVIP4, "dsr", "tcp", quickHealth), service("direct6", dsrVIP6, "dsr", "tcp", quickHealth))
-	t.Setenv(familiesEnv, unitFamilies(t))
-	t.Setenv(capabilitiesEnv, unitCapabilities(t, ""))
+	w.setenv(familiesEnv, unitFamilies(t))
+	w.setenv(capabilitiesEnv, unitCapabilities(t, ""))
 	p := w.serve(config)
 	s := p.await("serve all", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == s.Backends.Total })
 	for _, code := range []string{"probes", "punt"} {
@@ -191,7 +191,7 @@ func TestFieldUnit(t *testing.T) {
 	}
 	p.stop()
 	for _, name := range unitSays(t, "CapabilityBoundingSet") {
-		t.Setenv(capabilitiesEnv, unitCapabilities(t, name))
+		w.setenv(capabilitiesEnv, unitCapabilities(t, name))
 		p := w.start(nil, "--config", config)
 		if code := p.exit(); code != exitMachine || !strings.Contains(p.output(), name) {
 			t.Errorf("without %s: exit code %d, want %d and its name:\n%s", name, code, exitMachine, p.output())

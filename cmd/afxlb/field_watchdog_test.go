@@ -24,15 +24,16 @@ type manager struct {
 	conn *net.UnixConn
 }
 
-func newManager(t *testing.T) *manager {
-	t.Helper()
+func (w *world) manager() *manager {
+	w.t.Helper()
+	t := w.t
 	path := filepath.Join(t.TempDir(), "notify")
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	t.Setenv("NOTIFY_SOCKET", path)
+	w.setenv("NOTIFY_SOCKET", path)
 	return &manager{t, l}
 }
 
@@ -127,9 +128,9 @@ func (p *process) hold() (letGo func()) {
 func TestFieldWatchdog(t *testing.T) {
 	w := newWorld(t)
 	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth))
-	m := newManager(t)
+	m := w.manager()
 	const within = 2 * time.Second
-	t.Setenv("WATCHDOG_USEC", fmt.Sprint(within.Microseconds()))
+	w.setenv("WATCHDOG_USEC", fmt.Sprint(within.Microseconds()))
 	p := w.start(nil, "--config", config)
 	m.await("READY=1")
 	p.await("serve", func(s api.Status) bool { return s.State == "serving" })

@@ -34,12 +34,15 @@ const (
 	poll     = 10 * time.Millisecond
 )
 
-// world is a lab with web servers named b0, b1 and b2, and a folder for files.
+// world is a lab with web servers named b0, b1 and b2, and a folder for files. Tests with worlds
+// run beside each other, since they mostly wait: what a world's processes get of an environment
+// is its own.
 type world struct {
 	t   *testing.T
 	lab *lab.Lab
 	web []*lab.HTTPServer
 	dir string
+	env []string // of afxlb, besides the test's own
 }
 
 func newWorld(t *testing.T) *world {
@@ -52,6 +55,7 @@ func newWorld(t *testing.T) *world {
 func newWorldOf(t *testing.T, inner int) *world {
 	t.Helper()
 	testutil.RequireRoot(t)
+	t.Parallel()
 	l, err := lab.New(lab.Options{Backends: 3, Queues: queues, Inner: inner, VIPs: []netip.Addr{dsrVIP4, dsrVIP6}})
 	if err != nil {
 		t.Fatal(err)

@@ -50,11 +50,14 @@ func (w *world) start(attr *syscall.SysProcAttr, args ...string) *process {
 	return p
 }
 
+// setenv is testing's Setenv, of afxlb alone.
+func (w *world) setenv(key, value string) { w.env = append(w.env, key+"="+value) }
+
 // newProcess returns an afxlb that is still to be launched.
 func (w *world) newProcess(attr *syscall.SysProcAttr) *process {
 	p := &process{t: w.t, socket: filepath.Join(w.dir, fmt.Sprintf("%d.sock", time.Now().UnixNano())), ended: make(chan struct{})}
 	p.Cmd = exec.Command("/proc/self/exe", "--socket", p.socket, "--state-file", filepath.Join(w.dir, "state.json"))
-	p.Env = append(os.Environ(), "AFXLB_TEST_MAIN=1")
+	p.Env = append(append(os.Environ(), "AFXLB_TEST_MAIN=1"), w.env...)
 	p.Stdout, p.Stderr, p.SysProcAttr = p, p, attr
 	p.api = api.NewClient(p.socket)
 	return p

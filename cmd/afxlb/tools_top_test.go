@@ -136,12 +136,35 @@ func TestToolsTop(t *testing.T) {
 	if strings.Contains(screen, "STALE") || strings.Contains(screen, "no answer") {
 		t.Errorf("it is not back:\n%s", screen)
 	}
+	// Only --write changes something.
+	term.press("Enter")
+	term.await(`^>b2 +up`)
+	term.press("d")
+	term.await(`read-only: start with --write`)
 	term.press("q")
 	if screen := term.await(`^code 0`); strings.Contains(screen, "web") {
 		t.Errorf("the terminal is not as it was:\n%s", screen)
 	}
 
 	command = fmt.Sprintf("%s top --view backends --service web --socket %s", self, p.socket)
+	term = newTerminal(t, 80, 24, command+" --write", "AFXLB_TEST_MAIN=1")
+	term.await(`^>b0 +up +1 `, `d drain`)
+	term.press("d")
+	term.await(`^drain web/b0, which is up\?`)
+	term.press("n")
+	term.await(`nothing was changed`, `^>b0 +up`)
+	term.press("d", "y")
+	term.await(`^web/b0 \(10\.0\.0\.11:8080\): up.* → drain`, `^>b0 +drain`)
+	term.press("e", "y")
+	term.await(`^>b0 +up`)
+	term.press("w", "7", "Enter")
+	term.await(`^set the weight of web/b0 from 1 to 7\?`)
+	term.press("y")
+	term.await(`^>b0 +up +7 `)
+	if b := again.backend("web", "b0"); b.Weight != 7 || b.State != "up" {
+		t.Errorf("%+v", b)
+	}
+
 	for env, coloured := range map[string]bool{"NO_COLOR=": true, "NO_COLOR=yes": false} {
 		term := newTerminal(t, 80, 24, command, "AFXLB_TEST_MAIN=1", "TERM=tmux-256color", env)
 		term.await(`^ b1 +up`)

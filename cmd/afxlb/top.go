@@ -21,16 +21,18 @@ const minInterval = 100 * time.Millisecond
 func newTop(e *env) *cobra.Command {
 	var socket, view, service string
 	var interval time.Duration
-	var once bool
+	var once, write bool
 	c := &cobra.Command{
 		Use:   "top",
 		Short: "Watch a running balancer on the whole screen",
 		Long: `top shows services and their backends, workers, interfaces, what is lost and why, and what
-happens, with rates of the last interval. It only reads. The key ? lists the others.
+happens, with rates of the last interval. The key ? lists the others. It only reads, unless
+--write lets d, e and w drain, enable and weigh a backend, each after a question.
 
 With --once, or where there is no terminal, it prints one frame with all rows and columns,
 which takes one interval, and ends. NO_COLOR is honoured.`,
 		Example: `  afxlb top
+  afxlb top --write --view backends --service web
   afxlb top --once --view backends --service web`,
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -48,8 +50,12 @@ which takes one interval, and ends. NO_COLOR is honoured.`,
 			}
 			in, isFile := e.stdin.(*os.File)
 			out, isScreen := e.stdout.(*os.File)
+			a := api.NewClient(socket)
+			if write {
+				o.Order = orderBy(a)
+			}
 			if once || !isFile || !isScreen || !isTerminal(in) || !isTerminal(out) {
-				return top.Once(c.Context(), e.stdout, api.NewClient(socket), o)
+				return top.Once(c.Context(), e.stdout, a, o)
 			}
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
@@ -60,15 +66,37 @@ which takes one interval, and ends. NO_COLOR is honoured.`,
 				case <-ctx.Done():
 				}
 			}()
-			return top.Run(ctx, in, out, api.NewClient(socket), o)
+			return top.Run(ctx, in, out, a, o)
 		},
 	}
 	addSocketFlag(c, &socket)
 	c.Flags().DurationVar(&interval, "interval", time.Second, "between two samples")
 	c.Flags().StringVar(&view, "view", top.Views[0], "begin with: "+strings.Join(top.Views, ", "))
 	c.Flags().StringVar(&service, "service", "", "of --view backends: whose")
+	c.Flags().BoolVar(&write, "write", false, "let keys change backends")
 	c.Flags().BoolVar(&once, "once", false, "print one frame and end")
 	return c
+}
+
+// orderBy returns what has a balancer change a backend, and says what came of it as the verb
+// backend does.
+func orderBy(a *api.Client) func(context.Context, top.Order) (string, error) {
+	return func(ctx context.Context, o top.Order) (string, error) {
+		order := api.BackendOrder{Service: o.Service, Backend: o.Backend, Action: o.Action}
+		if o.Action == api.ActionWeight {
+			order.Weight = &o.Weight
+		}
+		done, err := a.Change(ctx, order)
+		if err != nil {
+			return "", err
+		}
+		var said strings.Builder
+		printChanged(&said, &done)
+		for _, text := range done.Warnings {
+			fmt.Fprintf(&said, "warning: %s\n", text)
+		}
+		return strings.TrimSpace(said.String()), nil
+	}
 }
 
 // isTerminal reports whether a file is one that can be drawn on.

@@ -42,8 +42,10 @@ type changed struct{ text string }
 func (m *Model) propose(key string) {
 	r := m.row()
 	switch {
-	case m.at != backends || r == nil:
+	case m.at != backends:
 		m.said = "drain, enable and weight are of a backend: open a service first"
+	case r == nil:
+		m.said = "there is no backend here"
 	case m.order == nil:
 		m.said = "read-only: start with --write to change a backend"
 	case m.lost != nil:

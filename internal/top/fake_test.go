@@ -85,7 +85,7 @@ func (f *fake) Backends(_ context.Context, service string) (list []api.Backend, 
 			Check: "200 in 1.2ms", MAC: fmt.Sprintf("02:00:00:00:00:%02x", i), Egress: "eth0.100", Live: int64(10 * (i + 1)), Flows: 5 * n, PacketsIn: 150 * n, PacketsOut: 250 * n, BytesIn: 15_000 * n, BytesOut: 250_000 * n}
 		switch i {
 		case 1:
-			b.State, b.Weight = "drain", 0
+			b.State, b.Weight, b.Override = "drain", 0, "weight 0"
 		case 2:
 			b.State, b.Check = "down", "connect to 10.0.0.13:8080: connection refused\x1b[2J\nafter three attempts, the last of which took longer than the timeout of two seconds"
 		case 3:

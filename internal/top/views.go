@@ -124,6 +124,7 @@ var backendColumns = []column{
 	{title: "bit/s IN", width: 8},
 	{title: "bit/s OUT", width: 9, rank: 1},
 	{title: "FOR", width: 6, rank: 2},
+	{title: "OVERRIDE", width: 8, most: 16, rank: 2, left: true},
 	{title: "WHY", width: 12, most: 60, rank: 5, left: true},
 	{title: "CHECK", width: 12, most: 60, rank: 5, left: true},
 	{title: "EGRESS", width: 10, most: 20, rank: 6, left: true},
@@ -142,7 +143,7 @@ func backendRows(p pair) (rows []row) {
 			exactly(b.Weight), number(b.Live), number(b.Flows), number(rate(old.Flows, b.Flows)),
 			number(rate(old.PacketsIn, b.PacketsIn)), number(rate(old.PacketsOut, b.PacketsOut)),
 			number(8 * rate(old.BytesIn, b.BytesIn)), number(8 * rate(old.BytesOut, b.BytesOut)),
-			lasted(p.now.at, b.Since), word(b.Reason), word(b.Check), word(b.Egress), word(b.MAC), number(b.Handicap),
+			lasted(p.now.at, b.Since), word(b.Override), word(b.Reason), word(b.Check), word(b.Egress), word(b.MAC), number(b.Handicap),
 		}})
 	}
 	return rows

@@ -27,7 +27,10 @@ everything else to the kernel.
 
 Without a verb it runs in the foreground until SIGTERM or SIGINT; SIGHUP
 reloads the config's services, idle timeouts and log level. Flags override the
-file.`,
+file.
+
+Exit codes, of all verbs: 0 done; 1 failed; 2 wrong usage or wrong config; 3 the machine
+can't do it, and what is missing is named; 4 done, but not all of it.`,
 		Example: `  afxlb --config /etc/afxlb/afxlb.yaml --interface eth0 --queues 0-3
   afxlb check /etc/afxlb/afxlb.yaml`,
 		Args: exactArgs(),

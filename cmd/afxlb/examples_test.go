@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,7 +92,7 @@ func blocks(text, language string) (list []string) {
 // examplesIn returns the command lines of the shell blocks that have afxlb do something.
 func examplesIn(name, text string) (list []example) {
 	for _, b := range blocks(text, "sh") {
-		for line := range strings.Lines(b) {
+		for line := range strings.Lines(strings.ReplaceAll(b, "\\\n", "")) {
 			line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
 			if calls.MatchString(line) {
 				list = append(list, example{name, strings.TrimSpace(line)})
@@ -102,10 +103,11 @@ func examplesIn(name, text string) (list []example) {
 }
 
 func TestExamplesAreFound(t *testing.T) {
-	const text = "a\n```sh\nafxlb status   # x\nls\ncat f | afxlb convert -\n```\n- b\n\n  ```sh\n  afxlb check f\n  ```\n"
+	const text = "a\n```sh\nafxlb status   # x\nls\nafxlb \\\n  flows\ncat f | afxlb convert -\n```\n- b\n\n  ```sh\n  afxlb check f\n  ```\n"
 	list := examplesIn("d", text)
-	if len(list) != 3 || list[0].line != "afxlb status" || list[1].line != "cat f | afxlb convert -" || list[2].line != "afxlb check f" {
-		t.Errorf("%q", list)
+	want := []example{{"d", "afxlb status"}, {"d", "afxlb   flows"}, {"d", "cat f | afxlb convert -"}, {"d", "afxlb check f"}}
+	if !slices.Equal(list, want) {
+		t.Errorf("%q, want %q", list, want)
 	}
 	readme := documents(t)["README.md"]
 	if len(examplesIn("README.md", readme)) < 5 || len(blocks(readme, "yaml")) == 0 {

@@ -163,6 +163,9 @@ var elsewhere = map[string]string{"demo": "TestDemo"}
 // or to write, at once.
 var endless = regexp.MustCompile(`events -f|curl .* -N `)
 
+// changes are examples that change the balancer, which are run one after the other.
+var changes = regexp.MustCompile(`afxlb (backend|reload)|POST|curl .* -d`)
+
 // examplesAtOnce are run at a time: most wait.
 const examplesAtOnce = 4
 
@@ -197,6 +200,11 @@ func TestFieldExamples(t *testing.T) {
 		}
 		seen[e.line] = true
 		c, right := s.shell(e.line), slices.Concat(rightCodes[""], rightCodes[verb])
+		if changes.MatchString(e.line) {
+			running.Wait()
+			s.run(e, c, right)
+			continue
+		}
 		slots <- struct{}{}
 		running.Go(func() {
 			s.run(e, c, right)

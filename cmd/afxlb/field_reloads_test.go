@@ -35,13 +35,13 @@ func TestFieldThousandReloads(t *testing.T) {
 	for _, c := range [][]string{
 		{
 			streamService("streams", natVIP4, "nat", "algorithm: maglev, "+quickHealth, backend(0, 1), backend(1, 1), backend(2, 1)),
-			service("web", natVIP4, "nat", "tcp", quickHealth), "log: {level: warn}\n",
+			service("web", natVIP4, "nat", "tcp", quickHealth), "log: {level: warn}\nconntrack: {max-flows: 20000}\n",
 		},
 		{
 			service("www", natVIP4, "nat", "tcp", "algorithm: least-conn, "+strings.Replace(quickHealth, "fall: 2", "fall: 3", 1)),
 			service("extra", extra, "nat", "tcp", quickHealth),
 			streamService("streams", natVIP4, "nat", "algorithm: source-hash, "+quickHealth, backend(2, 3), backend(0, 1), backend(1, 0)),
-			"log: {level: error}\nconntrack: {timeouts: {tcp-established: 10m}}\n",
+			"log: {level: error}\nconntrack: {max-flows: 20000, timeouts: {tcp-established: 10m}}\n",
 		},
 	} {
 		configs = append(configs, readFile(t, w.writeConfig("afxlb.yaml", c...)))
@@ -55,7 +55,7 @@ func TestFieldThousandReloads(t *testing.T) {
 	}
 	put(configs[0])
 	p := w.newProcess(nil)
-	p.Env = append(p.Env, "GODEBUG=gctrace=1")
+	p.Env = append(p.Env, "GODEBUG=gctrace=1", "GOGC=50") // many collections, so that the latest are of now
 	p.Cmd.Args = append(p.Cmd.Args, "--config", config)
 	p.launch(w, p.Cmd.Args)
 	p.settled()
@@ -92,7 +92,7 @@ func TestFieldThousandReloads(t *testing.T) {
 		t.Errorf("%d flows were evicted", n)
 	}
 	late := p.liveHeap()
-	t.Logf("live heap: %d MB after %d reloads, %d MB after %d", early, reloads/5, late, reloads)
+	t.Logf("live heap: %d MB after %d reloads, %d MB after %d; %d collections", early, reloads/5, late, reloads, p.lines(`^gc \d+ @`))
 	if late > early+1 { // 2.5 kB a reload, with what rounding hides
 		t.Errorf("the live heap was %d MB after %d reloads, and is %d MB after %d", early, reloads/5, late, reloads)
 	}

@@ -121,6 +121,21 @@ func TestLogLevelFollows(t *testing.T) {
 	}
 }
 
+// What the kernel did not take, and has taken since, is in force; what was refused stays so.
+func TestOutcome(t *testing.T) {
+	d := &daemon{control: control.New(control.Options{Loads: balancer.NewLoads(), Log: zap.NewNop(), Events: events.NewRecorder(zap.NewNop())})}
+	if got := d.outcome(); got != "" {
+		t.Errorf("without a reload: %q", got)
+	}
+	for err, want := range map[error]string{
+		nil: "ok", fmt.Errorf("x: %w", control.ErrCommit): "ok", errors.New("f:3: wrong"): "f:3: wrong",
+	} {
+		if d.reloaded(err, nil); d.outcome() != want {
+			t.Errorf("after %v: %q, want %q", err, d.outcome(), want)
+		}
+	}
+}
+
 // A reload that comes too late is no fault of the file's.
 func TestReloadWhileStopping(t *testing.T) {
 	var out strings.Builder

@@ -122,6 +122,7 @@ func TestNoChangeIsForgotten(t *testing.T) {
 	every(reflect.ValueOf(is).Elem(), func() []Change { return is.Changes(was) }, "Spec.Services")
 	s := balancer.ServiceSpec{Protocol: balancer.TCP, Address: netip.MustParseAddr("192.0.2.1"), First: 7, Last: 7}
 	s.Persistence.Timeout = time.Minute
+	s.Health.Query, s.Health.Rcodes = balancer.QueryA, 1 // what 0 means
 	service, before := s, s
 	every(reflect.ValueOf(&service).Elem(), func() []Change { return ServiceChanges(&before, &service) }, "Backends")
 	b := balancer.BackendSpec{Address: netip.MustParseAddr("10.0.0.1")}
@@ -154,6 +155,9 @@ services:
    snat-addresses: [10.0.0.8, 10.0.0.9], snat-ports: 2000-3000,
    health: {type: http, port: 81, expect: [200, 300-399], interval: 500ms}, backends: [{name: x, address: 10.0.0.1, weight: 0}]}
 `)
+	udp := "services: [{address: 192.0.2.1, port: 53, protocol: udp, backends: [{name: x, address: 10.0.0.1}], "
+	dns := parse(udp + `name: u, health: {type: udp, send: ping, expect: "hex:00ff"}}]`)
+	other := parse(udp + `name: d, health: {type: dns, name: example.org, query: MX, rcode: [noerror, nxdomain]}}]`)
 	for _, test := range []struct {
 		got  []Change
 		want []Change
@@ -180,6 +184,15 @@ services:
 			{"health.timeout", "2s", "500ms", false},
 			{"health.path", "", "/", false},
 			{"health.expect", "", "200, 300-399", false},
+		}},
+		{ServiceChanges(&dns.Spec.Services[0], &other.Spec.Services[0]), []Change{
+			{"name", "u", "d", false},
+			{"health.type", "udp", "dns", false},
+			{"health.expect", "hex:00ff", "", false},
+			{"health.send", "ping", "", false},
+			{"health.name", "", "example.org", false},
+			{"health.query", "A", "MX", false},
+			{"health.rcode", "noerror", "noerror, nxdomain", false},
 		}},
 		{BackendChanges(&was.Spec.Services[0].Backends[0], &is.Spec.Services[0].Backends[0]), []Change{{"weight", "1", "0", false}}},
 	} {

@@ -80,7 +80,7 @@ var healthKeys = keys[balancer.HealthSpec]{
 		about: "dns: the type of records to ask for",
 	},
 	{
-		name: "rcode", unset: "noerror", form: form[balancer.HealthSpec]{read: readRcodes, looks: rcodeList.looks},
+		name: "rcode", unset: "noerror", form: form[balancer.HealthSpec]{read: readRcodes, diff: partly(func(h *balancer.HealthSpec) *balancer.Rcodes { return &h.Rcodes }, whole(show[balancer.Rcodes])), looks: rcodeList.looks},
 		about: "dns: good response codes",
 	},
 	{

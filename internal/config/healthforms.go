@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -16,7 +17,7 @@ import (
 var octets = func() form[string] {
 	f := single("text, or bytes as hex:00ff or base64:AP8=", `.`, parseOctets)
 	f.schema.Types = text.schema.Types
-	return f
+	return f.shown(showOctets)
 }()
 
 func parseOctets(s string) (string, error) {
@@ -42,7 +43,7 @@ func parseOctets(s string) (string, error) {
 // bytes. It is read after the type.
 var expectation = func() form[balancer.HealthSpec] {
 	codes := oneOr(statusRange)
-	f := form[balancer.HealthSpec]{looks: codes.looks, read: func(v value, h *balancer.HealthSpec) {
+	f := form[balancer.HealthSpec]{looks: codes.looks, diff: whole(showExpectation), read: func(v value, h *balancer.HealthSpec) {
 		if h.Expect, h.Receive = nil, ""; h.Type == balancer.HealthUDP {
 			octets.read(v, &h.Receive)
 			return
@@ -53,6 +54,22 @@ var expectation = func() form[balancer.HealthSpec] {
 	f.schema = &jsonschema.Schema{AnyOf: append(codes.schema.CloneSchemas().AnyOf, octets.schema.CloneSchemas())}
 	return f
 }()
+
+// showExpectation returns what expect says.
+func showExpectation(h balancer.HealthSpec) string {
+	if h.Receive != "" {
+		return showOctets(h.Receive)
+	}
+	return show(h.Expect)
+}
+
+// showOctets returns bytes as they are if that is a text, and reads as one, else as hex.
+func showOctets(s string) string {
+	if read, err := parseOctets(s); s != "" && (strconv.Quote(s) != `"`+s+`"` || err != nil || read != s) {
+		return fmt.Sprintf("hex:%x", s)
+	}
+	return s
+}
 
 // queryType is the form of types of DNS records, in either case.
 var queryType = choice(balancer.ParseQueryType, nil, []string{"a", "ns", "cname", "soa", "ptr", "mx", "txt", "aaaa", "srv"})

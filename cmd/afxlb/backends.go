@@ -21,13 +21,8 @@ func newBackends(e *env) *cobra.Command {
 					if b.Reason != "" {
 						state += " (" + b.Reason + ")"
 					}
-					weight := fmt.Sprint(b.Weight)
-					if override, weighted := overridden(&b); override != "" {
-						state += " (" + override + ")"
-					} else if weighted {
-						weight += " (override)"
-					}
-					row(b.Service, b.Name, b.Address, b.Port, weight, state, b.Live, b.Flows,
+					changed, weighted := overrideMarks(&b)
+					row(b.Service, b.Name, b.Address, b.Port, fmt.Sprint(b.Weight, weighted), state+changed, b.Live, b.Flows,
 						amount(b.PacketsIn), amount(b.PacketsOut), amount(b.BytesIn), amount(b.BytesOut), b.MAC, b.Egress, b.Check)
 				}
 			})
@@ -36,19 +31,16 @@ func newBackends(e *env) *cobra.Command {
 	return c
 }
 
-// overridden says what operators have changed of a backend's state, as the table marks it,
-// and whether they have given it a weight.
-func overridden(b *api.Backend) (mark string, weighted bool) {
-	state, weight, both := strings.Cut(b.Override, ", ")
-	switch {
-	case strings.HasPrefix(state, "weight "):
-		return "", true
-	case state == "":
-		return "", false
-	case state != b.State: // it is down, or can't be reached, all the same
-		mark = "override: " + state
-	default:
-		mark = "override"
+// overrideMarks are behind a backend's state and weight where operators have changed these.
+func overrideMarks(b *api.Backend) (state, weight string) {
+	switch set, _, _ := strings.Cut(b.Override, ", "); {
+	case set == "":
+	case strings.HasPrefix(set, "weight "):
+		weight = " (override)"
+	case set == b.State:
+		state = " (override)"
+	default: // it is down, or can't be reached, all the same
+		state = " (override: " + set + ")"
 	}
-	return mark, both && weight != ""
+	return state, weight
 }

@@ -65,7 +65,7 @@ func (fake) Preview(context.Context, *api.ConfigText) (api.Reload, error) {
 }
 
 // fakeSocket returns the control socket of a fake that answers until the test ends.
-func fakeSocket(t *testing.T, f fake) string {
+func fakeSocket(t *testing.T, f api.Source) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "afxlb.sock")
 	l, err := api.Listen(path)

@@ -80,7 +80,7 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 	if i < len(changed.Services) { // else nothing has
 		done.Moved, done.Slots = changed.Services[i].Moved, changed.Services[i].Slots
 	}
-	done.Warnings = append(done.Warnings, c.surprises(&next.Setting, b, &v.Services[i], next == o)...)
+	done.Warnings = append(done.Warnings, c.surprises(&next, b, &v.Services[i], next == o)...)
 	if next != o {
 		r.events.Record(events.Event{
 			Kind: events.Override, Over: next.Setting == Setting{}, Severity: events.Info, Service: s.Name, Backend: b.Name, Address: done.Address,
@@ -116,7 +116,7 @@ func (c *Change) apply(s *Setting, b *balancer.BackendSpec) {
 
 // surprises are what the operator may not have expected of the change, which has given b
 // this setting, and made of its service this.
-func (c *Change) surprises(now *Setting, b *balancer.BackendSpec, s *ServiceView, same bool) (list []string) {
+func (c *Change) surprises(now *Override, b *balancer.BackendSpec, s *ServiceView, same bool) (list []string) {
 	if same {
 		list = append(list, "it was so already")
 	}
@@ -125,6 +125,9 @@ func (c *Change) surprises(now *Setting, b *balancer.BackendSpec, s *ServiceView
 		list = append(list, "it drains all the same, for its weight is 0; afxlb backend weight gives it another")
 	case out && s.Up == 0:
 		list = append(list, fmt.Sprintf("service %s has no backend in rotation: its new flows meet on-no-backend: %v", s.Spec.Name, s.Spec.OnNoBackend))
+	}
+	if c.Volatile && now.Lasting != (Setting{}) && now.Lasting != now.Setting {
+		list = append(list, fmt.Sprintf("after a restart it is %v again", now.Lasting))
 	}
 	if c.Action == Reweigh && now.State != "" {
 		list = append(list, fmt.Sprintf("its state is %s: the weight counts once it is enabled", now.State))

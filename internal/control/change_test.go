@@ -205,6 +205,24 @@ func TestLeastConnSeesTheOverride(t *testing.T) {
 	})
 }
 
+// What was to last, and is changed for a time, comes back.
+func TestVolatileChangeOfWhatLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newWire("10.0.0.11", "10.0.0.12"), webSpec())
+		after(time.Second)
+		r.mustChange(Reweigh, 5)
+		r.mustChange(Drain)
+		done, err := r.Change(t.Context(), Change{Service: "web", Backend: "a", Action: Enable, Volatile: true})
+		r.must(err)
+		if done.New.Weight != 5 || !slices.Equal(done.Warnings, []string{"after a restart it is drain, weight 5 again"}) {
+			t.Errorf("weight %d, warnings %q", done.New.Weight, done.Warnings)
+		}
+		if k := r.Overrides().Kept(); len(k) != 1 || k[0].State != BackendDrain || *k[0].Weight != 5 {
+			t.Errorf("kept is %+v", k)
+		}
+	})
+}
+
 func TestChangeNames(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spec := webSpec()

@@ -25,7 +25,7 @@ type world struct{ services, backends int }
 func (w world) Status() api.Status {
 	return api.Status{
 		Version: "1.2.3", Started: time.Unix(1_700_000_000, 0), State: api.StateDegraded, Generation: 7, Reload: "no such file",
-		NeedsRestart: []string{"queues"}, Warnings: []api.Warning{{Code: "queues"}, {Code: "queues"}, {Code: "mtu"}},
+		Overrides: make([]api.Override, 2), NeedsRestart: []string{"queues"}, Warnings: []api.Warning{{Code: "queues"}, {Code: "queues"}, {Code: "mtu"}},
 		Flows:     api.FlowTable{ByClass: map[string]int{"tcp-syn": 3, "tcp-established": 4}, MaxFlows: 10, Inserted: 20, Expired: 5, EvictedEmbryonic: 6, EvictedEstablished: 1, Clashes: 2, Clients: 8, MaxClients: 9},
 		SnatPorts: []api.SnatPorts{{Service: "s0", Backend: "b0", Taken: 30, Resting: 10, Total: 64512}},
 		Ports:     []api.Port{{Name: "eth0", State: api.StateServing, Received: 100, Sent: 90, Copied: 1}, {Name: "eth1", State: api.StateWaiting}},
@@ -101,7 +101,7 @@ func TestScrape(t *testing.T) {
 		`afxlb_start_time_seconds 1.7e+09`,
 		`afxlb_state{state="degraded"} 1`, `afxlb_state{state="serving"} 0`,
 		`afxlb_warnings{code="queues"} 2`, `afxlb_warnings{code="mtu"} 1`,
-		`afxlb_config_generation 7`, `afxlb_config_last_reload_successful 0`, `afxlb_config_needs_restart 1`,
+		`afxlb_config_generation 7`, `afxlb_config_last_reload_successful 0`, `afxlb_config_needs_restart 1`, `afxlb_overrides 2`,
 		`afxlb_interface_up{interface="eth0"} 1`, `afxlb_interface_up{interface="eth1"} 0`,
 		`afxlb_interface_received_packets_total{interface="eth0"} 100`, `afxlb_interface_sent_packets_total{interface="eth0"} 90`,
 		`afxlb_received_packets_total{queue="0"} 100`, `afxlb_packets_total{queue="0",verdict="forward"} 80`,

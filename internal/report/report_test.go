@@ -95,9 +95,10 @@ func TestWarnings(t *testing.T) {
 		about About
 		want  []string // code, and a part of the text
 	}{
-		"all well": {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
-		"services": {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
-		"no link":  {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Ports: []Port{{Name: "eth0"}}}, []string{"link", "eth0: no carrier"}},
+		"all well":   {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
+		"services":   {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
+		"no link":    {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Ports: []Port{{Name: "eth0"}}}, []string{"link", "eth0: no carrier"}},
+		"state file": {control.View{Link: linked}, About{Unkept: "no space left on device"}, []string{"state-file", "not kept over a restart: no space left"}},
 		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Troubles: []control.Trouble{{Cause: "x", Text: "too many open files"}}}, About{},
 			[]string{"commit", "no memory", "probes", "too many open files"}},
 		"reload": {control.View{Link: linked}, About{Reload: "f:1: x\nf:2: y\nf:3: z", NeedsRestart: []string{"queues", "log.format"}},
@@ -227,5 +228,27 @@ func TestSome(t *testing.T) {
 	}
 	if got := some([]string{"a", "b", "c", "d", "e", "f", "g"}); got != "a, b, c, d, e and 2 more" {
 		t.Errorf("%q", got)
+	}
+}
+
+// What operators have changed is told with each backend, and of all of them together.
+func TestOverrides(t *testing.T) {
+	drained := control.Setting{State: control.BackendDrain}
+	v := &control.View{Link: control.LinkView{Up: true}, Services: []control.ServiceView{{
+		Spec: &balancer.ServiceSpec{Name: "web", Backends: []balancer.BackendSpec{{Weight: 3}, {Weight: 4}, {Weight: 5}}},
+		Backends: []control.BackendView{
+			{Name: "a", State: "drain", Override: control.Override{Setting: drained, Lasting: drained}},
+			{Name: "b", State: "up", Weight: 9, Override: control.Override{Setting: control.Setting{Weighted: true, Weight: 9}}},
+			{Name: "c", State: "up", Weight: 5, Override: control.Override{Lasting: drained}}, // enabled until the next start
+		},
+	}}}
+	want := []api.Override{{Service: "web", Backend: "a", Setting: "drain", Kept: true}, {Service: "web", Backend: "b", Setting: "weight 9"}}
+	if got := overrides(&v.Services[0]); !slices.Equal(got, want) {
+		t.Errorf("overrides are %+v, want %+v", got, want)
+	}
+	for j, want := range []api.Backend{{Weight: 0, FileWeight: 3, Override: "drain"}, {Weight: 9, FileWeight: 4, Override: "weight 9"}, {Weight: 5, FileWeight: 5}} {
+		if b := describe(v, &v.Services[0], j); b.Weight != want.Weight || b.FileWeight != want.FileWeight || b.Override != want.Override {
+			t.Errorf("%+v, want %+v", b, want)
+		}
 	}
 }

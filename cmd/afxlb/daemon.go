@@ -43,7 +43,7 @@ can't do it, and what is missing is named; 4 done, but not all of it.`,
 	c.Flags().Var(&f.file.Driver, "driver", "socket set-up: native or asavie")
 	c.Flags().Var(&f.file.XDPMode, "xdp-mode", "auto, zero-copy, copy or generic")
 	c.Flags().Var(&f.file.Poll, "poll", "adaptive sleeps when idle, busy never does")
-	c.Flags().StringVar(&f.file.Listen, "listen", f.file.Listen, "address that metrics are served on")
+	c.Flags().StringVar(&f.file.Listen, "listen", f.file.Listen, "address that the web page and metrics are served on")
 	c.Flags().StringVar(&f.file.StateFile, "state-file", f.file.StateFile, "where changes at run time are kept over a restart, or none")
 	addSocketFlag(c, &f.socket)
 	return c

@@ -119,7 +119,7 @@ func TestMetricsAddressTaken(t *testing.T) {
 	if text := warned(s, "listen"); s.State != "serving" || !strings.Contains(text, "127.0.0.1:9190") || !strings.Contains(text, "in use") {
 		t.Errorf("%s, %q", s.State, text)
 	}
-	p.awaitLines(1, "metrics are not served")
+	p.awaitLines(1, "page and metrics are not served")
 	w.mustAnswer(3, natVIP4)
 	if err := other.Close(); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,7 @@ type Config struct {
 	Poll       Poll
 	// StateFile is where changes at run time are kept over a restart; [NoStateFile]: nowhere.
 	StateFile string
-	// Listen is where metrics are served, address:port.
+	// Listen is where page and metrics are served, address:port.
 	Listen    string
 	API       API
 	Log       Log

@@ -49,7 +49,7 @@ var (
 		},
 		{
 			name: "listen", restart: true, unset: "127.0.0.1:9190", form: into(func(c *Config) *string { return &c.Listen }, listenAddress),
-			about: "address of metrics and web page; checked, but not served yet by this version",
+			about: "where the web page and metrics are served, to whoever comes, without credentials",
 		},
 		{
 			name: "state-file", restart: true, unset: "/var/lib/afxlb/state.json", form: into(func(c *Config) *string { return &c.StateFile }, stateFile),

@@ -159,8 +159,9 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
 	tasks.Go(func() { d.watchPulse(background) })
-	tasks.Go(func() { serving = d.serveAPI(background, source{reporter, own{d}}, l, outer, files.clients) })
-	tasks.Go(func() { d.serveWeb(background, measured) })
+	src := source{reporter, own{d}}
+	tasks.Go(func() { serving = d.serveAPI(background, src, l, outer, files.clients) })
+	tasks.Go(func() { d.serveWeb(background, src, measured) })
 	err = d.serveUntil(ctx)
 	d.enter(api.StateStopping, nil)
 	d.tell("STOPPING=1")

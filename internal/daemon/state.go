@@ -19,7 +19,7 @@ type state struct {
 	reload       error            // why the last one was refused, or is not in force
 	asked        bool             // there was one
 	needsRestart []string
-	web          string // why metrics are not served
+	web          string // why page and metrics are not served
 	unkept       string // why the state file could not be written
 }
 

@@ -2,17 +2,16 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/net/netutil"
 
+	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/events"
-	"github.com/afxlb/afxlb/internal/metrics"
+	"github.com/afxlb/afxlb/internal/web"
 )
 
 const (
@@ -22,14 +21,15 @@ const (
 	webRetry = 2 * time.Second
 )
 
-// serveWeb serves metrics on the address of the config until ctx ends. An address that can't
+// serveWeb serves page and metrics on the address of the config until ctx ends. An address that can't
 // be had does not keep the balancer from work: it is told, and tried again.
-func (d *daemon) serveWeb(ctx context.Context, m *metrics.Metrics) {
+func (d *daemon) serveWeb(ctx context.Context, src api.Source, metrics http.Handler) {
 	for ctx.Err() == nil {
 		l, err := net.Listen("tcp", d.config.Listen)
 		if err == nil {
 			d.webWorks(nil)
-			err = d.serveWebOn(ctx, netutil.LimitListener(l, webClients), m)
+			d.log.Info("page and metrics are served", zap.String("page", fmt.Sprintf("http://%s/", l.Addr())), zap.String("metrics", fmt.Sprintf("http://%s/metrics", l.Addr())))
+			err = web.Serve(ctx, l, web.Options{Source: src, Metrics: metrics, Log: d.log.Named("web"), Clients: webClients})
 		}
 		d.webWorks(err)
 		select {
@@ -39,27 +39,7 @@ func (d *daemon) serveWeb(ctx context.Context, m *metrics.Metrics) {
 	}
 }
 
-func (d *daemon) serveWebOn(ctx context.Context, l net.Listener, m *metrics.Metrics) error {
-	errorLog, err := zap.NewStdLogAt(d.log.Named("web"), zap.WarnLevel)
-	if err != nil {
-		return fmt.Errorf("make log of web server: %w", err)
-	}
-	d.log.Info("metrics are served", zap.String("at", fmt.Sprintf("http://%s/metrics", l.Addr())))
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", m)
-	s := &http.Server{
-		Handler: mux, ErrorLog: errorLog, MaxHeaderBytes: 16 << 10,
-		ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
-	}
-	stop := context.AfterFunc(ctx, func() { s.Close() })
-	defer stop()
-	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve metrics: %w", err)
-	}
-	return nil
-}
-
-// webWorks notes whether metrics are served, and tells of what has changed.
+// webWorks notes whether page and metrics are served, and tells of what has changed.
 func (d *daemon) webWorks(err error) {
 	why := ""
 	if err != nil {
@@ -71,8 +51,8 @@ func (d *daemon) webWorks(err error) {
 	d.mu.Unlock()
 	switch {
 	case why != "" && why != before:
-		d.events.Record(events.Event{Kind: events.Listen, Severity: events.Warning, Text: "metrics are not served; trying again", Reason: why})
+		d.events.Record(events.Event{Kind: events.Listen, Severity: events.Warning, Text: "page and metrics are not served; trying again", Reason: why})
 	case why == "" && before != "":
-		d.events.Record(events.Event{Kind: events.Listen, Over: true, Severity: events.Info, Text: "over: metrics are not served"})
+		d.events.Record(events.Event{Kind: events.Listen, Over: true, Severity: events.Info, Text: "over: page and metrics are not served"})
 	}
 }

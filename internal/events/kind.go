@@ -113,5 +113,5 @@ var Kinds = []Meaning{
 	{Checksums, "packets come with unfinished checksums"},
 	{Interface, "the kernel does not do with an interface what is asked for"},
 	{API, "the control socket does not work"},
-	{Listen, "metrics are not served"},
+	{Listen, "page and metrics are not served"},
 }

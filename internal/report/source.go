@@ -39,7 +39,7 @@ type About struct {
 	Reload          string    // outcome of the last reload: empty, ok or what was wrong
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
-	Web             string    // why metrics are not served; empty: they are
+	Web             string    // why page and metrics are not served; empty: they are
 	Unkept          string    // why changes at run time are not kept over a restart; empty: they are
 }
 

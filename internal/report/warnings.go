@@ -56,7 +56,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		add("state-file", time.Time{}, "what operators have changed at run time is in force, but not kept over a restart: %s", a.Unkept)
 	}
 	if a.Web != "" {
-		add("listen", time.Time{}, "metrics are not served: %s", a.Web)
+		add("listen", time.Time{}, "page and metrics are not served: %s", a.Web)
 	}
 	for _, line := range a.Listeners {
 		add("listener", time.Time{}, "%s", line)

@@ -23,7 +23,7 @@ PACKAGE_VERSION ?= $(shell version=$$(sed -E 's/^v//; s/-([0-9]+)-g/+\1.g/; s/-/
 	[[ $$version =~ ^[0-9]+\. ]] && echo "$$version" || echo "0~$$(git rev-list --count HEAD 2>/dev/null || echo 0).$$version")
 
 .DEFAULT_GOAL := help
-.PHONY: help build generate docs generate-check test test-race fuzz lint test-tools test-vm test-vm-ci bench pgo bench-once demo install package clean
+.PHONY: help build generate docs generate-check test test-race fuzz lint test-tools screenshots test-vm test-vm-ci bench pgo bench-once demo install package clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,11 @@ $(LINT):
 
 test-tools: ## Run the tests that need other people's programs: promtool, tmux, chromium, keepalived, rpm (.ci/run installs them)
 	AFXLB_ROOT_TESTS=1 $(GO) test -tags tools -p 1 -count 1 -timeout 10m -run '^TestTools' ./...
+
+# It takes three minutes: the charts of the page show the last two.
+screenshots: ## Make the pictures of the web page in docs anew (root, chromium)
+	mkdir -p docs/page
+	AFXLB_SCREENSHOTS=$(CURDIR)/docs/page AFXLB_ROOT_TESTS=1 $(GO) test -tags tools -count 1 -timeout 10m -run '^TestScreenshots$$' ./cmd/afxlb
 
 bench: ## Measure: table on the terminal, JSON, plots and page in dist/bench (BENCH="engine -h" for more)
 	$(GO) build -o dist/bench/bench ./bench

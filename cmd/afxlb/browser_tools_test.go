@@ -47,7 +47,7 @@ func (p *process) openPage(path string) *browser {
 	p.t.Cleanup(stop)
 	ctx, end := chromedp.NewContext(ctx)
 	p.t.Cleanup(end)
-	ctx, patient := context.WithTimeout(ctx, 4*patience)
+	ctx, patient := context.WithTimeout(ctx, 5*time.Minute)
 	p.t.Cleanup(patient)
 	b := &browser{t: p.t, ctx: ctx}
 	console, requests := chromedp.Console(ctx), chromedp.Events(ctx, network.RequestWillBeSent)

@@ -129,12 +129,12 @@ func TestMetricsAddressTaken(t *testing.T) {
 	p.stop()
 }
 
-// Only /metrics is there, and only to be read; and who is slow keeps nobody else out.
+// What is there is only to be read; and who is slow keeps nobody else out.
 func TestMetricsAreOnlyRead(t *testing.T) {
 	w := newWorld(t)
 	p := w.serve(w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth)))
 	client := w.lab.Balancer.HTTPClient(patience, false)
-	for path, want := range map[string]int{"/metrics": http.StatusMethodNotAllowed, "/v1/reload": http.StatusNotFound, "/": http.StatusNotFound} {
+	for path, want := range map[string]int{"/metrics": http.StatusMethodNotAllowed, "/v1/reload": http.StatusNotFound, "/v1/status": http.StatusMethodNotAllowed, "/": http.StatusMethodNotAllowed} {
 		r, err := client.Post("http://127.0.0.1:9190"+path, "text/plain", io.LimitReader(strings.NewReader(strings.Repeat("x", 1<<20)), 1<<20))
 		if err != nil {
 			t.Errorf("%s: %v", path, err)

@@ -49,26 +49,24 @@ export class List {
 
   /** set shows these items in this order. What make returned has a node, and an update. */
   set(items, ...context) {
-    const left = new Map(this.have);
-    let before = null;
-    for (const item of items) {
-      const key = this.key(item);
-      let view = this.have.get(key);
-      if (!view) {
-        view = this.make(item, ...context);
-        this.have.set(key, view);
-      }
-      left.delete(key);
-      view.update(item, ...context);
-      const place = before ? before.nextSibling : this.first();
-      if (place !== view.node) this.parent.insertBefore(view.node, place);
-      before = view.node;
-    }
-    for (const [key, view] of left) {
+    const focused = document.activeElement;
+    const keys = new Set(items.map(this.key));
+    for (const [key, view] of this.have) {
+      if (keys.has(key)) continue;
       view.node.remove();
       this.have.delete(key);
       this.drop(view);
     }
+    let place = this.first();
+    for (const item of items) {
+      const key = this.key(item);
+      let view = this.have.get(key);
+      if (!view) this.have.set(key, view = this.make(item, ...context));
+      view.update(item, ...context);
+      if (place === view.node) place = place.nextSibling;
+      else this.parent.insertBefore(view.node, place);
+    }
+    if (focused !== document.activeElement && this.parent.contains(focused)) focused.focus({preventScroll: true}); // its row has moved
   }
 
   /** first is where the first item goes: what else the parent has, such as a heading, stays before it. */

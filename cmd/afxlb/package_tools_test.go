@@ -9,18 +9,37 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/lab"
 	"github.com/afxlb/afxlb/internal/testutil"
 )
 
-// makePackages makes the packages of a version, in a folder.
-func makePackages(t *testing.T, version, folder string) {
-	t.Helper()
-	c := exec.Command("make", "-C", "../..", "package", "VERSION="+version, "PACKAGES="+folder)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Fatalf("make package: %v\n%s", err, out)
+// packages makes those of two versions, once, and returns their folder, which make clean removes.
+var packages = sync.OnceValues(func() (string, error) {
+	folder, err := filepath.Abs("../../dist/test-packages")
+	if err != nil {
+		return "", err
+	}
+	for _, version := range []string{"v1.0.0", "v1.1.0"} {
+		c := exec.Command("make", "-C", "../..", "package", "VERSION="+version, "PACKAGES="+folder)
+		if out, err := c.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("make package: %w\n%s", err, out)
+		}
+	}
+	return folder, nil
+})
+
+// bring puts the packages into the machine's /mnt/shared.
+func (m *machine) bring() {
+	m.t.Helper()
+	folder, err := packages()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	if out, err := exec.Command("bash", "-c", fmt.Sprintf("cp %s/*.deb %[1]s/*.rpm %s", folder, m.shared)).CombinedOutput(); err != nil {
+		m.t.Fatalf("copy the packages: %v\n%s", err, out)
 	}
 }
 
@@ -48,9 +67,6 @@ var packagers = []packager{
 // the administrator's, and nothing else is left.
 func TestToolsPackages(t *testing.T) {
 	testutil.RequireRoot(t)
-	shared := t.TempDir()
-	makePackages(t, "v1.0.0", shared)
-	makePackages(t, "v1.1.0", shared)
 	for _, p := range packagers {
 		t.Run(p.name, func(t *testing.T) {
 			host, err := lab.NewHost("machine")
@@ -63,9 +79,7 @@ func TestToolsPackages(t *testing.T) {
 				}
 			})
 			m := newMachine(t, host, "sleep", "infinity")
-			if out, err := exec.Command("bash", "-c", fmt.Sprintf("cp %s/*.%s %s", shared, p.name, m.shared)).CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			m.bring()
 			file := func(version string) string { return filepath.Join("/mnt/shared", fmt.Sprintf(p.file, version)) }
 			before := m.changes()
 			m.run(fmt.Sprintf(p.install, file("1.0.0")))
@@ -94,15 +108,11 @@ func TestToolsPackages(t *testing.T) {
 				}
 			}
 			m.run(p.forget)
-			left := slices.DeleteFunc(m.changes(), func(path string) bool { return slices.Contains(before, path) })
 			want := []string{"etc/afxlb/cert.pem"}
 			if p.name == "rpm" { // which keeps a config that was changed
-				want = []string{"etc/afxlb/afxlb.yaml.rpmsave", "etc/afxlb/cert.pem"}
+				want = append(want, "etc/afxlb/afxlb.yaml.rpmsave")
 			}
-			left = slices.DeleteFunc(left, regexp.MustCompile(`^etc/(group|gshadow|passwd|shadow)-?$|^etc/\.pwd\.lock$`).MatchString)
-			if !slices.Equal(left, want) {
-				t.Errorf("left behind:\n%s", strings.Join(left, "\n"))
-			}
+			m.leftAre(append(before, want...))
 			if out, code := m.try("getent group afxlb"); code == 0 {
 				t.Errorf("the group is left: %s", out)
 			}
@@ -130,5 +140,20 @@ func (m *machine) installed() {
 	}
 	if out, code := m.try("find /etc/systemd -name 'afxlb*' | grep ."); code == 0 {
 		m.t.Errorf("the service is enabled: %s", out)
+	}
+}
+
+// leftAre holds that the machine's files are as they were, but for those; the files of users and
+// groups are written anew by whoever adds and removes one.
+func (m *machine) leftAre(want []string) {
+	m.t.Helper()
+	accounts := regexp.MustCompile(`^etc/(group|gshadow|passwd|shadow|subuid|subgid)-?$|^etc/\.pwd\.lock$`)
+	for _, path := range m.changes() {
+		if !slices.Contains(want, path) && !accounts.MatchString(path) {
+			m.t.Errorf("left behind: %s", path)
+		}
+	}
+	for _, path := range want {
+		m.run("test -e /mnt/changes/" + path)
 	}
 }

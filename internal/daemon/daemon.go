@@ -161,7 +161,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.watchPulse(background) })
 	src := source{reporter, own{d}}
 	tasks.Go(func() { serving = d.serveAPI(background, src, l, outer, files.clients) })
-	tasks.Go(func() { d.serveWeb(background, src, measured) })
+	tasks.Go(func() { d.serveWeb(background, src, measured, files.web) })
 	err = d.serveUntil(ctx)
 	d.enter(api.StateStopping, nil)
 	d.tell("STOPPING=1")

@@ -59,15 +59,15 @@ func TestProbesLeaveRoomForServing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const least = 30 + spare + portSpare + minProbes + minClients
+	const least = 30 + spare + portSpare + minProbes + minClients + minWeb
 	for _, c := range []struct {
 		free, serving int
 		want          shares // zero: a refusal
 	}{
-		{2000, 30, shares{maxProbes, maxClients}},
-		{30 + spare + portSpare + 100, 30, shares{75, 25}},
-		{least + 2, 30, shares{minProbes + 2, minClients}},
-		{least, 30, shares{minProbes, minClients}},
+		{2000, 30, shares{maxProbes, maxClients, maxWeb}},
+		{30 + spare + portSpare + 100, 30, shares{59, 25, 16}},
+		{least + 2, 30, shares{minProbes + 2, minClients, minWeb}},
+		{least, 30, shares{minProbes, minClients, minWeb}},
 		{least - 1, 30, shares{}},
 		{0, 30, shares{}},
 	} {

@@ -15,16 +15,19 @@ const (
 	maxProbes = 256
 	// minClients and maxClients have a connection to the control socket at a time.
 	minClients, maxClients = 8, 80
+	// minWeb and maxWeb have one to the page and the metrics.
+	minWeb, maxWeb = 4, 64
 	// portSpare descriptors are for the watcher of an interface.
 	portSpare = 5
 	// spare descriptors are for the watcher of the ways (five), the two packet sockets of
-	// half-open probes, and what the Go runtime and libraries open for a moment.
-	spare = 10
+	// half-open probes, the page's listener, and what the Go runtime and libraries open for a
+	// moment.
+	spare = 11
 )
 
 // shares are how many descriptors may be used for what, so that what is many never
 // takes those that serving needs.
-type shares struct{ probes, clients int }
+type shares struct{ probes, clients, web int }
 
 // share shares out what the limit on open files leaves beside those for serving interfaces. The
 // error names a limit that is too low for serving with any probes and clients at all.
@@ -38,13 +41,13 @@ func share(serving, ports, queues int) (shares, error) {
 		return shares{}, err
 	}
 	need := open + serving + spare + ports*portSpare
-	if limit.Cur < uint64(need+minProbes+minClients) {
+	if limit.Cur < uint64(need+minProbes+minClients+minWeb) {
 		return shares{}, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: "+
-			"raise it, by ulimit -n or LimitNOFILE=", limit.Cur, queues, need+minProbes+minClients)}
+			"raise it, by ulimit -n or LimitNOFILE=", limit.Cur, queues, need+minProbes+minClients+minWeb)}
 	}
-	left := int(min(limit.Cur-uint64(need), maxProbes+maxClients))
-	clients := min(max(left/4, minClients), maxClients)
-	return shares{min(left-clients, maxProbes), clients}, nil
+	left := int(min(limit.Cur-uint64(need), maxProbes+maxClients+maxWeb))
+	clients, web := min(max(left/4, minClients), maxClients), min(max(left/6, minWeb), maxWeb)
+	return shares{min(left-clients-web, maxProbes), clients, web}, nil
 }
 
 func openDescriptors() (int, error) {

@@ -14,22 +14,18 @@ import (
 	"github.com/afxlb/afxlb/internal/web"
 )
 
-const (
-	// webClients is how many connections there are at a time; others wait.
-	webClients = 64
-	// webRetry is the pause before an address that could not be had is tried again.
-	webRetry = 2 * time.Second
-)
+// webRetry is the pause before an address that could not be had is tried again.
+const webRetry = 2 * time.Second
 
-// serveWeb serves page and metrics on the address of the config until ctx ends. An address that can't
-// be had does not keep the balancer from work: it is told, and tried again.
-func (d *daemon) serveWeb(ctx context.Context, src api.Source, metrics http.Handler) {
+// serveWeb serves page and metrics, to so many clients at a time, on the address of the config until
+// ctx ends. An address that can't be had does not keep the balancer from work: it is told, and tried again.
+func (d *daemon) serveWeb(ctx context.Context, src api.Source, metrics http.Handler, clients int) {
 	for ctx.Err() == nil {
 		l, err := net.Listen("tcp", d.config.Listen)
 		if err == nil {
 			d.webWorks(nil)
 			d.log.Info("page and metrics are served", zap.String("page", fmt.Sprintf("http://%s/", l.Addr())), zap.String("metrics", fmt.Sprintf("http://%s/metrics", l.Addr())))
-			err = web.Serve(ctx, l, web.Options{Source: src, Metrics: metrics, Log: d.log.Named("web"), Clients: webClients})
+			err = web.Serve(ctx, l, web.Options{Source: src, Metrics: metrics, Log: d.log.Named("web"), Clients: clients})
 		}
 		d.webWorks(err)
 		select {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -68,12 +69,18 @@ func TestScreenshots(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(130 * time.Second) // charts have two minutes
+	time.Sleep(100 * time.Second)
 	w.web[1].Kill()
-	b.until("one down", `document.querySelector('#events tbody').innerText.includes('web6/b1')`)
+	latest := func(what string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll('#events tbody tr')].slice(0, 4).some((r) => r.textContent.includes('web/b1') && r.textContent.includes('backend is %s'))`, what)
+	}
+	b.until("one down", latest("down"))
+	time.Sleep(5 * time.Second)
 	if err := w.web[1].Start(); err != nil {
 		t.Fatal(err)
 	}
+	b.until("it up again", latest("up"))
+	time.Sleep(20 * time.Second) // charts have two minutes
 	for _, s := range shots {
 		options := []chromedp.EmulateViewportOption{chromedp.EmulateScale(s.scale)}
 		if s.mobile {

@@ -12,7 +12,7 @@ const named = (counters, name) => counters.find((c) => c.group === 'packets' && 
 const tiles = [
   {title: 'Packets a second', series: ['received'], value: (b, r) => short(r.received), note: (b, r) => `${short(r.forwarded)} forwarded`},
   {title: 'New flows a second', series: ['inserted'], value: (b, r) => short(r.inserted), note: (b) => `${count(b.status.flows.inserted)} since the start`},
-  {title: 'Flows now', value: (b) => short(b.status.flows.flows), note: (b) => `of ${short(b.status.flows.max_flows)} that there is room for`},
+  {title: 'Flows now', value: (b) => short(b.status.flows.flows), note: (b) => `room for ${count(b.status.flows.max_flows)}`},
   {title: 'Drops a second', series: ['lost'], bad: true, value: (b, r) => short(r.lost), note: (b) => `${count(lost(b.counters))} since the start`},
   {
     title: 'Backends up', value: (b) => `${b.status.backends.up} of ${b.status.backends.total}`,

@@ -59,7 +59,7 @@ export class Row {
     this.update(b, {
       address: b.port === 'same' ? b.address : b.address.includes(':') ? `[${b.address}]:${b.port}` : `${b.address}:${b.port}`,
       state: b.state + (b.override ? ' (override)' : ''), kind: b.state, note: age && `for ${age}`,
-      about: [`weight ${b.weight}`, check && `check: ${check}`].filter(Boolean).join(', '),
+      about: [`weight ${b.weight}`, check && `check: ${check}`, b.override && `changed at run time: ${b.override}`].filter(Boolean).join(', '),
     }, c.rates, b.service + '/' + b.name);
     text(this.check, check === 'ok' ? '' : check);
   }

@@ -59,6 +59,7 @@ func TestToolsPage(t *testing.T) {
 		}
 		b.until("the backend drain", `document.querySelector('.services').textContent.includes('drain (override)') && document.querySelector('.services').textContent.includes('changed at run time: drain')`)
 	})
+	t.Run("modules", b.runModules)
 	t.Run("keyboard", func(t *testing.T) { walk(t, b) })
 	t.Run("names", func(t *testing.T) {
 		if bad := value[string](b, `[...document.querySelectorAll('button, a, input, summary, table, section')].filter((e) => {

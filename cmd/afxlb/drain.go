@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,10 +108,11 @@ func drainingOf(ctx context.Context, a *api.Client, at *api.BackendChanged) (*ap
 		return nil, err
 	}
 	i := slices.IndexFunc(list, func(b api.Backend) bool { return b.Name == at.Backend })
-	switch {
-	case i < 0:
+	if i < 0 {
 		return nil, fmt.Errorf("wait for %s/%s: it is not in the config any more", at.Service, at.Backend)
-	case list[i].Weight > 0:
+	}
+	state, _, _ := strings.Cut(list[i].Override, ", ")
+	if state != "drain" && state != "disabled" && list[i].State != "drain" { // the file may have it drain, too
 		return nil, fmt.Errorf("wait for %s/%s: somebody has ended the drain: it is %s, with weight %d", at.Service, at.Backend, list[i].State, list[i].Weight)
 	}
 	return &list[i], nil

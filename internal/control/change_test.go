@@ -2,8 +2,10 @@ package control
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,6 +221,52 @@ func TestVolatileChangeOfWhatLasts(t *testing.T) {
 		}
 		if k := r.Overrides().Kept(); len(k) != 1 || k[0].State != BackendDrain || *k[0].Weight != 5 {
 			t.Errorf("kept is %+v", k)
+		}
+	})
+}
+
+// Operators and reloads come at the same time, and one after the other: what each operator has
+// ordered last of his own backend is so in the end, and nobody is answered with somebody
+// else's change.
+func TestChangesAtTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := webSpec()
+		spec.Services[0].Backends = nil
+		const operators = 4
+		var alive []string
+		for i := range byte(operators) {
+			a := netip.AddrFrom4([4]byte{10, 0, 0, 20 + i})
+			spec.Services[0].Backends = append(spec.Services[0].Backends, balancer.BackendSpec{Name: a.String(), Address: a, Weight: 1})
+			alive = append(alive, a.String())
+		}
+		r := start(t, newWire(alive...), spec)
+		after(time.Second)
+		var busy sync.WaitGroup
+		for i, name := range alive {
+			busy.Go(func() {
+				for n := range uint16(20) {
+					weight := n + 2
+					done, err := r.Change(t.Context(), Change{Service: "web", Backend: name, Action: Reweigh, Weight: &weight})
+					if err != nil || done.New.Weight != weight || n > 0 && done.Old.Weight != weight-1 {
+						t.Errorf("operator %d, order %d: %s, %v", i, n, Transition(&done.Old, &done.New), err)
+					}
+				}
+			})
+		}
+		busy.Go(func() {
+			for range 20 {
+				again := spec
+				again.Services = slices.Clone(spec.Services)
+				if err := r.Reload(t.Context(), again); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		busy.Wait()
+		for _, name := range alive {
+			if w := r.weight(name); w != 21 {
+				t.Errorf("%s has weight %d in the end, want 21", name, w)
+			}
 		}
 	})
 }

@@ -48,6 +48,9 @@ func (s *stand) startAfxlb(ctx context.Context, program string) error {
 		return err
 	}
 	s.running, s.daemon = d, d
+	if s.first.Contender == watched {
+		s.watch(ctx)
+	}
 	return d.Favour()
 }
 

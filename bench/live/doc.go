@@ -4,6 +4,7 @@
 //	afxlb, asavie        the daemon with either driver
 //	afxlb receive        the same with backends whose MAC address is not known: each packet
 //	                     is steered, parsed and looked up, and then dropped
+//	afxlb watched        the daemon while it is scraped each second, its page is open, and top runs
 //	forwarder            asavie/xdp's public API, MAC addresses swapped (package forwarder)
 //	testpmd              DPDK with its AF_XDP driver, MAC addresses swapped: what AF_XDP costs in C
 //	nft                  nftables DNAT: the kernel's own

@@ -32,7 +32,7 @@ func TestContenders(t *testing.T) {
 	afxlb := peertest.Afxlb(t)
 	for _, c := range []Case{
 		{native, nat, traffic.IPv4, 2000, 1}, {native, nat, traffic.IPv6, 2000, 1}, {native, dsr, traffic.IPv4, 2000, 1},
-		{asavie, nat, traffic.IPv4, 2000, 1}, {receive, nat, traffic.IPv4, 2000, 1},
+		{watched, nat, traffic.IPv4, 2000, 1}, {asavie, nat, traffic.IPv4, 2000, 1}, {receive, nat, traffic.IPv4, 2000, 1},
 		{forward, swap, traffic.IPv4, 2000, 1}, {testpmd, swap, traffic.IPv4, 2000, 1}, {nft, nat, traffic.IPv4, 2000, 1},
 	} {
 		t.Run(c.String(), func(t *testing.T) {
@@ -199,13 +199,14 @@ func TestSample(t *testing.T) {
 		{native, nat, v4, 1000, 1}: outcomes(6e5, 1), {native, nat, v4, reference, 1}: outcomes(5e5, 1), {native, nat, traffic.IPv6, reference, 1}: outcomes(4e5, 1),
 		{testpmd, swap, v4, reference, 1}: outcomes(5e5, 2), {forward, swap, v4, reference, 1}: outcomes(8e5, 1),
 		{nft, nat, v4, 1000, 1}: outcomes(3e5, 1), {nft, nat, v4, reference, 1}: outcomes(2e5, 1),
-		{receive, nat, v4, reference, 1}: outcomes(1e6, 0.5),
+		{receive, nat, v4, reference, 1}: outcomes(1e6, 0.5), {watched, nat, v4, reference, 1}: outcomes(4e5, 1),
 	}
 	for c, want := range map[Case]map[string]float64{
 		{native, nat, v4, 1000, 1}:                {"per CPU second": 6e5, "of testpmd": 2.4, "of nft": 2, "of forwarder": 0.75, "flooded, of nft": 2},
 		{native, nat, v4, reference, 1}:           {"of nft": 2.5, "flooded: lost": 2. / 3, "flooded: received": 2e6, "lost": 0},
 		{native, nat, traffic.IPv6, reference, 1}: {"of testpmd": 1.6, "of nft": -1},
 		{nft, nat, v4, 1000, 1}:                   {"of testpmd": -1, "forwarded": 3e5},
+		{watched, nat, v4, reference, 1}:          {"of afxlb": 0.8, "of nft": -1},
 		{receive, nat, v4, reference, 1}:          {"looked up": 2e6, "offered": 3e6, "per CPU second": -1},
 	} {
 		s := sample(c, found)

@@ -39,6 +39,7 @@ const (
 	native    = "afxlb"
 	asavie    = "afxlb asavie"
 	receive   = "afxlb receive"
+	watched   = "afxlb watched"
 	forward   = "forwarder"
 	testpmd   = "testpmd"
 	nft       = "nft"
@@ -60,7 +61,7 @@ func Cases(quick bool) []Case {
 	return []Case{
 		{native, nat, v4, 1000, 1}, {native, nat, v4, reference, 1}, {native, nat, v4, 1_000_000, 1},
 		{native, nat, v6, reference, 1}, {native, dsr, v4, reference, 1}, {native, nat, v4, reference, 2},
-		{asavie, nat, v4, reference, 1}, {receive, nat, v4, reference, 1},
+		{watched, nat, v4, reference, 1}, {asavie, nat, v4, reference, 1}, {receive, nat, v4, reference, 1},
 		{forward, swap, v4, reference, 1}, {testpmd, swap, v4, reference, 1},
 		{nft, nat, v4, 1000, 1}, {nft, nat, v4, reference, 1},
 	}

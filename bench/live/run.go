@@ -137,13 +137,13 @@ func sample(c Case, found map[Case]both) result.Sample {
 	return s
 }
 
-// rivals are whom the daemon is compared with.
-var rivals = []string{testpmd, nft, forward}
+// rivals are whom the daemon is compared with; one that is watched, with itself.
+var rivals = []string{testpmd, nft, forward, native}
 
 // rivalOf returns the rival's case to compare a case of afxlb with: that with as many
 // flows, or for those to whom flows are nothing, any.
 func rivalOf(c Case, rival string, found map[Case]both) (Case, bool) {
-	if c.Contender != native && c.Contender != asavie || c.Queues > 1 {
+	if c.Contender != native && c.Contender != asavie && c.Contender != watched || c.Queues > 1 || (c.Contender == watched) != (rival == native) {
 		return Case{}, false
 	}
 	for r := range found {

@@ -78,7 +78,7 @@ func (v *validator) shares(s *ServiceSpec) {
 	case m.Percent > 100:
 		v.addf("min-healthy", "%d%% is more than all; want 100%% at most", m.Percent)
 	case m.Of(ordinary) > ordinary && len(s.Backends) > 0:
-		v.addf("min-healthy", "%v can't be healthy of %d backends that are no backup; want %d at most", m, ordinary, ordinary)
+		v.addf("min-healthy", "%v is more than the %d that are no backup; want %d at most, or a share as in 50%%", m, ordinary, ordinary)
 	case s.BelowMin == JoinBackup && backups == 0 && len(s.Backends) > 0:
 		v.addf("below-min-healthy", "backup has backup backends join, and there are none; want a backend with backup: true, or panic or down")
 	}

@@ -40,7 +40,7 @@ func TestValidateShares(t *testing.T) {
 			s.Backends[0].Backup, s.Backends[1].Backup, s.Backends[2].Backup = true, true, true
 		}, ""},
 		"backwards":               {func(s *ServiceSpec) { s.SlowStart = -1 }, "slow-start: -1ns"},
-		"more than there are":     {func(s *ServiceSpec) { s.MinHealthy.Count = 4 }, "min-healthy: 4 can't be healthy of 3"},
+		"more than there are":     {func(s *ServiceSpec) { s.MinHealthy.Count = 4 }, "min-healthy: 4 is more than the 3 that are no backup"},
 		"more than ordinary":      {func(s *ServiceSpec) { s.MinHealthy.Count = 3; s.Backends[1].Backup = true }, "want 2 at most"},
 		"more than all":           {func(s *ServiceSpec) { s.MinHealthy.Percent = 101 }, "want 100% at most"},
 		"nobody yet":              {func(s *ServiceSpec) { s.MinHealthy.Count = 4; s.Backends = nil }, ""},

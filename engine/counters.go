@@ -20,6 +20,7 @@ type Counters struct {
 	Latency       Latency
 	Ports         [maxPorts]PortCounters
 	Backends      []BackendCounters // by backend ID
+	Full          uint64            // connections that could not begin, since all backends of their service were full
 }
 
 // PortCounters are the packets of one interface. What was sent was put on a TX ring, as is
@@ -52,6 +53,7 @@ func (c *Counters) add(o *Counters) {
 	c.Misses += o.Misses
 	c.Completed += o.Completed
 	c.Sleeps += o.Sleeps
+	c.Full += o.Full
 	c.Latency.add(&o.Latency)
 	for i, n := range o.Verdicts {
 		c.Verdicts[i] += n

@@ -18,6 +18,7 @@ func (w *worker) overfull(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verd
 	if s == nil {
 		return packet.Pending
 	}
+	w.count.Full++
 	v := w.refuse(i, s, packet.DropBackendFull)
 	if v == packet.Replied {
 		w.flows.Remove(r)

@@ -101,6 +101,7 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	case !ok && s.Warming:
 		return packet.DropWarming
 	case !ok && len(s.Eligible()) > 0:
+		w.count.Full++
 		return w.refuse(i, s, packet.DropBackendFull)
 	case !ok:
 		return w.refuse(i, s, packet.DropNoBackend)

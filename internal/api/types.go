@@ -133,6 +133,8 @@ type Service struct {
 	PacketsOut uint64  `json:"packets_out" doc:"replies; nat only"`
 	BytesIn    uint64  `json:"bytes_in"`
 	BytesOut   uint64  `json:"bytes_out"`
+	InRotation int     `json:"in_rotation" doc:"backends that get new flows"`
+	Fallback   string  `json:"fallback" enum:",backup,panic,down" doc:"what it does for want of healthy backends: backup ones get new flows, or in panic all, healthy or not, or nobody, since the service is taken down; empty: nothing"`
 }
 
 // Backend is one backend of one service. New flows go to it only in state up:
@@ -150,7 +152,7 @@ type Backend struct {
 	Port       string    `json:"port"`
 	Weight     int       `json:"weight" doc:"the effective one"`
 	State      string    `json:"state" enum:"up,drain,down,warming,unreachable,disabled"`
-	Reason     string    `json:"reason" doc:"why it is unreachable, or what it is warming for; empty otherwise"`
+	Reason     string    `json:"reason" doc:"why it is unreachable, what it is warming for, or why it gets new flows that it would not get by its state, or fewer; empty otherwise"`
 	Since      time.Time `json:"since"`
 	Check      string    `json:"check" doc:"outcome of the last health check"`
 	MAC        string    `json:"mac" doc:"next hop; empty: not known. Several have commas between"`
@@ -164,6 +166,11 @@ type Backend struct {
 	BytesOut   uint64    `json:"bytes_out"`
 	Override   string    `json:"override" doc:"what operators have changed at run time, as in drain, weight 5; empty: nothing"`
 	FileWeight int       `json:"file_weight" doc:"the weight that the file gives it"`
+	Share      int       `json:"share" doc:"how much of what its weight gives it it gets of new flows, in percent: 0 while it is not in rotation, and less than 100 in a slow-start"`
+	Backup     bool      `json:"backup" doc:"it gets new flows while no other backend can have them"`
+	MaxConns   uint32    `json:"max_conns" doc:"how many connections it may have; 0: any number"`
+	Standing   int64     `json:"established" doc:"of the live ones, those that both ends have agreed to: what max_conns bounds"`
+	Full       bool      `json:"full" doc:"it has as many as it may have, and gets no new ones"`
 }
 
 // Flow is one tracked flow.

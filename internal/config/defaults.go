@@ -44,6 +44,8 @@ func shed(v *value, s *balancer.ServiceSpec) {
 		{"tunnel-source", mode.Encapsulates, func() { s.TunnelSources = nil }},
 		{"gue", s.Mode == balancer.GUE, func() { s.GUE = balancer.GUESpec{} }},
 		{"persistence", s.Affinity == balancer.AffinityFlow || !own("affinity"), func() { s.Persistence = balancer.PersistenceSpec{} }},
+		{"min-healthy", s.BelowMin != balancer.JoinBackup || hasBackup(s), func() { s.MinHealthy = balancer.MinHealthy{} }},
+		{"below-min-healthy", s.MinHealthy != balancer.MinHealthy{} && (s.BelowMin != balancer.JoinBackup || hasBackup(s)), func() { s.BelowMin = balancer.Panic }},
 		{"affinity", s.Protocol == balancer.UDP && !s.Algorithm.Hashes() && !own("persistence"), func() { s.Affinity = balancer.AffinityFlow }},
 		{"health", own("health") || asks(s), func() { *h = balancer.HealthSpec{} }},
 		{"health.via", mode.Encapsulates && h.Type.OpensTCP(), func() { h.ViaTunnel = false }},
@@ -59,6 +61,11 @@ func shed(v *value, s *balancer.ServiceSpec) {
 			o.Drop(h)
 		}
 	}
+}
+
+// hasBackup reports whether a service has a backend that is backup.
+func hasBackup(s *balancer.ServiceSpec) bool {
+	return slices.ContainsFunc(s.Backends, func(b balancer.BackendSpec) bool { return b.Backup })
 }
 
 // asks reports whether a health check of the defaults can tell anything of a service that

@@ -109,11 +109,12 @@ services:
 		"defaults: {health: {path: up, type: http, interval: 9s}, snat-addresses: [10.0.0.5]}": `f:1: defaults.health.path: "up" is no path; want one that starts with a slash and has no blanks, as in /health`,
 		"defaults: {snat-addresses: [10.0.0.5, 127.0.0.1]}":                                    `f:1: defaults.snat-addresses[1]: 127.0.0.1 is a loopback address; want an address that one host can have on the network`,
 		"defaults: {snat-addresses: [10.0.0.5], health: {interval: 1s}}":                       `f:5: services[2].health.timeout: 3s is longer than the interval; want at most 1s`,
-		"defaults: {snat-addresses: [10.0.0.5], name: x}": `f:1: defaults.name: unknown key; want one of: affinity, algorithm, drain-time, gue, health, mode, on-down, on-no-backend, persistence, protocol, ` +
-			`snat-addresses, snat-ports, tunnel-source`,
+		"defaults: {snat-addresses: [10.0.0.5], name: x}": `f:1: defaults.name: unknown key; want one of: affinity, algorithm, below-min-healthy, drain-time, gue, health, min-healthy, mode, on-down, on-no-backend, persistence, protocol, ` +
+			`slow-start, snat-addresses, snat-ports, tunnel-source`,
 		"defaults: {snat-addresses: [10.0.0.5], algorithm: wlc}": `f:1: defaults.algorithm: unknown algorithm "wlc"; want round-robin, weighted-round-robin, weighted, least-conn, two-choices, ` +
 			`source-hash or maglev (write least-conn, which goes by the weights)`,
-		"defaults: {snat-addresses: [10.0.0.5], slow-start: 1s}": `f:1: defaults.slow-start: is known, but not built yet; remove it (raise the weight in steps)`,
+		"defaults: {snat-addresses: [10.0.0.5], announce: arp}":  `f:1: defaults.announce: is known, but not built yet; remove it (have the machine or a routing daemon hold the service's address)`,
+		"defaults: {snat-addresses: [10.0.0.5], min-healthy: 0}": `f:1: defaults.min-healthy: "0" is no number of backends; want one as in 2, a share as in "50%", or none`,
 		"defaults: {persistence: {group: x}}":                    `f:1: defaults.persistence.timeout: is missing; want how long a client without a connection is remembered, as in 10m`,
 		"default: {snat-addresses: [10.0.0.5]}":                  `f:1: default: unknown key; did you mean "defaults"?`,
 		"defaults: []":                                           "f:1: defaults: want keys with values (one of: " + strings.Join(defaultKeys.names(), ", ") + "), not a list",
@@ -171,4 +172,46 @@ func move(t *rapid.T, root *yaml.Node) string {
 	word := func(s string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: s} }
 	root.Content = append(root.Content, word("defaults"), &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{word(name), &kept}})
 	return name
+}
+
+// TestDefaultMinHealthy: what a service falls back on can be said for all, and counts where
+// it means something.
+func TestDefaultMinHealthy(t *testing.T) {
+	const two = "backends: [{address: 10.0.0.1}, {address: 10.0.0.2, backup: true, max-conns: 7}]"
+	const file = "defaults: {slow-start: 30s, %s}\nservices: [{name: a, address: 192.0.2.1, port: 80, %s}]"
+	half, one := balancer.MinHealthy{Percent: 50}, balancer.MinHealthy{Count: 1}
+	for _, test := range []struct {
+		defaults, service string
+		min               balancer.MinHealthy
+		below             balancer.BelowMinHealthy
+	}{
+		{"min-healthy: 50%", two, half, balancer.Panic},
+		{"min-healthy: 50%", two + ", min-healthy: none", balancer.MinHealthy{}, balancer.Panic},
+		{"min-healthy: 50%, below-min-healthy: down", two + ", min-healthy: none", balancer.MinHealthy{}, balancer.Panic},
+		{"min-healthy: 50%, below-min-healthy: down", two + ", min-healthy: 1", one, balancer.TakeDown},
+		{"below-min-healthy: down", two, balancer.MinHealthy{}, balancer.Panic},
+		{"below-min-healthy: down", two + ", min-healthy: 1", one, balancer.TakeDown},
+		{"min-healthy: 50%, below-min-healthy: backup", two, half, balancer.JoinBackup},
+		{"min-healthy: 50%, below-min-healthy: backup", "backends: [{address: 10.0.0.1}]", balancer.MinHealthy{}, balancer.Panic},
+		{"min-healthy: 50%, below-min-healthy: backup", "backends: [{address: 10.0.0.1}], below-min-healthy: panic", half, balancer.Panic},
+	} {
+		s := parseServices(t, fmt.Sprintf(file, test.defaults, test.service))[0]
+		if s.MinHealthy != test.min || s.BelowMin != test.below || s.SlowStart != 30*time.Second {
+			t.Errorf("defaults {%s}, service {%s}: %v, %v, slow-start %v; want %v, %v", test.defaults, test.service, s.MinHealthy, s.BelowMin, s.SlowStart, test.min, test.below)
+		}
+		if len(s.Backends) == 2 && (!s.Backends[1].Backup || s.Backends[1].MaxConns != 7 || s.Backends[0].Backup) {
+			t.Errorf("backends %+v", s.Backends)
+		}
+	}
+	for text, want := range map[string]string{
+		"min-healthy: 2, " + two:                                                     "f:1: services[0].min-healthy: 2 is more than the 1 that are no backup; want 1 at most, or a share as in 50%",
+		"below-min-healthy: down, " + two:                                            "f:1: services[0].below-min-healthy: down without min-healthy never comes true; want min-healthy too",
+		"protocol: udp, health: {type: none}, " + two:                                "f:1: services[0].backends[1].max-conns: counts connections, and udp has none",
+		"slow-start: -1s, " + two:                                                    "f:1: services[0].slow-start: -1s is out of range; want 0s to 24h",
+		"min-healthy: 1, below-min-healthy: backup, backends: [{address: 10.0.0.1}]": "f:1: services[0].below-min-healthy: backup has backup backends join, and there are none",
+	} {
+		if _, err := Parse("f", []byte("services: [{name: a, address: 192.0.2.1, port: 80, "+text+"}]")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s:\n got %v\nwant %s", text, err, want)
+		}
+	}
 }

@@ -63,10 +63,10 @@ services:
 	}
 	_, err := Parse("f", []byte("services: &s\n- *s\n- {name: a, port: 80, address: x, backends: *s, health: &h {type: *h}}\n"))
 	want := `f:2: services[0]: want keys with values (one of: ` + strings.Join(serviceKeys.names(), ", ") + `), not a list
-f:2: services[1].backends[0]: want keys with values (one of: address, name, port, weight), not a list
+f:2: services[1].backends[0]: want keys with values (one of: address, backup, max-conns, name, port, weight), not a list
 f:3: services[1].address: "x" is not an IP address; want one alone, as in 192.0.2.10 or 2001:db8::10 (it is a host name; names are not looked up: what one means changes without this file, and whoever answers would say where traffic goes)
 f:3: services[1].health.type: want a single value, not keys with values
-f:3: services[1].backends[1].backends: unknown key; want one of: address, name, port, weight
+f:3: services[1].backends[1].backends: unknown key; want one of: address, backup, max-conns, name, port, weight
 f:3: services[1].backends[1].health: is known, but not built yet; remove it (all backends of a service are asked alike)
 f:3: services[1].backends[1].address: "x" is not an IP address; want one alone, as in 192.0.2.10 or 2001:db8::10 (it is a host name; names are not looked up: what one means changes without this file, and whoever answers would say where traffic goes)`
 	if err == nil || err.Error() != want {

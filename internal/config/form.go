@@ -62,7 +62,7 @@ var text = func() form[string] {
 }()
 
 // number is the form of whole numbers from low to high.
-func number[T int | uint16](low, high int) form[T] {
+func number[T int | uint16 | uint32](low, high int) form[T] {
 	return single(fmt.Sprintf("a whole number from %d to %d", low, high), `^(0|[1-9][0-9]*)$`, parseNumber[T](low, high)).bare(low, high)
 }
 

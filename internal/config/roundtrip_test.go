@@ -36,7 +36,10 @@ func render(s balancer.Spec) string {
 		}
 		h := s.Health
 		line("    drain-time: %v", s.DrainTime)
-		line("    affinity: %v", s.Affinity)
+		line("    affinity: %v\n    slow-start: %v\n    min-healthy: %v", s.Affinity, s.SlowStart, s.MinHealthy)
+		if (s.MinHealthy != balancer.MinHealthy{}) {
+			line("    below-min-healthy: %v", s.BelowMin)
+		}
 		if p := s.Persistence; p.Timeout > 0 {
 			line("    persistence:\n      prefix: %d/%d\n      timeout: %v", p.Prefix4, p.Prefix6, p.Timeout)
 			if p.Group != "" {
@@ -98,6 +101,10 @@ func render(s balancer.Spec) string {
 			if b.Port != 0 {
 				line("      port: %d", b.Port)
 			}
+			line("      backup: %t", b.Backup)
+			if b.MaxConns != 0 {
+				line("      max-conns: %d", b.MaxConns)
+			}
 		}
 	}
 	return b.String()
@@ -130,6 +137,8 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 		Algorithm:   balancer.Algorithm(rapid.IntRange(0, int(balancer.Maglev)).Draw(t, "algorithm")),
 		OnNoBackend: balancer.OnNoBackend(rapid.IntRange(0, 1).Draw(t, "on-no-backend")),
 		OnDown:      balancer.OnDown(rapid.IntRange(0, 2).Draw(t, "on-down")),
+		SlowStart:   time.Duration(rapid.IntRange(0, 86_400_000).Draw(t, "slow-start")) * time.Millisecond,
+		MinHealthy:  rapid.SampledFrom([]balancer.MinHealthy{{}, {Percent: 1}, {Percent: 100}}).Draw(t, "min-healthy"),
 		DrainTime:   time.Duration(rapid.IntRange(0, 100_000).Draw(t, "drain-time")) * time.Millisecond,
 		Backends:    []balancer.BackendSpec{},
 	}
@@ -158,6 +167,10 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 			Weight:  rapid.Uint16().Draw(t, "weight"),
 		}
 		b.Name = strings.ReplaceAll(b.Name, " ", "")
+		b.Backup = j > 0 && rapid.Bool().Draw(t, "backup")
+		if s.Protocol == balancer.TCP {
+			b.MaxConns = rapid.SampledFrom([]uint32{0, 1, 1<<31 - 1}).Draw(t, "max-conns")
+		}
 		switch {
 		case s.First == s.Last:
 			b.Port = s.First
@@ -165,6 +178,13 @@ func drawService(t *rapid.T, i int) balancer.ServiceSpec {
 			b.Port = rapid.Uint16Min(1).Draw(t, "backend port")
 		}
 		s.Backends = append(s.Backends, b)
+	}
+	if (s.MinHealthy != balancer.MinHealthy{}) {
+		below := []balancer.BelowMinHealthy{balancer.Panic, balancer.TakeDown}
+		if hasBackup(&s) {
+			below = append(below, balancer.JoinBackup)
+		}
+		s.BelowMin = rapid.SampledFrom(below).Draw(t, "below-min-healthy")
 	}
 	s.Health = drawHealth(t)
 	drawTunnel(t, &s)

@@ -56,7 +56,7 @@ func parseText(s string) (string, error) {
 }
 
 // parseNumber returns a parser of whole numbers from low to high.
-func parseNumber[T int | uint16](low, high int) func(string) (T, error) {
+func parseNumber[T int | uint16 | uint32](low, high int) func(string) (T, error) {
 	return func(s string) (T, error) {
 		n, err := strconv.ParseUint(s, 10, 31) // without a sign
 		if err != nil || int(n) < low || int(n) > high || len(s) > 1 && s[0] == '0' {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -68,6 +69,19 @@ var (
 			about: "how long UDP flows stay at a backend of weight 0; those of TCP end by themselves",
 		},
 		{
+			name: "slow-start", unset: "0s", form: into(func(s *balancer.ServiceSpec) *time.Duration { return &s.SlowStart }, duration(0, 24*time.Hour)),
+			about: "in what time a backend that is back, or new, comes to its share of new flows; 0s: at once",
+		},
+		{
+			name: "min-healthy", unset: "none", form: into(func(s *balancer.ServiceSpec) *balancer.MinHealthy { return &s.MinHealthy }, minHealthy),
+			about: "how many of the backends that have a weight and are no backup must be healthy: a number, or a share of them",
+		},
+		{
+			name: "below-min-healthy", unset: "panic",
+			form:  into(func(s *balancer.ServiceSpec) *balancer.BelowMinHealthy { return &s.BelowMin }, choice(balancer.ParseBelowMinHealthy, nil, nil)),
+			about: "what if they are fewer: panic, all backends get new flows, healthy or not; backup, the backup ones join; down, nobody does, and clients get what on-no-backend says",
+		},
+		{
 			name: "affinity", unset: "flow", form: into(func(s *balancer.ServiceSpec) *balancer.Affinity { return &s.Affinity }, choice(balancer.ParseAffinity, nil, nil)),
 			about: "what stays with one backend; none, for UDP, balances each datagram for itself",
 		},
@@ -102,6 +116,14 @@ var (
 			name: "weight", unset: "1", form: into(func(b *balancer.BackendSpec) *uint16 { return &b.Weight }, number[uint16](0, 65535)),
 			about: "its share of new flows; 0 drains: old flows stay, no new ones come",
 		},
+		{
+			name: "backup", unset: "false", form: into(func(b *balancer.BackendSpec) *bool { return &b.Backup }, either(parseBool, "true or false", false, true)),
+			about: "it gets new flows while no other backend can have them",
+		},
+		{
+			name: "max-conns", unset: "any number", form: into(func(b *balancer.BackendSpec) *uint32 { return &b.MaxConns }, number[uint32](1, math.MaxInt32).orNone()),
+			about: "protocol tcp: how many connections it may have; one that has as many gets no new ones",
+		},
 	}
 )
 
@@ -109,6 +131,7 @@ var (
 	address    = single("an IP address", `^([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`, parseAddress)
 	portNumber = number[uint16](1, balancer.MaxPort).orNone()
 	portRanges = single(`a port, a range as in "8000-8099", or any`, `^(any|[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?)$`, parsePorts).bare(1, balancer.MaxPort)
+	minHealthy = single(`a number, a share as in "50%", or none`, `^(none|[1-9][0-9]{0,4}|(100|[1-9][0-9]?)%)$`, balancer.ParseMinHealthy).bare(1, 65535)
 	snatPorts  = single(`a range of ports as in "1024-65535"`, `^[0-9]{1,5}\s*(-\s*[0-9]{1,5}\s*)?$`, parseSnatPorts).bare(1, balancer.MaxPort).orNone()
 )
 

@@ -36,6 +36,8 @@ var bounds = []bound{
 		"more answers of the balancer's own are due than it gives in a second, and the others are not given"),
 	growing(events.PuntLimit, func(in *engine.Info) uint64 { return in.Total.Verdicts[packet.DropPuntLimit] },
 		"more is to be given back to the kernel than the workers do in a second, and the rest is dropped"),
+	growing(events.BackendFull, func(in *engine.Info) uint64 { return in.Total.Full },
+		"new connections find every backend of their service with max-conns connections, and can't begin"),
 	growing(events.Overload, func(in *engine.Info) uint64 {
 		full := uint64(0)
 		for i := range in.Ports {

@@ -170,6 +170,8 @@ func (s scrape) counters(list []api.Counter) {
 			s.count(drops, c.Value, c.Name)
 		case c.Group == "steering":
 			s.count(steering, c.Value, c.Name)
+		case c.Group == "services":
+			s.count(serviceFull, c.Value)
 		case c.Group == "checksums":
 			s.count(finished, c.Value)
 		case c.Group == "kernel" && kernel[c.Name] != nil:
@@ -191,7 +193,11 @@ func (s scrape) latency(l Latency) {
 
 func (s scrape) services(list []api.Service) {
 	for i := range list {
-		s.is(serviceUp, list[i].Backends.Up > 0, list[i].Name)
+		v := &list[i]
+		s.is(serviceUp, v.InRotation > 0, v.Name)
+		for _, f := range [...]string{"backup", "panic", "down"} {
+			s.is(serviceFallback, v.Fallback == f, f, v.Name)
+		}
 	}
 }
 
@@ -203,7 +209,12 @@ func (s scrape) backends(list []api.Backend) {
 		sums[group{b.Service, b.State}]++
 		of := label(backendUp, b.Name, b.Service)
 		in, out := directed(of, "in"), directed(of, "out")
-		s.value(backendUp, number(b.State == "up"), of)
+		s.value(backendUp, number(b.Share > 0), of)
+		s.value(backendShare, float64(b.Share)/100, of)
+		if b.MaxConns > 0 {
+			s.value(backendMax, float64(b.MaxConns), of)
+			s.value(backendStanding, float64(b.Standing), of)
+		}
 		s.value(backendWeight, float64(b.Weight), of)
 		s.value(backendLive, float64(b.Live), of)
 		s.value(backendFlows, float64(b.Flows), of)

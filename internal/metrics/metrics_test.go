@@ -38,7 +38,7 @@ func (w world) Status() api.Status {
 
 func (w world) Services() (list []api.Service) {
 	for i := range w.services {
-		list = append(list, api.Service{Name: fmt.Sprintf("s%d", i), Backends: api.UpTotal{Up: i % 2, Total: w.backends}})
+		list = append(list, api.Service{Name: fmt.Sprintf("s%d", i), Backends: api.UpTotal{Up: i % 2, Total: w.backends}, InRotation: i % 2, Fallback: [...]string{"down", "panic"}[i%2]})
 	}
 	return list
 }
@@ -48,6 +48,7 @@ func (w world) Backends(string) (list []api.Backend) {
 		for j := range w.backends {
 			list = append(list, api.Backend{
 				Service: fmt.Sprintf("s%d", i), Name: fmt.Sprintf("b%d", j), Weight: 3, State: [...]string{"up", "down"}[j%2],
+				Share: [...]int{40, 0}[j%2], MaxConns: uint32(10 * (1 - j%2)), Standing: 3,
 				Live: 4, Flows: 5, PacketsIn: 6, PacketsOut: 7, BytesIn: 800, BytesOut: 900,
 			})
 		}
@@ -61,6 +62,7 @@ func (w world) Counters() []api.Counter {
 		{Group: "packets", Name: "no-flow", Value: 10, Loss: true},
 		{Group: "steering", Name: "not-ours", Value: 11},
 		{Group: "checksums", Name: "completed", Value: 12},
+		{Group: "services", Name: "full", Value: 14},
 	}
 	for name := range kernel {
 		list = append(list, api.Counter{Group: "kernel", Name: name, Value: 13})
@@ -116,6 +118,9 @@ func TestScrape(t *testing.T) {
 		`afxlb_processing_seconds_count 10`, `afxlb_processing_seconds_sum 3e-05`,
 		`afxlb_service_up{service="s0"} 0`, `afxlb_service_up{service="s1"} 1`, `afxlb_service_backends{service="s1",state="down"} 1`,
 		`afxlb_backend_up{backend="b0",service="s1"} 1`, `afxlb_backend_up{backend="b1",service="s1"} 0`,
+		`afxlb_service_fallback{fallback="panic",service="s1"} 1`, `afxlb_service_fallback{fallback="down",service="s1"} 0`,
+		`afxlb_full_connections_total 14`, `afxlb_backend_share{backend="b0",service="s1"} 0.4`,
+		`afxlb_backend_connections_max{backend="b0",service="s1"} 10`, `afxlb_backend_connections_established{backend="b0",service="s1"} 3`,
 		`afxlb_backend_bytes_total{backend="b1",direction="out",service="s0"} 900`,
 		`afxlb_backend_bytes_total{backend="b0",direction="in",service="s0"} 800`,
 		`afxlb_probe_duration_seconds_bucket{check="http",result="ok",le="0.025"} 1`,

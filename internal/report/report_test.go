@@ -95,8 +95,13 @@ func TestWarnings(t *testing.T) {
 		about About
 		want  []string // code, and a part of the text
 	}{
-		"all well":   {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
-		"services":   {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
+		"all well": {control.View{Link: linked, Services: []control.ServiceView{warming}}, About{Reload: "ok"}, nil},
+		"services": {control.View{Link: linked, Services: []control.ServiceView{up, dead}}, About{}, []string{"no-backend", "api", "unreachable", "own address): web/b"}},
+		"fallbacks": {control.View{Link: linked, Services: []control.ServiceView{
+			{Spec: &balancer.ServiceSpec{Name: "web"}, Up: 1, Fallback: control.FallbackBackup},
+			{Spec: &balancer.ServiceSpec{Name: "api"}, Fallback: control.FallbackDown},
+			{Spec: &balancer.ServiceSpec{Name: "tls"}, Up: 2, Fallback: control.FallbackPanic},
+		}}, About{}, []string{"below-min-healthy", "asks for: api", "panic", "flows: tls", "backup", "can: web"}},
 		"no link":    {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Ports: []Port{{Name: "eth0"}}}, []string{"link", "eth0: no carrier"}},
 		"state file": {control.View{Link: linked}, About{Unkept: "no space left on device"}, []string{"state-file", "not kept over a restart: no space left"}},
 		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Troubles: []control.Trouble{{Cause: "x", Text: "too many open files"}}}, About{},

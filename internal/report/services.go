@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"iter"
 	"net/netip"
 	"strconv"
@@ -24,6 +25,10 @@ func (s *Source) Services() []api.Service {
 		out := api.Service{
 			Name: svc.Spec.Name, Address: svc.Spec.Address.String(), Port: svc.Spec.Ports(), Protocol: svc.Spec.Protocol.String(),
 			Mode: svc.Spec.Mode.String(), Algorithm: svc.Spec.Algorithm.String(), Backends: upTotal(v, svc),
+			Fallback: svc.Fallback,
+		}
+		if v.Link.Up {
+			out.InRotation = svc.Up
 		}
 		ids := backendIDs(v, i)
 		for j, t := range s.Engine.Traffic(ids) {
@@ -78,6 +83,13 @@ func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
 		Service: svc.Spec.Name, Name: b.Name, Address: b.Key.Address.String(), Port: "same", Weight: int(b.Weight),
 		State: state, Reason: reason, Since: since, Check: b.Check,
 		Override: b.Override.String(), FileWeight: int(svc.Spec.Backends[j].Weight),
+		Backup: b.Backup, MaxConns: svc.Spec.Backends[j].MaxConns,
+	}
+	if v.Link.Up {
+		out.Share = b.Share
+	}
+	if state == b.State && reason == "" {
+		out.Reason = part(b, svc.Fallback)
 	}
 	if b.Key.Port != 0 {
 		out.Port = strconv.Itoa(int(b.Key.Port))
@@ -96,9 +108,31 @@ func overrides(svc *control.ServiceView) (list []api.Override) {
 	return list
 }
 
+// part says why a backend gets new flows that it would not get by its state, or fewer; empty:
+// it gets what it would.
+func part(b *control.BackendView, fallback string) string {
+	switch up := b.State == control.BackendUp; {
+	case up && fallback == control.FallbackDown:
+		return "the service is taken down"
+	case up && b.Share == 0 && b.Backup:
+		return "backup, not needed"
+	case up && b.Share > 0 && b.Share < 100:
+		return fmt.Sprintf("ramping %d%%", b.Share)
+	case up && b.Backup:
+		return "backup, in use"
+	case !up && b.Share > 0:
+		return "in use all the same: panic"
+	}
+	return ""
+}
+
 // measure adds what the datapath knows of the backend with the ID.
 func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine.BackendCounters) {
 	out.Live, out.Handicap, out.Flows = s.Loads.Live(id), s.Loads.Handicap(id), t.Flows
+	out.Standing, out.Full = s.Loads.Established(id), s.Loads.Full(v.Table, id)
+	if out.Full && out.State == control.BackendUp {
+		out.Reason = strings.TrimPrefix(out.Reason+", full", ", ")
+	}
 	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
 	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
 	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {

@@ -40,6 +40,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	}
 	if v.Link.Up {
 		empty(v, add)
+		fallen(v, add)
 		unreachable(v, add)
 	}
 	scarcity(SnatPorts(in.Sources, v), add)
@@ -119,7 +120,7 @@ func empty(v *control.View, add adder) {
 	var since time.Time
 	for i := range v.Services {
 		s := &v.Services[i]
-		if s.Up > 0 || s.Warming {
+		if s.Up > 0 || s.Warming || s.Fallback == control.FallbackDown { // that has a warning of its own
 			continue
 		}
 		names = append(names, s.Spec.Name)
@@ -129,6 +130,31 @@ func empty(v *control.View, add adder) {
 	}
 	if len(names) > 0 {
 		add("no-backend", since, "no backend in rotation: %s", some(names))
+	}
+}
+
+// fallen warns of services that fall back on something for want of healthy backends.
+func fallen(v *control.View, add adder) {
+	for _, f := range [...]struct{ fallback, code, text string }{
+		{control.FallbackDown, "below-min-healthy", "taken down, since fewer backends are healthy than min-healthy asks for: %s"},
+		{control.FallbackPanic, "panic", "in panic: fewer backends are healthy than min-healthy asks for, and all take new flows: %s"},
+		{control.FallbackBackup, "backup", "backup backends take new flows, since too few others can: %s"},
+	} {
+		var names []string
+		var since time.Time
+		for i := range v.Services {
+			if s := &v.Services[i]; s.Fallback == f.fallback {
+				names = append(names, s.Spec.Name)
+				for j := range s.Backends {
+					if b := &s.Backends[j]; !b.Backup {
+						since = later(since, b.Since)
+					}
+				}
+			}
+		}
+		if len(names) > 0 {
+			add(f.code, since, f.text, some(names))
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type hapProxy struct {
 	timeouts         map[string]hapTimeout
 	stick            hapLine
 	stickOnSource    bool
+	allBackups       bool
 	notes            []note
 }
 
@@ -51,7 +52,7 @@ func (p *hapProxy) tell(l hapLine, text string) {
 
 const (
 	looksInside = "afxlb balances connections and does not look into them"
-	noMaxConns  = "max-conns of a backend is not built; conntrack.max-flows bounds all"
+	noMaxConns  = "max-conns is of each backend alone; conntrack.max-flows bounds all"
 )
 
 // without are the keywords of a proxy of which nothing is left out.
@@ -162,7 +163,9 @@ func (h *hapReader) option(p *hapProxy, l hapLine) {
 		p.lose(l, "a check opens a connection (tcp) or asks by HTTP; the first is written")
 	case "tcplog", "httplog", "httpslog":
 		p.tell(l, "no line is logged for each connection; flows and counters show them")
-	case "allbackups", "transparent", "http_proxy":
+	case "allbackups":
+		p.allBackups = true
+	case "transparent", "http_proxy":
 		p.lose(l, "has no equivalent")
 	default:
 		if !options[word] {

@@ -9,7 +9,7 @@ import (
 // serverFlags are the words of a server line without an argument, and serverValues those
 // with one, of which nothing is left out.
 var (
-	serverFlags  = words("no-backup no-check-ssl no-send-proxy no-ssl no-verifyhost enabled non-stick stick tfo no-tfo no-check-send-proxy allow-0rtt")
+	serverFlags  = words("no-check-ssl no-send-proxy no-ssl no-verifyhost enabled non-stick stick tfo no-tfo no-check-send-proxy allow-0rtt")
 	serverValues = words("id init-addr resolvers resolve-prefer resolve-net resolve-opts pool-purge-delay pool-low-conn pool-max-conn maxqueue minconn log-proto tcp-ut pool-conn-name shard")
 )
 
@@ -82,8 +82,9 @@ func (h *hapReader) serverWords(s *service, b *backend, c *hapCheck, l hapLine, 
 		case "disabled":
 			b.weight = "0"
 		case "backup":
-			b.weight = "0"
-			lose("backup of "+b.name, "backup backends are not built; it has a weight of 0, to be raised when it is needed")
+			b.backup = true
+		case "no-backup":
+			b.backup = false
 		case "on-marked-down":
 			if value() == "shutdown-sessions" {
 				s.onDown = "reset"
@@ -91,9 +92,9 @@ func (h *hapReader) serverWords(s *service, b *backend, c *hapCheck, l hapLine, 
 		case "fastinter", "downinter":
 			lose(w+" "+value()+" of "+b.name, "fast-interval, which would be it, is not built: the interval is always the same")
 		case "slowstart":
-			lose(w+" "+value()+" of "+b.name, "slow-start is not built; raise the weight in steps")
+			b.slowStart = h.duration(l.at, value(), time.Millisecond)
 		case "maxconn":
-			lose(w+" "+value()+" of "+b.name, noMaxConns)
+			s.bound(b, l.at, w+" of "+b.name, h.count(l.at, w, value(), 1<<30))
 		case "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "check-send-proxy":
 			lose(w+" of "+b.name, "there is no PROXY protocol; modes nat, dsr, ipip, gue and gre keep the client's address")
 		case "ssl", "check-ssl":

@@ -135,6 +135,8 @@ func (h *hapReader) fill(s *service, p, back *hapProxy) {
 	for _, l := range back.servers {
 		h.server(s, back, l)
 	}
+	h.backups(s, back)
+	s.ramp()
 	if s.algorithm == "round-robin" && slices.ContainsFunc(s.backends, func(b *backend) bool { return b.weight != "" && b.weight != "0" && b.weight != s.backends[0].weight }) {
 		s.algorithm = "weighted-round-robin"
 	}

@@ -59,6 +59,12 @@ func TestHAProxySettings(t *testing.T) {
 		"default-server check inter 7s\nserver a 10.0.0.1:80\nserver b 10.0.0.2:80 weight 0": func(s *balancer.ServiceSpec) bool {
 			return s.Health.Interval == 7*time.Second && s.Backends[1].Weight == 0
 		},
+		"server a 10.0.0.1:80 slowstart 30s maxconn 5\nserver b 10.0.0.2:80 slowstart 5000 backup maxconn 0": func(s *balancer.ServiceSpec) bool {
+			return s.SlowStart == 30*time.Second && s.Backends[0].MaxConns == 5 && !s.Backends[0].Backup && s.Backends[1].Backup && s.Backends[1].MaxConns == 0 && s.Backends[1].Weight == 1
+		},
+		"default-server maxconn 9 slowstart 1m\nserver a 10.0.0.1:80\nserver b 10.0.0.2:80 maxconn 3": func(s *balancer.ServiceSpec) bool {
+			return s.SlowStart == time.Minute && s.Backends[0].MaxConns == 9 && s.Backends[1].MaxConns == 3
+		},
 		"server a 10.0.0.1:80": func(s *balancer.ServiceSpec) bool { return s.Health.Type == balancer.HealthNone },
 		"option httpchk GET /up\nserver a 10.0.0.1:80 check port 81": func(s *balancer.ServiceSpec) bool {
 			return s.Health.Type == balancer.HealthHTTP && s.Health.Path == "/up" && s.Health.Port == 81
@@ -74,7 +80,8 @@ func TestHAProxySettings(t *testing.T) {
 	for inside, want := range map[string]string{
 		"balance first": "balance first: ", "balance uri": "balance uri: ", "use_backend x if y": "use_backend x if y: ", "acl a src 10.0.0.0/8": "acl a src 10.0.0.0/8: ",
 		"server a web1:80": "it is a host name; write its address", "server a 10.0.0.1:80 send-proxy": "send-proxy of a: there is no PROXY protocol",
-		"server a 10.0.0.1:80 backup": "backup of a: ", "server a 10.0.0.1:+1": "from the client's is not built", "server a /run/x.sock": "server a: backends are at IP addresses",
+		"server a 10.0.0.1:80 backup\nserver b 10.0.0.2:80 backup\nserver c 10.0.0.3:80": "2 backup servers: all of them share", "fullconn 5": "fullconn 5: max-conns is of each",
+		"server a 10.0.0.1:80 slowstart 30s\nserver b 10.0.0.2:80": "slowstart of 10.0.0.2: slow-start is of the whole service", "server a 10.0.0.1:+1": "from the client's is not built", "server a /run/x.sock": "server a: backends are at IP addresses",
 		"server a 10.0.0.1:80 ssl verify none": "ssl of a: ", "server a 10.0.0.1:80 frob": "frob of a: has no equivalent", "option frob": "option frob: has no equivalent",
 		"bind 192.0.2.7:443 ssl crt /x": "TLS is not ended here", "bind unix@/x": "services are at IP addresses", "bind www:80": "it is a host name",
 		"http-check expect rstatus ^2": "http-check expect rstatus ^2: ", "tcp-check connect": "tcp-check connect: ", "stick on hdr(x)": "goes by the client's address alone",

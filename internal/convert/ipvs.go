@@ -194,8 +194,11 @@ func (r *reader) ipvsServer(here at, o map[string]*string, services map[string]*
 	if w := o["-w"]; w != nil {
 		b.weight = strconv.Itoa(r.count(here, "-w", *w, 65535))
 	}
-	if x := o["-x"]; x != nil && *x != "0" {
-		s.lose(here, "-x "+*x, "max-conns of a backend is not built; conntrack.max-flows bounds all")
+	if x := o["-x"]; x != nil {
+		s.bound(b, here, "-x "+*x, r.count(here, "-x", *x, 1<<31-1))
+	}
+	if y := o["-y"]; y != nil && *y != "0" {
+		s.lose(here, "-y "+*y, noLowThreshold)
 	}
 	mode, gue := r.ipvsMethod(here, s, o)
 	if first, ok := methods[s]; !ok {

@@ -47,7 +47,7 @@ func TestIPVS(t *testing.T) {
 		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r web1:80 -g": "LEFT OUT: f:2: web1: it is a host name",
 		"-A --sctp-service 192.0.2.1:80":                       "SCTP is not built",
 		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g\n-a -t 192.0.2.1:80 -r 10.0.0.2:80 -m": "LEFT OUT: f:3: -r 10.0.0.2:80: is reached by nat, the first of the service by dsr",
-		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -x 5":                                  "LEFT OUT: f:2: -x 5: ",
+		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -y 5":                                  "LEFT OUT: f:2: -y 5: ",
 		"-A -t 192.0.2.1:80 --pe sip\n":               "--pe sip: persistence goes by addresses alone",
 		"-A -t 192.0.2.1:80\n--start-daemon master\n": "LEFT OUT: f:2: --start-daemon master: ",
 	} {

@@ -158,7 +158,8 @@ func (k *keepalivedReader) service(v *statement, p at, name, address, port strin
 	k.out.services = append(k.out.services, s)
 
 	common, scheduler := checker{}, &statement{at: v.at}
-	var servers []*statement
+	var servers, sorry []*statement
+	var quorum *statement
 	for _, one := range v.block {
 		switch word := one.arg(0); word {
 		case "protocol":
@@ -183,10 +184,12 @@ func (k *keepalivedReader) service(v *statement, p at, name, address, port strin
 		case "inhibit_on_failure":
 			s.onDown = "keep"
 		case "sorry_server":
-			s.lose(one.at, one.text(), "a backend for when all others are down is not built; on-no-backend says what clients get, or make it a backend of weight 0 that is raised when it is needed")
-		case "quorum", "hysteresis":
-			if one.arg(1) != "1" && one.arg(1) != "0" {
-				s.lose(one.at, one.text(), "min-healthy, which would be it, is not built: a service is there while one backend is")
+			sorry = append(sorry, one)
+		case "quorum":
+			quorum = one
+		case "hysteresis":
+			if one.arg(1) != "0" {
+				s.lose(one.at, one.text(), "min-healthy has none; rise and fall of health keep backends from coming and going")
 			}
 		case "omega", "quorum_up", "quorum_down", "notify_up", "notify_down", "smtp_alert":
 			s.lose(one.at, one.text(), "nobody is mailed and no command is run when something changes; the log says it")
@@ -198,6 +201,12 @@ func (k *keepalivedReader) service(v *statement, p at, name, address, port strin
 	}
 	for _, one := range servers {
 		k.realServer(s, one, common)
+	}
+	for _, one := range sorry {
+		k.sorry(s, one)
+	}
+	if quorum != nil {
+		k.quorum(s, quorum)
 	}
 	if scheduler.arg(1) != "" {
 		k.schedule(s, scheduler.at, scheduler.arg(1))
@@ -275,8 +284,10 @@ func (k *keepalivedReader) realServer(s *service, v *statement, common checker) 
 			}
 		case "notify_up", "notify_down", "smtp_alert":
 			s.lose(one.at, one.text(), "nobody is mailed and no command is run when something changes; the log says it")
-		case "uthreshold", "lthreshold":
-			s.lose(one.at, one.text(), "max-conns of a backend is not built; conntrack.max-flows bounds all")
+		case "uthreshold":
+			s.bound(b, one.at, one.text(), k.count(one.at, word, one.arg(1), 1<<31-1))
+		case "lthreshold":
+			s.lose(one.at, one.text(), noLowThreshold)
 		default:
 			if !check.take(k, one) && !check.block(k, s, one) {
 				k.minor(one, s.lose)

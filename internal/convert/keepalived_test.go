@@ -65,6 +65,10 @@ func TestKeepalivedSettings(t *testing.T) {
 			h := s.Health
 			return h.Type == balancer.HealthTCP && h.Port == 81 && h.Interval == 2500*time.Millisecond && h.Timeout == h.Interval && h.Rise == 1 && h.Fall == 2
 		},
+		"quorum 2\nsorry_server 10.0.0.9 80\nreal_server 10.0.0.1 80 {\nuthreshold 7\n}\nreal_server 10.0.0.2 80 {\n}": func(s *balancer.ServiceSpec) bool {
+			b := s.Backends
+			return s.MinHealthy == balancer.MinHealthy{Count: 2} && s.BelowMin == balancer.JoinBackup && len(b) == 3 && b[2].Backup && !b[0].Backup && b[0].MaxConns == 7 && b[1].MaxConns == 0
+		},
 		"real_server 10.0.0.1 80 {\n}": func(s *balancer.ServiceSpec) bool {
 			return s.Health.Type == balancer.HealthNone && s.Backends[0].Weight == 1
 		},
@@ -77,7 +81,12 @@ func TestKeepalivedSettings(t *testing.T) {
 		}
 	}
 	for inside, want := range map[string]string{
-		"lb_algo sed": "scheduler sed: ", "quorum 2": "quorum 2: min-healthy", "sorry_server 10.0.0.9 80": "sorry_server 10.0.0.9 80: ",
+		"lb_algo sed": "scheduler sed: ", "quorum 2": "quorum 2: min-healthy: without a sorry_server", "hysteresis 1": "hysteresis 1: min-healthy has none",
+		"quorum 3\nsorry_server 10.0.0.9 80\nreal_server 10.0.0.1 80 {\n}\nreal_server 10.0.0.2 80 {\n}":           "quorum 3: min-healthy: there are not so many",
+		"quorum 2\nsorry_server 10.0.0.9 80\nreal_server 10.0.0.1 80 {\nweight 2\n}\nreal_server 10.0.0.2 80 {\n}": "quorum 2: min-healthy counts backends and not their weights",
+		"sorry_server 10.0.0.9 80\nreal_server 10.0.0.1 80 {\nTCP_CHECK {\n}\n}":                                   "sorry_server 10.0.0.9 80: it is asked how it is as the others are",
+		"protocol UDP\nreal_server 10.0.0.1 80 {\nuthreshold 5\n}":                                                 "uthreshold 5: max-conns counts connections",
+		"real_server 10.0.0.1 80 {\nlthreshold 5\n}":                                                               "lthreshold 5: a backend takes new connections as soon",
 		"lvs_method FNAT": "fullnat needs snat-addresses", "persistence_timeout 0": "persistence of 0s: is out of range", "persistence_engine sip": "goes by addresses alone",
 		"notify_up x": "notify_up x: ", "what ever": "what ever: has no equivalent",
 		"real_server 10.0.0.1 80 {\nSSL_GET {\nurl { path / }\n}\n}":                      "SSL_GET: health checks by https are not built",

@@ -34,6 +34,8 @@ type service struct {
 	gue                       string   // the content of the block
 	sources                   []string // snat-addresses
 	onDown, affinity          string
+	slowStart                 time.Duration
+	minHealthy                int // with below-min-healthy: backup; 0: none
 	persistence, prefix       string
 	health                    *health // nil: none is written
 	backends                  []*backend
@@ -54,8 +56,11 @@ type health struct {
 type backend struct {
 	at
 	name, address, port, weight string
-	health                      *health // as its service's is to be
-	refused                     string  // why it is a comment
+	backup                      bool
+	maxConns                    int           // 0: any number
+	slowStart                   time.Duration // its service's is the longest
+	health                      *health       // as its service's is to be
+	refused                     string        // why it is a comment
 }
 
 // lose notes what is left out.

@@ -73,6 +73,13 @@ func (s *service) write(b *bytes.Buffer, dir string) {
 	}
 	key("algorithm", s.algorithm)
 	key("on-down", s.onDown)
+	if s.slowStart > 0 {
+		key("slow-start", brief(s.slowStart))
+	}
+	if s.minHealthy > 0 {
+		key("min-healthy", strconv.Itoa(s.minHealthy))
+		key("below-min-healthy", "backup")
+	}
 	key("affinity", s.affinity)
 	if s.persistence != "" {
 		inside := "timeout: " + s.persistence
@@ -112,6 +119,12 @@ func (one *backend) content() string {
 	add("address", quote(one.address))
 	add("port", one.port)
 	add("weight", one.weight)
+	if one.backup {
+		add("backup", "true")
+	}
+	if one.maxConns > 0 {
+		add("max-conns", strconv.Itoa(one.maxConns))
+	}
 	return strings.Join(list, ", ")
 }
 

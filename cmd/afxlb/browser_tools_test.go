@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,6 +91,13 @@ func (b *browser) noted(list *[]string) []string {
 	defer b.mu.Unlock()
 	defer func() { *list = nil }()
 	return *list
+}
+
+// noticed reports whether the console has told of something.
+func (b *browser) noticed(what string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.troubles, func(m string) bool { return strings.Contains(m, what) })
 }
 
 func (b *browser) must(steps ...chromedp.Action[chromedp.Void]) {

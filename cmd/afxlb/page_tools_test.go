@@ -84,9 +84,19 @@ func TestToolsPage(t *testing.T) {
 	t.Run("strict", func(t *testing.T) { // and its troubles are seen
 		value[any](b, `(() => { const s = document.createElement('style'); s.textContent = 'body { color: red }'; document.body.append(s); })()`)
 		p.await("tell of a style", func(api.Status) bool {
-			return strings.Contains(strings.Join(b.troubles, ""), "Content Security Policy")
+			return b.noticed("Content Security Policy")
 		})
 		b.noted(&b.troubles)
+	})
+	t.Run("silent", func(t *testing.T) { // the connection is there, and nothing comes by it
+		if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		b.until("be stale", `document.getElementById('live').textContent === 'stale'`)
+		if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		b.until("be live after a silence", `document.getElementById('live').textContent === 'live'`)
 	})
 	t.Run("stale", func(t *testing.T) {
 		p.stop()

@@ -1,7 +1,7 @@
 // A row of the table of services: of a service, or of a backend, in the same columns.
 
 import {badge, el, text} from './dom.js';
-import {bits, short, since} from './format.js';
+import {bits, short} from './format.js';
 import {Spark} from './spark.js';
 
 /** columns: a title, classes, and what the table is sorted by; r are the rates of an item. */
@@ -47,21 +47,11 @@ export class Row {
     badge(this.state, words.state, words.kind);
     text(this.note, words.note);
     text(this.about, words.about);
+    text(this.check, words.check);
     const r = rates.of(key);
     const values = [short(x.live), short(r.flows), short(r.in), bits(r.bytesIn), bits(r.bytesOut)];
     this.numbers.forEach((cell, i) => text(cell, values[i]));
     if (this.node.inSight) this.spark.draw(rates.past(key));
-  }
-
-  updateBackend(b, c) {
-    const age = since(b.since, c.now);
-    const check = b.reason || b.check;
-    this.update(b, {
-      address: b.port === 'same' ? b.address : b.address.includes(':') ? `[${b.address}]:${b.port}` : `${b.address}:${b.port}`,
-      state: b.state + (b.override ? ' (override)' : ''), kind: b.state, note: age && `for ${age}`,
-      about: [`weight ${b.weight}`, check && `check: ${check}`, b.override && `changed at run time: ${b.override}`].filter(Boolean).join(', '),
-    }, c.rates, b.service + '/' + b.name);
-    text(this.check, check === 'ok' ? '' : check);
   }
 
   destroy() {

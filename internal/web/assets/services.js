@@ -1,6 +1,7 @@
 // The table of services. One of them is open, and has its backends below it in the same
 // columns.
 
+import {words} from './backend.js';
 import {List, attribute, byId, el, show, text} from './dom.js';
 import {count} from './format.js';
 import {Rates} from './rates.js';
@@ -87,9 +88,9 @@ export class Services {
   }
 
   draw(b) {
-    const words = byId('filter').value.toLowerCase().split(/\s+/);
+    const wanted = byId('filter').value.toLowerCase().split(/\s+/);
     const has = (s) => `${s.name} ${s.address} ${s.port} ${s.protocol} ${s.mode} ${s.algorithm}`.toLowerCase();
-    let list = b.services.filter((s) => words.every((w) => has(s).includes(w)));
+    let list = b.services.filter((s) => wanted.every((w) => has(s).includes(w)));
     const {column, down} = this.sort;
     if (column) {
       const of = (s) => column.by(s, this.ofServices.of(s.name));
@@ -145,6 +146,6 @@ class Backend {
 
   update(b, c) {
     text(this.name, b.name);
-    this.row.updateBackend(b, c);
+    this.row.update(b, words(b, c.now), c.rates, b.service + '/' + b.name);
   }
 }

@@ -56,6 +56,9 @@ func (s *streams) serve(w http.ResponseWriter, r *http.Request, follow func(*str
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", streamType)
 	w.Header().Set("Cache-Control", "no-store")
+	if r.Method == http.MethodHead { // that is all of it
+		return
+	}
 	out := &stream{w: w, r: r, end: s.end}
 	out.json = json.NewEncoder(&out.Buffer)
 	out.json.SetEscapeHTML(false)

@@ -171,6 +171,17 @@ func TestWatchRefuses(t *testing.T) {
 	}
 }
 
+// Who asks for the head alone gets it, and keeps no place.
+func TestHeadOfAStream(t *testing.T) {
+	for _, path := range []string{"/v1/watch", "/v1/events"} {
+		r := httptest.NewRecorder()
+		handlerOf(fixed{}, anybody).ServeHTTP(r, httptest.NewRequest("HEAD", path, nil))
+		if r.Code != 200 || r.Header().Get("Content-Type") != streamType || r.Body.Len() > 0 {
+			t.Errorf("%s: %d, %v, %d bytes", path, r.Code, r.Header(), r.Body.Len())
+		}
+	}
+}
+
 // What the messages have is as the document says, with a large installation's lists too.
 func TestWatchIsAsDocumented(t *testing.T) {
 	f := readDocument(t)

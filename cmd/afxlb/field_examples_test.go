@@ -60,6 +60,7 @@ var standIns = map[string]string{
 func newSandbox(t *testing.T) *sandbox {
 	t.Helper()
 	testutil.RequireRoot(t)
+	t.Parallel()
 	l, err := lab.New(lab.Options{Backends: 3, Queues: 4})
 	if err != nil {
 		t.Fatal(err)

@@ -112,12 +112,22 @@ func TestToolsPersonsHour(t *testing.T) {
 
 	for what, c := range map[string]struct{ line, right string }{
 		"top":     {"afxlb top --once --view backends --service " + service, regexp.QuoteMeta(backend) + ".*drain"},
-		"metrics": {"cat < <(exec 3<>/dev/tcp/127.0.0.1/9190; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3)", `afxlb_backend_weight\{backend="` + regexp.QuoteMeta(backend) + `",[^}]*\} 0`},
 		"events":  {"afxlb events --since 1h", "backend-drain +" + regexp.QuoteMeta(service)},
 		"the log": {"journalctl --unit afxlb --no-pager --output cat", "backend-drain"},
 	} {
 		if out := m.run(c.line); !regexp.MustCompile(c.right).MatchString(out) {
 			t.Errorf("%s does not show the drain:\n%s", what, out)
+		}
+	}
+	browser := w.lab.Balancer.HTTPClient(patience, false)
+	for path, right := range map[string]string{
+		"/":                               "(?i)<!doctype html>",
+		"/v1/backends?service=" + service: `"name":"` + regexp.QuoteMeta(backend) + `"[^}]*"state":"drain"`,
+		"/metrics":                        `afxlb_backend_weight\{backend="` + regexp.QuoteMeta(backend) + `",[^}]*\} 0`,
+	} {
+		text, err := lab.Get(t.Context(), browser, "http://127.0.0.1:9190"+path)
+		if err != nil || !regexp.MustCompile(right).MatchString(text) {
+			t.Errorf("%s of the page does not show the drain: %v\n%.2000s", path, err, text)
 		}
 	}
 	if asked, failed := end(); failed != 0 || asked < 10 {

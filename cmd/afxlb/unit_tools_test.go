@@ -71,6 +71,16 @@ func TestToolsUnit(t *testing.T) {
 	m.await("why", "journalctl --unit afxlb --no-pager", regexp.MustCompile("Watchdog timeout"))
 	w.mustAnswer(4, natVIP4)
 
+	// An upgrade does not end what a mistake in the file would keep from starting again.
+	m.run("echo 'intreface: eth1' >> /etc/afxlb/afxlb.yaml")
+	if out := m.run("dpkg --install /mnt/shared/afxlb_1.1.0-1_*.deb"); !strings.Contains(out, "the old one goes on") {
+		t.Errorf("an upgrade with a wrong file says\n%s", out)
+	}
+	w.mustAnswer(4, natVIP4)
+	if out := m.run("afxlb status"); !regexp.MustCompile(`version +v1\.0\.0,`).MatchString(out) {
+		t.Errorf("the old version does not go on:\n%s", out)
+	}
+
 	m.run("systemctl stop afxlb")
 	if w.attached() {
 		t.Error("the XDP program is left")

@@ -141,8 +141,14 @@ func TestFieldWatchdog(t *testing.T) {
 	if said := m.hear(within); said != "" {
 		t.Errorf("with a worker that stands still the manager is told %q", said)
 	}
+	if text := warned(p.status(), "stalled"); !strings.Contains(text, "worker ") {
+		t.Errorf("the status warns of %q", text)
+	}
 	letGo()
 	p.awaitLines(1, "all move again")
+	if text := warned(p.status(), "stalled"); text != "" {
+		t.Errorf("the status still warns: %s", text)
+	}
 	m.await("WATCHDOG=1")
 	w.mustAnswer(4, natVIP4)
 	p.stop()

@@ -50,12 +50,20 @@ func (d *daemon) watchPulse(ctx context.Context) {
 		case <-tick.C:
 		}
 		if e := p.look(ctx, d.engine.Beats()); e != nil {
+			d.stalled(p.still)
 			d.events.Record(*e)
 		}
 		if within > 0 && p.still == "" {
 			d.tell("WATCHDOG=1")
 		}
 	}
+}
+
+// stalled notes who stands still.
+func (d *daemon) stalled(who string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.state.stalled = who
 }
 
 // pulse is what has been seen of those that are to move.

@@ -40,6 +40,7 @@ type About struct {
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
 	Web             string    // why page and metrics are not served; empty: they are
+	Stalled         string    // who stands still: workers, the control plane; empty: nobody
 	Unkept          string    // why changes at run time are not kept over a restart; empty: they are
 }
 

@@ -21,6 +21,9 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	add := func(code string, since time.Time, format string, args ...any) {
 		list = append(list, api.Warning{Code: code, Text: fmt.Sprintf(format, args...), Since: since})
 	}
+	if a.Stalled != "" {
+		add("stalled", time.Time{}, "not come round for seconds: %s; packets are lost there. The service manager's watchdog ends this by a restart", a.Stalled)
+	}
 	if !v.Link.Up && v.Table != nil {
 		add("link", v.Link.Since, "%s: %s; nothing is served, and what is known of the backends stays as it was", names(a.Ports), v.Link.Why)
 	}

@@ -154,6 +154,8 @@ func unitFamilies(t *testing.T) string {
 	return strings.Join(list, ",")
 }
 
+const pingHealth = "health: {type: icmp, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},"
+
 // The packaged unit leaves what serving takes: with its capabilities, and sockets of its families
 // only, every backend is asked all that is to be asked, and a queue without a TX queue is served.
 // And it leaves no more: each capability that it lacked would be named.
@@ -164,7 +166,8 @@ func TestFieldUnit(t *testing.T) {
 	w := newWorld(t)
 	w.plug(2, 2, 1)
 	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth),
-		service("direct", dsrVIP4, "dsr", "tcp", quickHealth), service("direct6", dsrVIP6, "dsr", "tcp", quickHealth))
+		service("direct", dsrVIP4, "dsr", "tcp", quickHealth), service("direct6", dsrVIP6, "dsr", "tcp", quickHealth),
+		service("ping", natVIP6, "nat", "tcp", pingHealth))
 	w.setenv(familiesEnv, unitFamilies(t))
 	w.setenv(capabilitiesEnv, unitCapabilities(t, ""))
 	p := w.serve(config)
@@ -174,7 +177,7 @@ func TestFieldUnit(t *testing.T) {
 			t.Errorf("%s: %s", code, text)
 		}
 	}
-	for _, name := range []string{"direct", "direct6"} {
+	for _, name := range []string{"direct", "direct6", "ping"} {
 		list, err := p.api.Backends(t.Context(), name)
 		if err != nil {
 			t.Fatal(err)

@@ -35,11 +35,12 @@ func TestToolsUnit(t *testing.T) {
 	w := newWorld(t)
 	m := boot(t, w.lab.Balancer)
 	m.install()
-	config := readText(t, w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), service("direct", dsrVIP4, "dsr", "tcp", quickHealth)))
+	config := readText(t, w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth), service("direct", dsrVIP4, "dsr", "tcp", quickHealth),
+		service("ping", natVIP6, "nat", "tcp", pingHealth)))
 	m.write("/etc/afxlb/afxlb.yaml", config)
 	m.run("afxlb check --here /etc/afxlb/afxlb.yaml")
 	m.run("systemctl enable --now afxlb") // returns when it is ready
-	m.await("all backends", "afxlb status", regexp.MustCompile(`6 of 6|6/6`))
+	m.await("all backends", "afxlb status", regexp.MustCompile(`backends +9 of 9 up`))
 	w.mustAnswer(4, natVIP4)
 	w.mustAnswer(4, dsrVIP4)
 	if out := m.run("systemctl show --property StatusText --value afxlb"); !strings.HasPrefix(out, "serving") {

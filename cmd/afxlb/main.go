@@ -69,6 +69,7 @@ func newRoot(e *env) *cobra.Command {
 		newVersion(e), newCompletion(e), newMan(e),
 	)
 	helpAboutHelp(root)
+	completeNames(root)
 	return root
 }
 

@@ -15,11 +15,12 @@ LINT_VERSION := v2.15.0
 LINT         := .bin/golangci-lint-$(LINT_VERSION)
 
 # The same holds for nfpm, which makes deb and rpm. Versions of packages begin with a number,
-# grow, and have no hyphen: 1.2.3+4.gabcdef for v1.2.3-4-gabcdef; without a tag, 0~commits.
+# grow, and have no hyphen: 1.2.3+4.gabcdef for v1.2.3-4-gabcdef, 1.2.3~rc1 for v1.2.3-rc1, and
+# 0~commits without a tag.
 NFPM_VERSION    := v2.45.2
 NFPM            := .bin/nfpm-$(NFPM_VERSION)
 PACKAGES        ?= dist/packages
-PACKAGE_VERSION ?= $(shell version=$$(sed -E 's/^v//; s/-([0-9]+)-g/+\1.g/; s/-/+/g' <<< '$(VERSION)'); \
+PACKAGE_VERSION ?= $(shell version=$$(sed -E 's/^v//; s/-(alpha|beta|rc)/~\1/; s/-([0-9]+)-g/+\1.g/; s/-/+/g' <<< '$(VERSION)'); \
 	[[ $$version =~ ^[0-9]+\. ]] && echo "$$version" || echo "0~$$(git rev-list --count HEAD 2>/dev/null || echo 0).$$version")
 
 .DEFAULT_GOAL := help

@@ -147,6 +147,23 @@ func TestDisabledIsNoWitness(t *testing.T) {
 	})
 }
 
+// One that is disabled while nothing is known of it does not have others wait for it.
+func TestDisabledIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		w.answers = nil
+		spec := webSpec()
+		spec.Services[0].Health.Timeout = 9 * time.Second // silence is no bad answer yet
+		r := start(t, w, spec)
+		r.mustChange(Disable)
+		after(4 * time.Second)
+		r.mustChange(Enable)
+		r.mustChange(Disable)
+		after(balancer.WarmUp - 4*time.Second)
+		r.expect("after the warm-up", map[string]string{"web/a": "disabled", "web/b": "up"}) // for want of an answer
+	})
+}
+
 // Without a link nothing is judged, but operators are obeyed.
 func TestChangeWithoutALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -97,6 +97,11 @@ func TestChangesAreKept(t *testing.T) {
 		if done := d.mustChange(t, api.ActionDrain, c.volatile); done.Kept != (c.want != "") || done.New.Override != "drain" || len(done.Warnings) > 1 {
 			t.Errorf("%s: %+v", name, done)
 		}
+		written, _ := os.Stat(path)
+		d.mustChange(t, api.ActionDrain, c.volatile)
+		if now, _ := os.Stat(path); now != nil && !os.SameFile(written, now) {
+			t.Errorf("%s: the file is written again for nothing", name)
+		}
 		stop()
 		again, _ := changeable(t, path)
 		if got := again.control.View().Services[0].Backends[0].Override.String(); got != c.want {

@@ -13,60 +13,68 @@ const (
 	FallbackDown   = "down"   // nobody does
 )
 
-// census counts the ordinary backends that have a nominal weight.
-type census struct {
-	all, up, unknown int
-	backups          int // backup backends that are up
+// Candidate is a backend, as far as it matters for what its service falls back on.
+type Candidate struct {
+	State    string // see [BackendUp]
+	Weight   uint16 // nominal; [Fall] sets it to 0 for those that get no new flows
+	Backup   bool
+	Way      bool // packets can go there
+	Panicked bool // Fall says: it gets new flows though it is down
 }
 
-func (g *group) census(conditions []condition) (n census) {
-	for j, k := range g.checks {
-		if k.nominal == 0 {
-			continue
-		}
-		up := conditions[j].state == BackendUp
-		switch {
-		case g.spec.Backends[j].Backup && up:
-			n.backups++
-		case g.spec.Backends[j].Backup:
-			continue
+// Fall decides what a service falls back on, all whose backends these are, and who of them
+// gets new flows. Who is not known yet counts as healthy for min-healthy, and as one in whose
+// place no backup is needed; who has no weight does not count.
+func Fall(s *balancer.ServiceSpec, all []Candidate) (fallback string) {
+	var ordinary, up, unknown, backups int
+	for i := range all {
+		switch c := &all[i]; {
+		case c.Weight == 0:
+		case c.Backup && c.State == BackendUp:
+			backups++
+		case c.Backup:
+		case c.State == BackendUp:
+			ordinary++
+			up++
+		case c.State == BackendWarming:
+			ordinary++
+			unknown++
 		default:
-			n.all++
-			if up {
-				n.up++
-			}
-			if conditions[j].state == BackendWarming {
-				n.unknown++
-			}
+			ordinary++
 		}
 	}
-	return n
+	alone := up+unknown == 0 // nobody ordinary can serve
+	below := up+unknown < s.MinHealthy.Of(ordinary)
+	joins := alone || below && s.BelowMin == balancer.JoinBackup
+	switch {
+	case below && s.BelowMin == balancer.TakeDown:
+		fallback = FallbackDown
+	case joins && backups > 0: // rather than panic
+		fallback = FallbackBackup
+	case below && s.BelowMin == balancer.Panic:
+		fallback = FallbackPanic
+	}
+	for i := range all {
+		switch c := &all[i]; {
+		case fallback == FallbackDown, c.Backup && !joins:
+			c.Weight = 0
+		case fallback == FallbackPanic && !c.Backup && c.State == BackendDown:
+			c.Panicked = c.Weight > 0 && c.Way
+		}
+	}
+	return fallback
 }
 
-// fall decides what g falls back on, and has weights and conditions say so. Who is not known
-// yet counts as healthy for min-healthy, and as one in whose place no backup is needed.
+// fall has weights and conditions say what g falls back on.
 func (g *group) fall(conditions []condition) {
-	n := g.census(conditions)
-	alone := n.up+n.unknown == 0 // nobody ordinary can serve
-	below := n.up+n.unknown < g.spec.MinHealthy.Of(n.all)
-	joins := alone || below && g.spec.BelowMin == balancer.JoinBackup
-	switch {
-	case below && g.spec.BelowMin == balancer.TakeDown:
-		g.fallback = FallbackDown
-	case joins && n.backups > 0: // rather than panic
-		g.fallback = FallbackBackup
-	case below && g.spec.BelowMin == balancer.Panic:
-		g.fallback = FallbackPanic
-	default:
-		g.fallback = ""
-	}
+	all := g.candidates[:0]
 	for j, k := range g.checks {
-		c, backup := &conditions[j], g.spec.Backends[j].Backup
-		switch {
-		case g.fallback == FallbackDown, backup && !joins:
-			k.weight = 0
-		case g.fallback == FallbackPanic && !backup && k.weight > 0 && c.state == BackendDown && k.last.way.known:
-			c.table, c.panicked = balancer.StateUp, true
+		all = append(all, Candidate{State: conditions[j].state, Weight: k.nominal, Backup: g.spec.Backends[j].Backup, Way: k.last.way.known})
+	}
+	g.candidates, g.fallback = all, Fall(g.spec, all)
+	for j, k := range g.checks {
+		if k.weight = all[j].Weight; all[j].Panicked {
+			conditions[j].table, conditions[j].panicked = balancer.StateUp, true
 		}
 	}
 }

@@ -41,12 +41,13 @@ type group struct {
 	checks []*check                          // one a backend, in the Spec's order
 	good   time.Time                         // start of the latest probe that a backend which can be reached answered well
 	// suspects: some may be under suspicion; see [check.answer].
-	suspects bool
-	held     bool   // some have answered, on a port that need not, for the service's address
-	serving  bool   // somebody was up when it was judged last
-	fallback string // see [FallbackBackup]
-	lost     bool   // as in its ServiceView
-	shown    []BackendView
+	suspects   bool
+	held       bool        // some have answered, on a port that need not, for the service's address
+	serving    bool        // somebody was up when it was judged last
+	fallback   string      // see [FallbackBackup]
+	candidates []Candidate // of fall; memory that is used again
+	lost       bool        // as in its ServiceView
+	shown      []BackendView
 }
 
 // check is what is known of one backend.

@@ -16,7 +16,6 @@ import (
 //	ramp      a part of it, for one that is back (ramp.go)
 func (g *group) weigh(conditions []condition, now time.Time) (wait time.Duration) {
 	for j, k := range g.checks {
-		k.weight = k.nominal
 		k.attend(&conditions[j], now)
 	}
 	g.fall(conditions)

@@ -3,6 +3,7 @@ package replay
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -174,7 +175,8 @@ func (v *world) apply() error {
 		return err
 	}
 	v.facts.Oldest = v.engine.Oldest()
-	draft, err := v.compiler.Compile(&v.spec, &v.facts)
+	facts := v.shared()
+	draft, err := v.compiler.Compile(&v.spec, &facts)
 	if err != nil {
 		return fmt.Errorf("make a balancing table: %w", err)
 	}
@@ -183,6 +185,33 @@ func (v *world) apply() error {
 		return err
 	}
 	return v.engine.Apply(draft.Table, plan)
+}
+
+// shared returns the facts with who gets new flows: backup backends and min-healthy are as in
+// a running balancer, which decides it by the same code. Nobody is in a slow-start.
+func (v *world) shared() balancer.Facts {
+	facts := v.facts
+	facts.States, facts.Weights = maps.Clone(v.facts.States), map[balancer.BackendKey]uint16{}
+	for i := range v.spec.Services {
+		s := &v.spec.Services[i]
+		all := make([]control.Candidate, len(s.Backends))
+		for j := range all {
+			b := &s.Backends[j]
+			way := v.facts.NextHops[b.Address].MAC != packet.MAC{}
+			all[j] = control.Candidate{State: control.BackendDown, Weight: b.Weight, Backup: b.Backup, Way: way}
+			if way && v.facts.States[s.BackendKey(b)] == balancer.StateUp {
+				all[j].State = control.BackendUp
+			}
+		}
+		control.Fall(s, all)
+		for j := range all {
+			key := s.BackendKey(&s.Backends[j])
+			if facts.Weights[key] = all[j].Weight; all[j].Panicked {
+				facts.States[key] = balancer.StateUp
+			}
+		}
+	}
+	return facts
 }
 
 // happen makes an event true, at a time, of the backends that it names. It returns those

@@ -19,10 +19,13 @@ type lookup struct {
 }
 
 // at returns the ID of the backend for a hash.
-func (l *lookup) at(hash uint64) uint32 {
+func (l *lookup) at(hash uint64) uint32 { return l.ids[l.slots[l.slot(hash)]] }
+
+// slot returns the slot for a hash.
+func (l *lookup) slot(hash uint64) uint64 {
 	// The upper bits of the hash choose: as even as a modulo, without a division.
 	slot, _ := bits.Mul64(hash, uint64(len(l.slots)))
-	return l.ids[l.slots[slot]]
+	return slot
 }
 
 // member is a backend of a service, by its place in the Spec.

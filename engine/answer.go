@@ -41,6 +41,9 @@ func (w *worker) undelivered(i int, v packet.Verdict) packet.Verdict {
 // tooBig handles packet i, which is larger than what its way takes, as a router does: it is
 // fragmented if it may be, and else its sender is told.
 func (w *worker) tooBig(i, mtu int) packet.Verdict {
+	if w.witness != nil {
+		w.witness.add(Finding{What: TooLarge, MTU: mtu})
+	}
 	if packet.Divisible(w.frames[i], &w.packets[i]) {
 		return w.cut(i, mtu)
 	}
@@ -61,7 +64,11 @@ func (w *worker) answer(i int, v packet.Verdict, kind kind, build func([]byte, *
 	if n == 0 {
 		return v
 	}
-	if !w.budgets[kind].take(w.now) {
+	ok := w.budgets[kind].take(w.now)
+	if w.witness != nil {
+		w.witness.add(Finding{What: Answered, Answer: kind.String(), OK: ok, Verdict: v})
+	}
+	if !ok {
 		return packet.DropReplyLimit
 	}
 	w.descs[i].Len = uint32(n)

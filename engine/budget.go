@@ -18,6 +18,15 @@ const (
 	numKinds
 )
 
+var kindNames = [numKinds]string{
+	echoes: "an echo reply", resets: "a TCP reset", unreachables: "an ICMP port unreachable", exceeded: "an ICMP time exceeded",
+	tooBigs: "an ICMP packet too big", tunnelErrors: "an ICMP error about the packet inside the tunnel",
+	backendResets: "a TCP reset to the backend", challenges: "a challenge ACK", punts: "a packet for the kernel",
+}
+
+// String says what it is, for people.
+func (k kind) String() string { return kindNames[k] }
+
 const (
 	// answersPerSecond bounds what one worker answers on its own, of each kind, so that a
 	// flood with false sources is not reflected at full rate.

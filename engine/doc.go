@@ -34,6 +34,8 @@
 //	clients.go     which backend a client stays with, where a service has persistence
 //	clock.go       the time, once a batch
 //	tap.go         copies of packets, for who captures them
+//	shadow.go      what would become of a packet, by copies of all that a worker goes by
+//	witness.go     what a shadow tells of its way
 //	outcome.go     what became of a packet, for people
 //	offline.go     an engine without an interface: for tests, and to replay packets
 //

@@ -103,10 +103,15 @@ func (w *worker) lend(i int, s *balancer.Service, id uint32) (snat.Lease, bool) 
 		port = k.DstPort
 	}
 	hash := k.Hash(sourceSeed)
-	if l, ok := g.Take(hash, port); ok {
-		return l, true
+	l, ok := g.Take(hash, port)
+	robbed := !ok
+	if robbed {
+		l, ok = w.rob(g, hash, port)
 	}
-	return w.rob(g, hash, port)
+	if w.witness != nil {
+		w.witness.add(Finding{What: SourceLent, Backend: id, Source: l.Source, Port: l.Port, OK: ok, Robbed: robbed})
+	}
+	return l, ok
 }
 
 // rob takes a source from one of those flows that have begun and came no farther, so that a

@@ -55,6 +55,9 @@ func (w *worker) fitted(f *conntrack.Flow) bool {
 
 // again has packet i choose anew, as if its flow had never been.
 func (w *worker) again(i int, r conntrack.Ref, s *balancer.Service) packet.Verdict {
+	if w.witness != nil {
+		w.witness.add(Finding{What: FlowLeft, Service: s, Backend: w.flows.Flow(r).BackendID})
+	}
 	w.flows.Remove(r)
 	return w.assign(i, s)
 }

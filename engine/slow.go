@@ -59,12 +59,21 @@ func (w *worker) learn(i int, r conntrack.Ref) {
 	}
 }
 
-// known looks for the flow of k, which is for service s if there is one. It looks first
+// known looks for the flow of k, which is for service s if there is one.
+func (w *worker) known(k *packet.Key, s *balancer.Service) (conntrack.Ref, bool) {
+	r, ok := w.seek(k, s)
+	if w.witness != nil {
+		w.witness.flow(w, s, r, ok)
+	}
+	return r, ok
+}
+
+// seek is known, and tells nobody. It looks first
 // in the direction that this tells, and then in the other: the service of a flow may have
 // been removed, and a client may have the address and port of a service. It does not look
 // for replies from others than backends: in a flood, each look costs a wait for memory, or
 // all workers the same lock.
-func (w *worker) known(k *packet.Key, s *balancer.Service) (conntrack.Ref, bool) {
+func (w *worker) seek(k *packet.Key, s *balancer.Service) (conntrack.Ref, bool) {
 	d := conntrack.Request
 	if s == nil {
 		d = conntrack.Reply
@@ -111,7 +120,11 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	// its own packet back. In mid-stream the first choice may be none of those in rotation.
 	id, why := first, packet.DropLoop
 	for range maxTries {
-		switch v := w.barred(i, &w.table.Backends[id]); {
+		v := w.barred(i, &w.table.Backends[id])
+		if w.witness != nil {
+			w.witness.add(Finding{What: WayFound, Backend: id, Verdict: v})
+		}
+		switch {
 		case v == packet.Pending && opens && id != first && w.picker.Full(w.table, id):
 			why = packet.DropBackendFull
 		case v == packet.Pending:
@@ -119,6 +132,9 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 				return w.toss(i, id)
 			}
 			r, outcome := w.remember(i, s, id)
+			if w.witness != nil {
+				w.witness.add(Finding{What: Remembered, Backend: id, Outcome: outcome})
+			}
 			switch outcome {
 			case conntrack.Inserted:
 				w.count.Backends[id].Flows++
@@ -179,15 +195,26 @@ func after(eligible []uint32, id uint32) uint32 {
 // hash instead, so that every instance picks the same backend.
 func (w *worker) choose(s *balancer.Service, k *packet.Key, opens bool) (id uint32, seated, ok bool) {
 	if s.Persists() {
+		id, ok = w.clients.seat(s, &k.Src, w.now)
+		full := ok && opens && w.picker.Full(w.table, id)
+		if w.witness != nil {
+			w.witness.add(Finding{What: SeatSought, Service: s, Backend: id, OK: ok, Full: full})
+		}
 		// Who finds its backend full stays with the one that it gets instead.
-		if id, ok = w.clients.seat(s, &k.Src, w.now); ok && !(opens && w.picker.Full(w.table, id)) {
+		if ok && !full {
 			return id, true, true
 		}
+	}
+	if w.witness != nil {
+		w.witness.add(Finding{What: Picked, Service: s, Basis: w.picker.Basis(s, k, !opens)})
 	}
 	if opens {
 		id, ok = w.picker.Pick(s, k)
 	} else {
 		id, ok = s.Consistent(k)
+	}
+	if w.witness != nil {
+		w.witness.picked(id, ok)
 	}
 	return id, false, ok
 }

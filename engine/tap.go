@@ -24,7 +24,7 @@ type TapConfig struct {
 	// Filter says of a packet as it came, and if it was not this, as it left, whether it is
 	// wanted. What was not understood is the zero Packet. Workers call it, several at a time.
 	Filter func(p *packet.Packet, frame []byte) bool
-	Room   int // bytes of copies that may wait, for each worker; 0: its share of 32 MiB
+	Room   int // bytes of copies that may wait, for each worker; 0: its share of 16 MiB
 }
 
 // Captured is one packet of a [Tap]. The bytes are there until the visitor returns.
@@ -65,7 +65,7 @@ func (e *Engine) Tap(c TapConfig) (*Tap, error) {
 	if e.tap != nil {
 		return nil, ErrTapped
 	}
-	c.Sample, c.Room = max(c.Sample, 1), cmp.Or(c.Room, max(32<<20/max(len(e.workers), 1), 512<<10))
+	c.Sample, c.Room = max(c.Sample, 1), cmp.Or(c.Room, max(16<<20/max(len(e.workers), 1), 256<<10))
 	t := &Tap{engine: e, config: c}
 	for _, v := range c.Verdicts {
 		t.wanted[v] = true

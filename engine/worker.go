@@ -76,6 +76,7 @@ type worker struct {
 	youth   youth
 	parts   fragment.Out // what the table of fragments has let go of
 	tap     *lane        // of the capture that is under way; nil: none is
+	witness *witness     // of a shadow, what it finds; nil: this is none
 
 	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
 	frames   [batchSize][]byte

@@ -32,6 +32,9 @@ func (f *Flow) Routed() bool { return f.flags&(oneWay|masked) == 0 }
 // asks [Table.MatchesMasked].
 func (t *Table) FindReply(k *packet.Key) (Ref, bool) {
 	i, ok := t.Ports.Find(k)
+	if t.over != nil && ok {
+		i, ok = t.own(i)
+	}
 	return ref(i, Reply), ok
 }
 
@@ -39,6 +42,11 @@ func (t *Table) FindReply(k *packet.Key) (Ref, bool) {
 // the backend with the ID.
 func (t *Table) FindScattered(k *packet.Key, backendID uint32) (Ref, bool) {
 	hash := t.HashClient(k, Request)
+	if t.over != nil {
+		if r, ok := t.over.behind.FindScattered(k, backendID); ok {
+			t.adopt(r.index())
+		}
+	}
 	s := t.shard(hash)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -139,6 +147,12 @@ const handshake = 250
 func (t *Table) Idlest(flows []uint32, now uint32) (longest uint32, ok bool) {
 	var most uint32
 	for _, i := range flows {
+		if t.over != nil {
+			own, copied := t.own(i)
+			if i = own; !copied {
+				continue
+			}
+		}
 		f := &t.flows[i]
 		state := f.state.Load()
 		if d := idle(now, f.lastSeen()); state&live != 0 && t.mayLose(i, d) && (!ok || d > most) {

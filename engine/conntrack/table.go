@@ -47,6 +47,7 @@ type Table struct {
 	loads     *balancer.Loads
 	observer  Observer
 	stats     stats
+	over      *over // nil, but of a table over another one
 
 	// The housekeeping goroutine's own.
 
@@ -132,6 +133,9 @@ func (t *Table) Flow(r Ref) *Flow { return &t.flows[r.index()] }
 // lock: what a worker does when its [Cache] does not know the flow.
 func (t *Table) Find(k *packet.Key, d Direction) (Ref, bool) {
 	hash := t.HashClient(k, d)
+	if t.over != nil {
+		t.bringFound(hash, k, d)
+	}
 	s := t.shard(hash)
 	s.mu.RLock()
 	r, ok := s.find(t, s.head(hash), k, d)
@@ -143,6 +147,11 @@ func (t *Table) Find(k *packet.Key, d Direction) (Ref, bool) {
 // of very many, of those that are in their client's chain.
 func (t *Table) FindLatest(k *packet.Key, now uint32) (latest Ref, ok bool) {
 	hash := t.HashClient(k, Request)
+	if t.over != nil {
+		if r, ok := t.over.behind.FindLatest(k, now); ok {
+			t.adopt(r.index())
+		}
+	}
 	s := t.shard(hash)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -209,6 +218,9 @@ const (
 func (t *Table) Insert(n *NewFlow, now uint32) (Ref, Outcome) {
 	if n.Source != nil {
 		prefetchSource(n.Source)
+	}
+	if t.over != nil {
+		t.bringRivals(n)
 	}
 	var r Ref
 	out := Clash

@@ -75,6 +75,13 @@ type Table struct {
 // 0 has it evict the same each time; else nobody knows it.
 func New(seed uint64) *Table { return &Table{seed: cmp.Or(seed, rand.Uint64())} }
 
+// Over returns a table that goes on to give out names where t is, and knows none of its datagrams.
+func Over(t *Table) *Table {
+	own := New(t.seed)
+	own.names.Store(t.names.Load())
+	return own
+}
+
 // shard returns the shard of d. Nobody knows the seed, so nobody can aim at one.
 func (t *Table) shard(d *Datagram) *shard {
 	k := packet.Key{Src: d.Src, Dst: d.Dst, SrcPort: uint16(d.ID >> 16), DstPort: uint16(d.ID), Proto: d.Proto}

@@ -13,6 +13,8 @@ type Pools struct {
 	now  atomic.Uint32 // as of the latest Reap
 	wide atomic.Int32  // pools for any port of a remote
 
+	behind *Pools // whose pools these are copies of, made when they are asked for; nil: none
+
 	mu    sync.RWMutex // held for moments, where a flow begins or ends
 	byKey map[Key]*pool
 	byID  []*pool // nil: free
@@ -31,6 +33,11 @@ func (s *Pools) get(k Key) *pool {
 	if p := s.byKey[k]; p != nil {
 		return p
 	}
+	return s.add(k)
+}
+
+// add makes the pool of a key. The lock is held.
+func (s *Pools) add(k Key) *pool {
 	p := &pool{all: s, key: k, busy: s.now.Load()}
 	for int(p.id) < len(s.byID) && s.byID[p.id] != nil {
 		p.id++
@@ -48,8 +55,12 @@ func (s *Pools) get(k Key) *pool {
 // find returns the pool of a key; nil if there is none.
 func (s *Pools) find(k Key) *pool {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.byKey[k]
+	p := s.byKey[k]
+	s.mu.RUnlock()
+	if p == nil && s.behind != nil {
+		return s.bring(k)
+	}
+	return p
 }
 
 // overlap reports whether the port is taken in the pool that p shares it with, for a flow

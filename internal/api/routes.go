@@ -91,6 +91,7 @@ func (h *handler) routes() {
 			"in messages of their names: at first, and then each second if it is another; and each second a message named tick, whose data is #/components/schemas/Tick. "+
 			"With events it has these as messages named event, and resumes as /v1/events does.",
 		h.refuseWatching, h.followStatus, nil)
+	h.capturing()
 	h.mux.HandleFunc("GET /v1/openapi.json", h.document)
 }
 

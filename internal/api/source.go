@@ -20,6 +20,9 @@ type Source interface {
 	Flows(FlowFilter) iter.Seq[Flow]
 	Counters() []Counter
 	Events() *events.Recorder
+	// Capture begins a capture, which the caller has to carry out. What a client asks for in
+	// vain is an error of [Refuse].
+	Capture(*CaptureFilter) (Captured, error)
 	// Reload reads the config again and applies it. A config that is wrong is a
 	// ConfigError, and one that the machine can't do a MachineError. The context ends when
 	// the client goes away.

@@ -9,6 +9,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/report"
+	"github.com/afxlb/afxlb/internal/tap"
 )
 
 // listenOutside listens for clients on other machines, if the config says where; else the
@@ -63,6 +64,11 @@ func (o own) Preview(ctx context.Context, other *api.ConfigText) (api.Reload, er
 // Change changes a backend.
 func (o own) Change(ctx context.Context, order api.BackendOrder) (api.BackendChanged, error) {
 	return o.daemon.change(ctx, &order)
+}
+
+// Capture begins a capture.
+func (o own) Capture(f *api.CaptureFilter) (api.Captured, error) {
+	return tap.Begin(o.daemon.engine, o.daemon.names, f)
 }
 
 // Events returns what has happened.

@@ -100,6 +100,23 @@ func NewFake(mac [6]byte, forwards bool, queues ...int) *Device {
 	return d
 }
 
+// Copy returns a device that forwards what d does now, and whose packets nobody gets: it writes to
+// /dev/null what d takes.
+func (d *Device) Copy() (*Device, error) {
+	own := &Device{name: "copy", mac: d.mac}
+	if len(d.queues) > 0 {
+		fd, err := unix.Open("/dev/null", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open /dev/null: %w", err)
+		}
+		own.queues = []int{fd}
+	}
+	for i := range d.forwards {
+		own.forwards[i].Store(d.forwards[i].Load())
+	}
+	return own, nil
+}
+
 // Name returns the device's name; empty if there is none.
 func (d *Device) Name() string { return d.name }
 

@@ -3,6 +3,7 @@ package bpf
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -52,6 +53,54 @@ func (o *Offline) Apply(plan *Plan) error {
 		return fmt.Errorf("apply the steering: %w", err)
 	}
 	return nil
+}
+
+// ApplyAt is Apply for frames that come by the interface with the number, which may be to other
+// MAC addresses than those that come by the first.
+func (o *Offline) ApplyAt(plan *Plan, port int) error {
+	want := plan.want
+	want.station = plan.want.at(port)
+	if err := o.steering.apply(want); err != nil {
+		return fmt.Errorf("apply the steering: %w", err)
+	}
+	return nil
+}
+
+// Entry is a look-up of the program's: the map, the key as people write it, and whether it was
+// there. Without a key it is the machine's own sockets that were asked for, of which there are
+// none here.
+type Entry struct {
+	Map, Key string
+	Found    bool
+}
+
+// Explain is Judge, and says which look-ups it went by, in order.
+func (o *Offline) Explain(frame []byte) (why Reason, entries []Entry, err error) {
+	o.machine.Watch(func(table string, key []byte, found bool) {
+		if e := (Entry{Map: table, Key: keyText(table, key), Found: found}); table != steerMapCounters && !slices.Contains(entries, e) {
+			entries = append(entries, e)
+		}
+	})
+	defer o.machine.Watch(nil)
+	why, err = o.Judge(frame)
+	return why, entries, err
+}
+
+// keyText is a map's key as people write it.
+func keyText(table string, key []byte) string {
+	switch {
+	case table == steerMapAddresses && len(key) == 16:
+		return steerIp{Byte: [16]byte(key)}.String()
+	case (table == steerMapServices || table == steerMapReplies) && len(key) == 20:
+		b := steerBlock{Address: steerIp{Byte: [16]byte(key)}, First: binary.LittleEndian.Uint16(key[16:]), Protocol: key[18], Order: key[19]}
+		if b.Order == tunnelEnd {
+			return fmt.Sprintf("the end of a tunnel, %s protocol %d port %d", b.Address, b.Protocol, b.First)
+		}
+		return b.String()
+	case table == steerMapMacs && len(key) == 8:
+		return macWord(binary.LittleEndian.Uint64(key)).String()
+	}
+	return fmt.Sprintf("%x", key)
 }
 
 // Judge runs the program on a frame of queue 0, which it only reads, and returns what

@@ -3,7 +3,11 @@ package bpf
 import (
 	"encoding/hex"
 	"fmt"
+	"net/netip"
+	"slices"
 	"testing"
+
+	"github.com/afxlb/afxlb/internal/packet/packettest"
 )
 
 func offline(t testing.TB, s Steering) *Offline {
@@ -118,6 +122,36 @@ func BenchmarkOffline(b *testing.B) {
 	for b.Loop() {
 		if why, err := o.Judge(f); why != SteeredService || err != nil {
 			b.Fatal(why, err)
+		}
+	}
+}
+
+// TestExplain: what the program looked for is told, as people write it.
+func TestExplain(t *testing.T) {
+	o, err := NewOffline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := netip.MustParseAddr("192.0.2.10")
+	plan, err := NewPlan(Steering{
+		Services: []Service{{Address: web, Protocol: TCP, First: 80, Last: 80}},
+		MACs:     [][6]byte{{2, 0, 0, 0, 0, 2}}, MoreMACs: [][][6]byte{{{2, 0, 0, 0, 0, 3}}},
+	}, DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for port, want := range []Reason{SteeredService, Passed} {
+		if err := o.ApplyAt(plan, port); err != nil {
+			t.Fatal(err)
+		}
+		why, entries, err := o.Explain(packettest.TCP("198.51.100.7:40000", "192.0.2.10:80", 2).Bytes())
+		if why != want || err != nil {
+			t.Errorf("by port %d: %v, %v", port, why, err)
+		}
+		services := Entry{Map: "services", Key: "192.0.2.10 protocol 6 ports 80 to 80", Found: true}
+		addresses := Entry{Map: "addresses", Key: "192.0.2.10", Found: true}
+		if ok := slices.Contains(entries, services) && slices.Contains(entries, addresses); ok != (want != Passed) {
+			t.Errorf("by port %d: %+v", port, entries)
 		}
 	}
 }

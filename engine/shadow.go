@@ -18,6 +18,7 @@ import (
 type Shadow struct {
 	engine  *Engine
 	devices []closer
+	plan    *bpf.Plan
 }
 
 type closer interface{ Close() error }
@@ -41,7 +42,7 @@ func (e *Engine) Shadow(queue int, frame []byte, sockets ...*xsk.Socket) (*Shado
 		return nil, fmt.Errorf("%w %d", ErrNoQueue, queue)
 	}
 	t := e.table.Load()
-	s := &Shadow{engine: &Engine{
+	s := &Shadow{plan: e.plan, engine: &Engine{
 		config: e.config, clock: e.clock, fragments: fragment.Over(e.fragments), allowed: e.allowed, plan: new(bpf.Plan),
 		joined: make(chan struct{}, 1), past: make([]past, maxPorts), names: e.names,
 	}}
@@ -108,8 +109,9 @@ func (s *Shadow) Handle() (Outcome, error) {
 // Findings returns what was found on the way, in order.
 func (s *Shadow) Findings() []Finding { return s.engine.workers[0].witness.findings }
 
-// Table returns what it goes by.
+// Table and Plan return what it goes by, and what the kernel steers by.
 func (s *Shadow) Table() *balancer.Table { return s.engine.Table() }
+func (s *Shadow) Plan() *bpf.Plan        { return s.plan }
 
 // Close gives back what it has of the kernel's.
 func (s *Shadow) Close() error {

@@ -26,11 +26,17 @@ func isHelper(n uint64) bool {
 
 const xdpRedirect = 4 // enum xdp_action
 
+// ownSockets is what a [Machine.Watch] is told of for a socket look-up.
+const ownSockets = "own sockets"
+
 // help runs a helper: its arguments are in r1 to r5, and its answer in r0.
 func (m *Machine) help(n uint64, r *[16]uint64) error {
 	r[0] = 0
 	switch n {
 	case helpSocketUDP, helpSocketTCP, helpRelease: // there are no sockets here
+		if m.watch != nil && n != helpRelease {
+			m.watch(ownSockets, nil, false)
+		}
 		return nil
 	}
 	i := int(r[1]>>regionShift) - firstMap
@@ -61,8 +67,12 @@ func (m *Machine) helpWith(n uint64, t *Map, key []byte, r *[16]uint64) error {
 	const failed = ^uint64(0)
 	switch n {
 	case helpLookup:
-		if offset, ok := t.find(key); ok {
+		offset, ok := t.find(key)
+		if ok {
 			r[0] = pointer(t.region, uint64(offset))
+		}
+		if m.watch != nil {
+			m.watch(t.name, key, ok)
 		}
 	case helpDelete:
 		if !t.remove(key) {

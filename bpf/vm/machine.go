@@ -21,6 +21,7 @@ type Machine struct {
 	memory [][]byte
 	queue  uint32
 	calls  []frame
+	watch  func(table string, key []byte, found bool)
 }
 
 // frame is what a function's caller goes on with.
@@ -43,7 +44,7 @@ func New(spec *ebpf.CollectionSpec, program string) (*Machine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("run %s: %w", program, err)
 		}
-		t.region = len(m.memory)
+		t.name, t.region = name, len(m.memory)
 		m.memory, m.tables, m.maps[name] = append(m.memory, t.values), append(m.tables, t), t
 	}
 	if err := m.decode(p.Instructions); err != nil {
@@ -51,6 +52,10 @@ func New(spec *ebpf.CollectionSpec, program string) (*Machine, error) {
 	}
 	return m, nil
 }
+
+// Watch has f be told of each look-up in a map, with a key that is there until f returns. A name
+// without a key is that of another thing that the program asks for, and that is not here.
+func (m *Machine) Watch(f func(table string, key []byte, found bool)) { m.watch = f }
 
 // Map returns the map of that name; nil if there is none.
 func (m *Machine) Map(name string) *Map { return m.maps[name] }

@@ -12,6 +12,7 @@ import (
 // Map is a map of a program's. Its methods take keys and values as those of an
 // [ebpf.Map] do: structs without pointers, in the layout that the program has for them.
 type Map struct {
+	name               string
 	region             int
 	key, value, stride int
 	limit              int

@@ -56,7 +56,7 @@ func (r *Record) begin(p *player, frame []byte) {
 		Index: p.summary.Packets, Time: p.current.Time, Interface: p.options.In.Interfaces()[p.current.Interface].Name,
 		Verdict: VerdictPassed, Sent: r.Sent[:0], Released: r.Released[:0],
 	}
-	r.Tuple, _ = look(frame)
+	r.Tuple, _ = Look(frame)
 }
 
 // end notes the outcome.
@@ -78,7 +78,7 @@ func (r *Record) end(o engine.Outcome, t *balancer.Table, sent []frame, own int,
 		r.Service = s.Name
 	}
 	for i, f := range sent {
-		tuple, tags := look(f.data)
+		tuple, tags := Look(f.data)
 		s := Sent{Tuple: tuple, Length: len(f.data), Port: ports[f.port], SourceMAC: packet.SourceMAC(f.data), DestinationMAC: packet.DestinationMAC(f.data)}
 		for _, tag := range tags {
 			if tag != 0 {
@@ -93,8 +93,8 @@ func (r *Record) end(o engine.Outcome, t *balancer.Table, sent []frame, own int,
 	}
 }
 
-// look reads the addresses of a frame and its VLAN tags, for people.
-func look(frame []byte) (t Tuple, tags packet.Tags) {
+// Look reads the addresses of a frame and its VLAN tags, for people.
+func Look(frame []byte) (t Tuple, tags packet.Tags) {
 	var p packet.Packet
 	switch packet.Parse(frame, &p) {
 	case packet.Pending, packet.DropICMP, packet.DropFragment:

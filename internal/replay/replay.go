@@ -56,7 +56,7 @@ type Summary struct {
 // player is one replay under way.
 type player struct {
 	options *Options
-	wires   []*wire // by port
+	wires   []*Wire // by port
 	world   *world
 	events  []Event // that are still to come, in order of time
 	first   time.Time
@@ -102,9 +102,9 @@ func Run(ctx context.Context, o *Options) (Summary, error) {
 	if err := o.Check(); err != nil {
 		return Summary{}, err
 	}
-	var first *wire
+	var first *Wire
 	for i := range o.Ports {
-		w, err := newWire(i, len(o.Ports), first, func(data []byte) { p.sent = append(p.sent, frame{data, i}) })
+		w, err := NewWire(i, len(o.Ports), first, func(data []byte) { p.sent = append(p.sent, frame{data, i}) })
 		if err != nil {
 			return Summary{}, err
 		}
@@ -274,7 +274,7 @@ func (p *player) steered(data []byte) error {
 	if err := p.world.learn(port, packet.DestinationMAC(data)); err != nil {
 		return err
 	}
-	fits, err := p.wires[port].deliver(data)
+	fits, err := p.wires[port].Deliver(data)
 	if err != nil {
 		return err
 	}

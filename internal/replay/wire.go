@@ -22,10 +22,10 @@ const (
 	offsetShift = 48
 )
 
-// wire is what is behind a worker's socket, that of one port: packets are received from a file, and what is
+// Wire is what is behind a worker's socket, that of one port: packets are received from a file, and what is
 // sent is told. It is a kernel in copy mode that takes and completes at once, on the one
 // goroutine that there is.
-type wire struct {
+type Wire struct {
 	socket *xsk.Socket
 	rings  xsk.Rings
 	sent   func(frame []byte) // whose bytes are there until it returns
@@ -33,12 +33,12 @@ type wire struct {
 	fillCons, rxProd, txCons, completionProd uint32
 }
 
-var _ xsk.Kernel = (*wire)(nil)
+var _ xsk.Kernel = (*Wire)(nil)
 
-// newWire returns the wire of a port, one of so many, whose frames are those of the first
+// NewWire returns the wire of a port, one of so many, whose frames are those of the first
 // one; nil: this is the first.
-func newWire(port, ports int, first *wire, sent func([]byte)) (*wire, error) {
-	w := &wire{sent: sent, rings: xsk.Rings{
+func NewWire(port, ports int, first *Wire, sent func([]byte)) (*Wire, error) {
+	w := &Wire{sent: sent, rings: xsk.Rings{
 		Fill: xsk.NewRing[uint64](ringSize), RX: xsk.NewRing[xsk.Desc](ringSize),
 		TX: xsk.NewRing[xsk.Desc](ringSize), Completion: xsk.NewRing[uint64](ringSize),
 	}}
@@ -57,8 +57,11 @@ func newWire(port, ports int, first *wire, sent func([]byte)) (*wire, error) {
 	return w, nil
 }
 
-// deliver receives one packet. It returns false if that does not fit into a frame.
-func (w *wire) deliver(frame []byte) (bool, error) {
+// Socket returns the worker's side of it.
+func (w *Wire) Socket() *xsk.Socket { return w.socket }
+
+// Deliver receives one packet. It returns false if that does not fit into a frame.
+func (w *Wire) Deliver(frame []byte) (bool, error) {
 	if len(frame) > w.socket.Info().MaxPacket {
 		return false, nil
 	}
@@ -80,7 +83,7 @@ func (w *wire) deliver(frame []byte) (bool, error) {
 }
 
 // Send takes what is on the TX ring.
-func (w *wire) Send() unix.Errno {
+func (w *Wire) Send() unix.Errno {
 	for end := w.rings.TX.Producer.Load(); w.txCons != end; w.txCons++ {
 		d := w.rings.TX.Entries[w.txCons%ringSize]
 		w.sent(w.socket.UMEM().Frame(d))
@@ -93,13 +96,13 @@ func (w *wire) Send() unix.Errno {
 }
 
 // Wake, Poll, Error and Statistics are as of a kernel at rest.
-func (w *wire) Wake() {}
+func (w *Wire) Wake() {}
 
 // Poll does not wait.
-func (w *wire) Poll(time.Duration) bool { return false }
+func (w *Wire) Poll(time.Duration) bool { return false }
 
 // Error has none to tell.
-func (w *wire) Error() unix.Errno { return 0 }
+func (w *Wire) Error() unix.Errno { return 0 }
 
 // Statistics has nothing to count.
-func (w *wire) Statistics() (xsk.KernelStatistics, error) { return xsk.KernelStatistics{}, nil }
+func (w *Wire) Statistics() (xsk.KernelStatistics, error) { return xsk.KernelStatistics{}, nil }

@@ -41,7 +41,7 @@ type world struct {
 var ephemeral = balancer.Ports{First: 32768, Last: 60999}
 
 // newWorld returns one in which all backends are up.
-func newWorld(o *Options, wires []*wire) (*world, error) {
+func newWorld(o *Options, wires []*Wire) (*world, error) {
 	loads := balancer.NewLoads()
 	v := &world{
 		spec: copySpec(o.Spec), compiler: balancer.NewCompiler(loads), clock: engine.NewManualClock(), ports: o.Ports, macs: o.MACs, own: o.Addresses,

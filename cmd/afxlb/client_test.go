@@ -64,6 +64,13 @@ func (fake) Preview(context.Context, *api.ConfigText) (api.Reload, error) {
 	return api.Reload{}, errors.New("not here")
 }
 
+func (fake) Trace(*api.TraceQuery) (api.Trace, error) {
+	return api.Trace{Steps: []api.TraceStep{}, Sent: []api.TraceSent{}}, nil
+}
+func (fake) Capture(*api.CaptureFilter) (api.Captured, error) {
+	return nil, api.Refuse(409, "not here")
+}
+
 // fakeSocket returns the control socket of a fake that answers until the test ends.
 func fakeSocket(t *testing.T, f api.Source) string {
 	t.Helper()

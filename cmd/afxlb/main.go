@@ -64,7 +64,7 @@ func newRoot(e *env) *cobra.Command {
 		newCheck(e), newConvert(e), newSchema(e),
 		newDemo(e), newReplay(e),
 		newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e),
-		newEvents(e), newTop(e), newCapture(e),
+		newEvents(e), newTop(e), newTrace(e), newCapture(e),
 		newReload(e), newBackend(e),
 		newVersion(e), newCompletion(e), newMan(e),
 	)

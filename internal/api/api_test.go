@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"iter"
 	"net"
 	"net/http"
@@ -77,6 +79,19 @@ func changedBy(o BackendOrder) BackendChanged {
 		c.New.Weight = *o.Weight + 1
 	}
 	return c
+}
+
+func (fixed) Trace(q *TraceQuery) (Trace, error) {
+	return Trace{Packet: q.Packet, Steps: []TraceStep{{Step: "steering", By: "services"}}, Sent: []TraceSent{}}, nil
+}
+func (fixed) Capture(f *CaptureFilter) (Captured, error) {
+	if f.Filter == "wrong" {
+		return nil, Refuse(422, "a wrong filter")
+	}
+	return func(ctx context.Context, to io.Writer) error {
+		_, err := fmt.Fprintf(to, "%+v", *f)
+		return err
+	}, nil
 }
 
 func (fixed) Events() *events.Recorder { return happened }

@@ -41,6 +41,11 @@ func (empty) Change(context.Context, BackendOrder) (BackendChanged, error) {
 	return BackendChanged{}, nil
 }
 
+func (empty) Trace(*TraceQuery) (Trace, error) {
+	return Trace{Steps: []TraceStep{}, Sent: []TraceSent{}}, nil
+}
+func (empty) Capture(*CaptureFilter) (Captured, error) { return nil, Refuse(409, "not here") }
+
 func TestClientGetsWhatTheSourceSays(t *testing.T) {
 	c, ctx := serve(t, fixed{}), t.Context()
 	check := func(name string, got any, err error, want any) {

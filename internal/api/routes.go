@@ -91,6 +91,9 @@ func (h *handler) routes() {
 			"in messages of their names: at first, and then each second if it is another; and each second a message named tick, whose data is #/components/schemas/Tick. "+
 			"With events it has these as messages named event, and resumes as /v1/events does.",
 		h.refuseWatching, h.followStatus, nil)
+	object(h, "/v1/trace", "What would become of a packet, and why", func(_ context.Context, in *TraceQuery) (Trace, error) {
+		return h.source.Trace(in)
+	})
 	h.capturing()
 	h.mux.HandleFunc("GET /v1/openapi.json", h.document)
 }

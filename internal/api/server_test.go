@@ -32,6 +32,9 @@ func (untouchable) Change(context.Context, BackendOrder) (BackendChanged, error)
 }
 func (untouchable) Preview(context.Context, *ConfigText) (Reload, error) { panic("asked") }
 
+func (untouchable) Trace(*TraceQuery) (Trace, error)         { panic("traced") }
+func (untouchable) Capture(*CaptureFilter) (Captured, error) { panic("captured") }
+
 func anybody(*http.Request) error { return nil }
 
 // What can't be answered is a problem document that says what is wrong.

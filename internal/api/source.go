@@ -20,6 +20,9 @@ type Source interface {
 	Flows(FlowFilter) iter.Seq[Flow]
 	Counters() []Counter
 	Events() *events.Recorder
+	// Trace says what would become of a packet, and changes nothing. What can't be asked is an
+	// error of [Refuse].
+	Trace(*TraceQuery) (Trace, error)
 	// Capture begins a capture, which the caller has to carry out. What a client asks for in
 	// vain is an error of [Refuse].
 	Capture(*CaptureFilter) (Captured, error)

@@ -159,7 +159,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
 	tasks.Go(func() { d.watchPulse(background) })
-	src := source{reporter, own{d}}
+	src := source{reporter, d.own()}
 	tasks.Go(func() { serving = d.serveAPI(background, src, l, outer, files.clients) })
 	tasks.Go(func() { d.serveWeb(background, src, measured, files.web) })
 	err = d.serveUntil(ctx)

@@ -10,6 +10,7 @@ import (
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/internal/tap"
+	"github.com/afxlb/afxlb/internal/trace"
 )
 
 // listenOutside listens for clients on other machines, if the config says where; else the
@@ -51,7 +52,15 @@ type source struct {
 }
 
 // own is what the control socket gets from the daemon itself.
-type own struct{ daemon *daemon }
+type own struct {
+	daemon *daemon
+	tracer *trace.Tracer
+}
+
+func (d *daemon) own() own { return own{d, &trace.Tracer{Engine: d.engine, Ports: d.names}} }
+
+// Trace says what would become of a packet.
+func (o own) Trace(q *api.TraceQuery) (api.Trace, error) { return o.tracer.Trace(q) }
 
 // Reload reads the file again.
 func (o own) Reload(ctx context.Context) (api.Reload, error) { return o.daemon.reload(ctx) }

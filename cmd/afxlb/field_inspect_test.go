@@ -62,7 +62,7 @@ func newInspected(t *testing.T) *inspected {
 	n := &inspected{world: &world{t: t, lab: l, dir: t.TempDir()}}
 	n.addSources(more4)
 	for _, h := range l.Backends { // which say nothing: all packets are the test's
-		for _, to := range []string{"198.51.100.0/24", netip.PrefixFrom(more4, 32).String()} {
+		for _, to := range []string{"198.51.100.0/24", "192.0.2.0/24", netip.PrefixFrom(more4, 32).String(), netip.PrefixFrom(own4, 32).String()} {
 			dst := net.IPNet{IP: netip.MustParsePrefix(to).Addr().AsSlice(), Mask: net.CIDRMask(netip.MustParsePrefix(to).Bits(), 32)}
 			if err := h.Netlink().RouteReplace(&netlink.Route{Dst: &dst, Type: unix.RTN_BLACKHOLE}); err != nil {
 				t.Fatal(err)

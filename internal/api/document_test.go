@@ -171,6 +171,9 @@ func (starting) Status() Status {
 func answerTo(src Source, method, path string) *httptest.ResponseRecorder {
 	r, ask := httptest.NewRecorder(), httptest.NewRequest(strings.ToUpper(method), path, nil)
 	switch at, _, _ := strings.Cut(path, "?"); at {
+	case "/v1/trace":
+		ask = httptest.NewRequest("GET", at+"?packet=tcp&"+strings.TrimPrefix(path, at+"?"), nil)
+		ask.URL.RawQuery = strings.TrimSuffix(ask.URL.RawQuery, "&/v1/trace")
 	case "/v1/plan":
 		ask = httptest.NewRequest("POST", path, strings.NewReader("services: []"))
 	case "/v1/backends/change":

@@ -58,7 +58,7 @@ type Engine struct {
 
 	changing sync.Mutex // held by Apply and all that changes the lease, for as long as the kernel takes
 	plan     *bpf.Plan  // what the kernel steers by, or will
-	tap      *Tap       // the capture that is under way; nil: none is
+	taps     []*Tap     // the captures that are under way
 
 	// All are written with both locks held.
 	mu      sync.RWMutex // held for moments, so that Info waits for nothing that takes long

@@ -26,6 +26,7 @@ type lane struct {
 	staged []staged // of this batch
 	stage  []byte   // as they came
 	at     uint64   // bytes that were ever written; modulo their number it is the place
+	began  uint64   // at, when this batch began
 	queued []int    // which packets are in the slots behind tail, until the batch is sent
 }
 
@@ -53,6 +54,30 @@ func (t *Tap) lane(worker int) *lane {
 	defer t.mu.Unlock()
 	t.lanes = append(t.lanes[:len(t.lanes):len(t.lanes)], l) // who reads the list has the old one
 	return l
+}
+
+// tapped has captures look at a batch of n packets as they came.
+//
+//go:noinline
+func (w *worker) tapped(n int) {
+	for _, l := range w.taps {
+		l.look(w, n)
+	}
+}
+
+// sendTapped is send while captures are under way.
+//
+//go:noinline
+func (w *worker) sendTapped(n int) error {
+	now := time.Time{}
+	for _, l := range w.taps {
+		l.keep(w, &now)
+	}
+	err := w.emit(n)
+	for _, l := range w.taps {
+		l.publish(w)
+	}
+	return err
 }
 
 // look copies packets of a batch of n as they came: those that the sample has.
@@ -89,9 +114,10 @@ func passes(filter func(*packet.Packet, []byte) bool, frame []byte) bool {
 	return filter(&p, frame)
 }
 
-// send sends a batch of n packets, of which the wanted ones are copied as they leave.
-func (l *lane) send(w *worker, n int) error {
-	began, now := l.at, time.Time{}
+// keep copies the wanted ones of a batch's packets, as they are about to leave. The time is read
+// once a batch, when the first one needs it.
+func (l *lane) keep(w *worker, now *time.Time) {
+	l.began = l.at
 	l.queued = l.queued[:0]
 	for k := range l.staged {
 		s := &l.staged[k]
@@ -111,14 +137,11 @@ func (l *lane) send(w *worker, n int) error {
 			continue
 		}
 		if now.IsZero() {
-			now = time.Now() // for the whole batch, as all clocks of workers
+			*now = time.Now()
 		}
-		who.Time = now
+		who.Time = *now
 		l.queue(w, s, who, after)
 	}
-	err := w.emit(n)
-	l.publish(w, began)
-	return err
 }
 
 // names says whose packet i is, and whether that is wanted.
@@ -164,10 +187,10 @@ func (l *lane) queue(w *worker, s *staged, c Captured, after []byte) {
 }
 
 // publish lets the reader have the copies of a batch that was sent. Of those that were not
-// sent after all there is none as they left. The batch's bytes begin at began.
-func (l *lane) publish(w *worker, began uint64) {
+// sent after all there is none as they left.
+func (l *lane) publish(w *worker) {
 	tail, kept := l.tail.Load(), uint64(0)
-	l.at = began
+	l.at = l.began
 	for k, i := range l.queued {
 		c := l.slots[(tail+uint64(k))%uint64(len(l.slots))]
 		c.Verdict = w.verdicts[i]

@@ -41,8 +41,8 @@ func (e *Engine) newWorker(id int, queues []int) *worker {
 		budgets:   newBudgets(),
 		ident:     bits.Reverse16(uint16(id)), // those of two workers are as far apart as can be
 	}
-	if e.tap != nil {
-		w.tap = e.tap.lane(id)
+	for _, t := range e.taps {
+		w.taps = append(w.taps, t.lane(id))
 	}
 	return w
 }

@@ -2,7 +2,8 @@ package engine
 
 import (
 	"cmp"
-	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,14 +56,17 @@ type Tap struct {
 	lanes []*lane
 }
 
-// ErrTapped says that a capture is under way.
-var ErrTapped = errors.New("another capture is under way; there is one at a time")
+// maxTaps bounds how many captures there are at a time: each costs the workers as much again.
+const maxTaps = 4
+
+// ErrTapped says that there are as many captures as there may be.
+var ErrTapped = fmt.Errorf("%d captures are under way, and there are no more at a time", maxTaps)
 
 // Tap begins a capture, which ends with [Tap.Close].
 func (e *Engine) Tap(c TapConfig) (*Tap, error) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	if e.tap != nil {
+	if len(e.taps) == maxTaps {
 		return nil, ErrTapped
 	}
 	c.Sample, c.Room = max(c.Sample, 1), cmp.Or(c.Room, max(16<<20/max(len(e.workers), 1), 256<<10))
@@ -74,11 +78,11 @@ func (e *Engine) Tap(c TapConfig) (*Tap, error) {
 		t.wanted[v] = t.wanted[v] || len(c.Verdicts) == 0
 	}
 	t.unsent = t.wanted[packet.DropTxFull] || t.wanted[packet.DropLinkDown] || t.wanted[packet.DropTooBig]
-	e.tap = t
+	e.taps = append(e.taps, t)
 	for i := range e.workers {
 		t.lane(i)
 	}
-	tell(e.workers, e.alarm(), func(w *worker) { w.tap = t.lanes[w.id] })
+	tell(e.workers, e.alarm(), func(w *worker) { w.taps = append(w.taps, t.lanes[w.id]) })
 	return t, nil
 }
 
@@ -87,11 +91,14 @@ func (t *Tap) Close() {
 	e := t.engine
 	e.changing.Lock()
 	defer e.changing.Unlock()
-	if e.tap != t {
+	i := slices.Index(e.taps, t)
+	if i < 0 {
 		return
 	}
-	e.tap = nil
-	tell(e.all(), e.alarm(), func(w *worker) { w.tap = nil })
+	e.taps = slices.Delete(e.taps, i, i+1)
+	tell(e.workers, e.alarm(), func(w *worker) {
+		w.taps = slices.DeleteFunc(w.taps, func(l *lane) bool { return l.tap == t })
+	})
 }
 
 // Read visits what there is, in each worker's order, until visit returns false. It does not wait.

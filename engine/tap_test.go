@@ -189,18 +189,28 @@ func TestTapOfWhatIsNotSent(t *testing.T) {
 	}
 }
 
-func TestOneTapAtATime(t *testing.T) {
+// TestSeveralTaps: each has what it asks for, whoever comes and goes.
+func TestSeveralTaps(t *testing.T) {
 	h := newHarness(t, 2, service("web", vip4, balancer.NAT, 2))
-	first := h.tap(TapConfig{})
+	taps := []*Tap{h.tap(TapConfig{}), h.tap(TapConfig{Snap: 20}), h.tap(TapConfig{Service: "none"}), h.tap(TapConfig{Sample: 2})}
 	if _, err := h.engine.Tap(TapConfig{}); !errors.Is(err, ErrTapped) {
-		t.Errorf("a second one: %v", err)
+		t.Errorf("a fifth one: %v", err)
 	}
-	first.Close()
-	second := h.tap(TapConfig{})
-	first.Close() // once more: it is not the one
 	h.pass(1, syns(vip4, 1000, 2)...)
-	if n := len(second.all()); n != 2 {
-		t.Errorf("%d copies", n)
+	for i, want := range []int{2, 2, 0, 1} {
+		if n := len(taps[i].all()); n != want {
+			t.Errorf("capture %d has %d copies, want %d", i, n, want)
+		}
+	}
+	taps[0].Close()
+	taps[0] = h.tap(TapConfig{Backend: "a"})
+	taps[1].Close()
+	taps[1].Close() // once more
+	h.pass(1, syns(vip4, 1000, 2)...)
+	for i, want := range []int{1, 0, 0, 1} {
+		if n := len(taps[i].all()); n != want {
+			t.Errorf("then capture %d has %d copies, want %d", i, n, want)
+		}
 	}
 }
 
@@ -234,7 +244,7 @@ func TestTapWhileWorkersRun(t *testing.T) {
 	}
 	close(stop)
 	all.Wait()
-	if w.tap != nil {
+	if len(w.taps) != 0 {
 		t.Error("the worker goes on")
 	}
 }

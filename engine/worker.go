@@ -75,7 +75,7 @@ type worker struct {
 	count   Counters
 	youth   youth
 	parts   fragment.Out // what the table of fragments has let go of
-	tap     *lane        // of the capture that is under way; nil: none is
+	taps    []*lane      // of the captures that are under way
 	witness *witness     // of a shadow, what it finds; nil: this is none
 
 	descs    [batchSize]xsk.Desc // as received; in the end those to send, in the same order
@@ -110,8 +110,8 @@ func (w *worker) pass() (int, error) {
 	w.count.Received += uint64(n)
 	w.mixed = false
 	w.renew()
-	if w.tap != nil {
-		w.tap.look(w, n)
+	if len(w.taps) != 0 {
+		w.tapped(n)
 	}
 	if w.table.Ports[w.port].Standby {
 		return n, w.turnAway(n)
@@ -313,8 +313,8 @@ func (w *worker) deliver(i int, r conntrack.Ref, f *conntrack.Flow, b *balancer.
 
 // send ends a batch of n packets, whose verdicts are known.
 func (w *worker) send(n int) error {
-	if w.tap != nil {
-		return w.tap.send(w, n)
+	if len(w.taps) != 0 {
+		return w.sendTapped(n)
 	}
 	return w.emit(n)
 }

@@ -37,10 +37,10 @@ tags by itself. A packet is wanted if it is such as it came, or as it left.
 A reader that is too slow loses copies, and nobody a packet: how many is told in the end. It
 ends with Ctrl-C, and is for root and the group of the control socket, since packets have
 what users send.`,
-		Example: `  afxlb capture -w web.pcapng --service web --time 10s
-  afxlb capture --client 198.51.100.7 | tcpdump -nr -
-  afxlb capture --verdict dropped --count 100 -w drops.pcapng
-  afxlb capture -w - 'tcp port 80 and tcp[tcpflags] & tcp-rst != 0' | wireshark -k -i -`,
+		Example: `  afxlb capture -w web.pcapng --service web --time 2s
+  afxlb capture --client 198.51.100.7 --time 2s | tcpdump -nr -
+  afxlb capture --verdict dropped --count 100 --time 2s -w drops.pcapng
+  afxlb capture --time 2s 'tcp port 80 and tcp[tcpflags] & tcp-rst != 0' | wireshark -k -i -`,
 		RunE: func(c *cobra.Command, args []string) (err error) {
 			if f.Filter = strings.Join(args, " "); f.Filter != "" {
 				if _, err := pcapfilter.Compile(f.Filter); err != nil {

@@ -42,7 +42,7 @@ const captureTimeout = time.Minute
 func (h *handler) capturing() {
 	op := operation[Problem](h, http.MethodPost, "/v1/capture", "Capture packets")
 	op.Description = "It answers with pcapng, as it comes: each packet as it came and, if it left, as it left, with what became of it for a comment. " +
-		"There is one capture at a time. A client that reads too slowly loses copies, never packets; the interface statistics blocks, " +
+		"There are four at a time. A client that reads too slowly loses copies, never packets; the interface statistics blocks, " +
 		"one every two seconds and at the end, tell how many. It takes no body, and is for those who may change something: packets have what users send."
 	op.Responses["200"].Content = map[string]*huma.MediaType{CaptureType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
 	register(h, op, func(_ context.Context, in *CaptureFilter) (Captured, error) {

@@ -22,12 +22,13 @@ type lane struct {
 
 	// The worker's own.
 
-	skip   int      // packets until the next one of the sample
-	staged []staged // of this batch
-	stage  []byte   // as they came
-	at     uint64   // bytes that were ever written; modulo their number it is the place
-	began  uint64   // at, when this batch began
-	queued []int    // which packets are in the slots behind tail, until the batch is sent
+	skip   int           // packets until the next one of the sample
+	parsed packet.Packet // for the filter, which may keep hold of it no longer than it runs
+	staged []staged      // of this batch
+	stage  []byte        // as they came
+	at     uint64        // bytes that were ever written; modulo their number it is the place
+	began  uint64        // at, when this batch began
+	queued []int         // which packets are in the slots behind tail, until the batch is sent
 }
 
 // staged is a packet as it came.
@@ -91,7 +92,7 @@ func (l *lane) look(w *worker, n int) {
 			l.lost.Add(1)
 			continue
 		}
-		s.wanted = s.wanted || passes(c.Filter, frame)
+		s.wanted = s.wanted || l.passes(frame)
 		l.stage = append(l.stage, frame[:s.n]...)
 		l.staged = append(l.staged, s)
 	}
@@ -106,12 +107,14 @@ func (l *lane) cut(frame []byte) int {
 	return len(frame)
 }
 
-func passes(filter func(*packet.Packet, []byte) bool, frame []byte) bool {
-	var p packet.Packet
-	if v := packet.Parse(frame, &p); v != packet.Pending && v != packet.DropICMP && v != packet.DropFragment {
-		p = packet.Packet{}
+// passes asks the filter.
+func (l *lane) passes(frame []byte) bool {
+	p := &l.parsed
+	p.TCPFlags = 0 // those of a fragment are not read
+	if v := packet.Parse(frame, p); v != packet.Pending && v != packet.DropICMP && v != packet.DropFragment {
+		*p = packet.Packet{}
 	}
-	return filter(&p, frame)
+	return l.tap.config.Filter(p, frame)
 }
 
 // keep copies the wanted ones of a batch's packets, as they are about to leave. The time is read
@@ -125,15 +128,15 @@ func (l *lane) keep(w *worker, now *time.Time) {
 		if v := w.verdicts[s.i]; v == packet.Pending || !l.tap.wanted[v] && !(l.tap.unsent && v.Leaves()) {
 			continue
 		}
-		var who Captured
-		if !l.names(w, s.i, &who) {
-			continue
-		}
 		var after []byte
 		if w.verdicts[s.i].Leaves() {
 			after = w.socket.UMEM().Frame(w.descs[s.i])
 		}
-		if !s.wanted && (after == nil || !passes(l.tap.config.Filter, after)) || !l.tap.allows(w.now) {
+		if !s.wanted && (after == nil || !l.passes(after)) {
+			continue
+		}
+		var who Captured
+		if !l.names(w, s.i, &who) || !l.tap.allows(w.now) {
 			continue
 		}
 		if now.IsZero() {

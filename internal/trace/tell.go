@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -32,9 +33,12 @@ func (r *run) found(f *engine.Finding) {
 	case engine.FlowLeft:
 		r.step("flow", "on-down", "the flow does not stay at %s: its backend or its connection is over; the packet chooses anew", r.backend(f.Backend))
 	case engine.SeatSought:
-		if f.OK {
+		switch {
+		case f.Full:
+			r.step("persistence", f.Service.Name, "the client is remembered at %s, which has as many connections as it may have: it gets another one", r.backend(f.Backend))
+		case f.OK:
 			r.step("persistence", f.Service.Name, "the client is remembered at %s, and stays there", r.backend(f.Backend))
-		} else {
+		default:
 			r.step("persistence", f.Service.Name, "the client is not remembered, or its backend is not in rotation")
 		}
 	case engine.Picked:
@@ -128,6 +132,9 @@ func (r *run) pick(f *engine.Finding) {
 	switch {
 	case b.Consistent:
 		r.step("pick", fmt.Sprintf("slot %d of %d", b.Slot, b.Slots), "in mid-stream the consistent hash decides: %s", to)
+	case b.Slots > 0 && b.Owner != f.Backend:
+		r.step("pick", fmt.Sprintf("slot %d of %d", b.Slot, b.Slots), "%s has the slot %d, which is %s; that has as many connections as it may have, and the next is %s",
+			b.Algorithm, b.Slot, r.backend(b.Owner), to)
 	case b.Slots > 0:
 		r.step("pick", fmt.Sprintf("slot %d of %d", b.Slot, b.Slots), "%s has the slot %d, which is %s", b.Algorithm, b.Slot, to)
 	default:
@@ -159,6 +166,9 @@ func candidateText(t *balancer.Table, b *balancer.Basis, i int, c *balancer.Cand
 		return fmt.Sprintf("%s weight %d", name, c.Weight)
 	}
 	text := fmt.Sprintf("%s weight %d live %d", name, c.Weight, c.Live)
+	if c.Limit != 0 && c.Limit != math.MaxUint32 {
+		text += fmt.Sprintf(" of %d", c.Limit)
+	}
 	if c.Handicap != 0 {
 		text += fmt.Sprintf(" handicap %d", c.Handicap)
 	}

@@ -24,7 +24,8 @@ const MaxBackends = 1 << 16
 // the others. Who sets it lets it go down to nothing in some seconds.
 //
 // And it has the number of clients in a row whom it refused: one that refuses all has
-// nothing to do, and would be the first choice for everybody.
+// nothing to do, and would be the first choice for everybody. Likewise the number of times in
+// a row that a client had to knock again: it is for the health checks.
 //
 // The zero value is ready to use. It takes 4 MiB of address space, of which only
 // the pages of IDs in use become resident.
@@ -33,6 +34,7 @@ type Loads struct {
 	// restrained counts the handicaps and those who have refused somebody: most of the
 	// time there are none, and nobody need look for them.
 	restrained atomic.Int64
+	ignoring   atomic.Int64 // counts those who have left somebody waiting
 }
 
 // load has a cache line of its own, so that workers which count for different
@@ -42,7 +44,8 @@ type load struct {
 	established atomic.Int64
 	handicap    atomic.Int64
 	refused     atomic.Int64
-	_           [24]byte
+	ignored     atomic.Int64
+	_           [16]byte
 }
 
 // NewLoads returns counts that are all zero.
@@ -87,7 +90,24 @@ func (l *Loads) Accept(id uint32) {
 	if r := &l.backends[id].refused; r.Load() != 0 && r.Swap(0) != 0 { // mostly nothing is written
 		l.restrained.Add(-1)
 	}
+	if i := &l.backends[id].ignored; i.Load() != 0 && i.Swap(0) != 0 {
+		l.ignoring.Add(-1)
+	}
 }
+
+// Ignore notes that a client had to repeat its SYN, as the backend has not answered it.
+func (l *Loads) Ignore(id uint32) {
+	if l.backends[id].ignored.Add(1) == 1 {
+		l.ignoring.Add(1)
+	}
+}
+
+// Ignored returns how often that was since the backend accepted a connection.
+func (l *Loads) Ignored(id uint32) int64 { return l.backends[id].ignored.Load() }
+
+// Troubled reports whether anybody has refused or ignored somebody since. It may say so of
+// handicaps too.
+func (l *Loads) Troubled() bool { return l.restrained.Load() != 0 || l.ignoring.Load() != 0 }
 
 // Refused returns how many connections the backend has refused since it accepted one.
 func (l *Loads) Refused(id uint32) int64 { return l.backends[id].refused.Load() }

@@ -40,3 +40,45 @@ func TestWhoRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A backend ignores a client who has to knock again after a second; what a stranger sends says
+// nothing but if the backend really does not answer it.
+func TestWhoIgnores(t *testing.T) {
+	again := func(c *talk, after uint32) {
+		c.now += after
+		c.next[Request]--
+		c.send(Request, syn, 0)
+	}
+	for name, c := range map[string]struct {
+		replies bool
+		steps   func(c *talk)
+		want    int64
+	}{
+		"once":               {true, func(c *talk) { c.send(Request, syn, 0) }, 3},
+		"twice":              {true, func(c *talk) { c.send(Request, syn, 0); again(c, 1000) }, 4},
+		"three times":        {true, func(c *talk) { c.send(Request, syn, 0); again(c, 1000); again(c, 2000) }, 5},
+		"twice at once":      {true, func(c *talk) { c.send(Request, syn, 0); again(c, 10) }, 3},
+		"with another SYN":   {true, func(c *talk) { c.send(Request, syn, 0); c.now += 1000; c.send(Request, syn, 0) }, 3},
+		"which was answered": {true, func(c *talk) { c.send(Request, syn, 0); c.send(Reply, synAck, 0); again(c, 1000) }, 3},
+		"replies are unseen": {false, func(c *talk) { c.send(Request, syn, 0); again(c, 1000) }, 3},
+		"somebody got in": {true, func(c *talk) {
+			c.send(Request, syn, 0)
+			again(c, 1000)
+			c.send(Reply, synAck, 0)
+			c.send(Request, ack, 0)
+		}, 0},
+	} {
+		talk := newTalk(t, c.replies)
+		id := talk.tab.Flow(talk.ref).BackendID
+		for range 3 {
+			talk.tab.loads.Ignore(id)
+		}
+		c.steps(talk)
+		if got := talk.tab.loads.Ignored(id); got != c.want {
+			t.Errorf("%s: ignored %d times in a row, want %d", name, got, c.want)
+		}
+		if talk.tab.loads.Troubled() != (c.want > 0) {
+			t.Errorf("%s: troubled %t", name, talk.tab.loads.Troubled())
+		}
+	}
+}

@@ -105,6 +105,9 @@ func (t *Table) Advance(r Ref, f *Flow, s packet.Segment, now uint32) {
 			to = t.ended(r, state, now)
 		}
 	case f.proto == packet.ProtoTCP:
+		if s.Flags&(packet.TCPSyn|packet.TCPAck) == packet.TCPSyn && t.ignored(r, f, s, state, now) {
+			t.loads.Ignore(f.BackendID)
+		}
 		to = f.advanceTCP(d, s, state)
 	}
 	if to != from {
@@ -125,6 +128,19 @@ func (t *Table) knocked(id uint32, to Class, s packet.Segment) {
 	case to == TCPRefused && s.Flags&packet.TCPAck != 0:
 		t.loads.Refuse(id)
 	}
+}
+
+// patience is how long after a connection's first SYN another one tells that there was no
+// answer, ms: clients wait for a second (RFC 6298, 2.1). Whoever sends two at once, with whatever
+// source, makes nobody look silent.
+const patience = 900
+
+// ignored reports whether a SYN is repeated because the backend has not answered it, of a flow
+// whose replies pass through the balancer.
+func (t *Table) ignored(r Ref, f *Flow, s packet.Segment, state, now uint32) bool {
+	return r.Direction() == Request && f.Paired() && class(state) == TCPSyn &&
+		state&(knownRequest|fromReply) == knownRequest && s.Next == f.Expected(Request) &&
+		idle(now, t.details[r.index()].created) >= patience
 }
 
 func (f *Flow) advanceUDP(d Direction, state uint32) Class {

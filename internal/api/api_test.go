@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -40,7 +41,11 @@ func (fixed) Status() Status {
 }
 func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2}} }
 func (fixed) Backends(s string) []Backend {
-	return []Backend{{Service: s, Name: "a", State: "up"}, {Service: s, Name: "b", State: "unreachable", Reason: "route is by eth1"}}
+	asked := time.Unix(1000, 0).UTC()
+	return []Backend{
+		{Service: s, Name: "a", State: "up", Checks: []Check{{Type: "tcp", Result: "ok", At: &asked}, {Result: "none"}}},
+		{Service: s, Name: "b", State: "unreachable", Reason: "route is by eth1", Checks: []Check{}},
+	}
 }
 func (fixed) Flows(f FlowFilter) iter.Seq[Flow] {
 	return slices.Values([]Flow{{Service: f.Service, Backend: f.Backend, Client: f.Client, PacketsIn: uint64(f.Limit)}})

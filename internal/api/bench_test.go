@@ -19,7 +19,7 @@ func newLarge(n int) *large {
 	for i := range n {
 		l.backends = append(l.backends, Backend{
 			Service: fmt.Sprintf("service-%d", i/20), Name: fmt.Sprintf("backend-%d", i), Address: "10.0.12.34", Port: "8080", Weight: 1,
-			State: "up", Since: time.Now(), Check: "ok", MAC: "02:00:00:00:00:01",
+			State: "up", Since: time.Now(), Check: "ok", Checks: []Check{{Type: "tcp", Address: "10.0.12.34:8080", Result: "ok"}}, MAC: "02:00:00:00:00:01",
 			Live: int64(i), Flows: 1e6, PacketsIn: 1e9, PacketsOut: 1e9, BytesIn: 1e12, BytesOut: 1e12,
 		})
 	}

@@ -171,6 +171,21 @@ type Backend struct {
 	MaxConns   uint32    `json:"max_conns" doc:"how many connections it may have; 0: any number"`
 	Standing   int64     `json:"established" doc:"of the live ones, those that both ends have agreed to: what max_conns bounds"`
 	Full       bool      `json:"full" doc:"it has as many as it may have, and gets no new ones"`
+	Checks     []Check   `json:"checks" doc:"the questions that it is asked, each with its latest answer"`
+	Suspicions uint64    `json:"suspicions" doc:"how often clients' connections, refused or unanswered, have had it checked at once"`
+}
+
+// Check is a question to a backend, with its latest answer. In modes that deliver packets to
+// the service's own address there is a second one, whether the backend has that.
+type Check struct {
+	Type    string        `json:"type"`
+	Address string        `json:"address" doc:"that is asked; with a port, if it has one"`
+	Source  string        `json:"source" doc:"that it comes from; empty: the kernel's choice"`
+	Result  string        `json:"result" enum:"ok,failed,local,none" doc:"local: the balancer itself could not ask, which is no verdict; none: there is no answer yet"`
+	Error   string        `json:"error" doc:"what was wrong; empty: nothing"`
+	Took    time.Duration `json:"took_ns"`
+	At      *time.Time    `json:"at" doc:"when it was asked; null: not yet"`
+	Next    *time.Time    `json:"next" doc:"when it is asked next; null: it is being asked, or waits for its turn"`
 }
 
 // Flow is one tracked flow.

@@ -9,38 +9,54 @@ import (
 	"github.com/afxlb/afxlb/internal/events"
 )
 
-// Foreign returns those snat-addresses of spec that are none of the machine's own, each
-// once. Nobody answers for them here, so what backends send there comes only if a router
-// has a route for it.
-func Foreign(spec *balancer.Spec, local []netip.Addr) (list []netip.Addr) {
-	for i := range spec.Services {
-		for _, a := range spec.Services[i].SnatAddresses {
-			if !slices.Contains(local, a) && !slices.Contains(list, a) {
-				list = append(list, a)
+// ForeignAddress is an address that the config takes for one of the machine's own, and that is none.
+type ForeignAddress struct {
+	Address netip.Addr
+	Kind    events.Kind // what it is for: SnatAddress or CheckSource
+}
+
+// Foreign returns those of spec that are none of the machine's own, each once.
+func Foreign(spec *balancer.Spec, local []netip.Addr) (list []ForeignAddress) {
+	add := func(kind events.Kind, addresses []netip.Addr) {
+		for _, a := range addresses {
+			if f := (ForeignAddress{a, kind}); !slices.Contains(local, a) && !slices.Contains(list, f) {
+				list = append(list, f)
 			}
 		}
+	}
+	for i := range spec.Services {
+		add(events.SnatAddress, spec.Services[i].SnatAddresses)
+		add(events.CheckSource, spec.Services[i].Health.Sources)
 	}
 	return list
 }
 
-// ForeignText says what that means of one.
-func ForeignText(a netip.Addr) string {
+// String says what that means: to snat-addresses nobody answers here, so what backends send
+// there comes only if a router has a route for it; from another's address nothing can be asked.
+func (f ForeignAddress) String() string {
+	if f.Kind == events.CheckSource {
+		return fmt.Sprintf("%v of health.source is no address of this machine: no check can come from it", f.Address)
+	}
 	return fmt.Sprintf("%v of snat-addresses is no address of this machine, so it does not answer for it: "+
-		"unless a router sends here what is to it, no answer of a backend comes back", a)
+		"unless a router sends here what is to it, no answer of a backend comes back", f.Address)
 }
 
 // foreignChanges tells of those that are new, and of those that are not any more.
-func foreignChanges(old, now []netip.Addr) (list []events.Event) {
-	for _, a := range now {
-		if !slices.Contains(old, a) {
-			list = append(list, events.Event{Kind: events.SnatAddress, Severity: events.Warning, Address: a.String(), Text: ForeignText(a)})
+func foreignChanges(old, now []ForeignAddress) (list []events.Event) {
+	for _, f := range now {
+		if !slices.Contains(old, f) {
+			list = append(list, events.Event{Kind: f.Kind, Severity: events.Warning, Address: f.Address.String(), Text: f.String()})
 		}
 	}
-	for _, a := range old {
-		if !slices.Contains(now, a) {
+	for _, f := range old {
+		if !slices.Contains(now, f) {
+			key := "snat-addresses"
+			if f.Kind == events.CheckSource {
+				key = "health.source"
+			}
 			list = append(list, events.Event{
-				Kind: events.SnatAddress, Over: true, Severity: events.Info, Address: a.String(),
-				Text: fmt.Sprintf("over: %v of snat-addresses is no address of this machine", a),
+				Kind: f.Kind, Over: true, Severity: events.Info, Address: f.Address.String(),
+				Text: fmt.Sprintf("over: %v of %s is no address of this machine", f.Address, key),
 			})
 		}
 	}

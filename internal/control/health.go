@@ -51,6 +51,7 @@ func (k *check) hear(result *health.Result) (changed bool) {
 		text = result.Err.Error()
 	}
 	was, counts := k.text, false
+	k.answers[q] = answer{result.Start, result.Took, result.Err, result.Local}
 	switch {
 	case q == asHeld && k.moot(result):
 		good, counts = true, k.said.excuse(text)
@@ -61,6 +62,11 @@ func (k *check) hear(result *health.Result) (changed bool) {
 		k.group.held = k.group.held || q == asHeld && good && k.holder.Closed
 	}
 	k.text = k.said.outcome()
+	if good {
+		k.traffic.why = ""
+	} else if k.traffic.why != "" {
+		k.text += ", asked at once because " + k.traffic.why
+	}
 	if counts {
 		changed = k.answer(result.Start, good)
 	}

@@ -64,6 +64,8 @@ type check struct {
 	failing time.Time // start of the first of the bad answers in a row; zero: the last was good
 	risen   time.Time // start of the probe that brought it up
 	text    string    // outcome of the latest probes, for people
+	answers [2]answer // the latest, by inquiry
+	traffic suspicion // what clients' connections say
 	// poor: it has never answered well, but badly, and another one is up or the warm-up
 	// over. It counts as down then; its first good answer brings it up.
 	poor     bool
@@ -162,6 +164,10 @@ func (g *group) check(j int, key balancer.BackendKey) *check {
 func (k *check) inherit(old *check) {
 	k.health, k.began, k.risen, k.last, k.doubt, k.shown, k.draining = old.health, old.began, old.risen, old.last, old.doubt, old.shown, old.draining
 	k.port, k.attendance, k.back = old.port, old.attendance, old.back
+	k.traffic = old.traffic
+	if k.target.Address == old.target.Address && k.target.Type == old.target.Type {
+		k.answers = old.answers
+	}
 	if k.target == old.target && k.holder == old.holder {
 		k.asked = old.asked
 	}
@@ -175,7 +181,7 @@ func (k *check) inherit(old *check) {
 
 // sameQuestion reports whether two targets differ at most in when they are asked.
 func sameQuestion(a, b health.Target) bool {
-	a.Interval, a.Timeout = b.Interval, b.Timeout
+	a.Interval, a.Fast, a.Timeout = b.Interval, b.Fast, b.Timeout
 	return a == b
 }
 

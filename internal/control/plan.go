@@ -8,12 +8,21 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/egress"
+	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// Check says whether the kernel's part of a valid spec has room. It is the plan that a
-// start and a reload make before they store anything, and touches nothing.
+// Check says whether the kernel's part of a valid spec has room, and the files that it names
+// can be read. It is what a start and a reload do before they store anything, and touches
+// nothing.
 func Check(spec *balancer.Spec) error {
+	for i := range spec.Services {
+		if s := &spec.Services[i]; s.Health.CA != "" {
+			if err := health.CheckSigners(s.Health.CA); err != nil {
+				return fmt.Errorf("service %q: %w", s.Name, err)
+			}
+		}
+	}
 	_, err := plan(spec, &machine{})
 	return err
 }

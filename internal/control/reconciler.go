@@ -103,7 +103,7 @@ func New(o Options) *Reconciler {
 			o.Probed(&result)
 		}
 		r.observe(result)
-	}, append([]health.Option{health.WithLink(served{r})}, o.Health...)...)
+	}, append([]health.Option{health.WithLink(served{r}), health.WithPace(r.pace)}, o.Health...)...)
 	r.follower = newFollower(o.Engine, r.compiler.Links(), o.Log)
 	r.view.Store(r.first(now))
 	return r
@@ -119,6 +119,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	beside.Go(func() { r.follower.run(ctx) })
+	traffic := time.NewTicker(trafficEvery)
+	defer traffic.Stop()
 	var due <-chan time.Time // nil: nothing has changed
 	var rested time.Time
 	for {
@@ -138,6 +140,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 			rested = time.Now().Add(min(restFactor*time.Since(start), maxRest))
 		case <-r.alarm.C:
 			_ = r.reconcile()
+		case now := <-traffic.C:
+			r.watchTraffic(now)
 		case now := <-r.easing.timer.C:
 			r.easing.step(now)
 		}

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
@@ -16,11 +15,11 @@ type View struct {
 	Spec     *balancer.Spec  // in force; before the first table, what is desired
 	Table    *balancer.Table // in force; nil before the first
 	Link     LinkView
-	Ports    []egress.Port // each for itself; nobody has looked yet if there is none
-	Services []ServiceView // in the Spec's order
-	Failure  error         // why what is desired is not in force; it is tried again
-	Troubles []Trouble     // why probes can't be made: the balancer's own, by cause
-	Foreign  []netip.Addr  // snat-addresses that are none of the machine's own
+	Ports    []egress.Port    // each for itself; nobody has looked yet if there is none
+	Services []ServiceView    // in the Spec's order
+	Failure  error            // why what is desired is not in force; it is tried again
+	Troubles []Trouble        // why probes can't be made: the balancer's own, by cause
+	Foreign  []ForeignAddress // addresses that are to be the machine's own, and are not
 }
 
 // Trouble is one cause that keeps the balancer itself from probing.

@@ -143,7 +143,7 @@ func (d *daemon) run(ctx context.Context) error {
 		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Overrides: d.recall(), Log: d.log, Events: d.events,
 		Health: []health.Option{health.WithInFlight(files.probes)},
 	})
-	reporter.View = d.control.View
+	reporter.View, reporter.Probed = d.control.View, d.control.Probed
 	d.events.Record(events.Event{Kind: events.Start, Severity: events.Info, Text: "starting"}, zap.String("version", d.Version), zap.Stringer("interface", d.config.Interfaces),
 		zap.Ints("queues", where.queues()), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
 		zap.Uint64("memory_mb", takes.resident/1e6), zap.Uint64("locked_mb", takes.locked/1e6), zap.Int("probes_in_flight", files.probes))

@@ -92,8 +92,8 @@ func (r *remarks) ofBackends(c *config.Config) error {
 			r.refuse("%s: %s", p.Name, p.Why)
 		}
 	}
-	for _, a := range control.Foreign(&c.Spec, snapshot.Local) {
-		r.warn("%s", control.ForeignText(a))
+	for _, f := range control.Foreign(&c.Spec, snapshot.Local) {
+		r.warn("%s", f)
 	}
 	for i := range c.Spec.Services {
 		s := &c.Spec.Services[i]

@@ -34,6 +34,7 @@ const (
 	Probes             Kind = "probes"
 	SnatAddress        Kind = "snat-address"
 	SnatPorts          Kind = "snat-ports"
+	CheckSource        Kind = "check-source"
 	Listener           Kind = "listener"
 	Queues             Kind = "queues"
 	MTU                Kind = "mtu"
@@ -92,6 +93,7 @@ var Kinds = []Meaning{
 	{Commit, "the kernel does not take what is desired; it is tried again"},
 	{Probes, "probes fail for a reason of this machine's own, and are no verdict"},
 	{SnatAddress, "a source address of full NAT is none of this machine's"},
+	{CheckSource, "the address that health checks are to come from is none of this machine's"},
 	{SnatPorts, "the source ports of full NAT towards a backend run out"},
 	{Listener, "a service has a port of this machine's own servers"},
 	{Queues, "an interface has got queues, or not all of them are served"},

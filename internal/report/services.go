@@ -64,8 +64,13 @@ func (s *Source) Backends(service string) []api.Backend {
 		}
 		ids := backendIDs(v, i)
 		traffic := s.Engine.Traffic(ids)
+		probed := s.probed(svc)
 		for j := range svc.Backends {
 			out := describe(v, svc, j)
+			out.Checks = []api.Check{}
+			if j < len(probed) {
+				out.Checks, out.Suspicions = checks(probed[j].Probes), probed[j].Suspicions
+			}
 			if ids != nil {
 				s.measure(&out, v, ids[j], &traffic[j])
 			}

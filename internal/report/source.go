@@ -24,6 +24,7 @@ type Source struct {
 	Engine *engine.Engine
 	Loads  *balancer.Loads // the engine's
 	View   func() *control.View
+	Probed func(balancer.ServiceKey) []control.Probed // as of [control.Reconciler]; nil: it is not known
 	About  func() About
 }
 

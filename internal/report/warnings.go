@@ -47,8 +47,8 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		unreachable(v, add)
 	}
 	scarcity(SnatPorts(in.Sources, v), add)
-	for _, a := range v.Foreign {
-		add("snat-address", time.Time{}, "%s", control.ForeignText(a))
+	for _, f := range v.Foreign {
+		add(string(f.Kind), time.Time{}, "%s", f)
 	}
 	if a.Reload != "" && a.Reload != "ok" {
 		add("reload", time.Time{}, "the last reload was refused: %s", firstLine(a.Reload))

@@ -1,0 +1,57 @@
+package report
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/control"
+)
+
+// probed returns what a service's backends were asked, in the View's order.
+func (s *Source) probed(svc *control.ServiceView) []control.Probed {
+	if s.Probed == nil {
+		return nil
+	}
+	return s.Probed(svc.Spec.Key())
+}
+
+func checks(probes []control.Probe) []api.Check {
+	list := make([]api.Check, len(probes))
+	for i := range probes {
+		list[i] = check(&probes[i])
+	}
+	return list
+}
+
+func check(p *control.Probe) api.Check {
+	out := api.Check{
+		Type: p.Target.Type.String(), Address: p.Target.Address.String(), Result: "ok", Took: p.Took, At: moment(p.Start), Next: moment(p.Next),
+	}
+	if p.Target.Address.Port() == 0 {
+		out.Address = p.Target.Address.Addr().String()
+	}
+	if p.Target.Source != (netip.Addr{}) {
+		out.Source = p.Target.Source.String()
+	}
+	switch {
+	case p.Start.IsZero():
+		out.Result = "none"
+	case p.Local:
+		out.Result = "local"
+	case p.Err != nil:
+		out.Result = "failed"
+	}
+	if p.Err != nil {
+		out.Error = p.Err.Error()
+	}
+	return out
+}
+
+// moment returns nil for no time.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

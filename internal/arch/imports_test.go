@@ -43,7 +43,7 @@ var rules = []rule{
 	{"internal/metrics", []string{"balancer", "internal/api", "internal/health"}},
 	{"internal/top", []string{"internal/api"}},
 	{"internal/web", []string{"internal/api", "internal/events"}},
-	{"internal/report", []string{"internal/metrics", "engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
+	{"internal/report", []string{"internal/health", "internal/metrics", "engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/api", "internal/control"}},
 	{"internal/trace", []string{"engine/...", "xsk", "bpf", "balancer", "internal/api", "internal/packet", "internal/replay"}},
 	{"internal/tap", []string{"engine/...", "internal/api", "internal/capture", "internal/packet", "internal/pcapfilter"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",

@@ -22,8 +22,8 @@ check. This page is made from the same tables that the file is read by (` + "`ma
 
 `)
 	section(&b, "", topKeys.settings())
-	b = append(b, defaultsPage...)
-	return b
+	b = append(b, healthPage...)
+	return append(b, defaultsPage...)
 }
 
 // defaultsPage says what no table does.
@@ -34,8 +34,8 @@ const defaultsPage = `## How defaults count
   else from ` + "`defaults.health`" + `. All other values, lists too, take the place of those in ` + "`defaults`" + `.
 - ` + "`health: {type: none}` and `persistence: none`" + ` turn off what the defaults turn on.
 - A default counts where it fits: ` + "`snat-addresses`" + ` for services of mode ` + "`fullnat`" + `, ` + "`health.path`" + ` for those
-  whose health type is ` + "`http`" + `, and so on. A default health check is for services of TCP, and for
-  others if it names a ` + "`port`" + `; a default ` + "`timeout`" + ` is never longer than a service's own ` + "`interval`" + `.
+  whose health type is ` + "`http` or `https`" + `, and so on. A default health check is for services of TCP, and for
+  others if it names a ` + "`port`" + ` or needs none (` + "`icmp`" + `); a default ` + "`timeout`" + ` is never longer than a service's own ` + "`interval`" + `.
 - An error in a default is reported once, at its line there.
 
 ` + "```yaml" + `

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"net/netip"
 	"strings"
 	"time"
@@ -47,6 +48,9 @@ func (h *hapReader) server(s *service, back *hapProxy, l hapLine) {
 	if len(l.words) > 3 {
 		h.serverWords(s, b, check, hapLine{l.at, l.words[3:]}, lose)
 	}
+	if check.on && check.tls && !back.httpchk {
+		lose("TLS of the check of "+b.name, "a check by TLS asks by HTTP besides, health type https; that the port is open is asked instead")
+	}
 	b.health = check.health(back)
 	s.backends = append(s.backends, b)
 }
@@ -56,7 +60,12 @@ type hapCheck struct {
 	on         bool
 	port       string
 	inter      time.Duration
+	fast       time.Duration
 	rise, fall int
+	tls        bool
+	insecure   bool
+	ca, name   string // of the certificate's signers, and whose it is to be
+	source     string
 }
 
 // serverWords reads the words behind a server's address.
@@ -89,19 +98,44 @@ func (h *hapReader) serverWords(s *service, b *backend, c *hapCheck, l hapLine, 
 			if value() == "shutdown-sessions" {
 				s.onDown = "reset"
 			}
-		case "fastinter", "downinter":
-			lose(w+" "+value()+" of "+b.name, "fast-interval, which would be it, is not built: the interval is always the same")
+		case "fastinter":
+			c.fast = h.duration(l.at, value(), time.Millisecond)
+		case "downinter":
+			lose(w+" "+value()+" of "+b.name, "a backend that is down is asked at the interval of all others")
 		case "slowstart":
 			b.slowStart = h.duration(l.at, value(), time.Millisecond)
 		case "maxconn":
 			s.bound(b, l.at, w+" of "+b.name, h.count(l.at, w, value(), 1<<30))
 		case "send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-v2-ssl-cn", "check-send-proxy":
 			lose(w+" of "+b.name, "there is no PROXY protocol; modes nat, dsr, ipip, gue and gre keep the client's address")
-		case "ssl", "check-ssl":
-			lose(w+" of "+b.name, "connections pass through as they are, and checks are of TCP or plain HTTP")
-		case "verify", "ca-file", "crt", "sni", "check-sni", "verifyhost", "alpn", "check-alpn", "ciphers", "ciphersuites", "ssl-min-ver", "ssl-max-ver":
+		case "ssl":
+			c.tls = true
+			lose(w+" of "+b.name, "connections pass through as they are: who speaks plain text to the service does so to the backend")
+		case "check-ssl":
+			c.tls = true
+		case "verify":
+			c.insecure = value() == "none"
+		case "ca-file":
+			if c.ca = value(); !strings.HasPrefix(c.ca, "/") {
+				lose(w+" "+c.ca+" of "+b.name, "want the whole path of the file under health.ca")
+				c.ca = ""
+			}
+		case "sni", "check-sni", "verifyhost":
+			if name, ok := constant(value()); ok {
+				c.name = name
+			} else {
+				lose(w+" of "+b.name, "a check asks for one name, health.host")
+			}
+		case "source":
+			a, err := netip.ParseAddr(value())
+			if err != nil {
+				lose(w+" "+l.arg(i)+" of "+b.name, "want one address, without a port; snat-addresses are those of connections, health.source is that of checks")
+			} else if !a.IsUnspecified() {
+				c.source = a.String()
+			}
+		case "crt", "alpn", "check-alpn", "ciphers", "ciphersuites", "ssl-min-ver", "ssl-max-ver":
 			i++ // of ssl, which is told
-		case "source", "addr", "cookie", "observe", "error-limit", "on-error", "track", "redir", "namespace", "proto", "check-proto", "agent-port", "agent-inter", "agent-addr", "agent-send", "proxy-v2-options", "ws", "on-marked-up", "guid", "log-bufsize", "max-reuse", "hash-key", "check-via-socks4", "socks4":
+		case "addr", "cookie", "observe", "error-limit", "on-error", "track", "redir", "namespace", "proto", "check-proto", "agent-port", "agent-inter", "agent-addr", "agent-send", "proxy-v2-options", "ws", "on-marked-up", "guid", "log-bufsize", "max-reuse", "hash-key", "check-via-socks4", "socks4":
 			lose(w+" "+value()+" of "+b.name, "has no equivalent")
 		default:
 			switch {
@@ -113,6 +147,14 @@ func (h *hapReader) serverWords(s *service, b *backend, c *hapCheck, l hapLine, 
 			}
 		}
 	}
+}
+
+// constant returns the text of a sample that is one, as in str(www.example.com).
+func constant(sample string) (text string, ok bool) {
+	if inside, ok := strings.CutPrefix(sample, "str("); ok {
+		return strings.CutSuffix(inside, ")")
+	}
+	return sample, sample != "" && !strings.ContainsAny(sample, "(),")
 }
 
 // health returns ours.
@@ -127,8 +169,15 @@ func (c *hapCheck) health(back *hapProxy) *health {
 	if h.port == "any" {
 		h.port = ""
 	}
+	h.fast, h.source = c.fast, c.source
 	if back.httpchk {
 		h.kind, h.path, h.host, h.body, h.expect = "http", back.path, back.host, back.body, back.expect
+		if c.tls {
+			h.kind, h.host, h.insecure = "https", cmp.Or(back.host, c.name), c.insecure
+			if !c.insecure {
+				h.ca = c.ca
+			}
+		}
 	}
 	h.bound()
 	return h

@@ -69,6 +69,13 @@ func TestHAProxySettings(t *testing.T) {
 		"option httpchk GET /up\nserver a 10.0.0.1:80 check port 81": func(s *balancer.ServiceSpec) bool {
 			return s.Health.Type == balancer.HealthHTTP && s.Health.Path == "/up" && s.Health.Port == 81
 		},
+		"option httpchk GET /up\nserver a 10.0.0.1:443 check check-ssl ca-file /ca.pem sni str(a.example) fastinter 100 source 10.0.0.9": func(s *balancer.ServiceSpec) bool {
+			h := s.Health
+			return h.Type == balancer.HealthHTTPS && h.CA == "/ca.pem" && h.Host == "a.example" && h.FastInterval == 100*time.Millisecond && h.Sources[0].String() == "10.0.0.9"
+		},
+		"option httpchk\nserver a 10.0.0.1:443 check ssl verify none ca-file /ca.pem": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Type == balancer.HealthHTTPS && s.Health.Insecure && s.Health.CA == ""
+		},
 		"server a 10.0.0.1:80 disabled":                         func(s *balancer.ServiceSpec) bool { return s.Backends[0].Weight == 0 },
 		"server a ipv4@10.0.0.1:81":                             func(s *balancer.ServiceSpec) bool { return s.Backends[0].Port == 81 },
 		"server a 10.0.0.1:80 on-marked-down shutdown-sessions": func(s *balancer.ServiceSpec) bool { return s.OnDown == balancer.Reset },
@@ -83,6 +90,8 @@ func TestHAProxySettings(t *testing.T) {
 		"server a 10.0.0.1:80 backup\nserver b 10.0.0.2:80 backup\nserver c 10.0.0.3:80": "2 backup servers: all of them share", "fullconn 5": "fullconn 5: max-conns is of each",
 		"server a 10.0.0.1:80 slowstart 30s\nserver b 10.0.0.2:80": "slowstart of 10.0.0.2: slow-start is of the whole service", "server a 10.0.0.1:+1": "from the client's is not built", "server a /run/x.sock": "server a: backends are at IP addresses",
 		"server a 10.0.0.1:80 ssl verify none": "ssl of a: ", "server a 10.0.0.1:80 frob": "frob of a: has no equivalent", "option frob": "option frob: has no equivalent",
+		"server a 10.0.0.1:80 check check-ssl": "TLS of the check of a: ", "server a 10.0.0.1:80 ca-file x": "ca-file x of a: ",
+		"server a 10.0.0.1:80 sni req.hdr(host)": "sni of a: a check asks for one name", "server a 10.0.0.1:80 source 10.0.0.1:99": "source 10.0.0.1:99 of a: ", "server a 10.0.0.1:80 downinter 5s": "downinter 5s of a: ",
 		"bind 192.0.2.7:443 ssl crt /x": "TLS is not ended here", "bind unix@/x": "services are at IP addresses", "bind www:80": "it is a host name",
 		"http-check expect rstatus ^2": "http-check expect rstatus ^2: ", "tcp-check connect": "tcp-check connect: ", "stick on hdr(x)": "goes by the client's address alone",
 		"timeout frob 5s": "timeout frob 5s: is unknown", "maxconn 5": "maxconn 5: max-conns", "option tcplog": "option tcplog: no line is logged", "timeout connect 5s": "timeout connect 5s: connections are",

@@ -1,8 +1,11 @@
 package convert
 
 import (
+	"encoding/hex"
 	"strings"
 	"time"
+
+	"github.com/afxlb/afxlb/balancer"
 )
 
 // checker is what is read of keepalived's health checks: some of it stands at the
@@ -15,6 +18,10 @@ type checker struct {
 	port, host        string
 	path              string
 	expect            []string
+	fast              time.Duration
+	source            string
+	send              string // of a UDP_CHECK
+	name, query       string // of a DNS_CHECK
 }
 
 // take reads a setting that may stand at a virtual_server, a real_server or a check, and
@@ -40,9 +47,8 @@ func (c *checker) take(k *keepalivedReader, one *statement) bool {
 // checks are the blocks of checks: what is nearest, and what is to say of it.
 var checks = map[string]struct{ kind, say string }{
 	"TCP_CHECK": {"tcp", ""}, "HTTP_GET": {"http", ""},
-	"SSL_GET":    {"tcp", "health checks by https are not built; that the port is open is asked instead"},
+	"SSL_GET": {"https", ""}, "DNS_CHECK": {"dns", ""}, "UDP_CHECK": {"udp", ""}, "PING_CHECK": {"icmp", ""},
 	"SMTP_CHECK": {"tcp", "nobody speaks SMTP to the backend; that the port is open is asked instead"},
-	"DNS_CHECK":  {"", "health checks by DNS are not built"}, "UDP_CHECK": {"", "health checks by UDP are not built"}, "PING_CHECK": {"", "health checks by ICMP are not built"},
 	"MISC_CHECK": {"", "no command is run for a check, each would be a process; health type http can ask a small server that knows the answer"},
 	"FILE_CHECK": {"", "no file is read for a check; reload with other weights instead"}, "BFD_CHECK": {"", "BFD is not built"},
 }
@@ -63,16 +69,23 @@ func (c *checker) block(k *keepalivedReader, s *service, v *statement) bool {
 		}
 		s.lose(v.at, v.arg(0), check.say)
 	}
+	if c.kind == "dns" {
+		c.name, c.query = ".", "SOA" // keepalived's defaults
+	}
 	for _, one := range v.block {
 		switch word := one.arg(0); word {
+		case "type", "name", "payload", "require_reply":
+			c.datagram(s, one)
+		case "bindto":
+			c.source = one.arg(1)
 		case "connect_port":
 			c.port = k.port(one.at, "tcp", one.arg(1))
 		case "url":
 			c.url(k, s, one)
-		case "connect_ip", "bindto", "bind_port", "bind_if", "fwmark":
-			s.lose(one.at, one.text(), "checks go to the backend's own address, from the one that the kernel chooses")
+		case "connect_ip", "bind_port", "bind_if", "fwmark":
+			s.lose(one.at, one.text(), "checks go to the backend's own address, from a port and by an interface that the kernel chooses")
 		case "delay_before_retry":
-			s.lose(one.at, one.text(), "fast-interval, which would be it, is not built: a failed check is asked again after the interval")
+			c.fast = k.seconds(one.at, word, one.arg(1))
 		case "host": // SMTP_CHECK's
 			for _, inner := range one.block {
 				if inner.arg(0) == "connect_port" {
@@ -91,9 +104,37 @@ func (c *checker) block(k *keepalivedReader, s *service, v *statement) bool {
 	return true
 }
 
+// datagram reads what a check by UDP or DNS says, and wants to hear.
+func (c *checker) datagram(s *service, one *statement) {
+	switch word, v := one.arg(0), one.arg(1); {
+	case word == "name" && c.kind == "dns":
+		c.name = v
+	case word == "type" && c.kind == "dns":
+		if _, err := balancer.ParseQueryType(v); err != nil {
+			s.lose(one.at, one.text(), "records of this type are not asked for; SOA is asked for instead")
+			return
+		}
+		c.query = strings.ToUpper(v)
+	case word == "payload" && c.kind == "udp" && isHex(v):
+		c.send = "hex:" + v
+	case word == "require_reply" && c.kind == "udp" && isHex(v):
+		c.expect = []string{"hex:" + v}
+	case word == "require_reply" && c.kind == "udp":
+		s.lose(one.at, one.text(), "silence counts as good, but where expect says what the answer must contain")
+	default:
+		s.lose(one.at, one.text(), "has no equivalent in a health check")
+	}
+}
+
+// isHex reports whether s is bytes in hexadecimal digits.
+func isHex(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) > 0
+}
+
 // url reads what an HTTP_GET asks for.
 func (c *checker) url(k *keepalivedReader, s *service, v *statement) {
-	if c.kind != "http" {
+	if c.kind != "http" && c.kind != "https" {
 		return // said already
 	}
 	if c.path != "" {
@@ -135,7 +176,18 @@ func (c *checker) health() *health {
 	if c.retrySaid {
 		h.fall = c.retry + 1
 	}
-	if h.kind == "http" {
+	h.fast, h.source = c.fast, c.source
+	switch h.kind {
+	case "udp":
+		h.send = c.send
+	case "dns":
+		h.name, h.query = c.name, c.query
+	case "icmp":
+		h.port = ""
+	case "https":
+		h.insecure = true // keepalived looks at no certificate
+		fallthrough
+	case "http":
 		h.path, h.host = c.path, c.host
 		if len(h.expect) == 0 {
 			h.expect = []string{"200-299"} // keepalived's default

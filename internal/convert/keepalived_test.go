@@ -69,6 +69,22 @@ func TestKeepalivedSettings(t *testing.T) {
 			b := s.Backends
 			return s.MinHealthy == balancer.MinHealthy{Count: 2} && s.BelowMin == balancer.JoinBackup && len(b) == 3 && b[2].Backup && !b[0].Backup && b[0].MaxConns == 7 && b[1].MaxConns == 0
 		},
+		"real_server 10.0.0.1 443 {\nSSL_GET {\nvirtualhost a.example\nbindto 10.0.0.9\ndelay_before_retry 1\nurl { path /up }\n}\n}": func(s *balancer.ServiceSpec) bool {
+			h := s.Health
+			return h.Type == balancer.HealthHTTPS && h.Insecure && h.Path == "/up" && h.Host == "a.example" && h.FastInterval == time.Second && h.Sources[0].String() == "10.0.0.9"
+		},
+		"protocol UDP\nreal_server 10.0.0.1 53 {\nDNS_CHECK {\ntype aaaa\nname www.example.com\n}\n}": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Type == balancer.HealthDNS && s.Health.Query == balancer.QueryAAAA && s.Health.Name == "www.example.com"
+		},
+		"protocol UDP\nreal_server 10.0.0.1 53 {\nDNS_CHECK { }\n}": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Type == balancer.HealthDNS && s.Health.Query == balancer.QuerySOA && s.Health.Name == "."
+		},
+		"protocol UDP\nreal_server 10.0.0.1 53 {\nUDP_CHECK {\npayload 00ff\nrequire_reply 4142\n}\n}": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Type == balancer.HealthUDP && s.Health.Send == "\x00\xff" && s.Health.Receive == "AB"
+		},
+		"protocol UDP\nreal_server 10.0.0.1 53 {\nPING_CHECK {\nretry 2\n}\n}": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Type == balancer.HealthICMP && s.Health.Fall == 3
+		},
 		"real_server 10.0.0.1 80 {\n}": func(s *balancer.ServiceSpec) bool {
 			return s.Health.Type == balancer.HealthNone && s.Backends[0].Weight == 1
 		},
@@ -89,7 +105,9 @@ func TestKeepalivedSettings(t *testing.T) {
 		"real_server 10.0.0.1 80 {\nlthreshold 5\n}":                                                               "lthreshold 5: a backend takes new connections as soon",
 		"lvs_method FNAT": "fullnat needs snat-addresses", "persistence_timeout 0": "persistence of 0s: is out of range", "persistence_engine sip": "goes by addresses alone",
 		"notify_up x": "notify_up x: ", "what ever": "what ever: has no equivalent",
-		"real_server 10.0.0.1 80 {\nSSL_GET {\nurl { path / }\n}\n}":                      "SSL_GET: health checks by https are not built",
+		"real_server 10.0.0.1 80 {\nUDP_CHECK {\nrequire_reply\n}\n}":                     "require_reply: silence counts as good",
+		"real_server 10.0.0.1 80 {\nDNS_CHECK {\ntype RRSIG\n}\n}":                        "type RRSIG: records of this type are not asked for",
+		"real_server 10.0.0.1 80 {\nMISC_CHECK {\nmisc_path /x\n}\n}":                     "MISC_CHECK: no command is run for a check",
 		"real_server 10.0.0.1 80 {\nHTTP_GET {\nurl { path /a }\nurl { path /b }\n}\n}":   "url: a check asks for one path; /a",
 		"real_server 10.0.0.1 80 {\nTCP_CHECK {\n}\nMISC_CHECK {\n}\n}":                   "MISC_CHECK: a backend has one check; tcp",
 		"lb_kind NAT\nreal_server 10.0.0.1 80 {\nlvs_method DR\n}":                        "lvs_method DR: all backends of a service are reached alike",

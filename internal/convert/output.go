@@ -49,7 +49,11 @@ type health struct {
 	interval, timeout time.Duration
 	rise, fall        int
 	path, host, body  string
-	expect            []string
+	expect            []string // of udp, what the answer must have
+	fast              time.Duration
+	source, ca        string
+	insecure          bool
+	send, name, query string
 }
 
 // backend is one of a service's.

@@ -137,12 +137,23 @@ func (h *health) content() string {
 	}
 	add("port", h.port, h.port != "")
 	add("interval", brief(h.interval), h.interval > 0)
+	add("fast-interval", brief(h.fast), h.fast > 0)
 	add("timeout", brief(h.timeout), h.timeout > 0)
 	add("rise", strconv.Itoa(h.rise), h.rise > 0)
 	add("fall", strconv.Itoa(h.fall), h.fall > 0)
 	add("path", quote(h.path), h.path != "")
 	add("host", quote(h.host), h.host != "")
-	add("expect", "["+strings.Join(h.expect, ", ")+"]", len(h.expect) > 0)
+	if h.kind == "udp" {
+		add("send", quote(h.send), h.send != "")
+		add("expect", quote(strings.Join(h.expect, "")), len(h.expect) > 0)
+	} else {
+		add("expect", "["+strings.Join(h.expect, ", ")+"]", len(h.expect) > 0)
+	}
+	add("name", quote(h.name), h.name != "")
+	add("query", h.query, h.query != "")
+	add("ca", quote(h.ca), h.ca != "")
+	add("insecure", "true", h.insecure)
+	add("source", quote(h.source), h.source != "")
 	add("body", quote(h.body), h.body != "")
 	return strings.Join(list, ", ")
 }

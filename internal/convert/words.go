@@ -103,6 +103,9 @@ func (h *health) bound() {
 	if h.timeout > 0 {
 		h.timeout = min(max(h.timeout, 10*time.Millisecond), every)
 	}
+	if h.fast > 0 {
+		h.fast = min(max(h.fast, 10*time.Millisecond), every)
+	}
 	h.rise, h.fall = min(h.rise, 1000), min(h.fall, 1000)
 }
 

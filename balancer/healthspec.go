@@ -68,10 +68,10 @@ func (h *HealthSpec) SourceTo(a netip.Addr) netip.Addr {
 }
 
 // Asks reports whether probes go to a port.
-func (t HealthType) Asks() bool { return t != HealthICMP && t != HealthNone }
+func (h HealthType) Asks() bool { return h != HealthICMP && h != HealthNone }
 
 // OpensTCP reports whether probes open a connection of TCP.
-func (t HealthType) OpensTCP() bool { return t == HealthTCP || t == HealthHTTP || t == HealthHTTPS }
+func (h HealthType) OpensTCP() bool { return h == HealthTCP || h == HealthHTTP || h == HealthHTTPS }
 
 // HealthOption is a key of health that only some types have.
 type HealthOption struct {

@@ -151,7 +151,7 @@ func breakOne(t *rapid.T, root *yaml.Node) string {
 		return key + " without a value"
 	case 2:
 		switch {
-		case key == "tunnel-source" || key == "expect": // which take both
+		case key == "tunnel-source" || key == "expect" || key == "source": // which take both
 			*v = yaml.Node{Kind: yaml.MappingNode}
 		case v.Kind == yaml.ScalarNode:
 			*v = yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: v.Value}}}
@@ -161,9 +161,11 @@ func breakOne(t *rapid.T, root *yaml.Node) string {
 		return key + " of another kind"
 	}
 	switch key {
-	case "name", "path", "host", "body", "group", "services", "backends", "health", "gue", "persistence": // which any word may be, or none
+	case "name", "path", "host", "body", "group", "expect", "send", "ca", "answer", "services", "backends", "health", "gue", "persistence": // which any word may be, or none
 		v.Kind, v.Value, v.Tag, v.Content = yaml.ScalarNode, "", "", nil
 		v.Style = yaml.DoubleQuotedStyle
+	case "max-conns": // for which 70000 is not too much
+		*v = yaml.Node{Kind: yaml.ScalarNode, Value: rapid.SampledFrom([]string{"nonsense", "-1", "1.5", "!"}).Draw(t, "word")}
 	default:
 		*v = yaml.Node{Kind: yaml.ScalarNode, Value: rapid.SampledFrom([]string{"nonsense", "-1", "1.5", "70000", "!"}).Draw(t, "word")}
 	}

@@ -89,7 +89,7 @@ func (d *daemon) keep() error {
 	text := (&stateFile{stateVersion, list}).text()
 	var err error
 	if !bytes.Equal(text, d.kept.text) {
-		if err = writeState(path, text); err == nil {
+		if err = writeState(path, d.kept.text, text); err == nil {
 			d.kept.text = text
 		}
 	}

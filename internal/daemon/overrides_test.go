@@ -147,6 +147,29 @@ func TestChangesThatCannotBeKept(t *testing.T) {
 	})
 }
 
+// Two balancers with one state file: none takes what the other has written for its own, or
+// writes over it unseen.
+func TestStateFileOfTwo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	one, _ := changeable(t, path)
+	two, _ := changeable(t, path)
+	if done := one.mustChange(t, api.ActionDrain, false); !done.Kept {
+		t.Errorf("the first: %+v", done)
+	}
+	if done := two.mustChange(t, api.ActionDisable, false); done.Kept || !strings.Contains(strings.Join(done.Warnings, ""), errForeign.Error()) {
+		t.Errorf("the second: %+v", done)
+	}
+	if n, _ := two.told(events.StateFile); n != 1 || two.about().Unkept == "" {
+		t.Errorf("the second has told %d times, status %q", n, two.about().Unkept)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if done := two.mustChange(t, api.ActionDisable, false); !done.Kept {
+		t.Errorf("the second, without the first's file: %+v", done)
+	}
+}
+
 // A backend that is not known is the client's mistake.
 func TestChangeOfNobody(t *testing.T) {
 	d, stop := changeable(t, config.NoStateFile)

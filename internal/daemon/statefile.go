@@ -28,29 +28,42 @@ const (
 // errDamaged says that a state file is not one that was written here.
 var errDamaged = errors.New("it is damaged, or another version's")
 
+// errForeign says that somebody else has written the state file since it was read or written
+// here. What he has there must not be lost.
+var errForeign = errors.New("somebody else has changed it: each balancer wants a state-file of its own; remove it if it is nobody's")
+
 // readState reads the state file at path. That there is none is no error, and its content
 // is nil then.
 func readState(path string) (*stateFile, []byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe without a writer would be waited for
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return &stateFile{}, nil, nil
-	case err != nil:
-		return nil, nil, fmt.Errorf("read the state file: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("read the state file %s: %w: it is no regular file", path, errDamaged)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxState))
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the state file: %w", err)
+	text, err := loadState(path)
+	if err != nil || text == nil {
+		return &stateFile{}, nil, err
 	}
 	s, err := parseState(text)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the state file %s: %w: %w", path, errDamaged, err)
 	}
 	return s, text, nil
+}
+
+// loadState returns the content of the file at path, nil if there is none.
+func loadState(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe without a writer would be waited for
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read the state file: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read the state file %s: %w: it is no regular file", path, errDamaged)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxState))
+	if err != nil {
+		return nil, fmt.Errorf("read the state file: %w", err)
+	}
+	return text, nil // of an empty file it is not nil
 }
 
 // parseState reads the content of a state file. What it takes is what [stateFile.text]
@@ -94,14 +107,21 @@ func (s *stateFile) text() []byte {
 	return append(b, '\n')
 }
 
-// writeState puts a file with this content at path, whole or not at all whatever happens
-// meanwhile, and makes its folder if there is none.
-func writeState(path string, text []byte) (err error) {
+// writeState puts a file with this content at path in place of one with that of was, which
+// is nil if there is none: whole or not at all, whatever happens meanwhile. It makes the
+// folder if there is none.
+func writeState(path string, was, text []byte) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write the state file: %w", err)
 		}
 	}()
+	switch there, err := loadState(path); {
+	case err != nil:
+		return err
+	case there != nil && !bytes.Equal(there, was) && !bytes.Equal(there, text):
+		return fmt.Errorf("%s: %w", path, errForeign)
+	}
 	dir := filepath.Dir(path)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err

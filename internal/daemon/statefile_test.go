@@ -26,14 +26,19 @@ func TestStateFile(t *testing.T) {
 	if s, text, err := readState(path); err != nil || text != nil || len(s.Overrides) != 0 {
 		t.Fatalf("no file: %+v, %q, %v", s, text, err)
 	}
+	var was []byte
 	for _, want := range []*stateFile{someState(), {Version: stateVersion, Overrides: someState().Overrides[:1]}} {
-		if err := writeState(path, want.text()); err != nil {
+		if err := writeState(path, was, want.text()); err != nil {
 			t.Fatal(err)
 		}
+		was = want.text()
 		got, text, err := readState(path)
 		if err != nil || !cmp.Equal(got, want) || !bytes.Equal(text, want.text()) {
 			t.Errorf("read %+v, %q, %v; want %+v", got, text, err, want)
 		}
+	}
+	if err := writeState(path, someState().text(), someState().text()); !errors.Is(err, errForeign) {
+		t.Errorf("over what somebody else has written: %v", err)
 	}
 	if list, err := os.ReadDir(filepath.Dir(path)); err != nil || len(list) != 1 {
 		t.Errorf("the folder has %v, %v", list, err)
@@ -44,19 +49,19 @@ func TestStateFile(t *testing.T) {
 func TestStateFileThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "state.json")
-	if err := writeState(path, someState().text()); err != nil {
+	if err := writeState(path, nil, someState().text()); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("/dev/full", path+".new"); err != nil { // there it is written first
 		t.Fatal(err)
 	}
-	if err := writeState(path, someState().text()); !errors.Is(err, syscall.ENOSPC) {
+	if err := writeState(path, someState().text(), someState().text()); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("no space left: %v", err)
 	}
 	for name, path := range map[string]string{
 		"no folder": filepath.Join(dir, "a", "b", "state.json"), "a file for a folder": filepath.Join(path, "state.json"), "a folder for a file": dir,
 	} {
-		if writeState(path, someState().text()) == nil {
+		if writeState(path, nil, someState().text()) == nil {
 			t.Errorf("%s: written", name)
 		}
 	}

@@ -3,6 +3,7 @@ package balancer
 import (
 	"math/big"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -213,6 +214,35 @@ func TestHalfOpenKeepNobodyOut(t *testing.T) {
 		k := clientKey(0)
 		if id, ok := p.Pick(s, &k); ok {
 			t.Errorf("%v: picked %d, and all have what they may", a, id)
+		}
+	}
+}
+
+// Over all workers a backend gets as many as it may have, to within one a worker: those that
+// decide at the same moment.
+func TestMaxConnsOverWorkers(t *testing.T) {
+	const workers, limit = 4, 500
+	for _, a := range algorithms {
+		loads := NewLoads()
+		s := &mustCompile(t, NewCompiler(loads), limited(a, []uint32{limit, limit, limit}, 1, 2, 3), Facts{}).Services[0]
+		var all sync.WaitGroup
+		for w := range workers {
+			all.Go(func() {
+				p := NewPicker(w, loads)
+				for n := range uint32(3 * limit) {
+					k := clientKey(n*workers + uint32(w))
+					if id, ok := p.Pick(s, &k); ok {
+						loads.AddLive(id, 1)
+						loads.AddEstablished(id, 1)
+					}
+				}
+			})
+		}
+		all.Wait()
+		for id := range uint32(3) {
+			if n := loads.Established(id); n < limit || n > limit+workers-1 {
+				t.Errorf("%v: backend %d has %d connections of %d", a, id, n, limit)
+			}
 		}
 	}
 }

@@ -11,7 +11,7 @@ const MaxServices = 1 << 16
 
 // Picker is one worker's part of the selection: whose turn it is at each service,
 // and a random number generator. It belongs to the worker alone; nothing in it is
-// shared, so a pick takes no lock. It takes 2 MiB of address space, of which only
+// shared, so a pick takes no lock. It takes 3 MiB of address space, of which only
 // the pages in use become resident.
 type Picker struct {
 	worker uint32

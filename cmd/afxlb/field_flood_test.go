@@ -31,7 +31,10 @@ type flood struct {
 var floodNet = netip.MustParsePrefix("20.0.0.0/9")
 
 // newFlood returns one whose SYNs come from client 0, as by a router.
-func (w *world) newFlood(vips ...netip.Addr) *flood {
+func (w *world) newFlood(vips ...netip.Addr) *flood { return w.newFloodTo(streamPort, vips...) }
+
+// newFloodTo returns one to services at another port.
+func (w *world) newFloodTo(port uint16, vips ...netip.Addr) *flood {
 	w.t.Helper()
 	by, err := w.lab.Feed()
 	if err != nil {
@@ -39,7 +42,7 @@ func (w *world) newFlood(vips ...netip.Addr) *flood {
 	}
 	f := &flood{by: by}
 	for _, vip := range vips {
-		s := packettest.TCP("20.0.0.1:1", netip.AddrPortFrom(vip, streamPort).String(), packet.TCPSyn)
+		s := packettest.TCP("20.0.0.1:1", netip.AddrPortFrom(vip, port).String(), packet.TCPSyn)
 		s.SrcMAC, s.DstMAC = packet.MAC(w.interfaceOf(w.lab.Clients[0]).HardwareAddr), packet.MAC(w.interfaceOf(w.lab.Balancer).HardwareAddr)
 		f.frames = append(f.frames, (*[54]byte)(s.Bytes()))
 	}

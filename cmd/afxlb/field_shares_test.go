@@ -124,6 +124,21 @@ func TestFieldMaxConns(t *testing.T) {
 	w := newWorld(t)
 	limit := fmt.Sprint("max-conns: ", each)
 	p := w.serve(w.shared("", limit, limit, limit))
+
+	// SYNs with false sources, more than the backends may have connections, keep nobody out.
+	for _, h := range w.lab.Backends {
+		if err := h.Route(floodNet, own4, lab.Interface); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forged := w.newFloodTo(port, natVIP4)
+	for n := range uint32(100) {
+		if err := forged.send(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.await("have many that only knock", func(s api.Status) bool { return s.Flows.ByClass["tcp-syn"] >= 80 })
+
 	clients := make([]*http.Client, crowd)
 	names := make([]string, crowd)
 	var all sync.WaitGroup

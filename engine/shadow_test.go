@@ -91,12 +91,16 @@ func shadowed(t *testing.T, mode balancer.Mode, algorithm balancer.Algorithm, pe
 	}
 	dns := service("dns", "192.0.2.10:53", mode, 3)
 	dns.Protocol, dns.Algorithm = balancer.UDP, algorithm
+	if algorithm%2 == 1 && algorithm != balancer.SourceHash {
+		dns.Affinity = balancer.AffinityNone // each datagram for itself
+	}
 	if mode == balancer.FullNAT {
 		dns.SnatAddresses, dns.SnatPorts = web.SnatAddresses, balancer.Ports{First: 2000, Last: 60000}
 	}
 	web.Algorithm = algorithm
 	for i := range web.Backends {
 		web.Backends[i].Weight = uint16(1 + i%3)
+		web.Backends[i].MaxConns = uint32(i % 4)
 	}
 	if persists {
 		web.Persistence = balancer.PersistenceSpec{Timeout: time.Hour, Prefix4: 28, Prefix6: 56}
@@ -113,7 +117,7 @@ func shadowed(t *testing.T, mode balancer.Mode, algorithm balancer.Algorithm, pe
 	var replies [][]byte
 	kinds := map[packet.Verdict]int{}
 	now := time.Minute
-	for n := range 30 {
+	for n := range 20 {
 		now += time.Duration(r.IntN(200)) * time.Millisecond
 		clock.Set(now) // who may lose a port goes by it
 		if r.IntN(20) == 0 {
@@ -148,7 +152,7 @@ func shadowed(t *testing.T, mode balancer.Mode, algorithm balancer.Algorithm, pe
 			}
 		}
 	}
-	if kinds[packet.Forwarded] < 5 {
+	if kinds[packet.Forwarded] < 3 {
 		t.Errorf("only %d packets were forwarded: %v", kinds[packet.Forwarded], kinds)
 	}
 }
@@ -162,7 +166,7 @@ func anyFrame(r *rand.Rand, replies [][]byte) []byte {
 	client := fmt.Sprintf("198.51.100.%d:%d", r.IntN(60), 40000+r.IntN(3))
 	f := packettest.TCP(client, vip4, []uint8{packet.TCPSyn, packet.TCPSyn, packet.TCPSyn, packet.TCPAck, packet.TCPAck | packet.TCPFin, packet.TCPRst | packet.TCPAck}[r.IntN(6)])
 	switch r.IntN(12) {
-	case 0:
+	case 0, 6, 7:
 		f = packettest.UDP(client, "192.0.2.10:53", "query")
 	case 1:
 		f = packettest.Echo("198.51.100.7", "192.0.2.10", 1)

@@ -3,6 +3,7 @@ package control
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -45,5 +46,14 @@ func TestSteer(t *testing.T) {
 	}
 	if got := steer(&spec, &m); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// A file of certificates that can't be read is told before anything is changed.
+func TestCheckReadsCertificates(t *testing.T) {
+	spec := webSpec()
+	spec.Services[0].Health.CA = t.TempDir() + "/ca.pem"
+	if err := Check(&spec); err == nil || !strings.Contains(err.Error(), `service "web": read the certificates of health.ca: `) {
+		t.Errorf("%v", err)
 	}
 }

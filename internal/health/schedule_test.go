@@ -250,3 +250,56 @@ func TestRemovedWhileWaiting(t *testing.T) {
 		s.Close()
 	})
 }
+
+// TestPace: whoever judges the answers says when the next one is wanted.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s *scene
+		s = newScene(t, open, WithPace(func(r Result) time.Duration {
+			if r.Target != target(1) {
+				t.Errorf("asked about %v", r.Target.Address)
+			}
+			if s.mu.Lock(); len(s.results) > 5 {
+				s.mu.Unlock()
+				return 0
+			}
+			s.mu.Unlock()
+			return 100 * time.Millisecond
+		}))
+		s.Set(targets(1))
+		time.Sleep(time.Second)
+		if n := s.count(); n != 6 {
+			t.Errorf("%d probes in a second, want five quick ones after the first", n)
+		}
+		if wait := time.Until(s.Next(target(1))); wait < 8*time.Second || wait > 10*time.Second {
+			t.Errorf("the next is due in %v", wait)
+		}
+		s.Close()
+	})
+}
+
+// TestHasten: news of a target bring its next probe forward, and put none off.
+func TestHasten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, after(time.Second))
+		s.Set(targets(2))
+		time.Sleep(1500 * time.Millisecond)
+		s.Hasten(target(1), 0)
+		s.Hasten(target(3), 0) // nobody knows it
+		time.Sleep(time.Millisecond)
+		if next := s.Next(target(1)); !next.IsZero() {
+			t.Errorf("under way, and due at %v", next)
+		}
+		s.Hasten(target(1), 0) // it is under way
+		s.Hasten(target(2), time.Hour)
+		time.Sleep(2 * time.Second)
+		if n := s.count(); n != 3 {
+			t.Errorf("%d results, want one more", n)
+		}
+		if wait := time.Until(s.Next(target(2))); wait > 10*time.Second || s.Next(target(3)) != (time.Time{}) {
+			t.Errorf("put off to %v", wait)
+		}
+		s.Close()
+		s.Hasten(target(1), 0)
+	})
+}

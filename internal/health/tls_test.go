@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/afxlb/afxlb/balancer"
 )
 
@@ -193,4 +195,26 @@ func TestSignersAreReadAgain(t *testing.T) {
 	if after.Equal(before) {
 		t.Error("the old ones are believed")
 	}
+}
+
+// FuzzHandshake: whatever a server says instead of a handshake, it is an error of one line.
+func FuzzHandshake(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	f.Add([]byte("\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03" + strings.Repeat("r", 32) + "\x00\x13\x01\x00\x00\x05\x00\x2b\x00\x01\x03"))
+	f.Add([]byte("\x15\x03\x03\x00\x02\x02\x28"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		here, there := net.Pipe()
+		defer here.Close()
+		_ = here.SetDeadline(time.Now().Add(patient))
+		go func() { _, _ = io.Copy(io.Discard, there) }()
+		go func() {
+			_, _ = there.Write(said)
+			there.Close()
+		}()
+		target := Target{Type: balancer.HealthHTTPS, Insecure: true, Host: "www.example.com"}
+		_, err := New(zap.NewNop(), nil).secure(here, &target)
+		if err == nil || len(err.Error()) > 300 || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%x: %v", said, err)
+		}
+	})
 }

@@ -139,6 +139,9 @@ func backendChange(was string, b *BackendView) (e events.Event, ok bool) {
 		case BackendUnreachable:
 			e.Severity, e.Text = events.Warning, "backend is up: it can be reached again"
 		}
+		if b.Share > 0 && b.Share < 100 {
+			e.Reason = "its share of new flows grows by and by: slow-start"
+		}
 	case BackendDrain:
 		if was == BackendDrain {
 			return e, false

@@ -47,6 +47,9 @@ func TestSlowStart(t *testing.T) {
 				for r.share("a") == 0 {
 					after(10 * time.Millisecond)
 				}
+				if all, _, _ := r.events.After(0); (all[len(all)-1].Reason != "") != (r.share("a") < 100) {
+					t.Errorf("told %+v of its return", all[len(all)-1])
+				}
 				begin, tables, last := time.Now(), r.kernel.count(), r.share("a")
 				if last > 10 && d > time.Second {
 					t.Errorf("it begins with a share of %d%%", last)

@@ -215,3 +215,22 @@ func TestShadowOfNoQueue(t *testing.T) {
 		t.Error("queue 7 has a worker")
 	}
 }
+
+// TestShadowHasTheWorkersBudgets: where the limit for answers is used up, it is so for the shadow,
+// which uses up nothing.
+func TestShadowHasTheWorkersBudgets(t *testing.T) {
+	h := newHarnessOf(t, Config{Queues: make([]int, 1), MaxFlows: 1000, Clock: NewManualClock()}, 64, service("web", vip4, balancer.NAT, 2))
+	ping := packettest.Echo("198.51.100.7", "192.0.2.10", 1)
+	for n := range answersPerSecond {
+		if n%100 == 0 {
+			if end, _, _ := h.foretell(0, ping.Bytes()); end.Verdict != packet.Replied {
+				t.Fatalf("ping %d: %v", n, end.Verdict)
+			}
+		}
+		h.pass(0, ping)
+	}
+	end, _, findings := h.foretell(0, ping.Bytes())
+	if end.Verdict != packet.DropReplyLimit || len(findings) != 1 || findings[0].OK || findings[0].Answer != "an echo reply" {
+		t.Errorf("one ping more: %v, %+v", end.Verdict, findings)
+	}
+}

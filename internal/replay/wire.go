@@ -95,7 +95,7 @@ func (w *Wire) Send() unix.Errno {
 	return 0
 }
 
-// Wake, Poll, Error and Statistics are as of a kernel at rest.
+// Wake has nobody to wake: this and what follows is as of a kernel at rest.
 func (w *Wire) Wake() {}
 
 // Poll does not wait.

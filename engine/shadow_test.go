@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,4 +234,44 @@ func TestShadowHasTheWorkersBudgets(t *testing.T) {
 	if end.Verdict != packet.DropReplyLimit || len(findings) != 1 || findings[0].OK || findings[0].Answer != "an echo reply" {
 		t.Errorf("one ping more: %v, %+v", end.Verdict, findings)
 	}
+}
+
+// TestShadowWhileWorkersRun: shadows come and go beside a worker that makes flows and uses them.
+func TestShadowWhileWorkersRun(t *testing.T) {
+	h := newHarness(t, 1, fullnatService("web", vip4, 2, 2000))
+	w := h.engine.workers[0]
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		w.begin()
+		defer w.cease()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if w.orders.Load() != nil {
+				w.obey()
+			}
+			h.pass(0, syns(vip4, 1000+i%300, 3)...)
+		}
+	})
+	k := xsktest.New(256, 2048, 64)
+	for i := range 20 {
+		frame := packettest.TCP(fmt.Sprintf("198.51.100.7:%d", 1000+i), vip4, packet.TCPSyn).Bytes()
+		s, err := h.engine.Shadow(0, frame, k.Socket())
+		must(t, err)
+		s.engine.workers[0].socket.Recycle()
+		if !k.Deliver(frame) {
+			t.Fatal("the fake kernel takes no packet")
+		}
+		if end, err := s.Handle(); err != nil || end.Verdict != packet.Forwarded && end.Verdict != packet.DropNoSource {
+			t.Errorf("%v, %v", end.Verdict, err)
+		}
+		must(t, s.Close())
+		k = xsktest.New(256, 2048, 64)
+	}
+	close(stop)
+	all.Wait()
 }

@@ -75,6 +75,17 @@ const (
 	AffinityNone                 // nothing: each datagram is balanced for itself. UDP only
 )
 
+// Announce says how the service's address gets to be the machine's. The zero value is
+// AnnounceNone.
+type Announce uint8
+
+// The ways.
+const (
+	AnnounceNone  Announce = iota // somebody else sees to it
+	AnnounceLocal                 // on a device of the balancer's own
+	AnnounceARP                   // on a served interface, whose link is told
+)
+
 // BelowMinHealthy says what becomes of a service of which fewer backends are healthy than
 // its min-healthy asks for. The zero value is Panic.
 type BelowMinHealthy uint8
@@ -115,6 +126,7 @@ var (
 	}
 	onNoBackendNames = []string{Reject: "reject", DropSilently: "drop"}
 	affinityNames    = []string{AffinityFlow: "flow", AffinityNone: "none"}
+	announceNames    = []string{AnnounceNone: "none", AnnounceLocal: "local", AnnounceARP: "arp"}
 	belowMinNames    = []string{Panic: "panic", JoinBackup: "backup", TakeDown: "down"}
 	onDownNames      = []string{Reassign: "reassign", Keep: "keep", Reset: "reset"}
 	healthTypeNames  = []string{
@@ -153,6 +165,9 @@ func (o OnNoBackend) String() string { return name(o, onNoBackendNames) }
 func (o OnDown) String() string { return name(o, onDownNames) }
 
 // String returns the value's name in the config file.
+func (a Announce) String() string { return name(a, announceNames) }
+
+// String returns the value's name in the config file.
 func (b BelowMinHealthy) String() string { return name(b, belowMinNames) }
 
 // String returns the value's name in the config file.
@@ -187,6 +202,11 @@ func ParseOnNoBackend(s string) (OnNoBackend, error) {
 
 // ParseOnDown reads reassign, keep or reset.
 func ParseOnDown(s string) (OnDown, error) { return parse[OnDown]("on-down", s, onDownNames) }
+
+// ParseAnnounce reads none, local or arp.
+func ParseAnnounce(s string) (Announce, error) {
+	return parse[Announce]("way to announce", s, announceNames)
+}
 
 // ParseBelowMinHealthy reads panic, backup or down.
 func ParseBelowMinHealthy(s string) (BelowMinHealthy, error) {

@@ -44,6 +44,7 @@ func TestNames(t *testing.T) {
 	roundTrip(t, ParseMode, "nat", "fullnat", "dsr", "ipip", "gue", "gre")
 	roundTrip(t, ParseAlgorithm, "round-robin", "weighted-round-robin", "weighted", "least-conn", "two-choices", "source-hash", "maglev")
 	roundTrip(t, ParseOnNoBackend, "reject", "drop")
+	roundTrip(t, ParseAnnounce, "none", "local", "arp")
 	roundTrip(t, ParseOnDown, "reassign", "keep", "reset")
 	roundTrip(t, ParseHealthType, "tcp", "http", "https", "udp", "dns", "icmp", "none")
 }

@@ -42,6 +42,7 @@ const MaxPort = 65535
 type ServiceSpec struct {
 	Name        string
 	Address     netip.Addr // the VIP
+	Announce    Announce   // of the address; services with the same one may leave it to one of them
 	First, Last uint16     // ports, both included; equal for a single one, 0 and MaxPort for any
 	Protocol    Protocol
 	Mode        Mode

@@ -32,7 +32,7 @@ func (ps Problems) Error() string {
 // [Table] can be made of it. A service without backends is right: its clients get
 // what OnNoBackend says.
 func (s *Spec) Validate() Problems {
-	v := validator{groups: map[string]*ServiceSpec{}, vips: make(map[netip.Addr]string, len(s.Services))}
+	v := validator{groups: map[string]*ServiceSpec{}, announced: map[netip.Addr]*ServiceSpec{}, vips: make(map[netip.Addr]string, len(s.Services))}
 	for i := range s.Services {
 		v.vips[s.Services[i].Address] = s.Services[i].Name
 	}
@@ -72,12 +72,14 @@ func (v *validator) limits(s *Spec) {
 
 // validator collects problems.
 type validator struct {
-	groups   map[string]*ServiceSpec // of persistence, with the first service
-	vips     map[netip.Addr]string   // of all services, with a service's name
-	sources  map[netip.Addr]string   // of full NAT, with a service's name
-	at       int                     // index of the service that is looked at
-	backend  int                     // index of its backend that is looked at, or none
-	problems Problems
+	groups map[string]*ServiceSpec // of persistence, with the first service
+	// announced are the addresses that are, with the first service that says how.
+	announced map[netip.Addr]*ServiceSpec
+	vips      map[netip.Addr]string // of all services, with a service's name
+	sources   map[netip.Addr]string // of full NAT, with a service's name
+	at        int                   // index of the service that is looked at
+	backend   int                   // index of its backend that is looked at, or none
+	problems  Problems
 }
 
 const none = -1
@@ -114,6 +116,7 @@ func (v *validator) service(s *ServiceSpec) {
 	if s.OnNoBackend > DropSilently {
 		v.addf("on-no-backend", "%v is no answer; want reject or drop", s.OnNoBackend)
 	}
+	v.announce(s)
 	if s.OnDown > Reset {
 		v.addf("on-down", "%v is no way to go on; want reassign, keep or reset", s.OnDown)
 	}
@@ -127,6 +130,20 @@ func (v *validator) service(s *ServiceSpec) {
 	v.health(&s.Health)
 	v.backends(s)
 	v.shares(s)
+}
+
+// announce checks that there is one way for each address.
+func (v *validator) announce(s *ServiceSpec) {
+	first := v.announced[s.Address]
+	switch {
+	case s.Announce > AnnounceARP:
+		v.addf("announce", "%v is no way to announce; want none, local or arp", s.Announce)
+	case s.Announce == AnnounceNone:
+	case first == nil:
+		v.announced[s.Address] = s
+	case first.Announce != s.Announce:
+		v.addf("announce", "%v is another way than that of service %[4]q for the same address %[2]v, which is %[3]v; want one for an address", s.Announce, s.Address, first.Announce, first.Name)
+	}
 }
 
 func (v *validator) affinity(s *ServiceSpec) {

@@ -61,6 +61,7 @@ func TestValidateAccepts(t *testing.T) {
 			s.Services[2].Health = s.Services[3].Health
 			s.Services[2].Health.Port = 80
 		}},
+		{"one way for an address", func(s *Spec) { s.Services[0].Announce, s.Services[3].Announce = AnnounceARP, AnnounceARP }},
 		{"a time to drain", func(s *Spec) { s.Services[0].DrainTime = time.Hour }},
 		{"a tunnel", func(s *Spec) {
 			s.Services[1].Mode, s.Services[1].Health.ViaTunnel = GUE, true
@@ -121,6 +122,9 @@ func TestValidateRefuses(t *testing.T) {
 			`services[1].backends[0].address: fe80::1 is a link-local address, which routers must not forward and which says nothing without an interface; want an address that is routed`},
 		{"mapped", func(s *Spec) { s.Services[0].Backends[0].Address = addr("::ffff:10.0.0.1") },
 			`services[0].backends[0].address: ::ffff:10.0.0.1 is an IPv4 address in IPv6's clothes; want 10.0.0.1`},
+		{"no such way", func(s *Spec) { s.Services[0].Announce = 3 }, `services[0].announce: unknown(3) is no way to announce; want none, local or arp`},
+		{"two ways for an address", func(s *Spec) { s.Services[0].Announce, s.Services[3].Announce = AnnounceARP, AnnounceLocal },
+			`services[3].announce: local is another way than that of service "web" for the same address 192.0.2.10, which is arp; want one for an address`},
 		{"backwards", func(s *Spec) { s.Services[2].First, s.Services[2].Last = 90, 79 },
 			`services[2].port: the range 90-79 runs backwards; want the lower port first`},
 		{"port 0", func(s *Spec) { s.Services[1].First, s.Services[1].Last = 0, 0; s.Services[1].Backends = nil },

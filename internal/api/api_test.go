@@ -39,7 +39,7 @@ func (fixed) Status() Status {
 		Overrides: []Override{{Service: "web", Backend: "a", Setting: "drain", Kept: true}},
 		SnatPorts: []SnatPorts{{Service: "web", Backend: "a", Taken: 5, Resting: 1, Total: 9}}}
 }
-func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2}} }
+func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2, Announce: "none"}} }
 func (fixed) Backends(s string) []Backend {
 	asked := time.Unix(1000, 0).UTC()
 	return []Backend{

@@ -135,6 +135,10 @@ type Service struct {
 	BytesOut   uint64  `json:"bytes_out"`
 	InRotation int     `json:"in_rotation" doc:"backends that get new flows"`
 	Fallback   string  `json:"fallback" enum:",backup,panic,down" doc:"what it does for want of healthy backends: backup ones get new flows, or in panic all, healthy or not, or nobody, since the service is taken down; empty: nothing"`
+
+	Announce        string `json:"announce" enum:"none,local,arp" doc:"how the address gets to be the machine's"`
+	Announced       bool   `json:"announced" doc:"this machine holds the address by that"`
+	AddressConflict string `json:"address_conflict" doc:"MAC address of another machine that says it has the address; empty: none"`
 }
 
 // Backend is one backend of one service. New flows go to it only in state up:

@@ -27,7 +27,7 @@ type busy struct {
 
 func (b *busy) Services() []Service {
 	b.services.Add(1)
-	return []Service{{Name: "web", Live: b.live.Load()}}
+	return []Service{{Name: "web", Live: b.live.Load(), Announce: "arp", Announced: true}}
 }
 
 func (b *busy) Backends(service string) []Backend {

@@ -109,11 +109,11 @@ services:
 		"defaults: {health: {path: up, type: http, interval: 9s}, snat-addresses: [10.0.0.5]}": `f:1: defaults.health.path: "up" is no path; want one that starts with a slash and has no blanks, as in /health`,
 		"defaults: {snat-addresses: [10.0.0.5, 127.0.0.1]}":                                    `f:1: defaults.snat-addresses[1]: 127.0.0.1 is a loopback address; want an address that one host can have on the network`,
 		"defaults: {snat-addresses: [10.0.0.5], health: {interval: 1s}}":                       `f:5: services[2].health.timeout: 3s is longer than the interval; want at most 1s`,
-		"defaults: {snat-addresses: [10.0.0.5], name: x}": `f:1: defaults.name: unknown key; want one of: affinity, algorithm, below-min-healthy, drain-time, gue, health, min-healthy, mode, on-down, on-no-backend, persistence, protocol, ` +
+		"defaults: {snat-addresses: [10.0.0.5], name: x}": `f:1: defaults.name: unknown key; want one of: affinity, algorithm, announce, below-min-healthy, drain-time, gue, health, min-healthy, mode, on-down, on-no-backend, persistence, protocol, ` +
 			`slow-start, snat-addresses, snat-ports, tunnel-source`,
 		"defaults: {snat-addresses: [10.0.0.5], algorithm: wlc}": `f:1: defaults.algorithm: unknown algorithm "wlc"; want round-robin, weighted-round-robin, weighted, least-conn, two-choices, ` +
 			`source-hash or maglev (write least-conn, which goes by the weights)`,
-		"defaults: {snat-addresses: [10.0.0.5], announce: arp}":  `f:1: defaults.announce: is known, but not built yet; remove it (have the machine or a routing daemon hold the service's address)`,
+		"defaults: {snat-addresses: [10.0.0.5], announce: bgp}":  `f:1: defaults.announce: unknown way to announce "bgp"; want none, local or arp`,
 		"defaults: {snat-addresses: [10.0.0.5], min-healthy: 0}": `f:1: defaults.min-healthy: "0" is no number of backends; want one as in 2, a share as in "50%", or none`,
 		"defaults: {persistence: {group: x}}":                    `f:1: defaults.persistence.timeout: is missing; want how long a client without a connection is remembered, as in 10m`,
 		"default: {snat-addresses: [10.0.0.5]}":                  `f:1: default: unknown key; did you mean "defaults"?`,

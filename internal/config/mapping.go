@@ -22,7 +22,7 @@ type key[T any] struct {
 }
 
 // maxKeys is the size of the largest of these tables.
-const maxKeys = 20
+const maxKeys = 21
 
 // mapping reads the values of a mapping, in the order of the table. The value of a
 // misspelt key goes to the key that was meant, so that one slip gives one problem and

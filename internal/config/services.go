@@ -86,6 +86,10 @@ var (
 			about: "what stays with one backend; none, for UDP, balances each datagram for itself",
 		},
 		{
+			name: "announce", unset: "none", form: into(func(s *balancer.ServiceSpec) *balancer.Announce { return &s.Announce }, choice(balancer.ParseAnnounce, nil, nil)),
+			about: "have the address on this machine while a backend is in rotation: local on a device of the balancer's own, arp on a served interface, whose link is told; see [operations](OPERATIONS.md)",
+		},
+		{
 			name: "persistence", unset: "none", form: into(func(s *balancer.ServiceSpec) *balancer.PersistenceSpec { return &s.Persistence }, block(persistenceKeys, persistence)).or("none"),
 			about: "have clients stay with one backend",
 		},

@@ -41,6 +41,7 @@ var keyTerms = byWord([]terms{
 	{"services[].address", "", "vip virtualip virtualaddress virtualipaddress"},
 	{"services[].address", "with the port under port", "bind"},
 	{"services[].affinity", "with none", "ops"},
+	{"services[].announce", "", "announce"},
 	{"services[].algorithm", "", "lbalgo lvssched scheduler sched balance lbpolicy lbmethod policy"},
 	{"services[].backends[]", "", "realserver realservers reals server servers members endpoints upstream upstreams targets pool need backend defaultbackend"},
 	{"services[].backends[].address", "", "host ip"},
@@ -173,7 +174,6 @@ var valueTerms = map[string]map[string]term{
 // unbuilt are keys that product or issues describe, and this version does not have yet:
 // where they are going to be, and what to do until then.
 var unbuilt = map[string]string{
-	"announce": "have the machine or a routing daemon hold the services' addresses", "services[].announce": "have the machine or a routing daemon hold the service's address",
 	"services[].backends[].slow-start": "slow-start of the service is that of all its backends", "services[].max-conns": "each backend has one of its own",
 	"services[].backends[].disabled": "give it a weight of 0", "services[].backends[].health": "all backends of a service are asked alike",
 }

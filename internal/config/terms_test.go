@@ -84,7 +84,7 @@ func TestTermsAreAnswered(t *testing.T) {
 		{backend: "TCP_CHECK: {}", want: `services[0].backends[0].TCP_CHECK: unknown key; here it is "services[].health", with type: tcp`},
 		{top: "virtual_server: []", want: `virtual_server: unknown key; here it is "services"`},
 		{top: "vrrp_instance: {}", want: "vrrp_instance: unknown key: VRRP is not built; keepalived can run beside afxlb, without virtual_server"},
-		{top: "announce: arp", want: "announce: is known, but not built yet"},
+		{top: "announce: arp", want: `announce: unknown key; here it is "services[].announce"`},
 		{top: "nbthread: 4", want: `nbthread: unknown key; here it is "queues"`},
 		{backend: "host: web1", want: "services[0].backends[0].host: unknown key; here it is \"address\""},
 	} {

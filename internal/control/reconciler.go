@@ -45,6 +45,7 @@ type Options struct {
 	Events    *events.Recorder
 	Health    []health.Option      // of the prober
 	Probed    func(*health.Result) // hears of each answer to a probe, from any goroutine; or nil
+	Published func()               // hears of each View, from one goroutine, which it must not hold up; or nil
 }
 
 // Reconciler keeps the engine's table what it should be. Its exported methods may be
@@ -58,6 +59,7 @@ type Reconciler struct {
 	events   *events.Recorder
 	prober   *health.Prober
 	follower *follower
+	told     func()        // Options.Published
 	notified chan struct{} // holds a token when something has changed
 	tasks    chan task
 	ended    chan struct{} // closed when Run ends
@@ -90,7 +92,7 @@ type task struct {
 // New returns a reconciler that has not done anything yet.
 func New(o Options) *Reconciler {
 	r := &Reconciler{
-		engine: o.Engine, loads: o.Loads, log: o.Log, events: o.Events,
+		engine: o.Engine, loads: o.Loads, log: o.Log, events: o.Events, told: o.Published,
 		notified: make(chan struct{}, 1), tasks: make(chan task), ended: make(chan struct{}),
 		spec: &o.Spec, compiler: balancer.NewCompiler(o.Loads), easing: newEasing(o.Loads),
 	}

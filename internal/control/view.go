@@ -134,6 +134,9 @@ func (r *Reconciler) publish(a *assessment, failure error, now time.Time) {
 	}
 	r.mu.Unlock()
 	r.view.Store(v)
+	if r.told != nil {
+		r.told()
+	}
 	if r.probing && v.settled() {
 		for _, c := range r.waiting {
 			close(c)

@@ -26,7 +26,7 @@ func keepalived(r *reader, data []byte) {
 		case strings.HasPrefix(word, "vrrp_"):
 			k.out.lose(s.at, s.text(), "VRRP is not built; keepalived can do it beside afxlb, with this block and without virtual_server")
 		case strings.HasPrefix(word, "static_"):
-			k.out.lose(s.at, s.text(), "afxlb sets no addresses, routes or rules; keep the block in keepalived, or have the machine's network configuration do it")
+			k.out.lose(s.at, s.text(), "afxlb sets no routes or rules, and no addresses but those of services with announce; keep the block in keepalived, or have the machine's network configuration do it")
 		default:
 			k.out.lose(s.at, s.text(), "has no equivalent")
 		}

@@ -62,6 +62,7 @@ type daemon struct {
 	kept      kept           // guarded by reloading
 	inForce   *config.Config // what was loaded last; guarded by reloading
 	listeners listeners
+	addresses addresses
 
 	mu    sync.Mutex
 	state state
@@ -139,8 +140,18 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	reporter := &report.Source{Engine: d.engine, Loads: loads, About: d.about}
 	measured := metrics.New(reporter)
+	if err := d.openAddresses(loads); err != nil {
+		l.Close()
+		if outer != nil {
+			outer.Close()
+		}
+		return err
+	}
+	defer d.addresses.announcer.Close()
+	reporter.Addresses = d.addresses.announcer.States
 	d.control = control.New(control.Options{
-		Engine: d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Overrides: d.recall(), Log: d.log, Events: d.events,
+		Published: d.addresses.announcer.Kick,
+		Engine:    d.engine, Loads: loads, Probed: measured.Probed, Spec: d.config.Spec, Overrides: d.recall(), Log: d.log, Events: d.events,
 		Health: []health.Option{health.WithInFlight(files.probes)},
 	})
 	reporter.View, reporter.Probed = d.control.View, d.control.Probed
@@ -158,6 +169,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.keepAgain(background) })
 	tasks.Go(func() { d.watchSources(background) })
 	tasks.Go(func() { d.watchLimits(background) })
+	tasks.Go(func() { d.addresses.announcer.Run(background) })
 	tasks.Go(func() { d.watchPulse(background) })
 	src := source{reporter, d.own()}
 	tasks.Go(func() { serving = d.serveAPI(background, src, l, outer, files.clients) })

@@ -137,6 +137,8 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 		return false, err
 	}
 	d.enter(api.StateServing, nil)
+	d.serveAddresses(true)
+	defer d.serveAddresses(false)
 	d.tell("READY=1")
 	var keeping sync.WaitGroup
 	keeping.Go(func() { k.run(ctx) })

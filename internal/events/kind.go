@@ -56,6 +56,9 @@ const (
 	Interface          Kind = "interface"
 	API                Kind = "api"
 	Listen             Kind = "listen"
+	Announce           Kind = "announce"
+	AnnounceFailed     Kind = "announce-failed"
+	AddressConflict    Kind = "address-conflict"
 )
 
 // Meaning is what events of a kind tell of.
@@ -116,4 +119,7 @@ var Kinds = []Meaning{
 	{Interface, "the kernel does not do with an interface what is asked for"},
 	{API, "the control socket does not work"},
 	{Listen, "page and metrics are not served"},
+	{Announce, "a service's address is held by this machine; it is over when it has been taken away"},
+	{AnnounceFailed, "a service's address can't be held"},
+	{AddressConflict, "another machine says that it has a service's address"},
 }

@@ -198,6 +198,10 @@ func (s scrape) services(list []api.Service) {
 		for _, f := range [...]string{"backup", "panic", "down"} {
 			s.is(serviceFallback, v.Fallback == f, f, v.Name)
 		}
+		if v.Announce != "none" {
+			s.is(serviceHeld, v.Announced, v.Name)
+			s.is(serviceRival, v.AddressConflict != "", v.Name)
+		}
 	}
 }
 

@@ -104,6 +104,8 @@ var (
 // Services and backends.
 var (
 	serviceUp       = family(Gauge, "service_up", "1 if some backend takes new flows", "service")
+	serviceHeld     = family(Gauge, "service_announced", "1 if this machine holds the service's address, as its announce says; none for services without", "service")
+	serviceRival    = family(Gauge, "service_address_conflict", "1 if another machine says that it has the service's address", "service")
 	serviceBackends = family(Gauge, "service_backends", "Backends by state", "service", "state")
 	serviceFallback = family(Gauge, "service_fallback", "1 for what the service does for want of healthy backends, 0 for the others: backup (backup backends take new flows), panic (all do, healthy or not), down (nobody does)", "service", "fallback")
 	serviceFull     = family(Counter, "full_connections_total", "Connections that could not begin, since every backend of their service had max-conns connections")

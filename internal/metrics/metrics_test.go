@@ -38,7 +38,8 @@ func (w world) Status() api.Status {
 
 func (w world) Services() (list []api.Service) {
 	for i := range w.services {
-		list = append(list, api.Service{Name: fmt.Sprintf("s%d", i), Backends: api.UpTotal{Up: i % 2, Total: w.backends}, InRotation: i % 2, Fallback: [...]string{"down", "panic"}[i%2]})
+		list = append(list, api.Service{Name: fmt.Sprintf("s%d", i), Backends: api.UpTotal{Up: i % 2, Total: w.backends}, InRotation: i % 2, Fallback: [...]string{"down", "panic"}[i%2],
+			Announce: [...]string{"none", "arp"}[i%2], Announced: true, AddressConflict: "02:00:00:00:00:01"})
 	}
 	return list
 }
@@ -118,6 +119,7 @@ func TestScrape(t *testing.T) {
 		`afxlb_processing_seconds_count 10`, `afxlb_processing_seconds_sum 3e-05`,
 		`afxlb_service_up{service="s0"} 0`, `afxlb_service_up{service="s1"} 1`, `afxlb_service_backends{service="s1",state="down"} 1`,
 		`afxlb_backend_up{backend="b0",service="s1"} 1`, `afxlb_backend_up{backend="b1",service="s1"} 0`,
+		`afxlb_service_announced{service="s1"} 1`, `afxlb_service_address_conflict{service="s1"} 1`,
 		`afxlb_service_fallback{fallback="panic",service="s1"} 1`, `afxlb_service_fallback{fallback="down",service="s1"} 0`,
 		`afxlb_full_connections_total 14`, `afxlb_backend_share{backend="b0",service="s1"} 0.4`,
 		`afxlb_backend_connections_max{backend="b0",service="s1"} 10`, `afxlb_backend_connections_established{backend="b0",service="s1"} 3`,

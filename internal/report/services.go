@@ -19,16 +19,20 @@ import (
 // backends.
 func (s *Source) Services() []api.Service {
 	v := s.View()
-	list := make([]api.Service, 0, len(v.Services))
+	list, addresses := make([]api.Service, 0, len(v.Services)), s.addresses()
 	for i := range v.Services {
 		svc := &v.Services[i]
 		out := api.Service{
 			Name: svc.Spec.Name, Address: svc.Spec.Address.String(), Port: svc.Spec.Ports(), Protocol: svc.Spec.Protocol.String(),
 			Mode: svc.Spec.Mode.String(), Algorithm: svc.Spec.Algorithm.String(), Backends: upTotal(v, svc),
-			Fallback: svc.Fallback,
+			Fallback: svc.Fallback, Announce: svc.Spec.Announce.String(),
 		}
 		if v.Link.Up {
 			out.InRotation = svc.Up
+		}
+		if svc.Spec.Announce != balancer.AnnounceNone {
+			at := addresses[svc.Spec.Address]
+			out.Announced, out.AddressConflict = at.Held, at.Conflict
 		}
 		ids := backendIDs(v, i)
 		for j, t := range s.Engine.Traffic(ids) {

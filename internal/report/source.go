@@ -6,6 +6,7 @@ package report
 
 import (
 	"cmp"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/engine/conntrack"
+	"github.com/afxlb/afxlb/internal/announce"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -26,6 +28,15 @@ type Source struct {
 	View   func() *control.View
 	Probed func(balancer.ServiceKey) []control.Probed // as of [control.Reconciler]; nil: it is not known
 	About  func() About
+	// Addresses tells of those of services that are to be announced; nil: nobody does that.
+	Addresses func() map[netip.Addr]announce.State
+}
+
+func (s *Source) addresses() map[netip.Addr]announce.State {
+	if s.Addresses == nil {
+		return nil
+	}
+	return s.Addresses()
 }
 
 // About is what the daemon knows of itself.
@@ -43,6 +54,8 @@ type About struct {
 	Web             string    // why page and metrics are not served; empty: they are
 	Stalled         string    // who stands still: workers, the control plane; empty: nobody
 	Unkept          string    // why changes at run time are not kept over a restart; empty: they are
+
+	Addresses map[netip.Addr]announce.State // of services, as far as they are to be announced
 }
 
 // Port is what the daemon knows of an interface.
@@ -62,6 +75,7 @@ type Finding struct {
 // Status returns the balancer at a glance.
 func (s *Source) Status() api.Status {
 	in, v, a := s.Engine.Info(), s.View(), s.About()
+	a.Addresses = s.addresses()
 	out := api.Status{
 		Version: a.Version, PID: os.Getpid(), Started: a.Started, Config: a.Config, State: a.State, Reason: a.Reason,
 		Driver: a.Driver, Poll: a.Poll, Ports: ports(&in, &a),

@@ -46,6 +46,7 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		fallen(v, add)
 		unreachable(v, add)
 	}
+	misplaced(a.Addresses, add)
 	scarcity(SnatPorts(in.Sources, v), add)
 	for _, f := range v.Foreign {
 		add(string(f.Kind), time.Time{}, "%s", f)

@@ -1,0 +1,56 @@
+package announce
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+)
+
+// seats is how many balancers may hold addresses in one network namespace.
+const seats = 16
+
+// seat is this process's number among those that hold addresses in its network namespace. It
+// has the number as long as it lives, by the name of a socket of the namespace's
+// (unix(7), abstract), that the kernel gives up at whatever end of the process.
+type seat struct {
+	number int
+	socket net.Listener
+}
+
+// take takes the first seat that is free, and calls vacant for each that is, since what is
+// marked by that number is nobody's.
+func take(vacant func(number int) error) (s seat, err error) {
+	s.number = -1
+	for n := range seats {
+		socket, err := net.Listen("unix", fmt.Sprintf("@afxlb-announce-%d", n))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err == nil {
+			err = vacant(n)
+		}
+		switch {
+		case err != nil:
+			if socket != nil {
+				socket.Close()
+			}
+			s.leave()
+			return s, fmt.Errorf("look for what a balancer before has left: %w", err)
+		case s.number < 0:
+			s = seat{n, socket}
+		default:
+			socket.Close()
+		}
+	}
+	if s.number < 0 {
+		return s, fmt.Errorf("%d balancers hold addresses here already", seats)
+	}
+	return s, nil
+}
+
+func (s *seat) leave() {
+	if s.socket != nil {
+		s.socket.Close()
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
 	"github.com/afxlb/afxlb/internal/daemon"
-	"github.com/afxlb/afxlb/internal/listener"
+	"github.com/afxlb/afxlb/internal/doctor"
 )
 
 func newCheck(e *env) *cobra.Command {
@@ -90,15 +90,12 @@ func checkHere(w io.Writer, path string, cfg *config.Config) error {
 	if len(cfg.Interfaces) == 0 {
 		return usageError{fmt.Errorf("%s: no interface: to ask this machine, the file must name one", path)}
 	}
-	findings, warnings, err := daemon.Here(cfg)
+	asked := daemon.EngineConfig(cfg)
+	findings, warnings, err := doctor.Here(cfg, &asked)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	meetings, err := listener.Meetings(&cfg.Spec)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	for _, m := range append(warnings, meetings...) {
+	for _, m := range warnings {
 		fmt.Fprintf(w, "%s: warning: %s\n", path, m)
 	}
 	if len(findings) == 0 {
@@ -107,5 +104,5 @@ func checkHere(w io.Writer, path string, cfg *config.Config) error {
 	for _, f := range findings {
 		fmt.Fprintf(w, "%s: %s\n", path, f)
 	}
-	return daemon.MachineError{Err: errSaid}
+	return doctor.MachineError{Err: errSaid}
 }

@@ -10,6 +10,9 @@ import (
 	"github.com/afxlb/afxlb/internal/daemon"
 )
 
+// defaultConfig is the config file, if no other is named.
+const defaultConfig = "/etc/afxlb/afxlb.yaml"
+
 // flags are the daemon's; those that were given override the file.
 type flags struct {
 	config, socket string
@@ -36,7 +39,7 @@ can't do it, and what is missing is named; 4 done, but not all of it.`,
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error { return runDaemon(c, e, &f) },
 	}
-	c.Flags().StringVar(&f.config, "config", "/etc/afxlb/afxlb.yaml", "config file")
+	c.Flags().StringVar(&f.config, "config", defaultConfig, "config file")
 	c.Flags().Var(&f.file.Interfaces, "interface", "network interfaces to serve, as in eth0 or eth0,eth1")
 	c.Flags().Var(&f.file.Queues, "queues", "RX queues to serve: 0-3, or 0,2,5-7, or all")
 	c.Flags().Var(&f.file.CPUs, "cpus", "CPUs of the workers, as in 2-5: that of the i-th queue runs on the i-th")

@@ -11,7 +11,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/convert"
-	"github.com/afxlb/afxlb/internal/daemon"
+	"github.com/afxlb/afxlb/internal/doctor"
 )
 
 // The exit codes of the product's contract.
@@ -41,7 +41,7 @@ func exitCode(err error) int {
 	var usage usageError
 	var problems config.Problems
 	var refused api.ConfigError
-	var machine daemon.MachineError
+	var machine doctor.MachineError
 	var unable api.MachineError
 	var converted convert.Problems
 	switch {

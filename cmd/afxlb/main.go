@@ -62,7 +62,7 @@ func newRoot(e *env) *cobra.Command {
 	})
 	root.AddCommand(
 		newCheck(e), newConvert(e), newSchema(e),
-		newDemo(e), newReplay(e),
+		newDemo(e), newReplay(e), newDoctor(e),
 		newStatus(e), newServices(e), newBackends(e), newFlows(e), newCounters(e),
 		newEvents(e), newTop(e), newTrace(e), newCapture(e),
 		newReload(e), newBackend(e),

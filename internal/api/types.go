@@ -50,6 +50,7 @@ type Port struct {
 	Sent     uint64 `json:"sent"`
 	Copied   uint64 `json:"copied" doc:"of what was sent, from a copy"`
 	Apart    string `json:"apart" doc:"why what crosses to others and from them is copied; empty: it is not, but for others' reasons"`
+	WhyCopy  string `json:"why_copy" doc:"in XDP mode auto: why it is not zero-copy"`
 }
 
 // Warning is something that is wrong now and wants a look.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/xsk"
@@ -24,8 +25,8 @@ func (d *daemon) watchNIC(i, ifindex int, anew func(error)) (*nic.Watcher, error
 		trouble := d.extend(i, &now, &in)
 		in = d.engine.Info()
 		s := servedBy(&in, i, d.engine.CPUs())
-		s.trouble = trouble
-		d.find(now.Name, findings(&now, &s))
+		s.Trouble = trouble
+		d.find(now.Name, noted(doctor.OfInterface(&now, &s)))
 		return trouble
 	})
 }

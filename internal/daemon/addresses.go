@@ -7,6 +7,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/announce"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
 )
 
@@ -28,7 +29,7 @@ func (d *daemon) openAddresses(loads *balancer.Loads) (err error) {
 			return announced(d.control.View(), loads)
 		},
 	})
-	return Cannot(err)
+	return doctor.AsMachine(err)
 }
 
 // serveAddresses has addresses announced from now on, or not any more.

@@ -27,6 +27,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/health"
 	"github.com/afxlb/afxlb/internal/metrics"
@@ -70,7 +71,7 @@ type daemon struct {
 
 // Run balances until ctx ends, and then returns nil with nothing left behind. An
 // interface that goes away later is waited for, while others are served; one that can't be
-// served from the start is an error. It is a [MachineError] if the machine can't do what is asked.
+// served from the start is an error. It is a [doctor.MachineError] if the machine can't do what is asked.
 func Run(ctx context.Context, o Options) error {
 	// Who reads the log may go; its last line must not take the balancer along.
 	signal.Ignore(syscall.SIGPIPE)
@@ -91,16 +92,17 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := control.Check(&d.config.Spec); err != nil {
 		return err
 	}
-	ports, err := expand(d.config.Interfaces)
+	ports, err := doctor.Expand(d.config.Interfaces)
 	if err != nil {
 		return err
 	}
-	where, err := survey(d.config, ports)
+	asked := EngineConfig(d.config)
+	where, err := doctor.Survey(&asked, ports)
 	if err == nil {
-		err = where.refuse()
+		err = where.Refuse()
 	}
 	if err == nil {
-		err = Cannot(xsk.Probe())
+		err = doctor.AsMachine(xsk.Probe())
 	}
 	if err != nil {
 		return err
@@ -110,8 +112,8 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	d.grows = !slices.Equal(ports, d.config.Interfaces)
 	settings := d.settings()
-	takes := needOf(&settings, &d.config.Spec, where.largest(), where.workers)
-	if err := errors.Join(takes.withinGroup(), takes.withinLock()); err != nil {
+	takes := doctor.NeedOf(&settings, &d.config.Spec, where.Largest(), where.Workers)
+	if err := errors.Join(takes.WithinGroup(), takes.WithinLock()); err != nil {
 		return err
 	}
 	l, err := api.Listen(d.Socket) // before what is large: another instance may be there
@@ -129,7 +131,7 @@ func (d *daemon) run(ctx context.Context) error {
 	var files shares
 	if err == nil {
 		n := engine.Room(len(ports), d.grows)
-		files, err = share(engine.Descriptors(n, where.workers), n, where.workers)
+		files, err = share(engine.Descriptors(n, where.Workers), n, where.Workers)
 	}
 	if err != nil {
 		l.Close()
@@ -156,8 +158,8 @@ func (d *daemon) run(ctx context.Context) error {
 	})
 	reporter.View, reporter.Probed = d.control.View, d.control.Probed
 	d.events.Record(events.Event{Kind: events.Start, Severity: events.Info, Text: "starting"}, zap.String("version", d.Version), zap.Stringer("interface", d.config.Interfaces),
-		zap.Ints("queues", where.queues()), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
-		zap.Uint64("memory_mb", takes.resident/1e6), zap.Uint64("locked_mb", takes.locked/1e6), zap.Int("probes_in_flight", files.probes))
+		zap.Ints("queues", where.Queues()), zap.Int("services", len(d.config.Spec.Services)), zap.Int("pid", os.Getpid()),
+		zap.Uint64("memory_mb", takes.Resident/1e6), zap.Uint64("locked_mb", takes.Locked/1e6), zap.Int("probes_in_flight", files.probes))
 
 	// What serves the serving ends after it: a question that was asked gets its answer.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -171,6 +173,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.watchLimits(background) })
 	tasks.Go(func() { d.addresses.announcer.Run(background) })
 	tasks.Go(func() { d.watchPulse(background) })
+	tasks.Go(func() { d.watchMachine(background) })
 	src := source{reporter, d.own()}
 	tasks.Go(func() { serving = d.serveAPI(background, src, l, outer, files.clients) })
 	tasks.Go(func() { d.serveWeb(background, src, measured, files.web) })

@@ -19,9 +19,9 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/report"
-	"github.com/afxlb/afxlb/xsk"
 )
 
 func TestServiceManagerIsTold(t *testing.T) {
@@ -79,22 +79,9 @@ func TestProbesLeaveRoomForServing(t *testing.T) {
 		if got != c.want || (err != nil) != (c.want == shares{}) {
 			t.Errorf("%d free, %d to serve: %+v, %v; want %+v", c.free, c.serving, got, err, c.want)
 		}
-		var machine MachineError
+		var machine doctor.MachineError
 		if err != nil && (!errors.As(err, &machine) || !strings.Contains(err.Error(), "RLIMIT_NOFILE")) {
 			t.Errorf("the refusal does not name the limit: %v", err)
-		}
-	}
-}
-
-// The same number means the machine where it attaches, and a file elsewhere.
-func TestWhatTheMachineCannot(t *testing.T) {
-	for err, want := range map[error]bool{
-		syscall.EPERM: true, syscall.EMFILE: true, xsk.ErrNoInterface: true, syscall.EBUSY: false, errors.New("else"): false,
-	} {
-		var machine MachineError
-		wrapped := Cannot(fmt.Errorf("attach: %w", err))
-		if errors.As(wrapped, &machine) != want || !errors.Is(wrapped, err) {
-			t.Errorf("%v: %#v", err, wrapped)
 		}
 	}
 }

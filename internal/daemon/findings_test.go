@@ -1,15 +1,12 @@
 package daemon
 
 import (
-	"errors"
-	"slices"
 	"strings"
 	"testing"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
@@ -19,52 +16,6 @@ import (
 	"github.com/afxlb/afxlb/internal/report"
 	"github.com/afxlb/afxlb/xsk"
 )
-
-func TestFindings(t *testing.T) {
-	good := nic.State{Name: "eth0", RX: 2, TX: 2, MTU: 1500}
-	with := func(change func(*nic.State)) nic.State {
-		s := good
-		change(&s)
-		return s
-	}
-	all := []int{0, 1}
-	for name, c := range map[string]struct {
-		now  nic.State
-		s    served
-		code string // empty: nothing is found
-		loss bool
-		text string
-	}{
-		"all well":           {good, served{queues: all, maxMTU: 1578, mode: bpf.Native}, "", false, ""},
-		"one of two":         {good, served{queues: []int{1}}, "queues", true, "1 of 2 RX queues are not served (0), and about 50%"},
-		"by RSS's table":     {with(func(s *nic.State) { s.Hash = []uint32{0, 0, 0, 1} }), served{queues: []int{1}}, "queues", true, "about 75%"},
-		"RSS leaves it out":  {with(func(s *nic.State) { s.Hash = []uint32{1, 1} }), served{queues: []int{1}}, "", false, ""},
-		"no room for more":   {good, served{queues: []int{0}, trouble: errors.New("no memory")}, "queues", true, "dropped: no memory"},
-		"MTU":                {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all, maxMTU: 3626}, "mtu", true, "the MTU is 9000, and packets of 3626 are taken"},
-		"no larger frames":   {with(func(s *nic.State) { s.MTU = 3000 }), served{queues: all, maxMTU: 1578, trouble: errors.New("no memory")}, "mtu", true, "set it to 1578 at most (there are no larger frames: no memory)"},
-		"MTU, not served":    {with(func(s *nic.State) { s.MTU = 9000 }), served{queues: all}, "", false, ""},
-		"LRO":                {with(func(s *nic.State) { s.Offloads.LRO = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 lro off"},
-		"LRO in hardware":    {with(func(s *nic.State) { s.Offloads.GROHardware = true }), served{queues: all, mode: bpf.Native}, "lro", true, "ethtool -K eth0 rx-gro-hw off"},
-		"LRO, generic":       {with(func(s *nic.State) { s.Offloads = nic.Offloads{LRO: true, GROHardware: true} }), served{queues: all, mode: bpf.Generic}, "", false, ""},
-		"merged below":       {with(func(s *nic.State) { s.Merging = []string{"eth1"} }), served{queues: all, mode: bpf.Generic}, "gro", true, "ethtool -K eth1 gro off"},
-		"merged below later": {with(func(s *nic.State) { s.Merging = []string{"eth1"} }), served{queues: all, mode: bpf.Native}, "", false, ""},
-		"tags off":           {with(func(s *nic.State) { s.Offloads.VLAN, s.VLANs = true, true }), served{queues: all}, "vlan", false, "rxvlan off"},
-		"tags off, no VLANs": {with(func(s *nic.State) { s.Offloads.VLAN = true }), served{queues: all}, "", false, ""},
-		"fewer TX queues":    {with(func(s *nic.State) { s.TX = 1 }), served{queues: all, detours: []int{1}}, "tx-queues", false, "2 RX and 1 TX queues: what comes by queue 1"},
-		"few CPUs":           {good, served{queues: all, unpinned: all, cpus: 1}, "cpus", false, "the workers of 2 queues (0, 1) have no CPU of their own: there are 2 queues, and 1 CPUs"},
-	} {
-		list := findings(&c.now, &c.s)
-		if c.code != "" && !slices.ContainsFunc(events.Kinds, func(m events.Meaning) bool { return m.Kind == events.Kind(c.code) }) {
-			t.Errorf("%s: %s is no kind of events", name, c.code)
-		}
-		switch {
-		case c.code == "" && len(list) > 0:
-			t.Errorf("%s: %+v", name, list)
-		case c.code != "" && (len(list) != 1 || list[0].Code != c.code || list[0].Loss != c.loss || !strings.HasPrefix(list[0].Text, "eth0: ") || !strings.Contains(list[0].Text, c.text)):
-			t.Errorf("%s: %+v, want %s with %q", name, list, c.code, c.text)
-		}
-	}
-}
 
 // Each finding is told once when it begins, when it is another one, and when it is over;
 // since when it is so is kept.

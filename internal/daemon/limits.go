@@ -5,6 +5,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/afxlb/afxlb/internal/doctor"
 )
 
 const (
@@ -42,7 +44,7 @@ func share(serving, ports, queues int) (shares, error) {
 	}
 	need := open + serving + spare + ports*portSpare
 	if limit.Cur < uint64(need+minProbes+minClients+minWeb) {
-		return shares{}, MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: "+
+		return shares{}, doctor.MachineError{Err: fmt.Errorf("the limit on open files is too low: RLIMIT_NOFILE is %d, and %d queues with their probes take %d: "+
 			"raise it, by ulimit -n or LimitNOFILE=", limit.Cur, queues, need+minProbes+minClients+minWeb)}
 	}
 	left := int(min(limit.Cur-uint64(need), maxProbes+maxClients+maxWeb))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/nic"
@@ -199,7 +200,7 @@ func (k *keeper) renew(i int, why error) {
 	d := k.daemon
 	d.events.Record(events.Event{Kind: events.Anew, Severity: events.Warning, Interface: d.name(i), Text: "serving anew", Reason: why.Error()})
 	k.unwatch(i)
-	err := Cannot(d.engine.Anew(i))
+	err := doctor.AsMachine(d.engine.Anew(i))
 	if err == nil {
 		err = k.watch(i)
 	}
@@ -219,7 +220,7 @@ func (k *keeper) watch(i int) (err error) {
 		k.mu.Unlock()
 		k.kick()
 	})
-	return Cannot(err)
+	return doctor.AsMachine(err)
 }
 
 func (k *keeper) unwatch(i int) {
@@ -306,7 +307,7 @@ func (d *daemon) here(i int) {
 // others.
 func (d *daemon) acquire(indexes []int, all bool) (taken []int, err error) {
 	if all {
-		return indexes, Cannot(d.engine.Acquire(indexes...))
+		return indexes, doctor.AsMachine(d.engine.Acquire(indexes...))
 	}
 	for i, index := range indexes {
 		if index == 0 {
@@ -314,7 +315,7 @@ func (d *daemon) acquire(indexes []int, all bool) (taken []int, err error) {
 		}
 		only := make([]int, len(indexes))
 		only[i] = index
-		if err = Cannot(d.engine.Acquire(only...)); err == nil {
+		if err = doctor.AsMachine(d.engine.Acquire(only...)); err == nil {
 			return only, nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/control"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
 )
 
@@ -102,7 +103,7 @@ func (d *daemon) weigh(load func() (*config.Config, error), compare func(*config
 	switch {
 	case errors.As(err, new(config.Problems)), errors.As(err, new(*config.SyntaxError)), errors.Is(err, bpf.ErrFull):
 		err = api.ConfigError{Err: err}
-	case errors.As(err, new(MachineError)):
+	case errors.As(err, new(doctor.MachineError)):
 		err = api.MachineError{Err: err}
 	}
 	return c, changed, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/events"
 )
@@ -66,6 +68,11 @@ func asItShould(err error) bool {
 	return isOneOf(err, context.Canceled, errInterfaceGone)
 }
 
+// isOneOf reports whether an error is any of those.
+func isOneOf(err error, targets ...error) bool {
+	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
+}
+
 // tellWaiting says why nothing is served, unless it was said already.
 func (d *daemon) tellWaiting(why error) {
 	if d.because(api.StateWaiting, why) {
@@ -92,7 +99,7 @@ func (d *daemon) serve(ctx context.Context) (served bool, err error) {
 		indexes, err = d.present(!again)
 	}
 	if err != nil {
-		return false, Cannot(err)
+		return false, doctor.AsMachine(err)
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

@@ -39,7 +39,13 @@ func (d *daemon) become(name string, why error) {
 	defer d.mu.Unlock()
 	d.state.name, d.state.reason = name, ""
 	if name != api.StateServing {
-		d.state.findings = nil // they are of interfaces that are served
+		var machine []report.Finding // the others are of interfaces that are served
+		for _, f := range d.state.findings {
+			if f.Port == "" {
+				machine = append(machine, f)
+			}
+		}
+		d.state.findings = machine
 	}
 	if why != nil {
 		d.state.reason = why.Error()

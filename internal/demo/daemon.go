@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/internal/api"
-	"github.com/afxlb/afxlb/internal/daemon"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/lab"
 )
 
@@ -55,7 +55,7 @@ func (p *process) ending() error {
 	log := strings.TrimSpace(p.log())
 	err := fmt.Errorf("afxlb ended by itself: %v: %s", p.err, log[strings.LastIndexByte(log, '\n')+1:])
 	if p.cmd.ProcessState.ExitCode() == exitMachine {
-		err = daemon.MachineError{Err: err}
+		err = doctor.MachineError{Err: err}
 	}
 	return err
 }

@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/afxlb/afxlb/internal/daemon"
+	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/punt"
 	"github.com/afxlb/afxlb/xsk"
 )
@@ -18,7 +18,7 @@ func requirements() error {
 	if errors.Is(err, unix.EPERM) {
 		err = fmt.Errorf("the demo must be run as root: %w", err)
 	}
-	return daemon.Cannot(err)
+	return doctor.AsMachine(err)
 }
 
 func namespaceRight() error {

@@ -53,6 +53,12 @@ const (
 	Overload           Kind = "overload"
 	Stalled            Kind = "stalled"
 	Checksums          Kind = "checksums"
+	RPFilter           Kind = "rp-filter"
+	Neighbours         Kind = "neighbours"
+	VIP                Kind = "vip"
+	IRQ                Kind = "irq"
+	NUMA               Kind = "numa"
+	Firewall           Kind = "firewall"
 	Interface          Kind = "interface"
 	API                Kind = "api"
 	Listen             Kind = "listen"
@@ -116,6 +122,12 @@ var Kinds = []Meaning{
 	{Overload, "a worker is slower than its queue"},
 	{Stalled, "a worker or the control plane stands still; the service manager's watchdog will start the balancer anew"},
 	{Checksums, "packets come with unfinished checksums"},
+	{RPFilter, "a strict reverse path filter drops, or may drop, what the kernel is to have"},
+	{Neighbours, "the kernel keeps too few neighbours for the backends on the link"},
+	{VIP, "nobody here answers for a service's address, which neighbours ask for"},
+	{IRQ, "interrupts of queues are in each other's way, or in a worker's"},
+	{NUMA, "workers are on another NUMA node than the NIC"},
+	{Firewall, "a rule of nftables is for a service's address, and XDP goes before it"},
 	{Interface, "the kernel does not do with an interface what is asked for"},
 	{API, "the control socket does not work"},
 	{Listen, "page and metrics are not served"},

@@ -14,6 +14,7 @@ const (
 	devIfindex       = 1      // NETDEV_A_DEV_IFINDEX
 	devXDPFeatures   = 3      // NETDEV_A_DEV_XDP_FEATURES
 	devXDPZCMaxFrags = 4      // NETDEV_A_DEV_XDP_ZC_MAX_SEGS, Linux 6.6
+	actBasic         = 1 << 0 // NETDEV_XDP_ACT_BASIC
 	actZeroCopy      = 1 << 3 // NETDEV_XDP_ACT_XSK_ZEROCOPY
 	actRxFrags       = 1 << 5 // NETDEV_XDP_ACT_RX_SG
 )
@@ -21,8 +22,8 @@ const (
 // features are what the driver says of XDP on an interface; Linux 6.3 asks it. The zero value
 // is one that says nothing.
 type features struct {
-	noZeroCopy, noFrags bool
-	zeroCopyFrames      int
+	noNative, noZeroCopy, noFrags bool
+	zeroCopyFrames                int
 }
 
 // ask puts the question, in the calling thread's network namespace.
@@ -50,7 +51,7 @@ func readFeatures(reply []byte) (f features) {
 		switch {
 		case a.Attr.Type == devXDPFeatures && len(a.Value) == 8:
 			acts := binary.NativeEndian.Uint64(a.Value)
-			f.noZeroCopy, f.noFrags = acts&actZeroCopy == 0, acts&actRxFrags == 0
+			f.noNative, f.noZeroCopy, f.noFrags = acts&actBasic == 0, acts&actZeroCopy == 0, acts&actRxFrags == 0
 		case a.Attr.Type == devXDPZCMaxFrags && len(a.Value) == 4:
 			f.zeroCopyFrames = int(binary.NativeEndian.Uint32(a.Value))
 		}

@@ -18,7 +18,8 @@ var ErrNoInterface = errors.New("no such interface")
 type State struct {
 	Name   string
 	Index  int
-	RX, TX int // queues in use, numbered from 0; at least one
+	Driver string // empty: it is not known
+	RX, TX int    // queues in use, numbered from 0; at least one
 	// Hash is RSS's indirection table: the RX queues that packets are spread over, each
 	// as often as it has a part; nil if the driver does not tell.
 	Hash     []uint32
@@ -30,6 +31,8 @@ type State struct {
 	Merging  []string
 	Loopback bool
 	Program  uint32 // the ID of the XDP program that is attached; 0: none is
+	// NoNative: the driver says that it takes no native XDP program. Before Linux 6.3 none says so.
+	NoNative bool
 	// NoZeroCopy: the driver says that AF_XDP has none on it. Before Linux 6.3 none says so.
 	NoZeroCopy bool
 	// NoFrags: the driver says that it gives no native XDP program packets in several buffers.
@@ -143,16 +146,16 @@ func (r *reader) read() (State, error) {
 	f := r.features[a.Index]
 	s := State{
 		Name: r.name, Index: a.Index, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0,
-		NoZeroCopy: f.noZeroCopy, NoFrags: f.noFrags, ZeroCopyFrames: f.zeroCopyFrames,
+		NoNative: f.noNative, NoZeroCopy: f.noZeroCopy, NoFrags: f.noFrags, ZeroCopyFrames: f.zeroCopyFrames,
 	}
 	if a.Xdp != nil {
 		s.Program = a.Xdp.ProgId
 	}
 	s.RX, s.TX = r.queues(a)
 	s.Hash, _ = indirection(r.fd, r.name)
+	s.Driver, _ = r.tool.DriverName(r.name)
 	if on, err := r.tool.Features(r.name); err == nil {
-		driver, _ := r.tool.DriverName(r.name)
-		s.Offloads = offloads(driver, on)
+		s.Offloads = offloads(s.Driver, on)
 	}
 	if s.Offloads.VLAN { // else it does not matter
 		s.VLANs = len(r.links(func(l netlink.Link) bool { return l.Type() == "vlan" && above(l, a.Index) })) > 0

@@ -47,7 +47,7 @@ type About struct {
 	Ports           []Port // by number
 	Driver, Mode    string // as asked for
 	Poll            string
-	Findings        []Finding // what is wrong with the interfaces, the worst of each first
+	Findings        []Finding // what is wrong with the interfaces, the worst of each first, and with the machine
 	Reload          string    // outcome of the last reload: empty, ok or what was wrong
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
@@ -65,9 +65,9 @@ type Port struct {
 	Since time.Time // when that began
 }
 
-// Finding is something about a served interface that is not as it should be.
+// Finding is something about a served interface, or the machine, that is not as it should be.
 type Finding struct {
-	Port, Code, Text string // the interface; as of api.Warning; one of a code at a time of each
+	Port, Code, Text string // the interface, empty: the machine; as of api.Warning; one of a code at a time of each
 	Since            time.Time
 	Loss             bool // packets are lost by it
 }
@@ -151,7 +151,7 @@ func ports(in *engine.Info, a *About) (list []api.Port) {
 			p.Received, p.Sent, p.Copied = n.Received, n.Sent, n.Copied
 			for j := range e.Sockets {
 				if s := &e.Sockets[j]; s.Receives() {
-					p.Queues, p.Bind = append(p.Queues, s.Queue), string(s.Mode)
+					p.Queues, p.Bind, p.WhyCopy = append(p.Queues, s.Queue), string(s.Mode), s.WhyCopy
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package daemon
+package doctor
 
 import (
 	"errors"
@@ -7,17 +7,17 @@ import (
 	"slices"
 
 	"github.com/afxlb/afxlb/engine"
-	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/nic"
 	"github.com/afxlb/afxlb/xsk"
 )
 
-// site is where a config is to be served: its interfaces as they are, and what of them.
-type site struct {
-	ports   []place
-	workers int
-	cpus    []int // of the workers, as [engine.Placement] has them
-	engine  engine.Config
+// Site is where a config is to be served: its interfaces as they are, and what of them.
+type Site struct {
+	Workers int
+
+	ports  []place
+	cpus   []int // of the workers, as [engine.Placement] has them
+	engine *engine.Config
 }
 
 // place is one interface of a site.
@@ -26,27 +26,27 @@ type place struct {
 	queues []int // by worker; some may be [xsk.NoQueue]
 }
 
-// survey looks at the interfaces that a config is to be served on, in the calling thread's network namespace. The
-// error is a [MachineError] if there is no such interface or queue, and
+// Survey looks at the ports, which [Expand] returns, on which c is to be served, in the calling
+// thread's network namespace. The error is a [MachineError] if there is no such interface or queue, and
 // [engine.ErrPlacement] if the workers can't have their CPUs.
-func survey(c *config.Config, ports []string) (s site, err error) {
-	s.engine = EngineConfig(c)
+func Survey(c *engine.Config, ports []string) (s Site, err error) {
+	s.engine = c
 	for _, name := range ports {
 		var p place
 		if p.nic, err = nic.Look(name); err != nil {
-			return s, Cannot(err)
+			return s, AsMachine(err)
 		}
 		if p.queues, err = engine.Queues(len(ports) > 1, c.Queues, p.nic.RX); err != nil {
 			return s, MachineError{Err: fmt.Errorf("%s: %w", name, err)}
 		}
-		s.ports, s.workers = append(s.ports, p), max(s.workers, len(p.queues))
+		s.ports, s.Workers = append(s.ports, p), max(s.Workers, len(p.queues))
 	}
-	s.cpus, err = engine.Placement(s.workers, c.CPUs)
+	s.cpus, err = engine.Placement(s.Workers, c.CPUs)
 	return s, err
 }
 
-// queues returns the numbers of the queues that are served of some interface.
-func (s *site) queues() (all []int) {
+// Queues returns the numbers of the queues that are served of some interface.
+func (s *Site) Queues() (all []int) {
 	for i := range s.ports {
 		for _, q := range s.ports[i].queues {
 			if q != xsk.NoQueue && !slices.Contains(all, q) {
@@ -58,28 +58,36 @@ func (s *site) queues() (all []int) {
 }
 
 // served is what would be made of one of its interfaces.
-func (s *site) served(p *place) served {
-	would := served{cpus: runtime.NumCPU()}
+func (s *Site) served(p *place) Served {
+	would := Served{CPUs: runtime.NumCPU()}
 	for i, q := range p.queues {
 		if q == xsk.NoQueue {
 			continue
 		}
-		would.queues = append(would.queues, q)
+		would.Queues = append(would.Queues, q)
 		if q >= p.nic.TX {
-			would.detours = append(would.detours, q)
+			would.Detours = append(would.Detours, q)
 		}
 		if s.cpus[i] < 0 {
-			would.unpinned = append(would.unpinned, q)
+			would.Unpinned = append(would.Unpinned, q)
 		}
 	}
 	return would
 }
 
-// refuse returns why the site can't be served at all.
-func (s *site) refuse() error {
+// names are the interfaces'.
+func (s *Site) names() (list []string) {
+	for i := range s.ports {
+		list = append(list, s.ports[i].nic.Name)
+	}
+	return list
+}
+
+// Refuse returns why the site can't be served at all.
+func (s *Site) Refuse() error {
 	var errs []error
 	for i := range s.ports {
-		errs = append(errs, s.ports[i].refuse(&s.engine))
+		errs = append(errs, s.ports[i].refuse(s.engine))
 	}
 	return errors.Join(errs...)
 }
@@ -99,9 +107,9 @@ func (p *place) refuse(c *engine.Config) error {
 	return nil
 }
 
-// largest returns the interface with the largest MTU, which decides over the frames of all.
+// Largest returns the interface with the largest MTU, which decides over the frames of all.
 // One that may have zero-copy goes before one that has not.
-func (s *site) largest() *nic.State {
+func (s *Site) Largest() *nic.State {
 	p := slices.MaxFunc(s.ports, func(a, b place) int {
 		if a.nic.NoZeroCopy != b.nic.NoZeroCopy {
 			if a.nic.NoZeroCopy {

@@ -1,4 +1,4 @@
-package daemon
+package doctor
 
 import (
 	"errors"
@@ -29,15 +29,11 @@ var missing = []error{
 	syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE,
 }
 
-// Cannot makes an error of attaching, or of making a lab for that, a [MachineError] if
+// AsMachine makes an error of attaching, or of making a lab for that, a [MachineError] if
 // the machine is its cause.
-func Cannot(err error) error {
-	if isOneOf(err, missing...) {
+func AsMachine(err error) error {
+	if slices.ContainsFunc(missing, func(m error) bool { return errors.Is(err, m) }) {
 		return MachineError{Err: err}
 	}
 	return err
-}
-
-func isOneOf(err error, targets ...error) bool {
-	return slices.ContainsFunc(targets, func(t error) bool { return errors.Is(err, t) })
 }

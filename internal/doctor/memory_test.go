@@ -1,4 +1,4 @@
-package daemon
+package doctor
 
 import (
 	"strings"
@@ -73,24 +73,24 @@ func TestMemoryNeed(t *testing.T) {
 		"too large for zero-copy":     {xsk.ModeAuto, 0, nic.State{MTU: 3500}, 4, 100_000, 200e6, 220e6},
 		"jumbo frames":                {xsk.ModeCopy, 0, nic.State{MTU: 9000}, 4, 100_000, 178e6, 200e6},
 	} {
-		n := needOf(&engine.Config{Mode: c.mode, FrameSize: c.frame, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
-		if c.mode == xsk.ModeAuto && n.locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy, c.frame) {
-			t.Errorf("%s: %d MB are locked at least", name, n.locked/1e6)
+		n := NeedOf(&engine.Config{Mode: c.mode, FrameSize: c.frame, MaxFlows: c.flows}, &balancer.Spec{}, &c.nic, c.queues)
+		if c.mode == xsk.ModeAuto && n.Locked != uint64(c.queues)*xsk.FrameMemory(c.nic.MTU, xsk.ModeCopy, c.frame) {
+			t.Errorf("%s: %d MB are locked at least", name, n.Locked/1e6)
 		}
-		if n.resident < c.low || n.resident > c.high || n.locked >= n.resident {
-			t.Errorf("%s: %d MB, %d MB of them locked; want %d to %d", name, n.resident/1e6, n.locked/1e6, c.low/1e6, c.high/1e6)
+		if n.Resident < c.low || n.Resident > c.high || n.Locked >= n.Resident {
+			t.Errorf("%s: %d MB, %d MB of them locked; want %d to %d", name, n.Resident/1e6, n.Locked/1e6, c.low/1e6, c.high/1e6)
 		}
 	}
 }
 
 // The limit on locked memory is named before anything is touched.
 func TestLockedMemory(t *testing.T) {
-	n := need{queues: 2, locked: 1 << 60}
+	n := Need{queues: 2, Locked: 1 << 60}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit); err != nil {
 		t.Fatal(err)
 	}
-	err := n.withinLock()
+	err := n.WithinLock()
 	if free := mayLock() || limit.Cur == unix.RLIM_INFINITY; free != (err == nil) || err != nil && !strings.Contains(err.Error(), "RLIMIT_MEMLOCK") {
 		t.Errorf("with a limit of %d, unlimited %v: %v", limit.Cur, free, err)
 	}

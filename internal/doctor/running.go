@@ -1,0 +1,94 @@
+package doctor
+
+import (
+	"slices"
+	"strings"
+)
+
+// running says whether there is a balancer to ask.
+func running(f *Facts, r *found) {
+	if f.Running == nil {
+		r.saw("none answers: the file is looked at alone")
+		return
+	}
+	r.saw("process %d, version %s: %s, generation %d, %s", f.Running.PID, f.Running.Version, f.Running.State, f.Running.Generation, f.Running.Config)
+}
+
+// pending says what the file says and is not in force.
+func pending(f *Facts, r *found) {
+	if f.Unasked != nil {
+		r.unknown(f.Unasked)
+	}
+	if len(f.Pending) > 0 {
+		r.warn("the file is not what is in force: "+some(f.Pending), "what is said here of the file is not of the balancer that runs", "afxlb reload --dry-run, and afxlb reload")
+	}
+}
+
+// advice is what to do about a warning that only a running balancer can have, by its code; and
+// whether something does not work by it.
+var advice = map[string]struct {
+	do     string
+	cannot bool
+}{
+	"link":         {"ip link set IF up, and see to its cable and its other end", true},
+	"port":         {"ip -br link shows what there is; it is served again by itself", true},
+	"commit":       {"afxlb events shows the kernel's answer; dmesg | tail", true},
+	"probes":       {"afxlb backends shows the probes' errors; raise what they name (ulimit -n, LimitNOFILE=, nf_conntrack_max)", false},
+	"no-backend":   {"afxlb backends --service NAME shows why each is down", true},
+	"unreachable":  {"ip route get ADDRESS and ip neigh show; arping asks it", true},
+	"snat-ports":   {"add an address to snat-addresses, and afxlb reload", false},
+	"snat-address": {"ip address add ADDRESS dev IF", false},
+	"check-source": {"ip address add ADDRESS dev IF", false},
+	"stalled":      {"the journal has a trace after the watchdog's abort (journalctl -u afxlb); give the workers CPUs of their own", true},
+	"reload":       {"afxlb check FILE, mend it, afxlb reload", false},
+	"restart":      {"systemctl restart afxlb", false},
+	"state-file":   {"make its folder writable and its disk not full (df), or set state-file", false},
+	"listen":       {"ss -lntp shows who has the address; set listen to another one", false},
+	"listener":     {"have the server listen on another address or port; ss -lntup shows it", false},
+	"generic":      {"serve an interface whose driver has native XDP", false},
+	"copied":       {"have all interfaces in the same XDP mode, with the same MTU", false},
+	"punt":         {"modprobe tun; ip link set afxlb-punt0 up", false},
+	"checksums":    {"ethtool -K IF tx off, where the packets are sent: at the veth's other end, or in the VM", false},
+
+	// The interfaces' own, which are found from outside, too, as far as they can be seen there.
+
+	"queues":    {"ethtool -X or -L, or queues: all", true},
+	"mtu":       {"ip link set IF mtu N", true},
+	"lro":       {"ethtool -K IF lro off rx-gro-hw off", true},
+	"gro":       {"ethtool -K IF gro off", true},
+	"vlan":      {"ethtool -K IF rxvlan off", false},
+	"tx-queues": {"ethtool -L IF combined N", false},
+	"cpus":      {"ethtool -L IF combined N", false},
+}
+
+// unnamed is the advice for a code that has none: another version's.
+const unnamed = "afxlb events shows when it began"
+
+// same are the checks that find from outside what a warning of another name tells.
+var same = map[string][]string{"unreachable": {"backends"}, "generic": {"xdp-mode"}}
+
+// told adds the balancer's own warnings, as far as they were not found from outside.
+func (f *Facts) told(report *Report) {
+	if f.Running == nil {
+		return
+	}
+	for _, w := range f.Running.Warnings {
+		known := func(one Finding) bool {
+			return one.Check == w.Code || slices.Contains(same[w.Code], one.Check)
+		}
+		if slices.ContainsFunc(report.Findings, known) {
+			continue
+		}
+		one := Finding{Check: w.Code, Group: groupBalancer, Severity: Warning, What: w.Text, Do: unnamed}
+		if a, ok := advice[w.Code]; ok {
+			one.Do = strings.ReplaceAll(a.do, "IF", f.first())
+			if a.cannot {
+				one.Severity = Cannot
+			}
+		}
+		report.Findings = append(report.Findings, one)
+	}
+	for _, d := range f.Running.Drops {
+		report.Seen = append(report.Seen, Seen{Check: "drops", Group: groupBalancer, Text: d.Name + ": " + d.Help})
+	}
+}

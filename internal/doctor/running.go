@@ -30,11 +30,16 @@ var advice = map[string]struct {
 	do     string
 	cannot bool
 }{
-	"link":         {"ip link set IF up, and see to its cable and its other end", true},
-	"port":         {"ip -br link shows what there is; it is served again by itself", true},
-	"commit":       {"afxlb events shows the kernel's answer; dmesg | tail", true},
-	"probes":       {"afxlb backends shows the probes' errors; raise what they name (ulimit -n, LimitNOFILE=, nf_conntrack_max)", false},
-	"no-backend":   {"afxlb backends --service NAME shows why each is down", true},
+	"link":       {"ip link set IF up, and see to its cable and its other end", true},
+	"port":       {"ip -br link shows what there is; it is served again by itself", true},
+	"commit":     {"afxlb events shows the kernel's answer; dmesg | tail", true},
+	"probes":     {"afxlb backends shows the probes' errors; raise what they name (ulimit -n, LimitNOFILE=, nf_conntrack_max)", false},
+	"no-backend": {"afxlb backends --service NAME shows why each is down", true},
+	"backup":     {"afxlb backends --service NAME shows why the others are down", false},
+	"panic":      {"afxlb backends --service NAME shows why they are down; min-healthy says when", false},
+
+	"below-min-healthy": {"afxlb backends --service NAME shows why they are down; min-healthy says when", true},
+
 	"unreachable":  {"ip route get ADDRESS and ip neigh show; arping asks it", true},
 	"snat-ports":   {"add an address to snat-addresses, and afxlb reload", false},
 	"snat-address": {"ip address add ADDRESS dev IF", false},

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -131,13 +130,21 @@ func changesPending(c *cobra.Command, client *api.Client, text *api.ConfigText) 
 // printReport prints findings by group, each in three lines, and if all is to be shown what was
 // looked at.
 func printReport(w io.Writer, r *doctor.Report, all bool) {
+	wide := 0
+	for i := range r.Findings {
+		wide = max(wide, len(r.Findings[i].Check))
+	}
+	for i := range r.Seen {
+		wide = max(wide, len(r.Seen[i].Check))
+	}
 	for _, group := range doctor.Groups {
-		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		head := group + "\n"
-		line := func(format string, args ...any) {
-			fmt.Fprint(tw, head)
+		line := func(state, name, text string) {
+			if text == "" {
+				return
+			}
+			fmt.Fprintf(w, "%s  %-*s  %-*s  %s\n", head, len(doctor.Warning), state, wide, name, text)
 			head = ""
-			fmt.Fprintf(tw, format, args...)
 		}
 		for i := range r.Findings {
 			f := &r.Findings[i]
@@ -148,18 +155,15 @@ func printReport(w io.Writer, r *doctor.Report, all bool) {
 			if f.Interface != "" {
 				what = f.Interface + ": " + what
 			}
-			line("  %s\t%s\t%s\n", f.Severity, f.Check, what)
-			if f.Why != "" {
-				line("  \twhy\t%s\n", f.Why)
-			}
-			line("  \tdo\t%s\n", f.Do)
+			line(string(f.Severity), f.Check, what)
+			line("", "  why", f.Why)
+			line("", "  do", f.Do)
 		}
 		for i := range r.Seen {
 			if s := &r.Seen[i]; all && s.Group == group {
-				line("  ok\t%s\t%s\n", s.Check, s.Text)
+				line("ok", s.Check, s.Text)
 			}
 		}
-		tw.Flush() // a failed write to the terminal has nobody to be told to
 	}
 	if len(r.Findings) == 0 {
 		fmt.Fprintf(w, "all is well: %d things were looked at\n", len(r.Seen))

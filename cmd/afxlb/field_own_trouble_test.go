@@ -170,6 +170,12 @@ func TestFieldContainerLimits(t *testing.T) {
 // locked memory.
 func (w *world) startLimited(config string, capabilities []uintptr) *process {
 	w.t.Helper()
+	return w.launchLimited(capabilities, func(attr *syscall.SysProcAttr) *process { return w.start(attr, "--config", config) })
+}
+
+// launchLimited has launch start a process so.
+func (w *world) launchLimited(capabilities []uintptr, launch func(*syscall.SysProcAttr) *process) *process {
+	w.t.Helper()
 	w.letAnybodyIn()
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &old); err != nil {
@@ -185,7 +191,7 @@ func (w *world) startLimited(config string, capabilities []uintptr) *process {
 		}
 	}()
 	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
-	return w.start(&syscall.SysProcAttr{Credential: nobody, AmbientCaps: capabilities}, "--config", config)
+	return launch(&syscall.SysProcAttr{Credential: nobody, AmbientCaps: capabilities})
 }
 
 // A control group's memory limit that is too low is named, where the kernel would kill

@@ -23,11 +23,15 @@ import (
 func (w *world) writePorts(services ...string) string {
 	w.t.Helper()
 	path := filepath.Join(w.dir, "ports.yaml")
-	text := fmt.Sprintf("interfaces: [%s, %s]\nservices:\n%s", lab.Interface, lab.Inner, strings.Join(services, ""))
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(onPorts(services...)), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
 	return path
+}
+
+// onPorts is a config of services on both interfaces.
+func onPorts(services ...string) string {
+	return fmt.Sprintf("interfaces: [%s, %s]\nservices:\n%s", lab.Interface, lab.Inner, strings.Join(services, ""))
 }
 
 // deletePort takes one of the balancer's interfaces away.

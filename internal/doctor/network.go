@@ -136,8 +136,12 @@ func rpFilter(m *Machine, r *found) {
 		r.saw("rp_filter is strict, and has dropped nothing")
 		return
 	}
+	seen := "several interfaces are served"
+	if n := m.Routing.Filtered; n > 0 {
+		seen = fmt.Sprintf("%d packets were dropped by it", n)
+	}
 	for _, port := range m.Routing.Strict {
-		r.add(port, Warning, fmt.Sprintf("rp_filter is 1 (strict), and %d packets were dropped by it", m.Routing.Filtered),
+		r.add(port, Warning, "rp_filter is 1 (strict), and "+seen,
 			"what comes by another interface than the route to its source leads by is dropped without a word: answers to health checks, and what the kernel forwards",
 			"sysctl -w net.ipv4.conf."+port+".rp_filter=2")
 	}

@@ -13,9 +13,12 @@ import (
 )
 
 func newStatus(e *env) *cobra.Command {
-	return reader(e, &cobra.Command{Use: "status", Short: "Show a running balancer at a glance", Example: `  afxlb status
-  afxlb status --json`},
+	c := reader(e, &cobra.Command{Use: "status", Short: "Show a running balancer at a glance", Example: `  afxlb status
+  afxlb status --json
+  afxlb status --service web --exit-code`},
 		func(c *cobra.Command, a *api.Client) (api.Status, error) { return a.Status(c.Context()) }, printStatus)
+	ofService(e, c)
+	return c
 }
 
 func printStatus(w io.Writer, s api.Status) {

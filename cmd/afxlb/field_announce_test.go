@@ -88,10 +88,11 @@ func awaitTold(t *testing.T, tap *lab.Wiretap, mac net.HardwareAddr, a netip.Add
 // machine that has it is told of; and nothing is left behind, however the balancer ends.
 func TestFieldAnnounce(t *testing.T) {
 	w := newWorld(t)
+	w.listenStreams()
 	all := []netip.Addr{linkVIP4, linkVIP6, natVIP4, natVIP6}
 	config := w.writeConfig("afxlb.yaml",
 		service("arp4", linkVIP4, "nat", "tcp", "announce: arp, "+quickHealth), service("arp6", linkVIP6, "nat", "tcp", "announce: arp, "+quickHealth),
-		entry("besides", linkVIP4, port+1, "health: {type: none},", backendsOf(linkVIP4)[:1]...),
+		streamService("besides", linkVIP4, "nat", "algorithm: maglev, health: {type: none},"),
 		service("local4", natVIP4, "nat", "tcp", "announce: local, "+quickHealth), service("local6", natVIP6, "nat", "tcp", "announce: local, "+quickHealth),
 	)
 	here := w.interfaceOf(w.lab.Balancer)
@@ -134,6 +135,16 @@ func TestFieldAnnounce(t *testing.T) {
 		})
 	})
 	w.awaitHolder(lab.Interface, linkVIP4, linkVIP6)
+
+	// The addresses go before the workers do, and come after them: else the kernel would answer
+	// for them, and reset what there is.
+	s := w.openStreams(40, linkVIP4)
+	p.stop()
+	w.awaitHolder("", all...)
+	p = w.start(nil, "--config", config)
+	w.awaitHolder(lab.Interface, linkVIP4, linkVIP6)
+	s.mustLive("after a restart")
+	s.close()
 
 	// After kill -9 the device is gone, and the next start, by whatever socket, finds the rest.
 	if err := p.Process.Kill(); err != nil {

@@ -101,6 +101,9 @@ func doctorOptions(c *cobra.Command, socket, path string, interfaces config.Inte
 		return nil, usageError{err}
 	}
 	if o.Running != nil {
+		if o.Counters, err = client.Counters(c.Context()); err != nil {
+			return nil, err
+		}
 		o.Pending, o.Unasked = changesPending(c, client, &api.ConfigText{Name: path, Text: text})
 	}
 	if len(interfaces) > 0 {

@@ -27,6 +27,7 @@ type check struct {
 var checks = []check{
 	{"running", groupBalancer, running, false},
 	{"file", groupBalancer, pending, false},
+	{"lost", groupBalancer, lost, false},
 	{"privileges", groupMachine, privileges, false},
 	{"memory", groupMachine, memory, false},
 	{"site", groupInterfaces, refused, true},

@@ -44,6 +44,15 @@ func runs(f *Facts, mode, bind string, warnings ...string) {
 	}
 }
 
+// losing has a balancer receive and lose packets.
+func losing(n, received uint64) func(*Facts) {
+	return func(f *Facts) {
+		runs(f, "native", "copy")
+		f.Running.Ports[0].Received = received
+		f.Lost = []api.Counter{{Group: "kernel", Name: "rx-ring-full", Value: n, Loss: true, Help: "a worker was slower than its queue"}}
+	}
+}
+
 func TestChecks(t *testing.T) {
 	tunnel := func(mtu int) func(*Facts) {
 		return func(f *Facts) {
@@ -71,24 +80,28 @@ func TestChecks(t *testing.T) {
 			runs(f, "native", "copy")
 			f.Running.Ports[0].Queues = []int{0, 1}
 		}, want{}},
-		"no TX queue":          {func(f *Facts) { port(f).TX = 0; runs(f, "native", "copy") }, want{"tx-queues", Warning, "1 RX and 0 TX"}},
-		"LRO, not known yet":   {func(f *Facts) { port(f).Offloads.LRO = true }, want{}},
-		"LRO":                  {func(f *Facts) { port(f).Offloads.LRO = true; runs(f, "native", "copy", "lro") }, want{"lro", Cannot, "ethtool -K eth0 lro off"}},
-		"GRO below, generic":   {func(f *Facts) { port(f).Merging = []string{"eth1"}; f.Config.XDPMode = config.XDPGeneric }, want{"gro", Cannot, "ethtool -K eth1 gro off"}},
-		"no native program":    {func(f *Facts) { port(f).NoNative = true }, want{"xdp-mode", Warning, "the driver mlx5_core takes no native program"}},
-		"none, and asked for":  {func(f *Facts) { port(f).NoNative = true; f.Config.XDPMode = config.XDPCopy }, want{"xdp-mode", Cannot, "xdp-mode: auto"}},
-		"none, and no wish":    {func(f *Facts) { port(f).NoNative = true; f.Config.XDPMode = config.XDPGeneric }, want{}},
-		"generic all the same": {func(f *Facts) { runs(f, "generic", "copy", "generic") }, want{"xdp-mode", Warning, "did not take the program"}},
-		"generic by a flag":    {func(f *Facts) { runs(f, "generic", "copy") }, want{}},
-		"zero-copy is a must":  {func(f *Facts) { port(f).NoZeroCopy = true; f.Config.XDPMode = config.XDPZeroCopy }, want{"zero-copy", Cannot, "has none"}},
-		"copy":                 {func(f *Facts) { runs(f, "native", "copy"); f.Running.Ports[0].WhyCopy = "an MTU of 9000" }, want{}},
-		"another program":      {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Name: "cilium"}} }, want{"program", Cannot, "cilium"}},
-		"a program, not known": {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Err: errors.New("EPERM")}} }, want{"program", Warning, "EPERM"}},
-		"own program":          {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Steers: true}}; runs(f, "native", "copy") }, want{}},
-		"a silent balancer's":  {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Steers: true}} }, want{"leftovers", Warning, "a steering program is attached, and no balancer answers"}},
-		"no /dev/net/tun":      {func(f *Facts) { f.Punt = errors.New("open /dev/net/tun: no such file") }, want{"punt", Warning, "modprobe tun"}},
-		"nobody needs it":      {func(f *Facts) { f.Punt = errors.New("no"); f.Config.Spec.Services[0].Mode = balancer.DSR }, want{}},
-		"no carrier":           {func(f *Facts) { f.Ways.Ports[0] = egress.Port{Name: "eth0", Why: "it is down"} }, want{"link", Cannot, "ip link set eth0 up"}},
+		"no TX queue":           {func(f *Facts) { port(f).TX = 0; runs(f, "native", "copy") }, want{"tx-queues", Warning, "1 RX and 0 TX"}},
+		"LRO, before the start": {func(f *Facts) { port(f).Offloads.LRO = true }, want{"lro", Cannot, "ethtool -K eth0 lro off"}},
+		"LRO, and generic":      {func(f *Facts) { port(f).Offloads.LRO = true; f.Config.XDPMode = config.XDPGeneric }, want{}},
+		"hardly any are lost":   {losing(1, 100_000), want{}},
+		"many are lost":         {losing(20, 100_000), want{"lost", Warning, "rx-ring-full: 20 packets since the start, and 100000 were received"}},
+		"all are lost":          {losing(1, 0), want{"lost", Warning, "ethtool -G eth0 rx"}},
+		"LRO":                   {func(f *Facts) { port(f).Offloads.LRO = true; runs(f, "native", "copy", "lro") }, want{"lro", Cannot, "ethtool -K eth0 lro off"}},
+		"GRO below, generic":    {func(f *Facts) { port(f).Merging = []string{"eth1"}; f.Config.XDPMode = config.XDPGeneric }, want{"gro", Cannot, "ethtool -K eth1 gro off"}},
+		"no native program":     {func(f *Facts) { port(f).NoNative = true }, want{"xdp-mode", Warning, "the driver mlx5_core takes no native program"}},
+		"none, and asked for":   {func(f *Facts) { port(f).NoNative = true; f.Config.XDPMode = config.XDPCopy }, want{"xdp-mode", Cannot, "xdp-mode: auto"}},
+		"none, and no wish":     {func(f *Facts) { port(f).NoNative = true; f.Config.XDPMode = config.XDPGeneric }, want{}},
+		"generic all the same":  {func(f *Facts) { runs(f, "generic", "copy", "generic") }, want{"xdp-mode", Warning, "did not take the program"}},
+		"generic by a flag":     {func(f *Facts) { runs(f, "generic", "copy") }, want{}},
+		"zero-copy is a must":   {func(f *Facts) { port(f).NoZeroCopy = true; f.Config.XDPMode = config.XDPZeroCopy }, want{"zero-copy", Cannot, "has none"}},
+		"copy":                  {func(f *Facts) { runs(f, "native", "copy"); f.Running.Ports[0].WhyCopy = "an MTU of 9000" }, want{}},
+		"another program":       {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Name: "cilium"}} }, want{"program", Cannot, "cilium"}},
+		"a program, not known":  {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Err: errors.New("EPERM")}} }, want{"program", Warning, "EPERM"}},
+		"own program":           {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Steers: true}}; runs(f, "native", "copy") }, want{}},
+		"a silent balancer's":   {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Steers: true}} }, want{"leftovers", Warning, "a steering program is attached, and no balancer answers"}},
+		"no /dev/net/tun":       {func(f *Facts) { f.Punt = errors.New("open /dev/net/tun: no such file") }, want{"punt", Warning, "modprobe tun"}},
+		"nobody needs it":       {func(f *Facts) { f.Punt = errors.New("no"); f.Config.Spec.Services[0].Mode = balancer.DSR }, want{}},
+		"no carrier":            {func(f *Facts) { f.Ways.Ports[0] = egress.Port{Name: "eth0", Why: "it is down"} }, want{"link", Cannot, "ip link set eth0 up"}},
 		"no way": {func(f *Facts) {
 			f.Ways.Hops = map[netip.Addr]egress.Hop{netip.MustParseAddr("10.0.0.11"): {Why: "no route"}}
 		}, want{"backends", Cannot, "a of web at 10.0.0.11 is unreachable: no route"}},

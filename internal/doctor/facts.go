@@ -17,6 +17,7 @@ type Facts struct {
 
 	Privilege error   // what the process lacks for AF_XDP
 	Kernel    string  // its release
+	Several   bool    // packets may have several frames
 	Memory    []error // limits on it that are too low
 	Site      Site
 	NoSite    error // why there is none
@@ -26,9 +27,10 @@ type Facts struct {
 	Meetings  []string        // of services and this machine's own servers
 	Punt      error           // why nothing can be given back to the kernel
 
-	Running *api.Status // of the balancer that answers; nil: none does
-	Pending []string    // what a reload of that would change
-	Unasked error       // why that is not known
+	Running *api.Status   // of the balancer that answers; nil: none does
+	Pending []string      // what a reload of that would change
+	Unasked error         // why that is not known
+	Lost    []api.Counter // of packets that were lost before a worker had them, or after
 	Left    Leftovers
 }
 

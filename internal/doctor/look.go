@@ -25,9 +25,10 @@ type Options struct {
 	Engine engine.Config // what the config asks of it
 	Socket string
 	// Running is the balancer that answers there; nil: none does.
-	Running *api.Status
-	Pending []string // what a reload of it would change
-	Unasked error    // why that is not known
+	Running  *api.Status
+	Pending  []string      // what a reload of it would change
+	Unasked  error         // why that is not known
+	Counters []api.Counter // its
 }
 
 // Look gathers the facts of the file, or of the balancer that runs, in the calling thread's network namespace. It only reads.
@@ -35,6 +36,12 @@ func Look(o *Options) (*Facts, error) {
 	f := &Facts{Config: o.Config, Running: o.Running, Pending: o.Pending, Unasked: o.Unasked, Kernel: release(), Privilege: xsk.Probe()}
 	if o.Running != nil {
 		f.Privilege = nil // its, not this process's
+	}
+	f.Several = xsk.MultiBuffer()
+	for _, c := range o.Counters {
+		if c.Loss && c.Value > 0 && (c.Group == "kernel" || c.Group == "steering") {
+			f.Lost = append(f.Lost, c)
+		}
 	}
 	if o.Running != nil {
 		f.asServed()

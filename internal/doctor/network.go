@@ -37,7 +37,7 @@ func reachable(f *Facts, r *found) {
 	if f.NoSite != nil || f.Config == nil {
 		return
 	}
-	n := 0
+	n, unknown := 0, 0
 	for i := range f.Config.Spec.Services {
 		s := &f.Config.Spec.Services[i]
 		for j := range s.Backends {
@@ -45,6 +45,9 @@ func reachable(f *Facts, r *found) {
 			why := control.Obstacle(&f.Ways, f.Config.Spec.Neighbours, s, b.Address)
 			if why == "" {
 				n++
+				if _, static := f.Config.Spec.Neighbours[b.Address]; !static && !f.Ways.Hops[b.Address].Known {
+					unknown++
+				}
 				continue
 			}
 			do := fmt.Sprintf("ip route get %s shows the way; it has to lead by %s", b.Address, strings.Join(f.Ports, " or "))
@@ -54,7 +57,7 @@ func reachable(f *Facts, r *found) {
 			r.cannot(fmt.Sprintf("services[%d].backends[%d]: %s of %s at %s is unreachable", i, j, b.Name, s.Name, b.Address), why, do)
 		}
 	}
-	r.saw("a way leads to %d backends", n)
+	r.saw("a way leads to %d backends; the next hops of %d are not known to the kernel just now, which asks when they are served", n, unknown)
 }
 
 // tunnelMTU says where a tunnel leaves less than a client may send.

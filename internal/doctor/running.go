@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -21,6 +22,43 @@ func pending(f *Facts, r *found) {
 	}
 	if len(f.Pending) > 0 {
 		r.warn("the file is not what is in force: "+some(f.Pending), "what is said here of the file is not of the balancer that runs", "afxlb reload --dry-run, and afxlb reload")
+	}
+}
+
+// noticeable is which part of all packets is lost at most without a word: some are when a balancer
+// starts, and in any burst.
+const noticeable = 1e-4
+
+// remedies are for what the kernel and the steering program count, by the counters' names.
+var remedies = map[string]string{
+	"rx-dropped":        "ethtool -k IF: switch lro, rx-gro-hw and a peer's gro off; afxlb top shows whether a queue has no free frame",
+	"rx-ring-full":      "afxlb top shows the workers: spread RSS (ethtool -X), serve more queues, give each worker a CPU, or raise ethtool -G IF rx",
+	"rx-pieces":         "ethtool -k IF: switch lro and rx-gro-hw off, or lower the MTU",
+	"tx-invalid":        "report it: it is a defect",
+	"tx-dropped":        "raise ethtool -G IF tx, and see to tc -s qdisc show dev IF",
+	"dropped-no-socket": "queues: all, or have RSS leave out those that are not served: ethtool -X IF equal N",
+}
+
+// lost says what a running balancer's kernel has lost since the start.
+func lost(f *Facts, r *found) {
+	if f.Running == nil {
+		return
+	}
+	received := uint64(0)
+	for i := range f.Running.Ports {
+		received += f.Running.Ports[i].Received
+	}
+	for i := range f.Lost {
+		c := &f.Lost[i]
+		if float64(c.Value) <= noticeable*float64(received+c.Value) {
+			r.saw("%s %d of %d: %s", c.Name, c.Value, received, c.Help)
+			continue
+		}
+		do, known := remedies[c.Name]
+		if !known {
+			do = "afxlb counters, and docs/OPERATIONS.md"
+		}
+		r.warn(fmt.Sprintf("%s: %d packets since the start, and %d were received", c.Name, c.Value, received), c.Help, strings.ReplaceAll(do, "IF", f.first()))
 	}
 }
 

@@ -43,6 +43,9 @@ func onOff(on bool) string {
 func (f *Facts) served(p *place) Served {
 	s := f.Site.served(p)
 	s.Mode = f.expected(&p.nic)
+	if s.Mode == "" { // it is tried first
+		s.Mode = bpf.Native
+	}
 	port := f.runningPort(p.nic.Name)
 	if port == nil {
 		return s
@@ -155,14 +158,14 @@ func programs(f *Facts, r *found) {
 	for _, p := range f.Programs {
 		off := "see whose it is (bpftool net show dev " + p.Interface + "), stop that, or take the program off: ip link set dev " + p.Interface + " xdp off"
 		switch {
+		case f.runningPort(p.Interface) != nil:
+			r.saw("%s: the balancer's own", p.Interface)
 		case p.Err != nil:
 			r.add(p.Interface, Warning, "an XDP program is attached", "if it is not the balancer's own, nothing can be served before it is gone: "+oneLine(p.Err), off)
 		case !p.Steers:
 			r.add(p.Interface, Cannot, fmt.Sprintf("%v: %s", bpf.ErrBusy, p.Name), "", "stop what put it there; "+off)
-		case f.Running == nil:
-			r.saw("%s: the steering program of a balancer", p.Interface)
 		default:
-			r.saw("%s: the balancer's own", p.Interface)
+			r.saw("%s: the steering program of a balancer", p.Interface)
 		}
 	}
 }
@@ -209,6 +212,9 @@ func memory(f *Facts, r *found) {
 func privileges(f *Facts, r *found) {
 	if f.Privilege == nil {
 		r.saw("Linux %s has AF_XDP, and this process may use it", f.Kernel)
+		if !f.Several {
+			r.saw("Linux %s takes a packet in one frame only: MTUs above 3626 want Linux 6.6", f.Kernel)
+		}
 		return
 	}
 	do := "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON (packaging's unit has them)"

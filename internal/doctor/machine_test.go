@@ -55,6 +55,13 @@ func mustAdvise(t *testing.T, f *Finding) {
 	}
 }
 
+// announced is a machine whose balancer announces an address of two services by one of them.
+func announced(how balancer.Announce, own []netip.Prefix) Machine {
+	m := Machine{Spec: specOf(0, "10.0.0.7", "10.0.0.7"), Own: own}
+	m.Spec.Services[1].Announce = how
+	return m
+}
+
 func TestMachineChecks(t *testing.T) {
 	own := []netip.Prefix{netip.MustParsePrefix("10.0.0.200/24"), netip.MustParsePrefix("192.0.2.9/32")}
 	at := func(number, queue int, cpus ...int) Interrupt { return Interrupt{number, queue, cpus} }
@@ -78,6 +85,7 @@ func TestMachineChecks(t *testing.T) {
 		"own address":                     {Machine{Spec: specOf(0, "10.0.0.200"), Own: own}, want{}},
 		"own address of its own":          {Machine{Spec: specOf(0, "192.0.2.9"), Own: own}, want{}},
 		"nobody's address on the link":    {Machine{Ports: one, Spec: specOf(0, "10.0.0.7", "10.0.0.7"), Own: own}, want{"vip", Warning, "ip address add 10.0.0.7/32 dev eth0"}},
+		"announced":                       {announced(balancer.AnnounceARP, own), want{}},
 		"interrupts apart":                {Machine{Ports: one, CPUs: []int{2, 3}, NICs: []NIC{{Node: -1, Interrupts: []Interrupt{at(40, 0, 0), at(41, 1, 1)}}}}, want{}},
 		"at the queue's own worker":       {Machine{Ports: one, CPUs: []int{0, 1}, NICs: []NIC{{Node: -1, Interrupts: []Interrupt{at(40, 0, 0), at(41, 1, 1)}}}}, want{}},
 		"at another's":                    {Machine{Ports: one, CPUs: []int{1, 3}, NICs: []NIC{{Node: -1, Interrupts: []Interrupt{at(40, 0, 0), at(41, 1, 1)}}}}, want{"irq", Warning, "41 of queue 1 on CPU 1, which is the worker's of queue 0"}},

@@ -207,6 +207,11 @@ func (m *Machine) local(a netip.Addr) bool {
 	return slices.ContainsFunc(m.Own, func(p netip.Prefix) bool { return p.Addr() == a })
 }
 
+// announced reports whether the balancer itself sees to it that an address leads here.
+func (m *Machine) announced(a netip.Addr) bool {
+	return slices.ContainsFunc(m.Spec.Services, func(s balancer.ServiceSpec) bool { return s.Address == a && s.Announce != balancer.AnnounceNone })
+}
+
 // addresses warns of services to whose address nobody would send: one in a network of the machine's
 // own is asked for there by ARP or neighbour discovery, and the kernel answers for its own only.
 func addresses(m *Machine, r *found) {
@@ -215,12 +220,14 @@ func addresses(m *Machine, r *found) {
 		s := &m.Spec.Services[i]
 		switch {
 		case slices.Contains(said, s.Address):
+		case m.announced(s.Address):
+			r.saw("%s is announced by the balancer while it has a backend in rotation", s.Address)
 		case m.local(s.Address):
 			r.saw("%s is this machine's own address", s.Address)
 		case m.onLink(s.Address):
 			r.warn(fmt.Sprintf("%s of %s is in a network that this machine is in, and is not its address", s.Address, s.Name),
 				"nobody here answers when neighbours ask for it: no packet to it comes",
-				fmt.Sprintf("ip address add %s dev %s", netip.PrefixFrom(s.Address, s.Address.BitLen()), m.first()))
+				fmt.Sprintf("announce: arp of the service, or ip address add %s dev %s", netip.PrefixFrom(s.Address, s.Address.BitLen()), m.first()))
 		default:
 			r.saw("%s comes by a router's route, which can't be seen from here", s.Address)
 		}

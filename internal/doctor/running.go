@@ -76,6 +76,8 @@ var advice = map[string]struct {
 	"backup":     {"afxlb backends --service NAME shows why the others are down", false},
 	"panic":      {"afxlb backends --service NAME shows why they are down; min-healthy says when", false},
 
+	"announce-failed":   {"ip -d address shows who has it, and where; see to what is named", true},
+	"address-conflict":  {"find the machine by its MAC address (ip neigh, the switch), and take the address away from one of the two", true},
 	"below-min-healthy": {"afxlb backends --service NAME shows why they are down; min-healthy says when", true},
 
 	"unreachable":  {"ip route get ADDRESS and ip neigh show; arping asks it", true},

@@ -24,8 +24,9 @@ type Candidate struct {
 
 // Fall decides what a service falls back on, all whose backends these are, and who of them
 // gets new flows. Who is not known yet counts as healthy for min-healthy, and as one in whose
-// place no backup is needed; who has no weight does not count.
-func Fall(s *balancer.ServiceSpec, all []Candidate) (fallback string) {
+// place no backup is needed; but it ends nothing that the service falls back on already (was),
+// for it gets no flows itself. Who has no weight does not count.
+func Fall(s *balancer.ServiceSpec, was string, all []Candidate) (fallback string) {
 	var ordinary, up, unknown, backups int
 	for i := range all {
 		switch c := &all[i]; {
@@ -43,8 +44,12 @@ func Fall(s *balancer.ServiceSpec, all []Candidate) (fallback string) {
 			ordinary++
 		}
 	}
-	alone := up+unknown == 0 // nobody ordinary can serve
-	below := up+unknown < s.MinHealthy.Of(ordinary)
+	healthy := up
+	if was == "" {
+		healthy += unknown
+	}
+	alone := healthy == 0 // nobody ordinary can serve
+	below := healthy < s.MinHealthy.Of(ordinary)
 	joins := alone || below && s.BelowMin == balancer.JoinBackup
 	switch {
 	case below && s.BelowMin == balancer.TakeDown:
@@ -71,7 +76,7 @@ func (g *group) fall(conditions []condition) {
 	for j, k := range g.checks {
 		all = append(all, Candidate{State: conditions[j].state, Weight: k.nominal, Backup: g.spec.Backends[j].Backup, Way: k.last.way.known})
 	}
-	g.candidates, g.fallback = all, Fall(g.spec, all)
+	g.candidates, g.fallback = all, Fall(g.spec, g.fallback, all)
 	for j, k := range g.checks {
 		if k.weight = all[j].Weight; all[j].Panicked {
 			conditions[j].table, conditions[j].panicked = balancer.StateUp, true

@@ -119,6 +119,58 @@ func TestNoFallbackOnWhatIsUnknown(t *testing.T) {
 	}
 }
 
+// One that is new, or enabled again, takes nobody's place before it has answered: not a backup's,
+// nor those of backends in panic.
+func TestUnknownEndsNoFallback(t *testing.T) {
+	for name, c := range map[string]struct {
+		min   balancer.MinHealthy
+		dead  string
+		while string // in rotation, and fallback, as long as a is not known
+		then  string // a has answered
+	}{
+		"backup": {balancer.MinHealthy{}, "bc", "sbackup", "a"},
+		"panic":  {balancer.MinHealthy{Count: 1}, "bcs", "bcpanic", "a"},
+	} {
+		for how, again := range map[string]func(*rig){
+			"enabled": func(r *rig) { r.mustChange(Enable) },
+			"new":     func(r *rig) { r.must(r.Reload(r.t.Context(), fourSpec(c.min, balancer.Panic))) },
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					spec := fourSpec(c.min, balancer.Panic)
+					if how == "new" {
+						spec.Services[0].Backends = spec.Services[0].Backends[1:]
+					}
+					w := newWire(addressesOf("abcs")...)
+					r := start(t, w, spec)
+					after(time.Second)
+					if how == "enabled" {
+						r.mustChange(Disable)
+					}
+					w.answer(errRefused, addressesOf(c.dead)...)
+					w.silence(addressesOf("a")...)
+					after(3 * time.Second)
+					if got := r.rotation() + r.View().Services[0].Fallback; got != c.while {
+						t.Fatalf("without a: %q, want %q", got, c.while)
+					}
+					again(r)
+					for range 5 {
+						if got := r.rotation() + r.View().Services[0].Fallback; got != c.while {
+							t.Fatalf("a is not known yet: %q, want %q", got, c.while)
+						}
+						after(100 * time.Millisecond)
+					}
+					w.answer(nil, addressesOf("a")...)
+					after(3 * time.Second)
+					if got := r.rotation() + r.View().Services[0].Fallback; got != c.then {
+						t.Errorf("a has answered: %q, want %q", got, c.then)
+					}
+				})
+			})
+		}
+	}
+}
+
 // A backup takes over, is told to, and gives back: its TCP flows go on, and those of UDP when
 // the time to drain is over.
 func TestBackupGivesBack(t *testing.T) {

@@ -183,6 +183,15 @@ func (w *wire) answer(err error, addresses ...string) {
 	}
 }
 
+// silence has addresses leave probes unanswered from now on.
+func (w *wire) silence(addresses ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range addresses {
+		delete(w.answers, addr(a))
+	}
+}
+
 func (w *wire) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	w.mu.Lock()
 	w.probes[address]++

@@ -107,6 +107,7 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, overrides Overr
 	g := &group{spec: s, checks: make([]*check, len(s.Backends))}
 	if was != nil {
 		g.good, g.suspects, g.held, g.serving, g.lost, g.shown = was.good, was.suspects, was.held, was.serving, was.lost, was.shown
+		g.fallback = was.fallback
 	}
 	list := make([]check, len(s.Backends))
 	for j := range s.Backends {

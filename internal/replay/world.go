@@ -203,7 +203,7 @@ func (v *world) shared() balancer.Facts {
 				all[j].State = control.BackendUp
 			}
 		}
-		control.Fall(s, all)
+		control.Fall(s, "", all) // nobody is unknown here
 		for j := range all {
 			key := s.BackendKey(&s.Backends[j])
 			if facts.Weights[key] = all[j].Weight; all[j].Panicked {

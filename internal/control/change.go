@@ -66,6 +66,7 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 	if !c.Volatile {
 		c.apply(&next.Lasting, b)
 	}
+	same := next.Setting == o.Setting && next.Lasting == o.Lasting
 	before := r.View()
 	changed, err := r.adopt(r.spec, was.with(key, next))
 	if err != nil {
@@ -80,8 +81,8 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 	if i < len(changed.Services) { // else nothing has
 		done.Moved, done.Slots = changed.Services[i].Moved, changed.Services[i].Slots
 	}
-	done.Warnings = append(done.Warnings, c.surprises(&next, b, &v.Services[i], next == o)...)
-	if next != o {
+	done.Warnings = append(done.Warnings, c.surprises(&next, b, &v.Services[i], same)...)
+	if !same {
 		r.events.Record(events.Event{
 			Kind: events.Override, Over: next.Setting == Setting{}, Severity: events.Info, Service: s.Name, Backend: b.Name, Address: done.Address,
 			Text: "an operator has changed the backend: " + Transition(&done.Old, &done.New),

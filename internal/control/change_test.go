@@ -43,6 +43,7 @@ func TestChange(t *testing.T) {
 			flags  balancer.Flags
 			warns  string
 		}{
+			{Enable, nil, "up, weight 1 → up, weight 1", balancer.Usable | balancer.Up, "it was so already"},
 			{Drain, nil, "up, weight 1 → drain, weight 0", balancer.Usable | balancer.Up, ""},
 			{Drain, nil, "drain, weight 0 → drain, weight 0", balancer.Usable | balancer.Up, "it was so already"},
 			{Reweigh, []uint16{7}, "drain, weight 0 → drain, weight 0", balancer.Usable | balancer.Up, "once it is enabled"},

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -79,7 +80,7 @@ func (all Overrides) with(key balancer.BackendKey, o Override) Overrides {
 // backend that is gone is named by what it was.
 type Ended struct {
 	Service, Backend, Address string
-	Setting                   Setting
+	Setting                   Setting // that held or, if that is the file's, would have after a restart
 	Why                       string
 }
 
@@ -111,14 +112,15 @@ func (all Overrides) under(spec *balancer.Spec) (kept Overrides, ended []Ended) 
 			delete(left, key)
 			if now := filed(b); now != o.Filed {
 				why := fmt.Sprintf("the file has changed it: it said %s, and says %s", o.Filed, now)
-				ended = append(ended, Ended{s.Name, b.Name, address(key), o.Setting, why})
+				ended = append(ended, Ended{s.Name, b.Name, address(key), cmp.Or(o.Setting, o.Lasting), why})
 			} else {
 				kept[key] = o
 			}
 		}
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(left), compareKeys) {
-		ended = append(ended, Ended{key.Service.String(), address(key), address(key), left[key].Setting, gone})
+		o := left[key]
+		ended = append(ended, Ended{key.Service.String(), address(key), address(key), cmp.Or(o.Setting, o.Lasting), gone})
 	}
 	return kept, ended
 }

@@ -209,6 +209,8 @@ func TestEndedOverrides(t *testing.T) {
 	for i := range s.Backends {
 		all[s.BackendKey(&s.Backends[i])] = Override{drained, drained, filed(&s.Backends[i])}
 	}
+	second := s.BackendKey(&s.Backends[1])
+	all[second] = Override{Lasting: drained, Filed: all[second].Filed} // enabled until a restart
 	s.Name, s.Backends[0].Name, s.Backends[0].Weight = "www", "first", 9
 	s.Backends = s.Backends[:1]
 	_, ended := all.under(&spec)

@@ -82,13 +82,13 @@ func setting(b *control.BackendView) api.BackendSetting {
 // holds the lock of reloads.
 func (d *daemon) keep() error {
 	path := d.config.StateFile
-	list := d.control.Overrides().Kept()
-	if path == config.NoStateFile || len(list) == 0 && d.kept.text == nil {
+	if path == config.NoStateFile {
 		return nil
 	}
+	list := d.control.Overrides().Kept()
 	text := (&stateFile{stateVersion, list}).text()
 	var err error
-	if !bytes.Equal(text, d.kept.text) {
+	if !bytes.Equal(text, d.kept.text) && (len(list) > 0 || d.kept.text != nil) { // nothing is what no file says, too
 		if err = writeState(path, d.kept.text, text); err == nil {
 			d.kept.text = text
 		}

@@ -147,6 +147,21 @@ func TestChangesThatCannotBeKept(t *testing.T) {
 	})
 }
 
+// When all is taken back that could not be kept, nothing is missing in the state file any more.
+func TestNothingLeftToKeep(t *testing.T) {
+	d, _ := changeable(t, filepath.Join(t.TempDir(), "none", "afxlb", "state.json"))
+	d.mustChange(t, api.ActionDrain, false)
+	if d.about().Unkept == "" {
+		t.Fatal("a folder that is not there takes the file")
+	}
+	if done := d.mustChange(t, api.ActionEnable, false); len(done.Warnings) > 0 {
+		t.Errorf("%+v", done)
+	}
+	if n, over := d.told(events.StateFile); n != 2 || over != 1 || d.about().Unkept != "" {
+		t.Errorf("told %d times, %d of them the end; status %q", n, over, d.about().Unkept)
+	}
+}
+
 // Two balancers with one state file: none takes what the other has written for its own, or
 // writes over it unseen.
 func TestStateFileOfTwo(t *testing.T) {

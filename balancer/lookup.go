@@ -122,10 +122,10 @@ func (t *Table) Moved(service *Service, was *Table, before *Service) (moved, of 
 		return 0, 0
 	}
 	now, then := service.selection.midstream, before.selection.midstream
-	if now == nil || then == nil { // nobody has any
-		if now == then {
-			return 0, slots
-		}
+	switch {
+	case now == then: // shared by the two generations, as most are
+		return 0, slots
+	case now == nil || then == nil: // nobody has any
 		return slots, slots
 	}
 	for i := range now.slots {

@@ -17,10 +17,13 @@ type ForeignAddress struct {
 
 // Foreign returns those of spec that are none of the machine's own, each once.
 func Foreign(spec *balancer.Spec, local []netip.Addr) (list []ForeignAddress) {
+	seen := map[ForeignAddress]bool{} // the defaults give all services the same
 	add := func(kind events.Kind, addresses []netip.Addr) {
 		for _, a := range addresses {
-			if f := (ForeignAddress{a, kind}); !slices.Contains(local, a) && !slices.Contains(list, f) {
-				list = append(list, f)
+			if f := (ForeignAddress{a, kind}); !seen[f] {
+				if seen[f] = true; !slices.Contains(local, a) {
+					list = append(list, f)
+				}
 			}
 		}
 	}

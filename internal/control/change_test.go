@@ -99,6 +99,9 @@ func TestDisabledIsNotAsked(t *testing.T) {
 		if n := w.probed("10.0.0.11:8080") - asked; n != 0 {
 			t.Errorf("it was asked %d times while it was disabled", n)
 		}
+		if p := r.Probed(0, r.View().Services[0].Spec.Key()); len(p[0].Probes) != 0 || len(p[1].Probes) != 1 {
+			t.Errorf("it is told to be asked: %+v", p)
+		}
 		w.answer(nil, "10.0.0.11")
 		r.mustChange(Enable)
 		after(2 * time.Second)

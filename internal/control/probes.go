@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -32,28 +33,30 @@ type Probed struct {
 }
 
 // Probed returns what was asked of the backends of a service, in the Spec's order; nil if there
-// is no such service.
-func (r *Reconciler) Probed(service balancer.ServiceKey) []Probed {
+// is no such service. It is likely to be at index i: who asks for all does so in order.
+func (r *Reconciler) Probed(i int, service balancer.ServiceKey) []Probed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, g := range r.observed.groups {
-		if g.spec.Key() != service {
+	groups := r.observed.groups
+	is := func(g *group) bool { return g.spec.Key() == service }
+	if i >= len(groups) || !is(groups[i]) { // of a View from before a reload
+		i = slices.IndexFunc(groups, is)
+	}
+	if i < 0 {
+		return nil
+	}
+	list := make([]Probed, len(groups[i].checks))
+	for j, k := range groups[i].checks {
+		list[j].Suspicions = k.traffic.count
+		if k.target.Type == balancer.HealthNone || k.disabled() {
 			continue
 		}
-		list := make([]Probed, len(g.checks))
-		for j, k := range g.checks {
-			list[j].Suspicions = k.traffic.count
-			if k.target.Type == balancer.HealthNone {
-				continue
-			}
-			list[j].Probes = append(list[j].Probes, r.probe(k.target, &k.answers[asWell]))
-			if k.said.twofold {
-				list[j].Probes = append(list[j].Probes, r.probe(k.holder, &k.answers[asHeld]))
-			}
+		list[j].Probes = append(list[j].Probes, r.probe(k.target, &k.answers[asWell]))
+		if k.said.twofold {
+			list[j].Probes = append(list[j].Probes, r.probe(k.holder, &k.answers[asHeld]))
 		}
-		return list
 	}
-	return nil
+	return list
 }
 
 func (r *Reconciler) probe(t health.Target, a *answer) Probe {

@@ -46,7 +46,7 @@ func TestRefusalsAreFollowedByProbes(t *testing.T) {
 			if len(lines) != 1 || !strings.HasSuffix(lines[0].ContextMap()["reason"].(string), "refused, asked at once because "+name) {
 				t.Errorf("%s: the log says %v", name, lines)
 			}
-			if p := r.Probed(r.View().Services[0].Spec.Key()); p[0].Suspicions != 1 || p[1].Suspicions != 0 {
+			if p := r.Probed(0, r.View().Services[0].Spec.Key()); p[0].Suspicions != 1 || p[1].Suspicions != 0 {
 				t.Errorf("%s: %+v", name, p)
 			}
 		})
@@ -73,7 +73,7 @@ func TestSuspicionsAreFewer(t *testing.T) {
 		if extra := w.probed("10.0.0.11:8080") - begin - minutes; extra < 10 || extra > 10+minutes {
 			t.Errorf("%d probes besides those that are due", extra)
 		}
-		if n := r.Probed(r.View().Services[0].Spec.Key())[0].Suspicions; n < 20 || n > 10+minutes {
+		if n := r.Probed(0, r.View().Services[0].Spec.Key())[0].Suspicions; n < 20 || n > 10+minutes {
 			t.Errorf("%d suspicions", n)
 		}
 	})
@@ -98,7 +98,7 @@ func TestNoSuspicion(t *testing.T) {
 		after(time.Second)
 		r.loads.Accept(r.id("a"))
 		after(time.Second)
-		if n := w.probed("10.0.0.11:80") - probes; n != 0 || r.Probed(spec.Services[0].Key())[0].Suspicions != 0 {
+		if n := w.probed("10.0.0.11:80") - probes; n != 0 || r.Probed(0, spec.Services[0].Key())[0].Suspicions != 0 {
 			t.Errorf("%d probes", n)
 		}
 		w.answer(errRefused, "10.0.0.12")
@@ -108,7 +108,7 @@ func TestNoSuspicion(t *testing.T) {
 			r.loads.Refuse(r.id("b"))
 		}
 		after(time.Second)
-		if n := r.Probed(spec.Services[0].Key())[1].Suspicions; n != 0 {
+		if n := r.Probed(0, spec.Services[0].Key())[1].Suspicions; n != 0 {
 			t.Errorf("one that is down was suspected %d times", n)
 		}
 	})
@@ -161,22 +161,25 @@ func TestProbed(t *testing.T) {
 		w := newWire("10.0.0.11", "10.0.0.12")
 		r := start(t, w, testSpec())
 		key := testSpec().Services[0]
-		if p := r.Probed(key.Key()); len(p) != 2 || len(p[0].Probes) != 1 || !p[0].Probes[0].Start.IsZero() {
+		if p := r.Probed(0, key.Key()); len(p) != 2 || len(p[0].Probes) != 1 || !p[0].Probes[0].Start.IsZero() {
 			t.Errorf("before the first answer: %+v", p)
 		}
 		w.answer(errRefused, "10.0.0.12")
 		after(time.Second)
-		p := r.Probed(key.Key())
+		p := r.Probed(0, key.Key())
 		if a, b := p[0].Probes[0], p[1].Probes[0]; a.Err != nil || b.Err == nil || a.Start.IsZero() || a.Target.Address.String() != "10.0.0.11:8080" ||
 			time.Until(a.Next) < 8*time.Second || time.Until(a.Next) > 10*time.Second {
 			t.Errorf("%+v", p)
 		}
 		other := testSpec().Services[1]
-		if p := r.Probed(other.Key()); len(p) != 1 || len(p[0].Probes) != 0 {
+		if p := r.Probed(9, key.Key()); len(p) != 2 {
+			t.Errorf("of one that is elsewhere: %+v", p)
+		}
+		if p := r.Probed(0, other.Key()); len(p) != 1 || len(p[0].Probes) != 0 {
 			t.Errorf("of one that is not asked: %+v", p)
 		}
 		other.First = 99
-		if p := r.Probed(other.Key()); p != nil {
+		if p := r.Probed(0, other.Key()); p != nil {
 			t.Errorf("of nobody: %+v", p)
 		}
 	})

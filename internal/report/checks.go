@@ -8,12 +8,12 @@ import (
 	"github.com/afxlb/afxlb/internal/control"
 )
 
-// probed returns what a service's backends were asked, in the View's order.
-func (s *Source) probed(svc *control.ServiceView) []control.Probed {
+// probed returns what the backends of service i of a View were asked, in its order.
+func (s *Source) probed(i int, svc *control.ServiceView) []control.Probed {
 	if s.Probed == nil {
 		return nil
 	}
-	return s.Probed(svc.Spec.Key())
+	return s.Probed(i, svc.Spec.Key())
 }
 
 func checks(probes []control.Probe) []api.Check {

@@ -68,7 +68,7 @@ func (s *Source) Backends(service string) []api.Backend {
 		}
 		ids := backendIDs(v, i)
 		traffic := s.Engine.Traffic(ids)
-		probed := s.probed(svc)
+		probed := s.probed(i, svc)
 		for j := range svc.Backends {
 			out := describe(v, svc, j)
 			out.Checks = []api.Check{}

@@ -26,7 +26,7 @@ type Source struct {
 	Engine *engine.Engine
 	Loads  *balancer.Loads // the engine's
 	View   func() *control.View
-	Probed func(balancer.ServiceKey) []control.Probed // as of [control.Reconciler]; nil: it is not known
+	Probed func(i int, service balancer.ServiceKey) []control.Probed // as of [control.Reconciler]; nil: it is not known
 	About  func() About
 	// Addresses tells of those of services that are to be announced; nil: nobody does that.
 	Addresses func() map[netip.Addr]announce.State

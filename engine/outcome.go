@@ -23,8 +23,10 @@ type Outcome struct {
 // outcome returns what became of packet i, once it was handled and until the next batch.
 func (w *worker) outcome(i int) Outcome {
 	out, r, p := Outcome{Verdict: w.verdicts[i]}, w.refs[i], &w.packets[i]
-	if out.Verdict == packet.Forwarded && r == noFlow {
-		out.To, out.Backend = true, uint32(w.hashes[i]) // see note
+	if r == noFlow { // of this batch if it was forwarded, else maybe of an earlier one
+		if out.Verdict == packet.Forwarded {
+			out.To, out.Backend = true, uint32(w.hashes[i]) // see note
+		}
 		return out
 	}
 	if out.Verdict.IsDrop() && packet.Parse(w.frames[i], p) != packet.Pending {

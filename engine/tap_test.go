@@ -249,6 +249,24 @@ func TestTapWhileWorkersRun(t *testing.T) {
 	}
 }
 
+// TestTapOfStandby: what a bond's idle slave turns away has no flow, though what came before it may
+// have left without one.
+func TestTapOfStandby(t *testing.T) {
+	h := newHarness(t, 1, scattering(vip4, balancer.DSR, 2))
+	tap := h.tap(TapConfig{})
+	query := packettest.UDP(client4, vip4, "query")
+	if out := h.pass(0, query); len(out) != 1 {
+		t.Fatalf("%d packets left", len(out))
+	}
+	h.facts.Ports[0].Standby = true
+	h.apply()
+	h.dropped(0, query, packet.DropStandby)
+	got := tap.all()
+	if len(got) != 2 || got[0].Backend == "" || got[1].Verdict != packet.DropStandby || got[1].Backend != "" || got[1].After != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
 func BenchmarkTapped(b *testing.B) {
 	for name, c := range map[string]*TapConfig{
 		"off": nil, "1 in 1000": {Sample: 1000}, "filter": {Filter: func(p *packet.Packet, _ []byte) bool { return p.Key.SrcPort == 1 }}, "all": {},

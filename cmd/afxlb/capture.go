@@ -88,6 +88,7 @@ what users send.`,
 
 // runCapture writes a capture to a file, and says in the end what there is.
 func runCapture(c *cobra.Command, e *env, a *api.Client, f *api.CaptureFilter, file string) (err error) {
+	began := time.Now()
 	in, err := a.Capture(c.Context(), f) // before the file: a refusal leaves what was there
 	if err != nil {
 		return err
@@ -102,14 +103,8 @@ func runCapture(c *cobra.Command, e *env, a *api.Client, f *api.CaptureFilter, f
 		defer func() { err = errors.Join(err, to.Close()) }()
 		out = to
 	}
-	began := time.Now()
 	sum, err := capture.Relay(out, in)
-	packets := uint64(0)
-	for i, n := range sum.Packets {
-		if i%2 == 0 { // as they came
-			packets += n
-		}
-	}
+	packets := tap.Packets(&sum)
 	fmt.Fprintf(e.stderr, "%d packets captured", packets)
 	if sum.Dropped > 0 {
 		fmt.Fprintf(e.stderr, "; of %d more there is no copy, as they were not read in time (--sample, --rate and --snaplen make it less)", sum.Dropped)

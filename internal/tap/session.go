@@ -2,6 +2,7 @@ package tap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -35,10 +36,8 @@ func (s *session) run(ctx context.Context, to io.Writer) (err error) {
 		return err
 	}
 	for port := range s.names() {
-		for _, d := range []capture.Direction{capture.Inbound, capture.Outbound} {
-			if _, err := s.side(uint8(port), d); err != nil {
-				return err
-			}
+		if err := s.add(uint8(port)); err != nil {
+			return err
 		}
 	}
 	tick := time.NewTicker(readEvery)
@@ -98,23 +97,39 @@ func (s *session) put(p *capture.Packet, port uint8) (err error) {
 	return s.out.Write(p)
 }
 
-// side returns the index of a port's direction among the file's interfaces. A port that comes
-// later gets its own then.
+// side returns the index of a port's direction among the file's interfaces.
 func (s *session) side(port uint8, d capture.Direction) (index int, err error) {
 	for i := range s.sides {
 		if s.sides[i].port == port && s.sides[i].direction == d {
 			return i, nil
 		}
 	}
+	if err := s.add(port); err != nil { // it has come since
+		return 0, err
+	}
+	return s.side(port, d)
+}
+
+// add gives a port its two interfaces: what it receives is at even indices, as [Packets] counts.
+func (s *session) add(port uint8) error {
 	name := fmt.Sprintf("port %d", port)
 	if names := s.names(); int(port) < len(names) && names[port] != "" {
 		name = names[port]
 	}
-	s.sides = append(s.sides, side{port: port, direction: d})
-	if d == capture.Inbound {
-		return s.out.AddInterface(name+":in", "as received by "+name)
+	s.sides = append(s.sides, side{port: port, direction: capture.Inbound}, side{port: port, direction: capture.Outbound})
+	_, in := s.out.AddInterface(name+":in", "as received by "+name)
+	_, out := s.out.AddInterface(name+":out", "as sent by "+name)
+	return errors.Join(in, out)
+}
+
+// Packets returns how many packets a capture has, by what went through: those that left count once.
+func Packets(r *capture.Relayed) (n uint64) {
+	for i, k := range r.Packets {
+		if i%2 == 0 {
+			n += k
+		}
 	}
-	return s.out.AddInterface(name+":out", "as sent by "+name)
+	return n
 }
 
 // tell writes statistics of each interface. What was lost is of no interface: the first one has it.

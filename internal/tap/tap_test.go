@@ -181,7 +181,8 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// TestSideOfALatePort: a port that comes while the capture is under way has interfaces of its own.
+// TestSideOfALatePort: a port that comes while the capture is under way has interfaces of its own, and
+// each packet is counted once, by whichever port it came or left.
 func TestSideOfALatePort(t *testing.T) {
 	var out bytes.Buffer
 	w, err := capture.NewWriter(&out, capture.Format{NG: true})
@@ -189,15 +190,20 @@ func TestSideOfALatePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &session{out: w, names: names}
-	for _, port := range []uint8{0, 3, 0} {
-		if err := s.write(&engine.Captured{Time: time.Unix(1, 0), Verdict: packet.Forwarded, In: port, Out: port, Before: []byte{1}, After: []byte{2}}); err != nil {
+	way := [][2]uint8{{0, 0}, {0, 3}, {3, 0}, {3, 3}}
+	for _, w := range way {
+		if err := s.write(&engine.Captured{Time: time.Unix(1, 0), Verdict: packet.Forwarded, In: w[0], Out: w[1], Before: []byte{1}, After: []byte{2}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := w.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if got, interfaces := read(t, out.Bytes()); len(got) != 6 || strings.Join(interfaces, " ") != "eth0:in eth0:out port 3:in port 3:out" {
+	if got, interfaces := read(t, out.Bytes()); len(got) != 2*len(way) || strings.Join(interfaces, " ") != "eth0:in eth0:out port 3:in port 3:out" {
 		t.Errorf("%q by %q", got, interfaces)
+	}
+	sum, err := capture.Relay(io.Discard, &out)
+	if n := Packets(&sum); err != nil || n != uint64(len(way)) {
+		t.Errorf("%d packets, want %d, %v", n, len(way), err)
 	}
 }

@@ -80,6 +80,12 @@ func TestToolsPage(t *testing.T) {
 		}
 		b.must(chromedp.EmulateViewport(1440, 900))
 	})
+	t.Run("no link", func(*testing.T) { // of ours
+		value[any](b, `(() => { location.hash = '#service/%'; })()`)
+		b.until("open none", `!document.querySelector('.services [aria-expanded=true]')`)
+		value[any](b, `(() => { location.hash = '#service/web'; })()`)
+		b.until("open one again", `document.querySelectorAll('.services tr.row').length === 3`)
+	})
 	b.mustBeClean()
 	t.Run("strict", func(t *testing.T) { // and its troubles are seen
 		value[any](b, `(() => { const s = document.createElement('style'); s.textContent = 'body { color: red }'; document.body.append(s); })()`)

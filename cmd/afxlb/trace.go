@@ -14,8 +14,6 @@ import (
 
 func newTrace(e *env) *cobra.Command {
 	var q api.TraceQuery
-	var flags, from string
-	var length, ttl int
 	var vlans []uint
 	c := reader(e, &cobra.Command{
 		Use:   "trace PACKET",
@@ -41,13 +39,9 @@ its own for round-robin and the like.`,
 	c.Args = nil
 	c.RunE = func(c *cobra.Command, args []string) error {
 		q.Packet = strings.Join(args, " ")
-		for _, o := range []struct {
-			name  string
-			value any
-			set   bool
-		}{{"flags", flags, flags != ""}, {"length", length, length != 0}, {"ttl", ttl, ttl != 0}, {"from", from, from != ""}} {
-			if o.set {
-				q.Packet += fmt.Sprintf(" %s %v", o.name, o.value)
+		for _, name := range []string{"flags", "length", "ttl", "from"} {
+			if f := c.Flag(name); f.Changed { // 0 is a value, too
+				q.Packet += " " + name + " " + f.Value.String()
 			}
 		}
 		for _, v := range vlans {
@@ -64,10 +58,10 @@ its own for round-robin and the like.`,
 	n := c.Flags()
 	n.StringVar(&q.Interface, "interface", "", "interface that it comes by; left out: the first")
 	n.IntVar(&q.Queue, "queue", 0, "queue that it comes by")
-	n.StringVar(&flags, "flags", "", "TCP flags: letters of S, A, F, R and P")
-	n.IntVar(&length, "length", 0, "bytes of payload")
-	n.IntVar(&ttl, "ttl", 0, "TTL or hop limit")
-	n.StringVar(&from, "from", "", "MAC address that it comes from")
+	n.String("flags", "", "TCP flags: letters of S, A, F, R and P")
+	n.Int("length", 0, "bytes of payload")
+	n.Int("ttl", 64, "TTL or hop limit")
+	n.String("from", "", "MAC address that it comes from")
 	n.UintSliceVar(&vlans, "vlan", nil, "VLAN tags")
 	return c
 }

@@ -9,7 +9,16 @@ import {Row, columns} from './servicerow.js';
 
 const page = 50; // services at first, and more by each press of the button
 const hash = '#service/';
-const named = () => (location.hash.startsWith(hash) ? decodeURIComponent(location.hash.slice(hash.length)) : '');
+
+/** named is the service that the address names; empty: none, or what no link of ours has. */
+function named() {
+  try {
+    return location.hash.startsWith(hash) ? decodeURIComponent(location.hash.slice(hash.length)) : '';
+  } catch {
+    return '';
+  }
+}
+
 const counted = (x) => ({flows: x.flows, in: x.packets_in, out: x.packets_out, bytesIn: x.bytes_in, bytesOut: x.bytes_out});
 
 export class Services {

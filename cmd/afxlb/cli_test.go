@@ -52,7 +52,7 @@ func TestCheck(t *testing.T) {
 		"port clash": {goodConfig + "  - {name: r1, address: 192.0.2.11, port: 80-90, backends: []}\n  - {name: r2, address: 192.0.2.11, port: 85-95, backends: []}\n",
 			exitUsage, "", []string{":5: services[2].port: ", `"r1"`}},
 		"two mistakes": {strings.Replace(goodConfig, "port: 80", "port: 0, mode: natt", 1), exitUsage, "", []string{"services[0].port: ", "services[0].mode: "}},
-		"not yet":      {strings.Replace(goodConfig, "port: 80", "port: 80, health: {type: https}", 1), exitUsage, "", []string{"services[0].health.type: ", "not supported"}},
+		"not built":    {strings.Replace(goodConfig, "port: 80", "port: 80, health: {type: exec}", 1), exitUsage, "", []string{":3: services[0].health.type: ", "checks by commands are not built"}},
 	} {
 		code, stdout, stderr := cli("check", write(t, c.text))
 		if code != c.code || !strings.Contains(stdout, c.stdout) {

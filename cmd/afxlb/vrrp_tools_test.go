@@ -18,7 +18,7 @@ import (
 )
 
 // keepalived runs one beside a balancer, by the config that docs/OPERATIONS.md shows.
-func (w *world) keepalived(name string, p *process, address netip.Addr) {
+func (w *world) keepalived(name string, p *process, addresses ...netip.Addr) {
 	t := w.t
 	t.Helper()
 	match := regexp.MustCompile("(?s)```keepalived\n(.*?)```").FindStringSubmatch(readText(t, "../../docs/OPERATIONS.md"))
@@ -34,11 +34,15 @@ func (w *world) keepalived(name string, p *process, address netip.Addr) {
 		t.Fatal(err)
 	}
 	afxlb := filepath.Join(dir, "afxlb")
+	var lines []string
+	for _, a := range addresses {
+		lines = append(lines, netip.PrefixFrom(a, 24).String())
+	}
 	files := map[string]string{
 		"afxlb": fmt.Sprintf("#!/bin/sh\nAFXLB_TEST_MAIN=1 exec %s \"$@\" --socket %s\n", exe, p.socket),
 		"conf": strings.NewReplacer(
 			"/usr/bin/afxlb", afxlb, "interface eth0", "interface "+lab.Interface,
-			"203.0.113.254/24", netip.PrefixFrom(address, 24).String(),
+			"203.0.113.254/24", strings.Join(lines, "\n"),
 			"    enable_script_security\n", "", // which wants no folder above that others may write to
 		).Replace(match[1]),
 	}
@@ -86,25 +90,34 @@ func TestToolsTwoMachines(t *testing.T) {
 	if err := w.lab.Clients[0].Route(netip.MustParsePrefix("192.0.2.0/24"), router, lab.Interface); err != nil {
 		t.Fatal(err)
 	}
-	config := w.writeConfig("afxlb.yaml", streamService("web", dsrVIP4, "dsr", "algorithm: maglev, "+quickHealth))
+	gateway := sibling(lab.BackendAddr(0)) // of the backends, for what they send to clients
+	for _, h := range w.lab.Backends {
+		if err := h.Route(netip.PrefixFrom(router, 24).Masked(), gateway, lab.Interface); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := w.writeConfig("afxlb.yaml", streamService("web", dsrVIP4, "dsr", "algorithm: maglev, "+quickHealth), streamService("nat", natVIP4, "nat", "algorithm: maglev, "+quickHealth))
 	first := w.serve(config)
-	w.keepalived("first", first, router)
+	w.keepalived("first", first, router, gateway)
 	w.awaitHolder(lab.Interface, router)
 	second := other.serve(config)
-	other.keepalived("second", second, router)
+	other.keepalived("second", second, router, gateway)
 
-	s := w.openStreams(60, dsrVIP4)
+	second.await("be no newcomer", func(s api.Status) bool { return time.Since(s.Started) > 7*time.Second }) // which it is for five
+	s, nat := w.openStreams(60, dsrVIP4), w.openStreams(60, natVIP4)
 	s.mustLive("at the first")
+	nat.mustLive("at the first, with nat")
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	other.awaitHolder(lab.Interface, router)
 	w.awaitHolder("", router)
 	s.mustLive("at the second")
-	if n := s.lost(); n > 0 {
-		t.Errorf("%d of %d connections are lost", n, len(s.list))
+	nat.mustLive("at the second, with nat")
+	if n := s.lost() + nat.lost(); n > 0 {
+		t.Errorf("%d of %d connections are lost", n, len(s.list)+len(nat.list))
 	}
-	if got := second.status().Flows.Flows; got < len(s.list) {
+	if got := second.status().Flows.Flows; got < len(s.list)+len(nat.list) {
 		t.Errorf("the second knows %d flows", got)
 	}
 
@@ -112,7 +125,7 @@ func TestToolsTwoMachines(t *testing.T) {
 	// second has goes along.
 	again := w.start(nil, "--config", config, "--socket", first.socket)
 	again.api = first.api
-	again.await("serve", func(s api.Status) bool { return s.Backends.Up == 3 })
+	again.await("serve", func(s api.Status) bool { return s.Backends.Up == 6 })
 	for _, b := range []string{"b0", "b1", "b2"} {
 		second.order("drain", "web", b)
 	}

@@ -77,8 +77,8 @@ func parseAddress(m []byte) (a address, ok bool) {
 }
 
 // put gives a device an address, or renews it. It is alone in its network, so that no route
-// comes with it, and of the host's scope, or deprecated, so that the machine's own
-// connections do not come from it. With a mark it is one with a lifetime.
+// comes with it. With a mark it is one on an interface: it has a lifetime, and is of the host's
+// scope, or deprecated, so that the machine's own connections do not come from it.
 func put(device int, a netip.Addr, mark uint32) error {
 	req, msg := request(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE|unix.NLM_F_ACK, device, a)
 	flags := uint32(unix.IFA_F_NOPREFIXROUTE)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/internal/egress"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/packet"
@@ -78,6 +79,26 @@ func TestChange(t *testing.T) {
 		r.expect("enabled", map[string]string{"web/a": "up", "web/b": "up"})
 		if o := r.Overrides(); len(o) != 0 {
 			t.Errorf("all is taken back, and there are overrides %+v", o)
+		}
+	})
+}
+
+// What the world takes back in the moment of a change is tried again; the change holds, and is
+// answered so.
+func TestChangeAsTheWorldChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newWire("10.0.0.11", "10.0.0.12"), webSpec())
+		after(time.Second)
+		full := make([]netip.Addr, bpf.DefaultLimits().Addresses+1)
+		for i := range full {
+			full[i] = netip.AddrFrom4([4]byte{172, 16 + byte(i>>16), byte(i >> 8), byte(i)})
+		}
+		r.wire.mu.Lock()
+		r.wire.snapshot.Local = full // nobody has looked yet
+		r.wire.mu.Unlock()
+		done := r.mustChange(Drain)
+		if text := strings.Join(done.Warnings, "; "); !strings.Contains(text, bpf.ErrFull.Error()) || !strings.Contains(text, "tried again") || r.weight("a") != 0 || len(r.Overrides()) != 1 {
+			t.Errorf("warnings %q, weight %d, overrides %v", text, r.weight("a"), r.Overrides())
 		}
 	})
 }

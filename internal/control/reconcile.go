@@ -79,7 +79,9 @@ func (r *Reconciler) adopt(spec *balancer.Spec, overrides Overrides) (*Differenc
 	if hops != nil {
 		hops.Set(addrs)
 	}
-	err = r.reconcile()
+	if err = r.reconcile(); err != nil && !errors.Is(err, ErrCommit) { // the world has changed since
+		err = fmt.Errorf("%w: %w", ErrCommit, err)
+	}
 	changed.Generation = r.View().Generation()
 	return changed, err
 }

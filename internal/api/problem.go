@@ -87,11 +87,16 @@ func (h *handler) refuseBody(c huma.Context, next func(huma.Context)) {
 	next(c)
 }
 
-// refuseChange refuses changes by those who may only read.
+// refuseChange refuses changes by those who may only read, and by other sites' pages: a browser
+// in which somebody has put his certificate shows it for these as well.
 func (h *handler) refuseChange(c huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(c)
 	if c.Operation().Method != http.MethodGet {
-		if err := h.mayChange(r); err != nil {
+		err := h.mayChange(r)
+		if err == nil {
+			err = new(http.CrossOriginProtection).Check(r)
+		}
+		if err != nil {
 			refuse(w, newProblem(http.StatusForbidden, err.Error()))
 			return
 		}

@@ -131,6 +131,35 @@ func TestChangesAreForSome(t *testing.T) {
 	}
 }
 
+// Who may change something does so by a page of the balancer's own at most, not by another site's.
+func TestChangesAreNotForOtherSites(t *testing.T) {
+	for name, c := range map[string]struct {
+		header, value string
+		ok            bool
+	}{
+		"another site":  {"Sec-Fetch-Site", "cross-site", false},
+		"a neighbour":   {"Sec-Fetch-Site", "same-site", false},
+		"old browser":   {"Origin", "https://example.net", false},
+		"a sandbox":     {"Origin", "null", false},
+		"own page":      {"Sec-Fetch-Site", "same-origin", true},
+		"own old page":  {"Origin", "https://example.com", true},
+		"not a browser": {"Accept", "*/*", true},
+	} {
+		for _, path := range []string{"/v1/reload", "/v1/plan", "/v1/backends/change", "/v1/capture"} {
+			var src Source = untouchable{}
+			if c.ok {
+				src = fixed{}
+			}
+			r, w := httptest.NewRequest("POST", path, nil), httptest.NewRecorder() // to example.com
+			r.Header.Set(c.header, c.value)
+			handlerOf(src, anybody).ServeHTTP(w, r)
+			if (w.Code == http.StatusForbidden) == c.ok {
+				t.Errorf("%s by %s: %d %s", path, name, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 // A list that is empty is [], which a reader may range over, and not null.
 func TestEmptyLists(t *testing.T) {
 	for _, url := range []string{"/v1/status", "/v1/services", "/v1/backends", "/v1/flows", "/v1/counters", "/v1/reload"} {

@@ -34,10 +34,10 @@ func on(s side, src, dst bool) bool {
 func addresses(s side, n netip.Prefix) Filter {
 	if n.IsSingleIP() { // no need to take an address apart
 		want := packet.AddrFrom(n.Addr())
-		return func(p *packet.Packet, _ []byte) bool { return on(s, p.Key.Src == want, p.Key.Dst == want) }
+		return func(p *packet.Packet, _ []byte) bool { return p.L3 != 0 && on(s, p.Key.Src == want, p.Key.Dst == want) }
 	}
 	return func(p *packet.Packet, _ []byte) bool {
-		return on(s, n.Contains(p.Key.Src.Netip()), n.Contains(p.Key.Dst.Netip()))
+		return p.L3 != 0 && on(s, n.Contains(p.Key.Src.Netip()), n.Contains(p.Key.Dst.Netip()))
 	}
 }
 

@@ -157,3 +157,26 @@ func TestTraceRefuses(t *testing.T) {
 		t.Errorf("by the other interface: %+v", got)
 	}
 }
+
+// Before there is a table everything is the kernel's, and so it is while no interface is served.
+func TestTraceOfNothing(t *testing.T) {
+	first := xsktest.New(64, 2048, 16)
+	e, err := engine.NewOffline(engine.Config{MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads()}, []*xsk.Socket{first.Socket()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ports := range [][]string{{"eth0"}, {""}, {"", "eth1"}} {
+		tracer := &Tracer{Engine: e, Ports: func() []string { return ports }}
+		if got := tracer.must(t, api.TraceQuery{Packet: syn}); got.Verdict != "passed" {
+			t.Errorf("%q: %+v", ports, got)
+		}
+	}
+	none, err := engine.New(engine.Config{MaxFlows: 100, Timeouts: conntrack.DefaultTimeouts(), Loads: balancer.NewLoads(), Queues: []int{0}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer := &Tracer{Engine: none, Ports: func() []string { return []string{"eth0"} }}
+	if got := tracer.must(t, api.TraceQuery{Packet: syn}); got.Verdict != "passed" {
+		t.Errorf("%+v", got)
+	}
+}

@@ -44,6 +44,7 @@ type Machine struct {
 	NICs       []NIC // by port
 	CPUs       []int // of the workers, by queue; -1: any
 	Balances   bool  // irqbalance runs
+	VRRP       bool  // keepalived runs, which takes addresses to one of several machines
 	Firewall   Firewall
 }
 

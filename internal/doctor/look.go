@@ -150,7 +150,7 @@ func (f *Facts) network() (err error) {
 // LookAtMachine gathers what is of the machine as a whole, where the services of spec are served on
 // these ports by workers on these CPUs. What can't be read is not known.
 func LookAtMachine(spec *balancer.Spec, ports []string, cpus []int) (m Machine, err error) {
-	m = Machine{Spec: spec, Ports: ports, CPUs: cpus, Balances: processRuns("irqbalance")}
+	m = Machine{Spec: spec, Ports: ports, CPUs: cpus, Balances: processRuns("irqbalance"), VRRP: processRuns("keepalived")}
 	if m.Own, err = ownPrefixes(); err != nil {
 		return m, fmt.Errorf("look at the machine: %w", err)
 	}

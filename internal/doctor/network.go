@@ -224,9 +224,11 @@ func addresses(m *Machine, r *found) {
 			r.saw("%s is announced by the balancer while it has a backend in rotation", s.Address)
 		case m.local(s.Address):
 			r.saw("%s is this machine's own address", s.Address)
+		case m.onLink(s.Address) && m.VRRP:
+			r.saw("%s is not this machine's address now, and keepalived may bring it", s.Address)
 		case m.onLink(s.Address):
 			r.warn(fmt.Sprintf("%s of %s is in a network that this machine is in, and is not its address", s.Address, s.Name),
-				"nobody here answers when neighbours ask for it: no packet to it comes",
+				"nobody here answers when neighbours ask for it: no packet to it comes, unless another machine has it now (VRRP)",
 				fmt.Sprintf("announce: arp of the service, or ip address add %s dev %s", netip.PrefixFrom(s.Address, s.Address.BitLen()), m.first()))
 		default:
 			r.saw("%s comes by a router's route, which can't be seen from here", s.Address)

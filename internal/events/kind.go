@@ -55,7 +55,6 @@ const (
 	Checksums          Kind = "checksums"
 	RPFilter           Kind = "rp-filter"
 	Neighbours         Kind = "neighbours"
-	VIP                Kind = "vip"
 	IRQ                Kind = "irq"
 	NUMA               Kind = "numa"
 	Firewall           Kind = "firewall"
@@ -124,7 +123,6 @@ var Kinds = []Meaning{
 	{Checksums, "packets come with unfinished checksums"},
 	{RPFilter, "a strict reverse path filter drops, or may drop, what the kernel is to have"},
 	{Neighbours, "the kernel keeps too few neighbours for the backends on the link"},
-	{VIP, "nobody here answers for a service's address, which neighbours ask for"},
 	{IRQ, "interrupts of queues are in each other's way, or in a worker's"},
 	{NUMA, "workers are on another NUMA node than the NIC"},
 	{Firewall, "a rule of nftables is for a service's address, and XDP goes before it"},

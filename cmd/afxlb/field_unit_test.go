@@ -9,11 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/api"
+	"github.com/afxlb/afxlb/internal/lab"
 )
 
 // familiesEnv has the address families, by number, that the process may have sockets of.
@@ -165,14 +167,19 @@ func TestFieldUnit(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.plug(2, 2, 1)
-	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", quickHealth),
-		service("direct", dsrVIP4, "dsr", "tcp", quickHealth), service("direct6", dsrVIP6, "dsr", "tcp", quickHealth),
+	config := w.writeConfig("afxlb.yaml", service("web", natVIP4, "nat", "tcp", "announce: local, "+quickHealth),
+		service("direct", dsrVIP4, "dsr", "tcp", "announce: arp, "+quickHealth), service("direct6", dsrVIP6, "dsr", "tcp", "announce: arp, "+quickHealth),
 		service("ping", natVIP6, "nat", "tcp", pingHealth))
 	w.setenv(familiesEnv, unitFamilies(t))
 	w.setenv(capabilitiesEnv, unitCapabilities(t, ""))
 	p := w.serve(config)
 	s := p.await("serve all", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == s.Backends.Total })
-	for _, code := range []string{"probes", "punt"} {
+	w.awaitHolder("afxlb0", natVIP4)
+	w.awaitHolder(lab.Interface, dsrVIP4, dsrVIP6)
+	w.mustAnswer(4, dsrVIP4)
+	w.mustAnswer(4, dsrVIP6)
+	p.stays(time.Second, "served", func(s api.Status) bool { return s.Backends.Up == s.Backends.Total })
+	for _, code := range []string{"probes", "punt", "announce-failed", "address-conflict"} {
 		if text := warned(s, code); text != "" {
 			t.Errorf("%s: %s", code, text)
 		}

@@ -1,9 +1,16 @@
 package engine
 
 import (
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/packet"
 )
+
+// full refuses packet i, of a connection with s that cannot begin for want of room.
+func (w *worker) full(i int, s *balancer.Service) packet.Verdict {
+	w.count.Full++
+	return w.refuse(i, s, packet.DropBackendFull)
+}
 
 // overfull handles packet i, which ends the handshake of f, if f's backend has got as many
 // connections as it may have since the SYN; Pending says that it has not. That is seldom, for
@@ -18,8 +25,7 @@ func (w *worker) overfull(i int, r conntrack.Ref, f *conntrack.Flow) packet.Verd
 	if s == nil {
 		return packet.Pending
 	}
-	w.count.Full++
-	v := w.refuse(i, s, packet.DropBackendFull)
+	v := w.full(i, s)
 	if v == packet.Replied {
 		w.flows.Remove(r)
 	}

@@ -105,6 +105,20 @@ func TestMaxConns(t *testing.T) {
 	}
 }
 
+// Who can't have the backend that has room, since his port is taken there, finds the others full.
+func TestFullBesideAClash(t *testing.T) {
+	web, other := bounded(balancer.NAT, 2, 2), service("other", "192.0.2.10:81", balancer.NAT, 1)
+	web.Backends[1].MaxConns = 1
+	h := newHarness(t, 1, web, other)
+	h.one(0, packettest.TCP(client4, "192.0.2.10:81", packet.TCPSyn))
+	h.connects(0)
+	h.connects(1)
+	h.refused(synOf(client4))
+	if c := &h.engine.workers[0].count; c.Full != 1 {
+		t.Errorf("%d connections are counted that found all full", c.Full)
+	}
+}
+
 // Clients hear nothing where that is asked for.
 func TestMaxConnsAndDrop(t *testing.T) {
 	s := bounded(balancer.NAT, 1, 1)

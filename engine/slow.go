@@ -110,8 +110,7 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 	case !ok && s.Warming:
 		return packet.DropWarming
 	case !ok && len(s.Eligible()) > 0:
-		w.count.Full++
-		return w.refuse(i, s, packet.DropBackendFull)
+		return w.full(i, s)
 	case !ok:
 		return w.refuse(i, s, packet.DropNoBackend)
 	}
@@ -163,7 +162,10 @@ func (w *worker) assign(i int, s *balancer.Service) packet.Verdict {
 			break
 		}
 	}
-	if why == packet.DropTupleClash || why == packet.DropBackendFull {
+	switch why {
+	case packet.DropBackendFull:
+		return w.full(i, s)
+	case packet.DropTupleClash:
 		return w.refuse(i, s, why)
 	}
 	return why

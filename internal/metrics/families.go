@@ -108,7 +108,7 @@ var (
 	serviceRival    = family(Gauge, "service_address_conflict", "1 if another machine says that it has the service's address", "service")
 	serviceBackends = family(Gauge, "service_backends", "Backends by state", "service", "state")
 	serviceFallback = family(Gauge, "service_fallback", "1 for what the service does for want of healthy backends, 0 for the others: backup (backup backends take new flows), panic (all do, healthy or not), down (nobody does)", "service", "fallback")
-	serviceFull     = family(Counter, "full_connections_total", "Connections that could not begin, since every backend of their service had max-conns connections")
+	serviceFull     = family(Counter, "full_connections_total", "Connections that could not begin, since every backend that they could have had max-conns connections")
 	backendUp       = family(Gauge, "backend_up", "1 if new flows go to the backend", "service", "backend")
 	backendWeight   = family(Gauge, "backend_weight", "Its share of new flows; 0: none", "service", "backend")
 	backendShare    = family(Gauge, "backend_share", "How much of what its weight gives it it gets of new flows: 0 out of rotation, less than 1 in a slow-start", "service", "backend")

@@ -26,7 +26,7 @@ func counters(in *engine.Info) []api.Counter {
 		add("packets", v.String(), in.Total.Verdicts[v], v.Help())
 	}
 	add("checksums", "completed", in.Total.Completed, "came with an unfinished checksum, as neighbours on the same machine send them, and had it finished here")
-	add("services", "full", in.Total.Full, "connections that could not begin, since every backend of their service had max-conns connections")
+	add("services", "full", in.Total.Full, "connections that could not begin, since every backend that they could have had max-conns connections")
 	for r := range bpf.NumReasons {
 		sum := uint64(0)
 		for i := range in.Ports {

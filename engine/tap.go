@@ -56,8 +56,14 @@ type Tap struct {
 	lanes []*lane
 }
 
-// maxTaps bounds how many captures there are at a time: each costs the workers as much again.
-const maxTaps = 4
+const (
+	// maxTaps bounds how many captures there are at a time: each costs the workers as much again.
+	maxTaps = 4
+	// tapRoom is what the copies of all workers may take that wait, bytes.
+	tapRoom = 16 << 20
+	// TapMemory is what a capture takes of memory: the copies, and a note of each.
+	TapMemory = 28 << 20
+)
 
 // ErrTapped says that there are as many captures as there may be.
 var ErrTapped = fmt.Errorf("%d captures are under way, and there are no more at a time", maxTaps)
@@ -69,7 +75,7 @@ func (e *Engine) Tap(c TapConfig) (*Tap, error) {
 	if len(e.taps) == maxTaps {
 		return nil, ErrTapped
 	}
-	c.Sample, c.Room = max(c.Sample, 1), cmp.Or(c.Room, max(16<<20/max(len(e.workers), 1), 256<<10))
+	c.Sample, c.Room = max(c.Sample, 1), cmp.Or(c.Room, max(tapRoom/max(len(e.workers), 1), 256<<10))
 	t := &Tap{engine: e, config: c}
 	for _, v := range c.Verdicts {
 		t.wanted[v] = true
@@ -84,6 +90,13 @@ func (e *Engine) Tap(c TapConfig) (*Tap, error) {
 	}
 	tell(e.workers, e.alarm(), func(w *worker) { w.taps = append(w.taps, t.lanes[w.id]) })
 	return t, nil
+}
+
+// Taps returns how many captures are under way.
+func (e *Engine) Taps() int {
+	e.changing.Lock()
+	defer e.changing.Unlock()
+	return len(e.taps)
 }
 
 // Close ends the capture. What was not read is lost.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -246,6 +247,22 @@ func TestTapWhileWorkersRun(t *testing.T) {
 	all.Wait()
 	if len(w.taps) != 0 {
 		t.Error("the worker goes on")
+	}
+}
+
+// TestTapMemory: a capture takes no more than it says.
+func TestTapMemory(t *testing.T) {
+	slot := int(reflect.TypeFor[Captured]().Size())
+	for _, workers := range []int{1, 4} {
+		h := newHarness(t, workers, service("web", vip4, balancer.NAT, 2))
+		tap := h.tap(TapConfig{})
+		sum := 0
+		for _, l := range tap.lanes {
+			sum += cap(l.bytes) + cap(l.slots)*slot + cap(l.stage)
+		}
+		if sum > TapMemory || sum < TapMemory*9/10 || h.engine.Taps() != 1 {
+			t.Errorf("%d workers: %d bytes for %d captures, want %d", workers, sum, h.engine.Taps(), TapMemory)
+		}
 	}
 }
 

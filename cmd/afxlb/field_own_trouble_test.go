@@ -223,7 +223,8 @@ func (p *process) moveTo(group string) {
 }
 
 // A reload that asks for more memory than there is changes nothing, as the next start by
-// the same file would be refused; one that asks for no more is none of the limit's business.
+// the same file would be refused; one that asks for no more is none of the limit's business. A
+// capture, which takes more, is refused as well.
 func TestFieldReloadBeyondTheMemoryLimit(t *testing.T) {
 	w := newWorld(t)
 	group := newMemoryGroup(t, 64<<20)
@@ -237,6 +238,10 @@ func TestFieldReloadBeyondTheMemoryLimit(t *testing.T) {
 		if code != exitMachine || !strings.Contains(stderr, "the memory limit of") {
 			t.Errorf("exit code %d, %q", code, stderr)
 		}
+	}
+	code, _, stderr := cli("capture", "--time", "10ms", "-w", filepath.Join(t.TempDir(), "f"), "--socket", p.socket)
+	if code != exitMachine || !strings.Contains(stderr, "no room for a capture of 29 MB: the memory limit of") {
+		t.Errorf("capture: exit code %d, %q", code, stderr)
 	}
 	if s := p.status(); s.Services.Total != 1 || !strings.Contains(warned(s, "reload"), "the memory limit of") {
 		t.Errorf("%d services, and %q", s.Services.Total, warned(s, "reload"))

@@ -77,6 +77,9 @@ func (o own) Change(ctx context.Context, order api.BackendOrder) (api.BackendCha
 
 // Capture begins a capture.
 func (o own) Capture(f *api.CaptureFilter) (api.Captured, error) {
+	if err := o.daemon.roomToCapture(); err != nil {
+		return nil, api.MachineError{Err: err}
+	}
 	return tap.Begin(o.daemon.engine, o.daemon.names, f)
 }
 

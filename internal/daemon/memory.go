@@ -58,3 +58,22 @@ func (d *daemon) room(spec *balancer.Spec) error {
 	}
 	return n.WithinGroup()
 }
+
+// roomToCapture says whether there is memory for one more capture: who looks at packets must not
+// have the kernel kill the balancer.
+func (d *daemon) roomToCapture() error {
+	names := slices.DeleteFunc(d.names(), func(name string) bool { return name == "" })
+	now, err := nic.Look(names[0])
+	if err != nil {
+		return nil // nothing comes by it
+	}
+	n, err := d.need(&now, d.control.View().Spec)
+	if err != nil {
+		return nil
+	}
+	n.Resident += uint64(d.engine.Taps()+1) * engine.TapMemory
+	if err := n.WithinGroup(); err != nil {
+		return fmt.Errorf("there is no room for a capture of %d MB: %w", engine.TapMemory/1_000_000, err)
+	}
+	return nil
+}

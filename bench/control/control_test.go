@@ -65,6 +65,8 @@ func TestRun(t *testing.T) {
 			"death silent":   {"out of the last service", "all up again"},
 			"death removed":  {"out of the last service", "all up again"},
 			"echo calm":      {"p99.99", "worst", "answers"},
+			"echo scraping":  {"p99.99", "worst", "answers"},
+			"scrape":         {"scrape", "worst scrape"},
 			"echo changing":  {"p99.99", "worst", "answers"},
 		} {
 			c := f.Case(Suite, name+" 12x3 "+who)

@@ -16,6 +16,7 @@
 //	place.go     who runs on which CPU
 //
 //	asks.go      how long the command line takes
+//	scrape.go    how long it takes to read all metrics
 //	reload.go    how long a change of the file takes
 //	death.go     an address dies, and comes back
 //	silence.go   a program that has packets to one address dropped

@@ -17,8 +17,10 @@ var (
 	atRest    = table{"rest", "start, and at rest"}
 	askedIdle = table{"asks idle", "the command line, from the start of a process to its end"}
 	askedBusy = table{"asks meanwhile", "the command line while addresses die and the file changes"}
+	scraped   = table{"scrape", "all metrics, from the connection to the last byte"}
 	change    = table{"change", "a change, until the control socket shows it"}
 	calm      = table{"echo calm", "echo requests to a service's address, beside those to the host's own"}
+	scraping  = table{"echo scraping", "echo requests while metrics are read again and again"}
 	changing  = table{"echo changing", "echo requests while weights, routes and MAC addresses change and addresses die"}
 )
 
@@ -65,6 +67,7 @@ func samples(who string, sc Scene, f *found) []result.Sample {
 			memory("peak", float64(f.peak)), detail(result.Value{Name: "changes of routes", Unit: "/s", More: true, V: f.rate})),
 		askedIdle.sample(sc, who, f.quiet.values()...),
 		askedBusy.sample(sc, who, f.busy.values()...),
+		scraped.sample(sc, who, took("scrape", median(f.scraped)), took("worst scrape", worst(f.scraped))),
 		change.sample(sc, who,
 			took("reload", median(f.alone)), took("worst reload", worst(f.alone)),
 			took("reload, asked meanwhile", median(f.beside)), took("worst reload, asked meanwhile", worst(f.beside)),
@@ -95,6 +98,7 @@ func aims(sc Scene) []result.Sample {
 		atRest.sample(sc, Aim, took("all up", 5*time.Second), share("idle", 0.03), share("500 routes a second", 0.03), memory("resident", 600e6)),
 		askedIdle.sample(sc, Aim, asks...),
 		askedBusy.sample(sc, Aim, asks...),
+		scraped.sample(sc, Aim, took("scrape", 250*ms)),
 		change.sample(sc, Aim, took("reload", 200*ms), took("reload, asked meanwhile", 200*ms), took("MAC moved", 500*ms)),
 	}
 	for _, k := range kinds {
@@ -114,7 +118,7 @@ func (e *echoed) add(who string, sc Scene, f *found) {
 	for _, of := range []struct {
 		table table
 		times *times
-	}{{calm, f.calm}, {changing, f.changing}} {
+	}{{calm, f.calm}, {scraping, f.scraping}, {changing, f.changing}} {
 		row := of.table.sample(sc, who)
 		i := slices.IndexFunc(e.rows, func(r result.Sample) bool { return r.Name == row.Name })
 		if i < 0 {
@@ -132,8 +136,8 @@ func (e *echoed) samples(scenes []Scene) []result.Sample {
 	}
 	all := slices.Clone(e.rows)
 	for _, sc := range scenes {
-		for _, t := range []table{calm, changing} {
-			all = append(all, t.sample(sc, Aim, took("added p99.99", time.Millisecond)))
+		for _, t := range []table{calm, scraping, changing} {
+			all = append(all, t.sample(sc, Aim, took("added p99.99", time.Millisecond), result.Value{Name: "lost", V: 0}))
 		}
 	}
 	return all

@@ -18,7 +18,7 @@ func TestAims(t *testing.T) {
 	f := &result.File{}
 	all := echoed{}
 	for _, who := range []string{"afxlb", "against"} {
-		empty := &found{calm: newTimes(), changing: newTimes()}
+		empty := &found{calm: newTimes(), scraping: newTimes(), changing: newTimes()}
 		for _, s := range samples(who, tiny, empty) {
 			f.Add(s)
 		}
@@ -27,8 +27,8 @@ func TestAims(t *testing.T) {
 	for _, s := range append(aims(tiny), all.samples([]Scene{tiny})...) {
 		f.Add(s)
 	}
-	if len(f.Cases) != 3*8 {
-		t.Errorf("%d cases, want 8 of each daemon and 8 aims", len(f.Cases))
+	if len(f.Cases) != 3*10 {
+		t.Errorf("%d cases, want 10 of each daemon and 10 aims", len(f.Cases))
 	}
 	for _, c := range f.Cases {
 		if c.Labels["contender"] != Aim {
@@ -51,7 +51,7 @@ func TestAims(t *testing.T) {
 func TestEchoed(t *testing.T) {
 	all := echoed{}
 	for round := range 3 {
-		f := &found{calm: newTimes(), changing: newTimes()}
+		f := &found{calm: newTimes(), scraping: newTimes(), changing: newTimes()}
 		for i := range 100 {
 			_ = f.changing.worker.RecordValue(int64(time.Millisecond) * int64(round+1))
 			_ = f.changing.kernel.RecordValue(int64(time.Microsecond) * int64(i+1))
@@ -60,11 +60,11 @@ func TestEchoed(t *testing.T) {
 		all.add("afxlb", tiny, f)
 	}
 	rows := all.samples(nil)
-	if len(rows) != 2 || rows[1].Name != "echo changing 12x3 afxlb" {
+	if len(rows) != 3 || rows[2].Name != "echo changing 12x3 afxlb" {
 		t.Fatalf("%+v", rows)
 	}
 	got := map[string]float64{}
-	for _, v := range rows[1].Values {
+	for _, v := range rows[2].Values {
 		got[v.Name] = v.V
 	}
 	for name, want := range map[string]float64{"answers": 300, "lost": 3, "worst": 3e6, "mean wait for the CPU": 1e7, "the host's own p99.99": 1e5, "added worst": 2.9e6, "added p50": 2e6 - 5e4} {
@@ -75,7 +75,7 @@ func TestEchoed(t *testing.T) {
 }
 
 func TestShares(t *testing.T) {
-	f := &found{idle: 0.25, resident: 600e6, quiet: asks{status: []time.Duration{1, 3}, failed: 2}, calm: newTimes(), changing: newTimes()}
+	f := &found{idle: 0.25, resident: 600e6, quiet: asks{status: []time.Duration{1, 3}, failed: 2}, calm: newTimes(), scraping: newTimes(), changing: newTimes()}
 	f.deaths = map[kind]death{removed: {out: time.Second, mistaken: 4}}
 	want := map[string]map[string]float64{
 		"rest 12x3 afxlb":          {"idle": 25, "resident": 600},

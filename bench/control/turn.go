@@ -13,11 +13,13 @@ type found struct {
 	rate           float64       // of these changes, a second
 	resident, peak uint64        // bytes
 
-	quiet, busy    asks            // while nothing changes, and while something does
-	alone, beside  []time.Duration // reloads; the latter while the command line asks
-	moved          []time.Duration
-	deaths         map[kind]death
-	calm, changing *times // of echo requests
+	quiet, busy   asks            // while nothing changes, and while something does
+	alone, beside []time.Duration // reloads; the latter while the command line asks
+	moved         []time.Duration
+	deaths        map[kind]death
+	scraped       []time.Duration
+	// Of echo requests: while nothing happens, while metrics are read, and while all changes.
+	calm, scraping, changing *times
 }
 
 // effort is how much is done in a turn.
@@ -29,7 +31,7 @@ type effort struct {
 
 // turn does with a daemon what there is to do.
 func (s *stage) turn(ctx context.Context, e effort, progress func(string)) (f *found, err error) {
-	f = &found{deaths: map[kind]death{}, calm: newTimes(), changing: newTimes()}
+	f = &found{deaths: map[kind]death{}, calm: newTimes(), scraping: newTimes(), changing: newTimes()}
 	progress("until all services are up")
 	if f.up, err = s.await(ctx, "all services are up", s.begun, watch, s.allUp); err != nil {
 		return nil, err
@@ -52,6 +54,14 @@ func (s *stage) turn(ctx context.Context, e effort, progress func(string)) (f *f
 	}
 	progress("asked by the command line")
 	if err := f.quiet.times(ctx, s, e.asks, e.time); err != nil {
+		return nil, err
+	}
+	progress("scraped")
+	err = s.listen(ctx, p, f.scraping, func() (err error) {
+		f.scraped, err = s.scrapes(ctx, e.asks)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	err = s.listen(ctx, p, f.changing, func() error { return s.changes(ctx, e, f, progress) })

@@ -60,7 +60,8 @@ func (d *daemon) find(port string, now []report.Finding) {
 	d.state.findings = append(others, now...)
 	d.mu.Unlock()
 	for i := range now {
-		if old := finding(before, now[i].Code); old == nil || old.Text != now[i].Text {
+		// What is said of the machine has counts in it, which go on.
+		if old := finding(before, now[i].Code); old == nil || port != "" && old.Text != now[i].Text {
 			d.events.Record(events.Event{Kind: events.Kind(now[i].Code), Severity: events.Warning, Interface: port, Text: now[i].Text})
 		}
 	}

@@ -17,31 +17,32 @@ const machineInterval = time.Minute
 // watchMachine notes what of the machine is not as it should be, at the start and from then on,
 // until ctx ends.
 func (d *daemon) watchMachine(ctx context.Context) {
-	look := time.NewTicker(machineInterval)
-	defer look.Stop()
 	for {
-		d.examine()
+		again := machineInterval
+		if !d.examine() {
+			again = retryInterval
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-look.C:
+		case <-time.After(again):
 		}
 	}
 }
 
-// examine looks at the machine once. That it can't be looked at is no warning of the balancer's:
-// doctor says so.
-func (d *daemon) examine() {
+// examine looks at the machine once, and reports whether there are workers, of whose CPUs something
+// can be said. That it can't be looked at is no warning of the balancer's: doctor says so.
+func (d *daemon) examine() (whole bool) {
 	ports := slices.DeleteFunc(d.names(), func(name string) bool { return name == "" })
 	var cpus []int
 	for _, w := range d.engine.Info().Workers {
 		cpus = append(cpus, w.CPU)
 	}
 	m, err := doctor.LookAtMachine(d.control.View().Spec, ports, cpus)
-	if err != nil {
-		return
+	if err == nil {
+		d.find("", ofMachine(m.Told()))
 	}
-	d.find("", ofMachine(m.Told()))
+	return len(cpus) > 0
 }
 
 // ofMachine returns findings as the status has them: one of each kind, by which nothing that comes

@@ -4,12 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/zap/zapcore"
+
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
-
-	"go.uber.org/zap/zapcore"
 )
 
 // Of one kind there is one warning, whatever they are many of; none of the machine's makes the
@@ -35,6 +35,11 @@ func TestFindingsOfTheMachine(t *testing.T) {
 	d.enter(api.StateWaiting, errInterfaceGone)
 	if len(d.state.findings) != 2 {
 		t.Errorf("while the interface is away: %+v", d.state.findings)
+	}
+	list[1].Text = "too few, by one more"
+	d.find("", list)
+	if f := finding(d.state.findings, "neighbours"); f == nil || f.Text != list[1].Text || strings.Count(out.String(), `"too few`) != 1 {
+		t.Errorf("a count goes on, and it is told again: %+v\n%s", f, out.String())
 	}
 	d.find("", ofMachine(nil))
 	if len(d.state.findings) != 0 || !strings.Contains(out.String(), "over: too few") {

@@ -225,8 +225,8 @@ func (o *observed) judge(g *group, now time.Time, out []condition) (wait time.Du
 	return wait
 }
 
-// frozen writes how the backends were when there was a carrier. Of new ones nothing is
-// known.
+// frozen writes how the backends were when there was a carrier; only whether they are to get
+// new flows may have changed. Of new ones nothing is known.
 func (g *group) frozen(out []condition) {
 	for j, k := range g.checks {
 		switch out[j] = k.last.condition; {
@@ -234,6 +234,10 @@ func (g *group) frozen(out []condition) {
 			out[j] = disabled
 		case k.last.state == "":
 			out[j] = condition{state: BackendWarming, reason: noMAC, table: balancer.StateUnknown}
+		case out[j].state == BackendUp && k.nominal == 0:
+			out[j].state = BackendDrain
+		case out[j].state == BackendDrain && k.nominal > 0:
+			out[j].state = BackendUp
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/egress"
 )
 
 // Whatever operators, files and deaths have done, and in which order: who is taken out has no
@@ -37,7 +38,8 @@ func TestNoPathMatters(t *testing.T) {
 				if n%4 > 0 {
 					continue
 				}
-				after(8 * time.Second)
+				w.change(func(s *egress.Snapshot) { s.LinkUp = true })
+				after(15 * time.Second)
 				r.whoMay(what)
 				s := &r.View().Services[0]
 				if got, want := r.rotation(), settled(s, dead); got != want {
@@ -54,7 +56,7 @@ func (r *rig) anything(random *rand.Rand, dead map[string]bool) string {
 	r.t.Helper()
 	v := &r.View().Services[0]
 	b := v.Backends[random.IntN(len(v.Backends))].Name
-	switch random.IntN(4) {
+	switch random.IntN(5) {
 	case 0:
 		dead[b] = true
 		r.wire.answer(errRefused, addressesOf(b)...)
@@ -64,6 +66,10 @@ func (r *rig) anything(random *rand.Rand, dead map[string]bool) string {
 		r.wire.answer(nil, addressesOf(b)...)
 		return b + " is well"
 	case 2:
+		up := random.IntN(2) > 0
+		r.wire.change(func(s *egress.Snapshot) { s.LinkUp = up })
+		return fmt.Sprintf("the link is up: %v", up)
+	case 3:
 		spec := fourSpec(balancer.MinHealthy{Count: uint16(random.IntN(3))}, balancer.BelowMinHealthy(random.IntN(3)))
 		web := &spec.Services[0]
 		if web.MinHealthy.Count == 0 {

@@ -27,8 +27,8 @@ type closer interface{ Close() error }
 var ErrNoQueue = errors.New("no worker has the queue")
 
 // Shadow returns one of the worker of a queue, for this frame: what of the worker's own is about
-// another service it does not have. It has one socket for each port, which are the caller's. It
-// waits for the worker's next batch boundary.
+// another service it does not have. It has one socket for each port, which are the caller's; of
+// those that are away it uses none. It waits for the worker's next batch boundary.
 func (e *Engine) Shadow(queue int, frame []byte, sockets ...*xsk.Socket) (*Shadow, error) {
 	e.changing.Lock()
 	defer e.changing.Unlock()
@@ -61,6 +61,10 @@ func (e *Engine) Shadow(queue int, frame []byte, sockets ...*xsk.Socket) (*Shado
 	})
 	l := &lease{}
 	for i, socket := range sockets {
+		if e.lease != nil && i < len(e.lease.ports) && e.lease.ports[i] == nil {
+			l.ports = append(l.ports, nil)
+			continue
+		}
 		p := &port{sockets: []*xsk.Socket{socket}}
 		if e.lease != nil && i < len(e.lease.ports) && e.lease.ports[i] != nil && e.lease.ports[i].device != nil {
 			device, err := e.lease.ports[i].device.Copy()
@@ -105,6 +109,9 @@ func (s *Shadow) Handle() (Outcome, error) {
 	}
 	return end, nil
 }
+
+// Away reports whether the interface with the number is away: nothing comes or leaves by it.
+func (s *Shadow) Away(port int) bool { return s.engine.lease.ports[port] == nil }
 
 // Findings returns what was found on the way, in order.
 func (s *Shadow) Findings() []Finding { return s.engine.workers[0].witness.findings }

@@ -275,3 +275,32 @@ func TestShadowWhileWorkersRun(t *testing.T) {
 	close(stop)
 	all.Wait()
 }
+
+// TestShadowOfAPortThatIsAway: what is to leave by it does not, for the shadow as for the worker.
+func TestShadowOfAPortThatIsAway(t *testing.T) {
+	h := newPorts(t, 1, false, service("web", vip4, balancer.NAT, 2))
+	syn := packettest.TCP(client4, vip4, packet.TCPSyn)
+	for _, away := range []bool{false, true} {
+		want := packet.Forwarded
+		if away {
+			l := leaseOf(socketsOf(h.kernels))
+			l.ports = append(l.ports, nil)
+			must(t, h.engine.hand(l))
+			want = packet.DropLinkDown
+		}
+		outer := xsktest.New(256, 2048, 64)
+		s, err := h.engine.Shadow(h.engine.workers[0].queue, syn.Bytes(), outer.Socket(), outer.Share(64).Socket())
+		must(t, err)
+		s.engine.workers[0].socket.Recycle()
+		if !outer.Deliver(syn.Bytes()) {
+			t.Fatal("the fake kernel takes no packet")
+		}
+		end, err := s.Handle()
+		must(t, err)
+		if end.Verdict != want || s.Away(1) != away || s.Away(0) {
+			t.Errorf("away %v: %v, want %v; %v %v", away, end.Verdict, want, s.Away(0), s.Away(1))
+		}
+		must(t, s.Close())
+	}
+	h.dropped(0, syn, packet.DropLinkDown)
+}

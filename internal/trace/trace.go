@@ -97,6 +97,10 @@ func (r *run) shadow(e *engine.Engine, queue int) (err error) {
 	if r.worker, err = e.Shadow(queue, r.frame, sockets...); err != nil {
 		return api.Refuse(http.StatusUnprocessableEntity, err.Error())
 	}
+	if r.worker.Away(r.port) {
+		r.close()
+		return api.Refuse(http.StatusUnprocessableEntity, fmt.Sprintf("the interface %q is away: nothing comes by it", r.ports[r.port]))
+	}
 	return nil
 }
 

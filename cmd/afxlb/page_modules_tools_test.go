@@ -22,7 +22,8 @@ var modules = []struct{ module, expression, want string }{
 
 	{"backend", `(() => { const said = [], base = {address: '10.0.0.1', port: '80', weight: 2, state: 'up', reason: '', check: 'ok', since: '', override: '', share: 100, backup: false, max_conns: 0, full: false};
 		for (const change of [{}, {port: 'same'}, {address: '2001:db8::1'}, {override: 'drain, weight 5', state: 'drain'}, {override: 'drain', state: 'down', check: 'refused'}, {override: 'weight 5'},
-			{share: 40, backup: true}, {max_conns: 9, established: 9, full: true}, {state: 'unreachable', reason: 'no route'}]) {
+			{share: 40, backup: true, reason: 'ramping 40%'}, {backup: true, reason: 'backup, not needed'}, {backup: true, state: 'down', check: 'refused'},
+			{max_conns: 9, established: 9, full: true, reason: 'full'}, {state: 'unreachable', reason: 'no route'}]) {
 			const w = m.words({...base, ...change}, 0); said.push('\n' + [w.address, w.state, w.kind, w.about, w.check].join('|')); }
 		return said; })()`, `
 10.0.0.1:80|up|up|weight 2, check: ok|
@@ -31,9 +32,11 @@ var modules = []struct{ module, expression, want string }{
 10.0.0.1:80|drain (override)|drain|weight 2, check: ok|
 10.0.0.1:80|down (override: drain)|down|weight 2, check: refused|refused
 10.0.0.1:80|up|up|weight 2 (override), check: ok|
-10.0.0.1:80|up|up|weight 2, backup, gets 40% of its share, check: ok|
-10.0.0.1:80|up, full|part|weight 2, 9 of 9 connections, check: ok|
-10.0.0.1:80|unreachable|unreachable|weight 2, check: no route|no route`},
+10.0.0.1:80|up|up|weight 2, backup, ramping 40%, check: ok|ramping 40%
+10.0.0.1:80|up|up|weight 2, backup, not needed, check: ok|backup, not needed
+10.0.0.1:80|down|down|weight 2, backup, check: refused|refused
+10.0.0.1:80|up|part|weight 2, full, 9 of 9 connections, check: ok|full
+10.0.0.1:80|unreachable|unreachable|weight 2, no route, check: ok|no route`},
 
 	// A rate is the difference over the time; of what is new or began anew there is none, and of
 	// what did not change it is 0. The same moment told twice counts once.

@@ -74,6 +74,8 @@ func serves(ctx context.Context, a *api.Client, service string) (text string, se
 		case s.Name != service:
 		case s.InRotation == 0:
 			return fmt.Sprintf("not served: none of %d backends in rotation", s.Backends.Total), false
+		case s.Fallback == "panic" && s.Backends.Up == 0: // another machine may reach one
+			return fmt.Sprintf("not served: in panic, and none of %d backends is healthy", s.Backends.Total), false
 		default:
 			return fmt.Sprintf("served: %d of %d backends in rotation", s.InRotation, s.Backends.Total), true
 		}

@@ -17,13 +17,19 @@ type shown struct {
 	fake
 	state    string
 	rotation int
+	fallback string
+	sick     bool // all backends are
 }
 
 func (s shown) Status() api.Status { return api.Status{State: s.state, Reason: "for a reason"} }
 func (s shown) Services() []api.Service {
+	up := 2
+	if s.sick {
+		up = 0
+	}
 	return []api.Service{
 		{Name: "other", InRotation: 1, Announce: "none"},
-		{Name: "web", Backends: api.UpTotal{Up: 2, Total: 3}, InRotation: s.rotation, Announce: "none"},
+		{Name: "web", Backends: api.UpTotal{Up: up, Total: 3}, InRotation: s.rotation, Fallback: s.fallback, Announce: "none"},
 	}
 }
 
@@ -39,6 +45,8 @@ func TestStatusOfAService(t *testing.T) {
 		"served":         {shown{state: "serving", rotation: 2}, "--service web --exit-code", exitDone, "web: served: 2 of 3 backends in rotation\n"},
 		"degraded":       {shown{state: "degraded", rotation: 1}, "--service web --exit-code", exitDone, "web: served: 1 of 3 backends in rotation\n"},
 		"none":           {shown{state: "serving"}, "--service web --exit-code", exitFailed, "web: not served: none of 3 backends in rotation\n"},
+		"panic":          {shown{state: "serving", rotation: 3, fallback: "panic"}, "--service web --exit-code", exitDone, "web: served: 3 of 3 backends in rotation\n"},
+		"all sick":       {shown{state: "serving", rotation: 3, fallback: "panic", sick: true}, "--service web --exit-code", exitFailed, "web: not served: in panic, and none of 3 backends is healthy\n"},
 		"only told":      {shown{state: "serving"}, "--service web", exitDone, "web: not served: none of 3 backends in rotation\n"},
 		"waiting":        {shown{state: "waiting", rotation: 2}, "--service web --exit-code", exitFailed, "web: not served: the balancer is waiting (for a reason)\n"},
 		"another one":    {shown{state: "serving", rotation: 2}, "--service wob --exit-code", exitFailed, "wob: not served: there is no such service\n"},

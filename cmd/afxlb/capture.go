@@ -36,7 +36,10 @@ tags by itself. A packet is wanted if it is such as it came, or as it left.
 
 A reader that is too slow loses copies, and nobody a packet: how many is told in the end. It
 ends with Ctrl-C, and is for root and the group of the control socket, since packets have
-what users send.`,
+what users send.
+
+Exit code 0: all is there that was asked for, or it was interrupted; 3: the balancer's memory
+limit leaves no room for it; 4: the balancer has ended before.`,
 		Example: `  afxlb capture -w web.pcapng --service web --time 2s
   afxlb capture --client 198.51.100.7 --time 2s | tcpdump -nr -
   afxlb capture --verdict dropped --count 100 --time 2s -w drops.pcapng

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
 // CaptureFilter says which packets to capture, and how many. What is left out is no condition.
@@ -42,9 +43,15 @@ const captureTimeout = time.Minute
 func (h *handler) capturing() {
 	op := operation[Problem](h, http.MethodPost, "/v1/capture", "Capture packets")
 	op.Description = "It answers with pcapng, as it comes: each packet as it came and, if it left, as it left, with what became of it for a comment. " +
-		"There are four at a time. A client that reads too slowly loses copies, never packets; the interface statistics blocks, " +
+		"There are four at a time, each of which has the place of a stream. A client that reads too slowly loses copies, never packets; the interface statistics blocks, " +
 		"one every two seconds and at the end, tell how many. It takes no body, and is for those who may change something: packets have what users send."
 	op.Responses["200"].Content = map[string]*huma.MediaType{CaptureType: {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}
+	op.Middlewares = huma.Middlewares{func(c huma.Context, next func(huma.Context)) { // before one is begun
+		if _, w := humago.Unwrap(c); h.streams.enter(w) {
+			defer h.streams.leave()
+			next(c)
+		}
+	}}
 	register(h, op, func(_ context.Context, in *CaptureFilter) (Captured, error) {
 		if err := h.known(in.Service, in.Backend); err != nil {
 			return nil, err

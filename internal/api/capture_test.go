@@ -114,6 +114,40 @@ func TestCaptureEnds(t *testing.T) {
 	}
 }
 
+// TestCapturesHavePlacesOfStreams: they leave room for questions, as streams do, and none is begun in vain.
+func TestCapturesHavePlacesOfStreams(t *testing.T) {
+	began := 0
+	src := begun{n: &began}
+	places := newStreams(streamShare) // one
+	h := newHandler(src, anybody, places)
+	ask := func() int {
+		r := httptest.NewRecorder()
+		h.ServeHTTP(r, httptest.NewRequest("POST", "/v1/capture", nil))
+		return r.Code
+	}
+	places.places <- struct{}{} // somebody watches
+	if code := ask(); code != http.StatusServiceUnavailable || began != 0 {
+		t.Errorf("without a place: %d, %d have begun", code, began)
+	}
+	<-places.places
+	for range 3 { // each gives it back
+		if code := ask(); code != http.StatusOK {
+			t.Errorf("with a place: %d", code)
+		}
+	}
+}
+
+// begun is a Source that counts captures, which end at once.
+type begun struct {
+	fixed
+	n *int
+}
+
+func (s begun) Capture(*CaptureFilter) (Captured, error) {
+	*s.n++
+	return func(context.Context, io.Writer) error { return nil }, nil
+}
+
 func errText(err error) string {
 	if err != nil {
 		return err.Error()

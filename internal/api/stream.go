@@ -33,6 +33,19 @@ func newStreams(clients int) *streams {
 	return &streams{make(chan struct{}, max(clients/streamShare, 1)), make(chan struct{})}
 }
 
+// enter takes a place for an answer that lasts; if there is none, that is the answer.
+func (s *streams) enter(w http.ResponseWriter) bool {
+	select {
+	case s.places <- struct{}{}:
+		return true
+	default:
+		refuse(w, newProblem(http.StatusServiceUnavailable, "there are "+strconv.Itoa(cap(s.places))+" streams already; ask again later"))
+		return false
+	}
+}
+
+func (s *streams) leave() { <-s.places }
+
 // stream is an answer that lasts: server-sent events, as of the HTML standard, section
 // 9.2. A client that does not read is cut off, after writeTimeout.
 type stream struct {
@@ -45,13 +58,10 @@ type stream struct {
 
 // serve has follow write a stream, if there is a place for one.
 func (s *streams) serve(w http.ResponseWriter, r *http.Request, follow func(*stream)) {
-	select {
-	case s.places <- struct{}{}:
-		defer func() { <-s.places }()
-	default:
-		refuse(w, newProblem(http.StatusServiceUnavailable, "there are "+strconv.Itoa(cap(s.places))+" streams already; ask again later"))
+	if !s.enter(w) {
 		return
 	}
+	defer s.leave()
 	// The server reads on, to see the client leave; only a test's recorder has no deadlines.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	w.Header().Set("Content-Type", streamType)

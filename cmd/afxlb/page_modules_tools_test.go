@@ -38,6 +38,10 @@ var modules = []struct{ module, expression, want string }{
 10.0.0.1:80|up|part|weight 2, full, 9 of 9 connections, check: ok|full
 10.0.0.1:80|unreachable|unreachable|weight 2, no route, check: ok|no route`},
 
+	{"backend", `[[3, 3, ''], [2, 3, ''], [0, 3, ''], [0, 3, 'panic'], [1, 3, 'backup'], [1, 3, 'down']].map(([up, total, fallback]) => m.serviceState({backends: {up, total}, fallback}))
+		.map((s) => s.state.replaceAll(' ', '_') + ':' + s.kind)`,
+		`3_of_3_up:up 2_of_3_up:part 0_of_3_up:down 0_of_3_up_(panic):down 1_of_3_up_(backup):part 1_of_3_up_(down):down`},
+
 	// A rate is the difference over the time; of what is new or began anew there is none, and of
 	// what did not change it is 0. The same moment told twice counts once.
 	{"rates", `(() => { const r = new m.Rates((x) => x.n, (x) => ({v: x.v}), ['v']);

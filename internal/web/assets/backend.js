@@ -1,4 +1,4 @@
-// A backend in words, as afxlb backends has it.
+// A backend and a service in words, as afxlb backends and services have them.
 
 import {since} from './format.js';
 
@@ -18,6 +18,12 @@ export function words(b, now) {
     ].filter(Boolean).join(', '),
     check: b.reason || (b.check === 'ok' ? '' : b.check),
   };
+}
+
+/** serviceState says how many of a service's backends are up, and what it falls back on for want of them. */
+export function serviceState({backends: {up, total}, fallback}) {
+  const kind = up === 0 || fallback === 'down' ? 'down' : up < total || fallback ? 'part' : 'up';
+  return {state: `${up} of ${total} up` + (fallback ? ` (${fallback})` : ''), kind};
 }
 
 /** marks are behind a state and a weight that operators have changed. */

@@ -1,7 +1,7 @@
 // The table of services. One of them is open, and has its backends below it in the same
 // columns.
 
-import {words} from './backend.js';
+import {serviceState, words} from './backend.js';
 import {List, attribute, byId, el, show, text} from './dom.js';
 import {count} from './format.js';
 import {Rates} from './rates.js';
@@ -132,10 +132,9 @@ class Group {
     const open = s.name === c.opened;
     text(this.button, s.name);
     attribute(this.button, 'aria-expanded', String(open));
-    const {up, total} = s.backends;
     this.row.update(s, {
       address: `${s.address}:${s.port} ${s.protocol}`.replace(/^([0-9a-f]*:[0-9a-f:.]*):([^: ]+) /, '[$1]:$2 '),
-      state: `${up} of ${total} up`, kind: up === 0 ? 'down' : up < total ? 'part' : 'up', note: '', about: `${s.mode}, ${s.algorithm}`,
+      ...serviceState(s), note: '', about: `${s.mode}, ${s.algorithm}`,
     }, c.services, s.name);
     this.backends.set(open ? c.backends.filter((b) => b.service === s.name) : [], c);
   }

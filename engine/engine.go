@@ -53,7 +53,9 @@ type Engine struct {
 	fragments *fragment.Table
 	allowed   []int // CPUs that the process had before its workers took theirs
 	table     atomic.Pointer[balancer.Table]
+	made      time.Time
 	young     atomic.Bool   // see youth
+	succeeded atomic.Int64  // how long after made, in nanoseconds, Succeed was called last; 0: never
 	joined    chan struct{} // holds a token when there are workers for Run to start
 
 	changing sync.Mutex // held by Apply and all that changes the lease, for as long as the kernel takes
@@ -84,6 +86,7 @@ func New(c Config) (*Engine, error) {
 	}
 	e := &Engine{
 		config:    c,
+		made:      time.Now(),
 		clock:     c.Clock,
 		fragments: fragment.New(c.seed),
 		allowed:   allowed,

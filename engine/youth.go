@@ -6,15 +6,26 @@ import (
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// youthTime is how long after it began to serve an engine takes a backend's segment in mid-stream
-// for one of a connection of the process before: the client's next packet brings that back,
+// youthTime is how long after it began to serve, or to be in another machine's place, an engine takes a backend's segment in mid-stream
+// for one of a connection of who was there before: the client's next packet brings that back,
 // by the consistent hash. A RST, the balancer's own or that of a client which gets the
 // segment from the backend's address, would end it. While nobody served, each time that
 // the client sent again took it twice as long as the one before.
 const youthTime = 5 * time.Second
 
-// mature ends the engine's youth when it is over.
-func (e *Engine) mature(age time.Duration) {
+// Succeed tells the engine that it may be in the place of another machine now, whose
+// connections come to it. Any goroutine may call it.
+func (e *Engine) Succeed() {
+	e.succeeded.Store(int64(time.Since(e.made)))
+	e.young.Store(true)
+}
+
+// mature ends the engine's youth when it is over. It has served for a while.
+func (e *Engine) mature(served time.Duration) {
+	age := served
+	if at := e.succeeded.Load(); at > 0 {
+		age = min(age, time.Since(e.made)-time.Duration(at))
+	}
 	if age >= youthTime && e.young.Load() {
 		e.young.Store(false)
 	}

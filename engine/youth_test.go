@@ -30,6 +30,11 @@ func TestYouth(t *testing.T) {
 			other := packettest.TCP("10.0.0.11:8080", "198.51.100.9:4000", packet.TCPAck)
 			h.dropped(0, other, packet.DropWarming)
 			h.engine.mature(youthTime)
+			h.engine.Succeed() // another machine
+			h.engine.mature(time.Hour)
+			h.dropped(0, other, packet.DropWarming)
+			h.engine.made = h.engine.made.Add(-youthTime) // as long ago
+			h.engine.mature(time.Hour)
 			if forwards {
 				h.punted(k, other.Bytes())
 			} else if h.pass(0, other); h.verdicts(0)["replied"] != 1 {

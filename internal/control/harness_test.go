@@ -60,6 +60,8 @@ type kernel struct {
 	flows  map[netip.Addr]uint64 // by client, one each: where its replies go
 	sweeps int
 	speaks map[netip.Addr]bool // sources of full NAT
+
+	succeeded atomic.Int64
 }
 
 func (k *kernel) MoveHops(to func(client packet.Addr, mac uint64) uint64) (moved int) {
@@ -94,6 +96,8 @@ func (k *kernel) count() int {
 }
 
 func (k *kernel) Oldest() uint64 { return 0 }
+
+func (k *kernel) Succeed() { k.succeeded.Add(1) }
 
 func (k *kernel) SpeaksFrom(a netip.Addr) bool { return k.speaks[a] }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -34,11 +35,15 @@ func (r *Reconciler) reconcile() error {
 	r.mu.Lock()
 	o := &r.observed
 	moves := o.moves() // before the look, which so knows where everybody has gone
+	had := o.snapshot.Local
 	returned := o.look(now)
 	a := o.assess(o.groups, now)
 	a.sooner(o.troubles.wait(now))
 	snapshot := o.snapshot
 	r.mu.Unlock()
+	if gained(had, snapshot.Local) { // as by VRRP, from a machine that had it
+		r.engine.Succeed()
+	}
 	r.follower.follow(moves, snapshot)
 	if returned && r.probing {
 		r.prober.Kick()
@@ -52,6 +57,15 @@ func (r *Reconciler) reconcile() error {
 	r.publish(a, err, now)
 	r.requeue(a.wait)
 	return err
+}
+
+// gained reports whether the machine has an address that it had not; both are sorted, and nil
+// is that nobody has looked.
+func gained(had, has []netip.Addr) bool {
+	return had != nil && slices.ContainsFunc(has, func(a netip.Addr) bool {
+		_, known := slices.BinarySearchFunc(had, a, netip.Addr.Compare)
+		return !known
+	})
 }
 
 // adopt makes spec and these overrides the desired state, and returns what that changes.

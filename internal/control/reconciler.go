@@ -24,6 +24,7 @@ type Engine interface {
 	Oldest() uint64
 	MoveHops(to func(client packet.Addr, mac uint64) uint64) int
 	SpeaksFrom(netip.Addr) bool // some flow has this source
+	Succeed()                   // another machine's connections may come now
 }
 
 // Hops tells of ports, of next hops by them and of neighbours; [egress.Watcher] does.

@@ -30,6 +30,7 @@ func (noEngine) Apply(*balancer.Table, *bpf.Plan) error                   { retu
 func (noEngine) Oldest() uint64                                           { return 0 }
 func (noEngine) MoveHops(func(client packet.Addr, mac uint64) uint64) int { return 0 }
 func (noEngine) SpeaksFrom(netip.Addr) bool                               { return false }
+func (noEngine) Succeed()                                                 {}
 
 // changeable is a daemon with the service web of a and b, a control plane and a state file.
 // It stops when the test ends, or by the function.

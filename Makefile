@@ -42,14 +42,15 @@ generate-check: ## Rebuild the BPF objects in a copy and compare them with the c
 	scripts/generate-check
 
 # One package's tests at a time: labs, live traffic and health checks of several
-# at once starve each other. -p 1 holds for compiling too, so that is done before.
+# at once starve each other. -p 1 holds for compiling too, so that is done before. The daemon's
+# own mostly wait, and say that they may run beside each other.
 test: ## Run all tests; as root, and without root they fail rather than skip
 	$(GO) build ./...
-	AFXLB_ROOT_TESTS=1 $(GO) test -p 1 -timeout 20m ./...
+	AFXLB_ROOT_TESTS=1 $(GO) test -p 1 -parallel 3 -timeout 20m ./...
 
 test-race: ## Run the tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) build -race ./...
-	AFXLB_ROOT_TESTS=1 CGO_ENABLED=1 $(GO) test -race -p 1 -timeout 15m $(RACE)
+	AFXLB_ROOT_TESTS=1 CGO_ENABLED=1 $(GO) test -race -p 1 -parallel 3 -timeout 15m $(RACE)
 
 # Kernels and QEMU come from Debian's mirror into .vm, 750 MB once unpacked. What is
 # there stays as it is until somebody removes it. One part: make test-vm RUN=TestNIC/6.1/igb

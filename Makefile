@@ -96,7 +96,7 @@ pgo: ## Renew the profiles that profile-guided optimisation builds with
 	cp cmd/afxlb/default.pgo bench/default.pgo
 
 bench-once: ## Run every Go benchmark once, so that none rots
-	$(GO) test -run '^$$' -bench . -benchtime 1x ./...
+	$(GO) test -run '^$$' -bench . -benchtime 1x -short ./...
 
 demo: build ## Build a lab of namespaces, balance real traffic in it, kill a backend, clean up (root)
 	./afxlb demo

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"strings"
@@ -66,7 +65,7 @@ limit leaves no room for it; 4: the balancer has ended before.`,
 			if lasts > 0 {
 				f.Time = lasts.String()
 			}
-			if file == "-" && shows(e.stdout) {
+			if file == "-" && isTerminal(e.stdout) {
 				return usageError{errors.New("a terminal shows no packets: name a file by -w, or pipe them into tcpdump -nr -")}
 			}
 			return runCapture(c, e, api.NewClient(socket), &f, file)
@@ -127,14 +126,4 @@ func runCapture(c *cobra.Command, e *env, a *api.Client, f *api.CaptureFilter, f
 func mustDuration(s string) time.Duration {
 	d, _ := time.ParseDuration(s) // it comes from one
 	return d
-}
-
-// shows reports whether what is written is read from a terminal.
-func shows(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -143,8 +142,7 @@ type progress struct {
 const progressPause = 2 * time.Second
 
 func newProgress(w io.Writer) *progress {
-	f, ok := w.(*os.File)
-	return &progress{to: w, terminal: ok && isTerminal(f)}
+	return &progress{to: w, terminal: isScreen(w)}
 }
 
 // say shows a text, and on a terminal for how long it has been going on.

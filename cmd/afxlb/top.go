@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/top"
@@ -48,15 +47,14 @@ which takes one interval, and ends. NO_COLOR is honoured.`,
 			case view != "backends" && service != "":
 				return usageError{fmt.Errorf("--service %s: goes with --view backends", service)}
 			}
-			in, isFile := e.stdin.(*os.File)
-			out, isScreen := e.stdout.(*os.File)
 			a := api.NewClient(socket)
 			if write {
 				o.Order = orderBy(a)
 			}
-			if once || !isFile || !isScreen || !isTerminal(in) || !isTerminal(out) {
+			if once || !isScreen(e.stdin) || !isScreen(e.stdout) {
 				return top.Once(c.Context(), e.stdout, a, o)
 			}
+			in, out := e.stdin.(*os.File), e.stdout.(*os.File)
 			ctx, cancel := context.WithCancel(c.Context())
 			defer cancel()
 			go func() { // the terminal may go away
@@ -97,10 +95,4 @@ func orderBy(a *api.Client) func(context.Context, top.Order) (string, error) {
 		}
 		return strings.TrimSpace(said.String()), nil
 	}
-}
-
-// isTerminal reports whether a file is one that can be drawn on.
-func isTerminal(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil && os.Getenv("TERM") != "dumb"
 }

@@ -34,7 +34,7 @@ func (d *daemon) reloadOnHangup(ctx context.Context) {
 func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	c, changed, err := d.weigh(d.Load, func(c *config.Config) (*control.Difference, error) {
+	c, changed, err := d.compare(d.Load, func(c *config.Config) (*control.Difference, error) {
 		return d.control.Reload(context.WithoutCancel(ctx), c.Spec)
 	})
 	if errors.Is(err, control.ErrStopped) {
@@ -78,7 +78,7 @@ func (d *daemon) preview(ctx context.Context, other *api.ConfigText) (api.Reload
 	if other != nil {
 		load = func() (*config.Config, error) { return d.Parse(other.Name, other.Text) }
 	}
-	c, changed, err := d.weigh(load, func(c *config.Config) (*control.Difference, error) {
+	c, changed, err := d.compare(load, func(c *config.Config) (*control.Difference, error) {
 		return d.control.Preview(ctx, c.Spec)
 	})
 	if err != nil {
@@ -89,16 +89,16 @@ func (d *daemon) preview(ctx context.Context, other *api.ConfigText) (api.Reload
 	return would, nil
 }
 
-// weigh loads a config and, if it is right and there is room for it, has it compared with
+// compare loads a config and, if it is right and there is room for it, has it compared with
 // what is in force, and put into its place or not.
-func (d *daemon) weigh(load func() (*config.Config, error), compare func(*config.Config) (*control.Difference, error)) (*config.Config, *control.Difference, error) {
+func (d *daemon) compare(load func() (*config.Config, error), against func(*config.Config) (*control.Difference, error)) (*config.Config, *control.Difference, error) {
 	c, err := load()
 	if err == nil {
 		err = d.room(&c.Spec)
 	}
 	var changed *control.Difference
 	if err == nil {
-		changed, err = compare(c)
+		changed, err = against(c)
 	}
 	switch {
 	case errors.As(err, new(config.Problems)), errors.As(err, new(*config.SyntaxError)), errors.Is(err, bpf.ErrFull):

@@ -3,6 +3,7 @@ package engine
 import (
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -316,4 +317,31 @@ func target(t testing.TB, s *balancer.ServiceSpec, f packettest.Frame) string {
 // leaseOf returns one of a single port that has no program.
 func leaseOf(sockets []*xsk.Socket) *lease {
 	return &lease{ports: []*port{{sockets: sockets}}}
+}
+
+// busy has the first worker take SYNs of so many clients in turn, a few a batch, and orders
+// between batches, until end is called.
+func (h *harness) busy(clients, few int) (end func()) {
+	w := h.engine.workers[0]
+	stop := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		w.begin()
+		defer w.cease()
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if w.orders.Load() != nil {
+				w.obey()
+			}
+			h.pass(0, syns(vip4, 1000+i%clients, few)...)
+		}
+	})
+	return func() {
+		close(stop)
+		all.Wait()
+	}
 }

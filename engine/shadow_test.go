@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -244,24 +243,7 @@ func TestShadowHasTheWorkersBudgets(t *testing.T) {
 // TestShadowWhileWorkersRun: shadows come and go beside a worker that makes flows and uses them.
 func TestShadowWhileWorkersRun(t *testing.T) {
 	h := newHarness(t, 1, fullnatService("web", vip4, 2, 2000))
-	w := h.engine.workers[0]
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	all.Go(func() {
-		w.begin()
-		defer w.cease()
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if w.orders.Load() != nil {
-				w.obey()
-			}
-			h.pass(0, syns(vip4, 1000+i%300, 3)...)
-		}
-	})
+	end := h.busy(300, 3)
 	k := xsktest.New(256, 2048, 64)
 	for i := range 20 {
 		frame := packettest.TCP(fmt.Sprintf("198.51.100.7:%d", 1000+i), vip4, packet.TCPSyn).Bytes()
@@ -277,8 +259,7 @@ func TestShadowWhileWorkersRun(t *testing.T) {
 		must(t, s.Close())
 		k = xsktest.New(256, 2048, 64)
 	}
-	close(stop)
-	all.Wait()
+	end()
 }
 
 // TestShadowOfAPortThatIsAway: what is to leave by it does not, for the shadow as for the worker.

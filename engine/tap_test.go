@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -218,24 +217,7 @@ func TestSeveralTaps(t *testing.T) {
 // TestTapWhileWorkersRun: it comes and goes beside them, and is read at the same time.
 func TestTapWhileWorkersRun(t *testing.T) {
 	h := newHarness(t, 1, service("web", vip4, balancer.NAT, 2))
-	w := h.engine.workers[0]
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	all.Go(func() {
-		w.begin()
-		defer w.cease()
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if w.orders.Load() != nil {
-				w.obey()
-			}
-			h.pass(0, syns(vip4, 1000+i%1000, 5)...)
-		}
-	})
+	end := h.busy(1000, 5)
 	for range 20 {
 		tap := h.tap(TapConfig{Room: 4000})
 		for tap.Stats().Taken < 50 {
@@ -243,9 +225,8 @@ func TestTapWhileWorkersRun(t *testing.T) {
 		}
 		tap.Close()
 	}
-	close(stop)
-	all.Wait()
-	if len(w.taps) != 0 {
+	end()
+	if len(h.engine.workers[0].taps) != 0 {
 		t.Error("the worker goes on")
 	}
 }

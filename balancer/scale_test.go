@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 // largeSpec is services with 20 backends each on 40 addresses, as of a hosting company
@@ -116,20 +118,16 @@ func BenchmarkCompile(b *testing.B) {
 	})
 	b.Run("memory", func(b *testing.B) {
 		loads := NewLoads()
-		var before, after runtime.MemStats
 		for b.Loop() {
-			runtime.GC()
-			runtime.ReadMemStats(&before)
+			before := testutil.LiveHeap()
 			c := NewCompiler(loads)
 			d, err := c.Compile(&spec, facts)
 			if err != nil {
 				b.Fatal(err)
 			}
 			c.Commit(d)
-			runtime.GC()
-			runtime.ReadMemStats(&after)
+			b.ReportMetric(float64(testutil.LiveHeap()-before)/1e6, "MB")
 			runtime.KeepAlive(c)
-			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
 		}
 	})
 }

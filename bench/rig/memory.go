@@ -43,7 +43,7 @@ func (t *Task) memory(out *child.Out) error {
 	n := float64(in.Flows.Total())
 	out.Sample(t.sample("memory", fmt.Sprintf("%s %s %s", c.Mode, c.Family, Count(c.Flows)),
 		result.Value{Name: "resident", Unit: "B/flow", V: (float64(full.resident) - float64(empty.resident)) / n},
-		result.Value{Name: "heap", Unit: "B/flow", Detail: true, V: float64(full.live-empty.live) / n},
+		result.Value{Name: "heap", Unit: "B/flow", Detail: true, V: (float64(full.live) - float64(empty.live)) / n},
 		result.Value{Name: "to scan", Unit: "B/flow", V: (float64(full.scan) - float64(empty.scan)) / n},
 		result.Value{Name: "collection", Unit: "ns", V: float64(collection.Nanoseconds())},
 		result.Value{Name: "flows", More: true, V: n}))

@@ -12,20 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 // The collector lets the heap double before it runs: what is on it costs twice.
 func TestRecordsAreOffTheHeap(t *testing.T) {
 	const flows = 200_000
-	heap := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
+	before := testutil.LiveHeap()
 	tab, cache := newTable(flows, 1), NewCache(2*flows)
-	per := (int64(heap()) - int64(before)) / flows
+	per := (testutil.LiveHeap() - before) / flows
 	if index := int64(40); per > index {
 		t.Errorf("%d bytes a flow are on the heap, want no more than the %d of the index", per, index)
 	}

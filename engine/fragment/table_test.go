@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/packet"
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 const port = 3
@@ -191,15 +192,9 @@ func TestQueueIsBounded(t *testing.T) {
 
 // All of it takes less than 4 MB, however much comes, and nothing before that.
 func TestMemory(t *testing.T) {
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
+	before := testutil.LiveHeap()
 	x := New(0)
-	if took := heap() - before; took > 1<<16 {
+	if took := testutil.LiveHeap() - before; took > 1<<16 {
 		t.Errorf("an empty table takes %d bytes", took)
 	}
 	var out Out
@@ -207,7 +202,7 @@ func TestMemory(t *testing.T) {
 	for i := range uint32(50_000) {
 		x.Follow(&Datagram{ID: i}, part(2, 3, true), frame, port, 0, &out)
 	}
-	if took := heap() - before; took > 4<<20 {
+	if took := testutil.LiveHeap() - before; took > 4<<20 {
 		t.Errorf("a full table takes %d bytes", took)
 	}
 	if n := x.Held(); n < 1000 || n+int(out.Evicted.Frames) != 50_000 {

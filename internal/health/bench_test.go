@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/testutil"
 )
 
 // loopback returns n targets of different addresses, all of which are this machine's.
@@ -30,20 +31,25 @@ func loopback(n int, port uint16, spec balancer.HealthSpec) []Target {
 func BenchmarkSet(b *testing.B) {
 	const n = 20_000
 	set := loopback(n, 80, balancer.HealthSpec{Type: balancer.HealthTCP, Interval: time.Hour, Timeout: time.Minute})
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
+	before := liveMemory()
 	p := New(zap.NewNop(), func(Result) {}, WithInFlight(1), WithDial(func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return nil, never(ctx)
 	}))
 	defer p.Close()
 	p.Set(set)
-	runtime.GC()
-	runtime.ReadMemStats(&after)
+	after := liveMemory()
 	for b.Loop() {
 		p.Set(set)
 	}
-	b.ReportMetric(float64(after.HeapAlloc+after.StackInuse-before.HeapAlloc-before.StackInuse)/n, "B/target")
+	b.ReportMetric(float64(after-before)/n, "B/target")
+}
+
+// liveMemory is what is in use of the heap, and of the goroutines' stacks.
+func liveMemory() int64 {
+	heap := testutil.LiveHeap()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return heap + int64(m.StackInuse)
 }
 
 // BenchmarkProbe probes a server on loopback, whose work is part of it.

@@ -122,7 +122,7 @@ func TestFieldBackendWithoutTheVIPFromTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	const closed = 9 // on which nobody listens, and no client needs it
-	check := fmt.Sprintf("health: {type: http, port: %d, path: /, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},", port)
+	check := fmt.Sprintf("health: {type: http, port: %d, path: /, %s},", port, quickly)
 	checked := func(name string, ports any, protocol string) string {
 		return entry(name, dsrVIP4, ports, fmt.Sprintf("protocol: %s, mode: dsr, %s", protocol, check), backendsOf(dsrVIP4)...)
 	}

@@ -145,7 +145,8 @@ func (o *tail) await(t *testing.T, text string) {
 func TestFieldControlSocketUnderFire(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", quickHealth)))
+	// No check: a backend that is slow to answer on a machine as busy makes a generation.
+	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", "health: {type: none},")))
 	s := w.openStreams(30, natVIP4)
 	rubbish := make([]byte, 1<<20)
 	random := rand.NewChaCha8([32]byte{1})

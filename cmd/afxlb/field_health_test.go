@@ -107,7 +107,7 @@ func TestFieldHealthTypes(t *testing.T) {
 	}
 	b0 := w.serveChecked(w.lab.Backends[0], cert)
 	one := func(name string, port, backend int, protocol, health string) string {
-		keys := fmt.Sprintf("protocol: %s, health: {interval: 200ms, timeout: 200ms, fast-interval: 50ms, rise: 2, fall: 2, %s},", protocol, health)
+		keys := fmt.Sprintf("protocol: %s, health: {%s, %s},", protocol, quickly, health)
 		return entry(name, natVIP4, port, keys, fmt.Sprintf("{name: b0, address: %v, port: %d}", lab.BackendAddr(0), backend))
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml",
@@ -149,7 +149,7 @@ func TestFieldHealthTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, why := range map[string]string{
-		"https": "status 503, want 200-399", "dns": "rcode refused, want noerror", "udp": "connection refused", "open": "connection refused", "echo": "no answer within 200ms",
+		"https": "status 503, want 200-399", "dns": "rcode refused, want noerror", "udp": "connection refused", "open": "connection refused", "echo": "no answer within 1s",
 	} {
 		p.awaitLines(1, fmt.Sprintf(`backend is down.*"service": %q.*%s`, name, why))
 	}

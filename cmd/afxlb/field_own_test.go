@@ -33,7 +33,7 @@ func TestFieldRangeOnAnOwnAddress(t *testing.T) {
 			}
 		}
 	}
-	const check, none = "health: {type: tcp, port: 8080, interval: 200ms, timeout: 200ms},", "health: {type: none},"
+	const check, none = "health: {type: tcp, port: 8080, " + quickly + "},", "health: {type: none},"
 	lb, client := w.lab.Balancer, w.lab.Clients[0]
 	for _, ports := range []string{"30000-65000", "any"} {
 		// That all are up, and stay so, is the first half of it.
@@ -101,7 +101,7 @@ func TestFieldOwnListenerInARange(t *testing.T) {
 		}
 		before = append(before, c)
 	}
-	const health = "health: {type: tcp, port: 8080, interval: 200ms, timeout: 200ms},"
+	const health = "health: {type: tcp, port: 8080, " + quickly + "},"
 	p := w.serve(w.writeConfig("afxlb.yaml", portsService("tcp4", own4, "tcp", "9000-9100", health), portsService("tcp6", own6, "tcp", "any", health)))
 	for i, own := range owns {
 		if c := w.openTalk(own); c.server == "lb" || converse(c) != nil {
@@ -190,7 +190,7 @@ func TestFieldOwnListenerIsTold(t *testing.T) {
 	p.reload()
 	p.awaitLines(1, `WARN.*web at 10.0.0.1:80/tcp`)
 	p.await("warn of the new one", func(s api.Status) bool { return len(told(s)) == len(want)+1 })
-	if n := p.lines("WARN.*has ports of this machine's own servers"); n != len(want)+2 {
+	if n := p.awaitLines(len(want)+2, "WARN.*has ports of this machine's own servers"); n != len(want)+2 {
 		t.Errorf("told %d times, want once for each, and for one that has changed", n)
 	}
 	p.stop()

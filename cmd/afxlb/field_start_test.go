@@ -138,7 +138,7 @@ func TestFieldOwnLinkFails(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
 	// A first check after the link's return would be due after a minute.
-	const health = "health: {type: tcp, interval: 1m, timeout: 200ms, rise: 1, fall: 1},"
+	const health = "health: {type: tcp, interval: 1m, timeout: 900ms, rise: 1, fall: 1},"
 	for _, policy := range []string{"reassign", "reset"} {
 		p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", "on-down: "+policy+", "+health)))
 		s := w.openStreams(10, natVIP4)
@@ -166,10 +166,10 @@ func TestFieldOwnLinkFails(t *testing.T) {
 func TestFieldSwitchFails(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	for i, s := range w.web { // they come back one after the other
-		s.SetDelay(time.Duration(i) * 150 * time.Millisecond)
+	for i, s := range w.web { // they come back one after the other, and none of them late
+		s.SetDelay(time.Duration(i) * 100 * time.Millisecond)
 	}
-	const health = "health: {type: http, port: 8080, interval: 500ms, timeout: 400ms, rise: 2, fall: 2},"
+	const health = "health: {type: http, port: 8080, interval: 1s, fast-interval: 500ms, timeout: 1s, rise: 2, fall: 2},"
 	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", health)))
 	s := w.openStreams(10, natVIP4)
 	if err := w.lab.SetForwarding(w.lab.Balancer, false); err != nil {
@@ -228,7 +228,8 @@ func TestFieldRestartTakesItsTime(t *testing.T) {
 func TestFieldCableIsOutForAMoment(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", quickHealth)))
+	const health = "health: {type: tcp, interval: 200ms, timeout: 200ms, rise: 2, fall: 4},"
+	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", health)))
 	s := w.openStreams(10, natVIP4)
 	k := w.knock(natVIP4, streamPort)
 	for range 3 {

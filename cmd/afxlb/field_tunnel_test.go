@@ -189,7 +189,7 @@ func testTunnelCheck(t *testing.T, by string) {
 	}
 	var config []string
 	for _, s := range list {
-		config = append(config, s.entry("tcp", fmt.Sprintf("health: {type: %s, via: tunnel, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},", by)))
+		config = append(config, s.entry("tcp", fmt.Sprintf("health: {type: %s, via: tunnel, %s},", by, quickly)))
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", config...))
 	down := func(why string) {
@@ -244,7 +244,7 @@ func TestFieldTunnelEndForwards(t *testing.T) {
 			own = own6
 		}
 		w.route(b1, on, own, lab.Interface)
-		config = append(config, s.entry("tcp", "health: {via: tunnel, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},"))
+		config = append(config, s.entry("tcp", "health: {via: tunnel, "+quickly+"},"))
 	}
 	p := w.start(nil, "--config", w.writeConfig("afxlb.yaml", config...))
 	for _, s := range list {

@@ -156,7 +156,7 @@ func unitFamilies(t *testing.T) string {
 	return strings.Join(list, ",")
 }
 
-const pingHealth = "health: {type: icmp, interval: 200ms, timeout: 200ms, rise: 2, fall: 2},"
+const pingHealth = "health: {type: icmp, " + quickly + "},"
 
 // The packaged unit leaves what serving takes: with its capabilities, and sockets of its families
 // only, every backend is asked all that is to be asked, and a queue without a TX queue is served.

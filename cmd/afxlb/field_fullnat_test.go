@@ -314,12 +314,9 @@ func TestFieldFewSourcePorts(t *testing.T) {
 	if w.open(c, 1, fullVIP4, 100*time.Millisecond) != 1 {
 		t.Error("one more was made")
 	}
-	if n := p.counter("packets", "snat-exhausted"); n == 0 {
-		t.Error("none is counted as snat-exhausted")
-	}
-	if text := warned(p.status(), "snat-ports"); !strings.Contains(text, "all 100 source ports are taken") {
-		t.Errorf("warning %q", text)
-	}
+	p.await("count it as snat-exhausted, and warn", func(s api.Status) bool {
+		return p.counter("packets", "snat-exhausted") > 0 && strings.Contains(warned(s, "snat-ports"), "all 100 source ports are taken")
+	})
 	p.awaitLines(3, "all 100 source ports are taken")
 	for i, conn := range c.conns {
 		if err := converse(conn); err != nil {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -92,21 +90,29 @@ func dsrTo(a4, a6 netip.Addr) (services []string) {
 	return services
 }
 
-// oneToNobody sends a packet to which nobody answers, or a few: a SYN is sent again.
+// oneToNobody sends a packet to which nobody answers: a SYN, or a datagram.
 func (w *world) oneToNobody(network string, to netip.AddrPort) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 100*time.Millisecond)
-	defer cancel()
-	c, err := w.lab.Clients[0].Dial(ctx, network, to.String())
-	if err != nil {
-		return
+	kind := map[string]int{"tcp": unix.SOCK_STREAM, "udp": unix.SOCK_DGRAM}[network]
+	family, at := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()})
+	if to.Addr().Is4() {
+		family, at = unix.AF_INET, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 	}
-	defer c.Close()
-	if network != "udp" {
-		w.t.Fatalf("%v has answered", to)
-	}
-	if _, err := c.Write([]byte("x")); err != nil {
-		w.t.Fatal(err)
+	if err := w.lab.Clients[0].Do(func() error {
+		fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.Connect(fd, at); network == "tcp" && err == unix.EINPROGRESS {
+			return nil // the SYN is sent, and no second one will be
+		} else if err != nil {
+			return err
+		}
+		_, err = unix.Write(fd, []byte("x"))
+		return err
+	}); err != nil {
+		w.t.Fatalf("send one packet by %s to %v: %v", network, to, err)
 	}
 }
 

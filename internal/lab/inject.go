@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -50,12 +51,20 @@ func (h *Host) openInjector(name string) (*Injector, error) {
 	return i, nil
 }
 
-// Inject sends a frame, from its Ethernet header on.
+// Inject sends a frame, from its Ethernet header on. It waits while the wire takes no more.
 func (i *Injector) Inject(frame []byte) error {
-	if _, err := unix.Write(i.fd, frame); err != nil {
-		return fmt.Errorf("send a frame by %s: %w", i.name, err)
+	const pause, tries = 100 * time.Microsecond, 100_000 // ten seconds at the least
+	for n := 1; ; n++ {
+		_, err := unix.Write(i.fd, frame)
+		if err == unix.ENOBUFS && n < tries {
+			time.Sleep(pause)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("send a frame by %s: %w", i.name, err)
+		}
+		return nil
 	}
-	return nil
 }
 
 func (i *Injector) close() error { return unix.Close(i.fd) }

@@ -29,6 +29,11 @@ func (l *Lab) Wiretap() (*Wiretap, error) {
 			return err
 		}
 		l.Switch.onClose(func() error { return unix.Close(w.fd) })
+		// What comes while nobody asks for the next is kept, too.
+		const room = 16 << 20
+		if err := unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room); err != nil {
+			return err
+		}
 		if err := unix.SetsockoptInt(w.fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 			return err
 		}

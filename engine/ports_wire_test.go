@@ -140,14 +140,14 @@ func (a *twoArms) apply() {
 
 // talk has the client exchange so many kilobytes with the backend, and returns the error.
 func (a *twoArms) talk(kilobytes int) error {
-	ctx, cancel := context.WithTimeout(a.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(a.t.Context(), 30*time.Second)
 	defer cancel()
 	c, err := a.lab.Clients[0].Dial(ctx, "tcp", a.vip.String())
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	out, in := make([]byte, 1024*kilobytes), make([]byte, 1024*kilobytes)
 	for i := range out {
 		out[i] = byte(i * i >> 8)

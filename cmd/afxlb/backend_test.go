@@ -121,7 +121,7 @@ func TestDrainWait(t *testing.T) {
 	}{
 		"until none is left":  {"--wait", []api.Backend{left(2), left(1), left(1), left(0)}, exitDone, "no flow of web/b0 left\n", ""},
 		"none from the start": {"--timeout 1h", []api.Backend{left(0)}, exitDone, "no flow of web/b0 left\n", ""},
-		"the time is over":    {"--timeout 600ms", []api.Backend{left(5)}, exitPartly, "5 flows of web/b0 left\n", "the time is over, with 5 flows of web/b0 left; it goes on draining"},
+		"the time is over":    {"--timeout 1s", []api.Backend{left(5)}, exitPartly, "5 flows of web/b0 left\n", "the time is over, with 5 flows of web/b0 left; it goes on draining"},
 		"nobody has looked":   {"--timeout 1ms", []api.Backend{left(5)}, exitPartly, "generation 9\n", "with not known how many flows"},
 		"enabled meanwhile":   {"--wait", []api.Backend{left(1), {Name: "b0", State: "up", Weight: 3, Live: 7}}, exitFailed, "1 flow of web/b0 left\n", "somebody has ended the drain: it is up, with weight 3"},
 		"down meanwhile":      {"--wait", []api.Backend{left(1), {State: "down", Override: "drain, weight 5", Name: "b0", Live: 1}, {State: "unreachable", Override: "drain", Name: "b0"}}, exitDone, "no flow of web/b0 left\n", ""},

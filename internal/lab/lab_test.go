@@ -37,24 +37,24 @@ func TestReachability(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	reach := func(from *Host, addr netip.Addr) error {
-		_, err := Get(t.Context(), from.HTTPClient(time.Second, false), fmt.Sprintf("http://%s/", netip.AddrPortFrom(addr, 8080)))
+	reach := func(from *Host, addr netip.Addr, within time.Duration) error {
+		_, err := Get(t.Context(), from.HTTPClient(within, false), fmt.Sprintf("http://%s/", netip.AddrPortFrom(addr, 8080)))
 		return err
 	}
 	for i := range l.Backends {
 		for _, a := range []netip.Addr{BackendAddr(i), BackendAddr6(i)} {
-			if err := reach(l.Balancer, a); err != nil {
+			if err := reach(l.Balancer, a, 30*time.Second); err != nil {
 				t.Errorf("balancer → %v: %v", a, err)
 			}
 		}
 	}
 	for _, vip := range vips {
-		if err := reach(l.Clients[0], vip); err == nil {
+		if err := reach(l.Clients[0], vip, time.Second); err == nil {
 			t.Errorf("a client reaches %v without a balancer: somebody forwards, or answers ARP for it", vip)
 		}
 	}
 	for _, a := range []netip.Addr{BackendAddr(0), BackendAddr6(0)} {
-		if err := reach(l.Clients[0], a); err == nil {
+		if err := reach(l.Clients[0], a, time.Second); err == nil {
 			t.Errorf("a client converses with %v: the replies should go to the balancer, which forwards nothing", a)
 		}
 	}

@@ -20,7 +20,7 @@ func TestHTTPServerDiesAndReturns(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := fmt.Sprintf("http://%s", netip.AddrPortFrom(BackendAddr(0), 8080))
-	c := l.Balancer.HTTPClient(5*time.Second, true)
+	c := l.Balancer.HTTPClient(30*time.Second, true)
 	if got, err := Get(t.Context(), c, url+"/"); got != "one" || err != nil {
 		t.Fatalf("%q %v", got, err)
 	}

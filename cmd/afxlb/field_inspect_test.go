@@ -141,7 +141,9 @@ func TestFieldTrace(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if again, err := n.api.Trace(t.Context(), q); err != nil || k < 2 && !cmp.Equal(said, again) {
+				again, err := n.api.Trace(t.Context(), q)
+				again.Generation = said.Generation // a neighbour that becomes known meanwhile makes another
+				if err != nil || k < 2 && !cmp.Equal(said, again) {
 					t.Errorf("%s: asked again: %v\n%s", service, err, cmp.Diff(said, again))
 				}
 				if diff := cmp.Diff(before, n.state()); diff != "" {

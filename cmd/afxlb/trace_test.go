@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -11,6 +12,9 @@ import (
 type echoing struct{ fake }
 
 func (echoing) Trace(q *api.TraceQuery) (api.Trace, error) {
+	if q.Interface != "" {
+		return api.Trace{}, api.MachineError{Err: errors.New(q.Interface + " is not served")}
+	}
 	return api.Trace{Packet: q.Packet, Steps: []api.TraceStep{}, Sent: []api.TraceSent{}}, nil
 }
 
@@ -36,5 +40,13 @@ func TestTraceFlags(t *testing.T) {
 		if said != want || (code == exitUsage) != (want == "") || (stderr == "") != (want != "") {
 			t.Errorf("%s: exit code %d, %q, want %q; %q", flags, code, said, want, stderr)
 		}
+	}
+}
+
+// An interface or queue that there is not has the code that it has for all verbs.
+func TestTraceNoSuchInterface(t *testing.T) {
+	code, _, stderr := cli("trace", "--socket", fakeSocket(t, echoing{}), "--interface", "eth7", "tcp 198.51.100.7:40000 192.0.2.10:80")
+	if code != exitMachine || !strings.Contains(stderr, "eth7 is not served") {
+		t.Errorf("exit code %d, %q", code, stderr)
 	}
 }

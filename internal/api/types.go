@@ -235,8 +235,7 @@ type ConfigError struct{ Err error }
 func (e ConfigError) Error() string { return e.Err.Error() }
 func (e ConfigError) Unwrap() error { return e.Err }
 
-// MachineError is a config that this machine can't do, for want of what it names; nothing was
-// changed.
+// MachineError is what this machine can't do, for want of what it names; nothing was changed.
 type MachineError struct{ Err error }
 
 func (e MachineError) Error() string { return e.Err.Error() }

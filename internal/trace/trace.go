@@ -2,6 +2,7 @@ package trace
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -29,7 +30,7 @@ type Tracer struct {
 var stranger = packet.MAC{2, 0, 0, 0, 0, 1}
 
 // Trace returns what would become of a packet now. It changes nothing. What can't be asked is an
-// error of [api.Refuse].
+// error of [api.Refuse], and an interface or a queue that is not served an [api.MachineError].
 func (t *Tracer) Trace(q *api.TraceQuery) (out api.Trace, err error) {
 	s, err := Parse(q.Packet)
 	if err != nil {
@@ -39,7 +40,7 @@ func (t *Tracer) Trace(q *api.TraceQuery) (out api.Trace, err error) {
 	port := max(slices.IndexFunc(ports, func(name string) bool { return name != "" }), 0)
 	if q.Interface != "" {
 		if port = slices.Index(ports, q.Interface); port < 0 {
-			return out, api.Refuse(http.StatusUnprocessableEntity, fmt.Sprintf("the interface %q is not served; there are %s", q.Interface, strings.Join(ports, ", ")))
+			return out, api.MachineError{Err: fmt.Errorf("the interface %q is not served; there are %s", q.Interface, strings.Join(ports, ", "))}
 		}
 	}
 	t.mu.Lock()
@@ -94,12 +95,15 @@ func (r *run) shadow(e *engine.Engine, queue int) (err error) {
 		first = cmp.Or(first, w)
 		r.wires, sockets = append(r.wires, w), append(sockets, w.Socket())
 	}
-	if r.worker, err = e.Shadow(queue, r.frame, sockets...); err != nil {
-		return api.Refuse(http.StatusUnprocessableEntity, err.Error())
+	if r.worker, err = e.Shadow(queue, r.frame, sockets...); errors.Is(err, engine.ErrNoQueue) {
+		return api.MachineError{Err: err}
+	}
+	if err != nil {
+		return err
 	}
 	if r.worker.Away(r.port) {
 		r.close()
-		return api.Refuse(http.StatusUnprocessableEntity, fmt.Sprintf("the interface %q is away: nothing comes by it", r.ports[r.port]))
+		return api.MachineError{Err: fmt.Errorf("the interface %q is away: nothing comes by it", r.ports[r.port])}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (d *daemon) watchNIC(i, ifindex int, anew func(error)) (*nic.Watcher, error
 		}
 		trouble := d.extend(i, &now, &in)
 		in = d.engine.Info()
-		s := servedBy(&in, i, d.engine.CPUs())
+		s := d.servedBy(&in, i)
 		s.Trouble = trouble
 		d.find(now.Name, noted(doctor.OfInterface(&now, &s)))
 		return trouble

@@ -5,15 +5,19 @@ import (
 	"time"
 
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/doctor"
 	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/report"
 )
 
 // servedBy returns what is made of the interface with a number.
-func servedBy(in *engine.Info, number, cpus int) doctor.Served {
+func (d *daemon) servedBy(in *engine.Info, number int) doctor.Served {
 	p := &in.Ports[number]
-	s := doctor.Served{Mode: p.Attached, CPUs: cpus}
+	s := doctor.Served{Mode: p.Attached, CPUs: d.engine.CPUs()}
+	if d.config.Poll == config.PollBusy {
+		s.Busy = len(in.Workers)
+	}
 	for i := range p.Sockets {
 		socket := &p.Sockets[i]
 		if !socket.Receives() {

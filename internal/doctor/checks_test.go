@@ -6,11 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"testing"
 
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
+	"github.com/afxlb/afxlb/engine"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/egress"
@@ -27,7 +29,7 @@ func well() *Facts {
 	c.Interfaces, c.Spec = config.InterfaceList{"eth0"}, spec
 	f := &Facts{Config: c, Kernel: "6.12.0"}
 	f.Machine = Machine{Spec: &c.Spec, Ports: []string{"eth0"}, Routing: Routing{Forwards4: true, Forwards6: true}}
-	f.Site = Site{Workers: 1, cpus: []int{0}, ports: []place{{nic: nic.State{Name: "eth0", Driver: "mlx5_core", RX: 1, TX: 1, MTU: 1500}, queues: []int{0}}}}
+	f.Site = Site{Workers: 1, cpus: []int{0}, engine: &engine.Config{}, ports: []place{{nic: nic.State{Name: "eth0", Driver: "mlx5_core", RX: 1, TX: 1, MTU: 1500}, queues: []int{0}}}}
 	f.Ways = egress.Snapshot{
 		Ports: []egress.Port{{Name: "eth0", Up: true}},
 		Hops:  map[netip.Addr]egress.Hop{b: {OnLink: true, Via: b, MTU: 1500}},
@@ -75,6 +77,12 @@ func TestChecks(t *testing.T) {
 		"no interface":          {func(f *Facts) { f.NoSite, f.Site = errors.New("eth7: no such interface"), Site{} }, want{"site", Cannot, "eth7"}},
 		"refused":               {func(f *Facts) { f.Refused = errors.New("lo is a loopback") }, want{"site", Cannot, "loopback"}},
 		"too few queues served": {func(f *Facts) { port(f).RX = 2 }, want{"queues", Cannot, "1 of 2 RX queues"}},
+		"would be busy":         {func(f *Facts) { f.Site.engine.Busy, f.Site.Workers = true, runtime.NumCPU() }, want{"poll-busy", Warning, "poll: busy"}},
+		"is busy": {func(f *Facts) {
+			runs(f, "native", "copy", "poll-busy")
+			f.Running.Poll, f.Running.Workers = "busy", slices.Repeat(f.Running.Workers, runtime.NumCPU())
+		}, want{"poll-busy", Warning, "poll: busy"}},
+		"busy, its CPUs unknown": {func(f *Facts) { runs(f, "native", "copy", "poll-busy") }, want{"poll-busy", Warning, "it warns of poll-busy"}},
 		"those that are served": {func(f *Facts) {
 			port(f).RX, port(f).TX = 2, 2
 			runs(f, "native", "copy")

@@ -14,6 +14,7 @@ type Served struct {
 	Queues   []int
 	Detours  []int          // of the queues, those that have no TX queue
 	Unpinned []int          // of the queues, those whose workers have no CPU of their own
+	Busy     int            // workers that never sleep, of all interfaces
 	CPUs     int            // that workers may have
 	MaxMTU   int            // of which all packets are taken; 0: not known
 	Mode     bpf.AttachMode // of the program; empty: not known yet
@@ -69,6 +70,11 @@ func OfInterface(now *nic.State, s *Served) []Finding {
 		add("cpus", Warning, fmt.Sprintf("the workers of %d queues (%s) have no CPU of their own", len(s.Unpinned), numbers(s.Unpinned)),
 			fmt.Sprintf("there are %d queues, and %d CPUs that workers may have", len(s.Queues), s.CPUs),
 			fmt.Sprintf("have as many queues as CPUs at most: ethtool -L %s combined %d", now.Name, max(s.CPUs, 1)))
+	}
+	if s.Busy > 0 && s.Busy >= s.CPUs {
+		add("poll-busy", Warning, fmt.Sprintf("poll: busy, with %d workers on %d CPUs", s.Busy, s.CPUs),
+			"health checks, reloads and the API have no CPU but the workers'",
+			fmt.Sprintf("poll: adaptive, or leave a CPU free of workers: queues, or ethtool -L %s combined %d", now.Name, max(s.CPUs-1, 1)))
 	}
 	return list
 }

@@ -43,6 +43,9 @@ func TestOfInterface(t *testing.T) {
 		"tags off, no VLANs": {with(func(s *nic.State) { s.Offloads.VLAN = true }), Served{Queues: all}, "", Warning, ""},
 		"fewer TX queues":    {with(func(s *nic.State) { s.TX = 1 }), Served{Queues: all, Detours: []int{1}}, "tx-queues", Warning, "2 RX and 1 TX queues: what comes by queue 1"},
 		"few CPUs":           {good, Served{Queues: all, Unpinned: all, CPUs: 1}, "cpus", Warning, "the workers of 2 queues (0, 1) have no CPU of their own: there are 2 queues, and 1 CPUs"},
+		"busy everywhere":    {good, Served{Queues: all, Busy: 2, CPUs: 2}, "poll-busy", Warning, "poll: busy, with 2 workers on 2 CPUs: health checks"},
+		"busy, one CPU free": {good, Served{Queues: all, Busy: 2, CPUs: 3}, "", Warning, ""},
+		"all CPUs, adaptive": {good, Served{Queues: all, CPUs: 2}, "", Warning, ""},
 	} {
 		list := OfInterface(&c.now, &c.s)
 		if c.code != "" && !slices.ContainsFunc(events.Kinds, func(m events.Meaning) bool { return m.Kind == events.Kind(c.code) }) {

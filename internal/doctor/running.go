@@ -104,6 +104,7 @@ var advice = map[string]struct {
 	"vlan":      {"ethtool -K IF rxvlan off", false},
 	"tx-queues": {"ethtool -L IF combined N", false},
 	"cpus":      {"ethtool -L IF combined N", false},
+	"poll-busy": {"set poll to adaptive, or leave a CPU free of workers", false},
 }
 
 // unnamed is the advice for a code that has none: another version's.

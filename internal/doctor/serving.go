@@ -50,7 +50,10 @@ func (f *Facts) served(p *place) Served {
 	if port == nil {
 		return s
 	}
-	s.Queues, s.Detours, s.Unpinned = port.Queues, nil, nil
+	s.Queues, s.Detours, s.Unpinned, s.Busy = port.Queues, nil, nil, 0
+	if f.Running.Poll == string(config.PollBusy) {
+		s.Busy = len(f.Running.Workers)
+	}
 	for i := range f.Running.Workers {
 		k := &f.Running.Workers[i]
 		if !slices.Contains(port.Queues, k.Queue) {

@@ -60,6 +60,9 @@ func (s *Site) Queues() (all []int) {
 // served is what would be made of one of its interfaces.
 func (s *Site) served(p *place) Served {
 	would := Served{CPUs: runtime.NumCPU()}
+	if s.engine.Busy {
+		would.Busy = s.Workers
+	}
 	for i, q := range p.queues {
 		if q == xsk.NoQueue {
 			continue

@@ -43,6 +43,7 @@ const (
 	VLAN               Kind = "vlan"
 	TxQueues           Kind = "tx-queues"
 	CPUs               Kind = "cpus"
+	PollBusy           Kind = "poll-busy"
 	Generic            Kind = "generic"
 	Copied             Kind = "copied"
 	Punt               Kind = "punt"
@@ -111,6 +112,7 @@ var Kinds = []Meaning{
 	{VLAN, "the interface takes VLAN tags off"},
 	{TxQueues, "an interface has fewer TX queues than RX queues"},
 	{CPUs, "there are fewer CPUs than workers"},
+	{PollBusy, "workers that never sleep have all CPUs: health checks, reloads and the API have none of their own"},
 	{Generic, "the interface's driver takes no native program: XDP is slow"},
 	{Copied, "what crosses between interfaces is copied"},
 	{Punt, "what is nobody's can't be given back to the kernel"},

@@ -25,7 +25,9 @@ type Candidate struct {
 // Fall decides what a service falls back on, all whose backends these are, and who of them
 // gets new flows. Who is not known yet counts as healthy for min-healthy, and as one in whose
 // place no backup is needed; but it ends nothing that the service falls back on already (was),
-// for it gets no flows itself. Who has no weight does not count.
+// for it gets no flows itself. Who has no weight does not count: where fewer have one than
+// min-healthy asks for, because an operator has drained the others, there is no panic and
+// nothing is taken down as long as these are healthy. Backup backends join all the same.
 func Fall(s *balancer.ServiceSpec, was string, all []Candidate) (fallback string) {
 	var ordinary, up, unknown, backups int
 	for i := range all {
@@ -49,7 +51,11 @@ func Fall(s *balancer.ServiceSpec, was string, all []Candidate) (fallback string
 		healthy += unknown
 	}
 	alone := healthy == 0 // nobody ordinary can serve
-	below := healthy < s.MinHealthy.Of(ordinary)
+	least := s.MinHealthy.Of(ordinary)
+	if s.BelowMin != balancer.JoinBackup {
+		least = min(least, ordinary)
+	}
+	below := healthy < least
 	joins := alone || below && s.BelowMin == balancer.JoinBackup
 	switch {
 	case below && s.BelowMin == balancer.TakeDown:

@@ -215,6 +215,39 @@ func (r *rig) told(kind events.Kind) (list []string) {
 	return list
 }
 
+// To drain or disable a backend is no reason to panic or to take the service down, however many
+// min-healthy asks for; backups join. Of those that are left all have to be healthy.
+func TestDrainedAreNotMissing(t *testing.T) {
+	for below, want := range map[balancer.BelowMinHealthy]struct{ drained, dead string }{
+		balancer.Panic:      {"bc", "bcpanic"},
+		balancer.JoinBackup: {"bcsbackup", "csbackup"},
+		balancer.TakeDown:   {"bc", "down"},
+	} {
+		for _, action := range []string{Drain, Disable} {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t, newWire(addressesOf("abcs")...), fourSpec(balancer.MinHealthy{Count: 3}, below))
+				after(time.Second)
+				r.mustChange(action)
+				after(2 * time.Second)
+				if got := r.rotation() + r.View().Services[0].Fallback; got != want.drained {
+					t.Errorf("%v, without a by %s: %q, want %q", below, action, got, want.drained)
+				}
+				r.wire.answer(errRefused, addressesOf("b")...)
+				after(2 * time.Second)
+				if got := r.rotation() + r.View().Services[0].Fallback; got != want.dead {
+					t.Errorf("%v, without a by %s, and b dead: %q, want %q", below, action, got, want.dead)
+				}
+				r.mustChange(Enable)
+				r.wire.answer(nil, addressesOf("b")...)
+				after(2 * time.Second)
+				if got := r.rotation() + r.View().Services[0].Fallback; got != "abc" {
+					t.Errorf("%v: all are well again: %q", below, got)
+				}
+			})
+		}
+	}
+}
+
 // Backends without a nominal weight are none of those that min-healthy counts, and panic
 // brings none of them back.
 func TestDrainedDoNotCount(t *testing.T) {

@@ -126,7 +126,11 @@ func settled(s *ServiceView, dead map[string]bool) string {
 			ordinary, healthy = ordinary+b.Name, healthy+b.Name
 		}
 	}
-	below := len(healthy) < s.Spec.MinHealthy.Of(len(ordinary))
+	least := s.Spec.MinHealthy.Of(len(ordinary))
+	if s.Spec.BelowMin != balancer.JoinBackup {
+		least = min(least, len(ordinary))
+	}
+	below := len(healthy) < least
 	switch {
 	case below && s.Spec.BelowMin == balancer.TakeDown:
 		return ""

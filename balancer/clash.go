@@ -42,7 +42,7 @@ func (s *Spec) clashes() map[int]int {
 			key.port = this.First
 		}
 		for _, j := range earlier[key] {
-			if other := &s.Services[j]; this.First <= other.Last && other.First <= this.Last {
+			if this.Key().Overlaps(s.Services[j].Key()) {
 				found[i] = j
 				break
 			}

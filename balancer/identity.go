@@ -18,6 +18,11 @@ func (s *ServiceSpec) Key() ServiceKey {
 	return ServiceKey{Address: s.Address, Protocol: s.Protocol, First: s.First, Last: s.Last}
 }
 
+// Overlaps reports whether some packets are for both.
+func (k ServiceKey) Overlaps(o ServiceKey) bool {
+	return k.Address == o.Address && k.Protocol == o.Protocol && k.First <= o.Last && o.First <= k.Last
+}
+
 // String returns the key as in 192.0.2.10:80/tcp, [2001:db8::1]:8000-8099/udp or
 // 192.0.2.10:any/tcp.
 func (k ServiceKey) String() string {

@@ -29,7 +29,12 @@ func (d *daemon) changes(c *config.Config, services *control.Difference) api.Rel
 		}
 	}
 	for i := range services.Services {
-		if change, ok := serviceChange(&services.Services[i]); ok {
+		s := &services.Services[i]
+		change, ok := serviceChange(s)
+		if s.Is == nil {
+			change.Then = afterService(s.Was, services)
+		}
+		if ok {
 			out.Services = append(out.Services, change)
 		}
 	}
@@ -74,7 +79,7 @@ func serviceChange(s *control.ServiceDifference) (out api.ServiceChange, ok bool
 		out.Change = api.Added
 	case s.Is == nil:
 		spec = s.Was
-		out.Change, out.Then = api.Removed, "each ends: packets to the address are the kernel's then"
+		out.Change = api.Removed
 	default:
 		out.Change, out.Settings, out.Then = api.Changed, settingChanges(config.ServiceChanges(s.Was, s.Is)), afterMode(s.Was, s.Is)
 		for i := range s.Backends {
@@ -117,6 +122,30 @@ func backendChange(s *balancer.ServiceSpec, b *control.BackendDifference) (out a
 // The following say what becomes of connections, in the words of engine/reconsider.go, which
 // does it.
 
+// afterService is of those of a service that is gone. To change its address, protocol or ports
+// is to have another one, which may be the one that its packets are for then.
+func afterService(was *balancer.ServiceSpec, d *control.Difference) string {
+	var heir *balancer.ServiceSpec // the one with the fewest ports, which comes first
+	for i := range d.Services {
+		is := d.Services[i].Is
+		if is != nil && is.Key().Overlaps(was.Key()) && (heir == nil || is.Last-is.First < heir.Last-heir.First) {
+			heir = is
+		}
+	}
+	if heir == nil {
+		return "each ends: packets to the address are the kernel's then"
+	}
+	then := "chooses anew"
+	switch {
+	case was.Protocol != balancer.TCP:
+	case heir.OnDown == balancer.Reset:
+		then = "is reset"
+	default:
+		then = "ends unless it gets the same backend"
+	}
+	return fmt.Sprintf("each is for service %s from its next packet on, where that has its port, and %s", heir.Name, then)
+}
+
 // afterRemoval is of those of a backend that s does not have any more.
 func afterRemoval(s *balancer.ServiceSpec) string {
 	switch {
@@ -141,6 +170,10 @@ func afterMode(was, is *balancer.ServiceSpec) string {
 		return fmt.Sprintf("each chooses anew at its next packet, in mode %v", is.Mode)
 	case old.RepliesReturn && !now.RepliesReturn:
 		return fmt.Sprintf("each ends at its next packet: in mode %v answers do not come by", is.Mode)
+	case !now.RepliesReturn: // what is direct goes by the backend's record, and has none of its own
+		return fmt.Sprintf("each stays where it is, in mode %v from its next packet on", is.Mode)
+	case old.Encapsulates:
+		return fmt.Sprintf("each goes on without a tunnel, which a backend behind a router does not get; new ones are in mode %v", is.Mode)
 	default:
 		return fmt.Sprintf("each goes on as it began until it ends; new ones are in mode %v", is.Mode)
 	}

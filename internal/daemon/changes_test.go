@@ -35,11 +35,14 @@ func TestFates(t *testing.T) {
 		{tcp, balancer.Reassign, balancer.NAT, balancer.NAT, "another backend at its next packet, and ends there", ""},
 		{tcp, balancer.Keep, balancer.NAT, balancer.DSR, "another backend at its next packet, and ends there", "ends at its next packet: in mode dsr"},
 		{tcp, balancer.Reset, balancer.NAT, balancer.FullNAT, "is reset", "goes on as it began until it ends; new ones are in mode fullnat"},
-		{tcp, balancer.Reset, balancer.DSR, balancer.IPIP, "is reset", "goes on as it began until it ends; new ones are in mode ipip"},
+		{tcp, balancer.Reset, balancer.DSR, balancer.IPIP, "is reset", "stays where it is, in mode ipip from its next packet on"},
+		{tcp, balancer.Reset, balancer.GRE, balancer.GUE, "is reset", "stays where it is, in mode gue from its next packet on"},
+		{tcp, balancer.Reset, balancer.IPIP, balancer.NAT, "is reset", "goes on without a tunnel"},
+		{tcp, balancer.Reset, balancer.FullNAT, balancer.GUE, "is reset", "ends at its next packet: in mode gue"},
 		{tcp, balancer.Reassign, balancer.DSR, balancer.NAT, "another backend", "goes on as it began"},
 		{udp, balancer.Reset, balancer.NAT, balancer.FullNAT, "goes to another backend at its next packet", "chooses anew at its next packet, in mode fullnat"},
 		{udp, balancer.Reassign, balancer.NAT, balancer.DSR, "goes to another backend at its next packet", "chooses anew at its next packet, in mode dsr"},
-		{udp, balancer.Reassign, balancer.DSR, balancer.GUE, "goes to another backend at its next packet", "goes on as it began"},
+		{udp, balancer.Reassign, balancer.DSR, balancer.GUE, "goes to another backend at its next packet", "stays where it is, in mode gue from its next packet on"},
 	} {
 		was, is := fateSpec(test.p, test.was, test.d), fateSpec(test.p, test.is, test.d)
 		name := fmt.Sprintf("%v, on-down %v, mode %v after %v", test.p, test.d, test.is, test.was)
@@ -85,8 +88,44 @@ func TestServiceChange(t *testing.T) {
 		t.Errorf("a new one: %+v", got)
 	}
 	d.Was, d.Is, d.Backends[0].Was = &was, nil, &was.Backends[0]
-	if got, ok := serviceChange(&d); !ok || got.Change != api.Removed || got.Connections != 3 || !strings.Contains(got.Then, "kernel's") {
+	if got, ok := serviceChange(&d); !ok || got.Change != api.Removed || got.Connections != 3 {
 		t.Errorf("one that is gone: %+v", got)
+	}
+}
+
+// A service whose address, protocol or ports change is another one, and its packets may be that one's.
+func TestFatesOfAService(t *testing.T) {
+	was := fateSpec(balancer.TCP, balancer.NAT, balancer.Reassign)
+	for name, test := range map[string]struct {
+		change func(is *balancer.ServiceSpec)
+		want   string
+	}{
+		"another address":  {func(is *balancer.ServiceSpec) { is.Address = is.Address.Next() }, "kernel's then"},
+		"another port":     {func(is *balancer.ServiceSpec) { is.First, is.Last = 81, 81 }, "kernel's then"},
+		"another protocol": {func(is *balancer.ServiceSpec) { is.Protocol = balancer.UDP }, "kernel's then"},
+		"more ports":       {func(is *balancer.ServiceSpec) { is.Last = 90 }, "for service wide from its next packet on, where that has its port, and ends unless"},
+		"with on-down":     {func(is *balancer.ServiceSpec) { is.Last, is.OnDown = 90, balancer.Reset }, "and is reset"},
+	} {
+		is := was
+		is.Name = "wide"
+		test.change(&is)
+		d := &control.Difference{Services: []control.ServiceDifference{{Is: &is}, {Was: &was}}}
+		if got := afterService(&was, d); !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	all, wide := was, was
+	all.Name, all.First, all.Last = "all", 0, balancer.MaxPort
+	wide.Name, wide.Last = "wide", 90
+	d := &control.Difference{Services: []control.ServiceDifference{{Is: &all}, {Is: &wide}, {Was: &was}}}
+	if got := afterService(&was, d); !strings.Contains(got, "for service wide") {
+		t.Errorf("of two that have its port: %q", got)
+	}
+	udp := fateSpec(balancer.UDP, balancer.NAT, balancer.Reassign)
+	wide = udp
+	wide.First = 0
+	if got := afterService(&udp, &control.Difference{Services: []control.ServiceDifference{{Is: &wide}}}); !strings.HasSuffix(got, "and chooses anew") {
+		t.Errorf("udp: %q", got)
 	}
 }
 

@@ -3,7 +3,6 @@ package nic
 import (
 	"encoding/binary"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -28,12 +27,12 @@ type features struct {
 
 // ask puts the question, in the calling thread's network namespace.
 func ask(index int) features {
-	family, err := netlink.GenlFamilyGet("netdev")
+	netdev, err := findFamily("netdev")
 	if err != nil {
 		return features{}
 	}
-	r := nl.NewNetlinkRequest(int(family.ID), 0)
-	r.AddRawData(append([]byte{devGet, 1, 0, 0}, nl.NewRtAttr(devIfindex, nl.Uint32Attr(uint32(index))).Serialize()...))
+	r := nl.NewNetlinkRequest(int(netdev.id), 0)
+	r.AddRawData(generic(devGet, 1, nl.NewRtAttr(devIfindex, nl.Uint32Attr(uint32(index)))))
 	replies, err := r.Execute(unix.NETLINK_GENERIC, 0)
 	if err != nil || len(replies) == 0 {
 		return features{}

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,16 +43,12 @@ func subscribe() (*subscription, error) {
 
 // monitorGroup returns the multicast group of ethtool's notifications.
 func monitorGroup() (id uint32, ok bool) {
-	family, err := netlink.GenlFamilyGet(unix.ETHTOOL_GENL_NAME)
+	ethtool, err := findFamily(unix.ETHTOOL_GENL_NAME)
 	if err != nil {
 		return 0, false
 	}
-	for _, g := range family.Groups {
-		if g.Name == unix.ETHTOOL_MCGRP_MONITOR_NAME {
-			return g.ID, true
-		}
-	}
-	return 0, false
+	id, ok = ethtool.groups[unix.ETHTOOL_MCGRP_MONITOR_NAME]
+	return id, ok
 }
 
 // join has what a group announces kick.

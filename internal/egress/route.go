@@ -47,7 +47,7 @@ func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err e
 	routes, err := k.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{FIBMatch: true})
 	for _, d := range definite {
 		if errors.Is(err, d.errno) {
-			return nowhere(d.why, 0), from, nil
+			return nowhere(d.why+t.inVRF(), 0), from, nil
 		}
 	}
 	if err == nil && len(routes) == 0 {
@@ -96,6 +96,15 @@ func fill(k kernel, a netip.Addr, bare *netlink.Route) error {
 	return err
 }
 
+// inVRF says which routes were not asked for: those of a VRF, of which the machine's own
+// connections, and so the health checks, know nothing either.
+func (t *tree) inVRF() string {
+	if t.vrf == "" {
+		return ""
+	}
+	return fmt.Sprintf("; the routes of the VRF %s, are not looked at", t.vrf)
+}
+
 func nowhere(why string, device int) []Hop { return []Hop{{Why: why, Device: device}} }
 
 // several returns the ways by those next hops of a route that lead to a port, or else why
@@ -130,7 +139,7 @@ func (t *tree) hop(a netip.Addr, route *netlink.Route, weight int) (h Hop, err e
 	case t.at[h.Device] == nil:
 		return h, fmt.Errorf("number %d, of the route to %v: %w", h.Device, a, errUnread)
 	case !t.leads[h.Device]:
-		h.Why = t.unserved(h.Device, h.Device)
+		h.Why = t.unserved(h.Device, h.Device) + t.inVRF()
 	case route.Encap != nil:
 		h.Why = "route encapsulates"
 	default:

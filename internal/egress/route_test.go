@@ -84,6 +84,31 @@ func TestWhy(t *testing.T) {
 	}
 }
 
+// Where a served interface, or a VLAN of one, is in a VRF, whoever has no way is told that the
+// routes there are not looked at.
+func TestWhyInAVRF(t *testing.T) {
+	a := netip.MustParseAddr("203.0.113.1")
+	red := &netlink.Vrf{LinkAttrs: attrs(8, "red", 0, 0), Table: 10}
+	within := vlan(7, 2, 5)
+	within.MasterIndex = 8
+	for name, c := range map[string]struct {
+		links []netlink.Link
+		k     *fake
+		want  string
+	}{
+		"no route":             {[]netlink.Link{card(2, 8), red}, &fake{routeOf: unix.ENETUNREACH}, "no route; the routes of the VRF red, with eth0, are not looked at"},
+		"by another interface": {[]netlink.Link{card(2, 8), card(3, 0), red}, &fake{routes: map[netip.Addr]netlink.Route{a: {LinkIndex: 3, Type: unix.RTN_UNICAST}}}, "route is by eth1, which is not served; the routes of the VRF red, with eth0, are not looked at"},
+		"a VLAN is in it":      {[]netlink.Link{card(2, 0), within, red}, &fake{routeOf: unix.ENETUNREACH}, "no route; the routes of the VRF red, with eth0, are not looked at"},
+		"nothing is in it":     {[]netlink.Link{card(2, 0), card(3, 8), red}, &fake{routeOf: unix.ENETUNREACH}, "no route"},
+		"a way all the same":   {[]netlink.Link{card(2, 8), red}, &fake{}, ""},
+	} {
+		hops, _, err := treeOf(c.links, 2).route(c.k, a)
+		if err != nil || len(hops) != 1 || hops[0].Why != c.want {
+			t.Errorf("%s: %+v, %v, want %q", name, hops, err, c.want)
+		}
+	}
+}
+
 // A route whose next hop is of the other family leads to that one's neighbour.
 func TestOtherFamily(t *testing.T) {
 	w := watch(t)

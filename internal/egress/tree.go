@@ -19,6 +19,7 @@ type tree struct {
 	leads   map[int]bool  // interfaces from which frames come to a port
 	stack   map[int]bool  // those whose changes may change where frames go
 	over    map[int]int   // other interfaces whose frames may go by a port, and its number
+	vrf     string        // that some of them are in; empty: none is in one
 	bridges bool          // some of those that lead are bridges
 	vlans   vlans         // of these
 	fdb     fdb
@@ -67,6 +68,12 @@ func newTree(links []netlink.Link, served []Port) *tree {
 					t.over[d] = p.Ifindex
 				}
 			}
+		}
+	}
+	for _, l := range links {
+		if port, ok := t.over[l.Attrs().Index]; ok && l.Type() == "vrf" {
+			t.vrf = fmt.Sprintf("%s, with %s", l.Attrs().Name, t.name(port))
+			break
 		}
 	}
 	for d := range t.leads {

@@ -131,17 +131,21 @@ func (a *Announcer) Look() (soon bool) {
 	if len(wants)+len(a.entries) == 0 {
 		return false
 	}
-	l, err := see()
 	for addr, how := range wants {
 		if e := a.entries[addr]; e == nil || e.how != how {
 			a.withdraw(addr)
 			a.entries[addr] = &entry{address: addr, how: how}
 		}
 	}
-	for addr, e := range a.entries {
+	for addr := range a.entries {
 		if wants[addr] == balancer.AnnounceNone {
 			a.withdraw(addr)
-		} else if err != nil {
+		}
+	}
+	// What was withdrawn would be somebody else's else, where the way has changed.
+	l, err := see()
+	for _, e := range a.entries {
+		if err != nil {
 			e.problem = err.Error()
 		}
 	}

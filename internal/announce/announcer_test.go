@@ -168,8 +168,16 @@ func TestKeptUp(t *testing.T) {
 		}
 	}
 
+	before := len(s.told)
 	s.wants = map[netip.Addr]balancer.Announce{vip4: balancer.AnnounceLocal}
 	s.await(vip4, "move", func(st State) bool { return held(st) && s.has(vip4) == "afxlb0" })
+	s.wants = map[netip.Addr]balancer.Announce{vip4: balancer.AnnounceARP}
+	s.await(vip4, "move back", func(st State) bool { return held(st) && s.has(vip4) == lab.Interface })
+	for _, is := range s.told[before:] {
+		if is.Problem != "" {
+			t.Errorf("its own address is in its way: %s", is.Problem)
+		}
+	}
 	if s.has(vip6) != "" || s.has(single) != "" {
 		t.Errorf("%v is on %q still, %v on %q", vip6, s.has(vip6), single, s.has(single))
 	}

@@ -39,14 +39,20 @@ func (d *daemon) serveAddresses(yes bool) {
 	d.addresses.announcer.Kick()
 }
 
-// announced returns the addresses of services that have somebody who serves: a backend in
-// rotation, or one that drains and has connections left, which would end with the address.
+// announced returns the addresses of which some service says that they are to be, and some has
+// somebody who serves: a backend in rotation, or one that drains and has connections left, which
+// would end with the address.
 func announced(v *control.View, loads *balancer.Loads) map[netip.Addr]balancer.Announce {
-	wants := map[netip.Addr]balancer.Announce{}
+	hows, wants := map[netip.Addr]balancer.Announce{}, map[netip.Addr]balancer.Announce{}
+	for i := range v.Services {
+		if s := v.Services[i].Spec; s.Announce != balancer.AnnounceNone {
+			hows[s.Address] = s.Announce
+		}
+	}
 	for i := range v.Services {
 		s := &v.Services[i]
-		if s.Spec.Announce != balancer.AnnounceNone && (s.Up > 0 || finishes(v, i, loads)) {
-			wants[s.Spec.Address] = s.Spec.Announce
+		if how, ok := hows[s.Spec.Address]; ok && (s.Up > 0 || finishes(v, i, loads)) {
+			wants[s.Spec.Address] = how
 		}
 	}
 	return wants

@@ -44,6 +44,10 @@ func TestAnnounced(t *testing.T) {
 	if got := announced(v, loads); len(got) != 1 {
 		t.Errorf("when both of an address have nobody: %v", got)
 	}
+	v.Services[1].Spec.Announce, v.Services[1].Up = balancer.AnnounceNone, 1
+	if got := announced(v, loads); len(got) != 2 || got[shared] != balancer.AnnounceARP {
+		t.Errorf("of one that leaves it to another of its address: %v", got)
+	}
 }
 
 // Each change of an address is one event, and what is over says so.

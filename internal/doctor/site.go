@@ -99,6 +99,10 @@ func (p *place) refuse(c *engine.Config) error {
 	if p.nic.Loopback {
 		return MachineError{Err: fmt.Errorf("%s is a loopback, by which nobody else's packets come: it can't be served", p.nic.Name)}
 	}
+	if p.nic.Bare {
+		return MachineError{Err: fmt.Errorf("%s is no Ethernet, as tunnels are not: its packets have no MAC addresses, and it can't be served; "+
+			"serve the interface that they come by", p.nic.Name)}
+	}
 	if most := c.MaxMTU(&p.nic, ""); p.nic.MTU > most {
 		whole, hint := *c, ""
 		if whole.FrameSize = 0; p.nic.MTU <= whole.MaxMTU(&p.nic, "") {

@@ -55,7 +55,7 @@ func TestLook(t *testing.T) {
 	for _, c := range []struct{ rx, tx int }{{4, 4}, {2, 1}, {3, 2}, {1, 1}} {
 		must(t, l.SetQueues(c.rx, c.tx))
 		s, err := look(lab.Interface)
-		if err != nil || s.RX != c.rx || s.TX != c.tx || s.MTU != 1500 || s.Index == 0 || s.Name != lab.Interface || s.Loopback || s.Program != 0 {
+		if err != nil || s.RX != c.rx || s.TX != c.tx || s.MTU != 1500 || s.Index == 0 || s.Name != lab.Interface || s.Loopback || s.Bare || s.Program != 0 {
 			t.Errorf("%d RX and %d TX queues: %+v, %v", c.rx, c.tx, s, err)
 		}
 	}
@@ -67,8 +67,14 @@ func TestLook(t *testing.T) {
 	if s, err := look(lab.Interface); err != nil || s.Offloads != (Offloads{}) {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if s, err := look("lo"); err != nil || s.RX != 1 || s.TX != 1 || !s.Loopback {
+	if s, err := look("lo"); err != nil || s.RX != 1 || s.TX != 1 || !s.Loopback || s.Bare {
 		t.Errorf("lo, whose driver tells nothing: %+v, %v", s, err)
+	}
+	must(t, l.Balancer.Do(func() error {
+		return netlink.LinkAdd(&netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tun7"}, Mode: netlink.TUNTAP_MODE_TUN})
+	}))
+	if s, err := look("tun7"); err != nil || !s.Bare {
+		t.Errorf("a TUN device: %+v, %v", s, err)
 	}
 	if _, err := look("nosuch0"); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("nosuch0: %v", err)

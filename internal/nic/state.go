@@ -30,6 +30,7 @@ type State struct {
 	// for which GRO is on.
 	Merging  []string
 	Loopback bool
+	Bare     bool   // its packets have no Ethernet header, as those of a tunnel
 	Program  uint32 // the ID of the XDP program that is attached; 0: none is
 	// NoNative: the driver says that it takes no native XDP program. Before Linux 6.3 none says so.
 	NoNative bool
@@ -145,7 +146,7 @@ func (r *reader) read() (State, error) {
 	a := link.Attrs()
 	f := r.features[a.Index]
 	s := State{
-		Name: r.name, Index: a.Index, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0,
+		Name: r.name, Index: a.Index, MTU: a.MTU, Loopback: a.Flags&net.FlagLoopback != 0, Bare: a.EncapType != "ether" && a.EncapType != "loopback",
 		NoNative: f.noNative, NoZeroCopy: f.noZeroCopy, NoFrags: f.noFrags, ZeroCopyFrames: f.zeroCopyFrames,
 	}
 	if a.Xdp != nil {

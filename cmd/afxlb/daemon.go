@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -110,9 +111,13 @@ func configError(err error) error {
 }
 
 func runDaemon(c *cobra.Command, e *env, f *flags) error {
+	path, err := filepath.Abs(f.config) // who reads it in the status may be in another folder
+	if err != nil {
+		return fmt.Errorf("find the config file %s: %w", f.config, err)
+	}
 	return daemon.Run(c.Context(), daemon.Options{
 		Load:  func() (*config.Config, error) { return f.load(c) },
 		Parse: func(name string, text []byte) (*config.Config, error) { return f.parse(c, name, text) },
-		Path:  f.config, Socket: f.socket, Version: version, Hangup: e.hangup, Log: e.stderr,
+		Path:  path, Socket: f.socket, Version: version, Hangup: e.hangup, Log: e.stderr,
 	})
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,7 +151,9 @@ func TestFieldDoctor(t *testing.T) {
 	}
 
 	// The daemon warns of what is the machine's, in its log and its status, and doctor asks it.
-	p := w.start(nil, "--config", good)
+	p := w.newProcess(nil)
+	p.Cmd.Dir, p.Cmd.Args = w.dir, append(p.Cmd.Args, "--config", filepath.Base(good)) // doctor, which asks for it, is elsewhere
+	p.launch(w, p.Cmd.Args)
 	p.await("serve and warn", func(s api.Status) bool {
 		return s.State == "serving" && s.Backends.Up == 3 && warned(s, "rp-filter") != "" && warned(s, "firewall") != ""
 	})
@@ -164,12 +165,7 @@ func TestFieldDoctor(t *testing.T) {
 	set("net/ipv4/ip_forward", "1")
 	w.dropByRule(natVIP4.As4(), false)
 	p.await("see that there are queues again", func(s api.Status) bool { return warned(s, "tx-queues") == "" })
-	found := w.examine(exitFailed, "--socket", p.socket) // it looks again within a minute, and says so still
-	for check := range found {
-		if !slices.Contains([]string{"rp-filter", "firewall"}, check) {
-			t.Errorf("%s is mended, and found: %+v", check, found[check])
-		}
-	}
+	mustHave(t, "when all is mended", w.examine(exitDone, "--socket", p.socket), nil) // whatever the balancer says still, which looks once a minute
 	if err := os.WriteFile(good, []byte(strings.Replace(onPorts(nat), "web", "shop", 1)+"state-file: none\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ type Options struct {
 	Load func() (*config.Config, error) // reads the file and lays the flags over it
 	// Parse does so with a text instead, for which a name stands in messages.
 	Parse   func(name string, text []byte) (*config.Config, error)
-	Path    string // the file's, for messages
+	Path    string // the file's, for the status
 	Socket  string // control socket
 	Version string
 	Hangup  <-chan os.Signal // each is a reload

@@ -100,6 +100,16 @@ func (m *Machine) Told() (list []Finding) {
 	return list
 }
 
+// ofMachine reports whether a check is of the machine alone.
+func ofMachine(check string) bool {
+	for _, c := range machineChecks {
+		if c.name == check {
+			return true
+		}
+	}
+	return false
+}
+
 // look does all checks, or those of which a daemon tells.
 func (m *Machine) look(told bool) (all []found) {
 	for _, c := range machineChecks {

@@ -91,7 +91,7 @@ var advice = map[string]struct {
 	"listen":       {"ss -lntp shows who has the address; set listen to another one", false},
 	"listener":     {"have the server listen on another address or port; ss -lntup shows it", false},
 	"generic":      {"serve an interface whose driver has native XDP", false},
-	"copied":       {"have all interfaces in the same XDP mode, with the same MTU", false},
+	"copied":       {"have all interfaces in the same XDP mode, with the same MTU; systemctl restart afxlb", false},
 	"punt":         {"modprobe tun; ip link set afxlb-punt0 up", false},
 	"checksums":    {"ethtool -K IF tx off, where the packets are sent: at the veth's other end, or in the VM", false},
 
@@ -119,6 +119,9 @@ func (f *Facts) told(report *Report) {
 		return
 	}
 	for _, w := range f.Running.Warnings {
+		if ofMachine(w.Code) { // and was looked at just now
+			continue
+		}
 		known := func(one Finding) bool {
 			return one.Check == w.Code || slices.Contains(same[w.Code], one.Check)
 		}

@@ -14,6 +14,8 @@ import (
 // refused says why the interfaces can't be served.
 func refused(f *Facts, r *found) {
 	switch {
+	case f.NoSite != nil && len(f.Config.Interfaces) == 0:
+		r.cannot(oneLine(f.NoSite), "nothing can be served", "write interface into the config, or give --interface; `ip -br link` shows what there is")
 	case f.NoSite != nil:
 		r.cannot(oneLine(f.NoSite), "nothing can be served", "name another one in interface, queues or cpus; `ip -br link` and `ethtool -l` show what there is")
 	case f.Refused != nil: // which has the remedy

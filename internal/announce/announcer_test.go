@@ -197,7 +197,17 @@ func TestSeats(t *testing.T) {
 	if s.a.seat.number != 1 || s.has(vip4) != lab.Interface || s.has(single) != "afxlb0" {
 		t.Errorf("the second has seat %d, %v is on %q, %v on %q", s.a.seat.number, vip4, s.has(vip4), single, s.has(single))
 	}
+	left := func() (list []Left) {
+		s.do(func() (err error) { list, err = LookForLeft(); return err })
+		return list
+	}
+	if l := left(); len(l) != 0 {
+		t.Errorf("left behind are %v, whose holder lives", l)
+	}
 	s.do(func() error { s.a.Close(); first.seat.leave(); return nil }) // as if the first had been killed
+	if l := left(); len(l) != 1 || l[0] != (Left{vip4, lab.Interface}) {
+		t.Errorf("left behind are %v, want %v", l, vip4)
+	}
 	s.open()
 	if s.a.seat.number != 0 || s.has(vip4) != "" {
 		t.Errorf("after its death the next has seat %d, %v is on %q", s.a.seat.number, vip4, s.has(vip4))

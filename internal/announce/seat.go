@@ -4,6 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -23,7 +27,7 @@ type seat struct {
 func take(vacant func(number int) error) (s seat, err error) {
 	s.number = -1
 	for n := range seats {
-		socket, err := net.Listen("unix", fmt.Sprintf("@afxlb-announce-%d", n))
+		socket, err := net.Listen("unix", seatName(n))
 		if errors.Is(err, syscall.EADDRINUSE) {
 			continue
 		}
@@ -47,6 +51,42 @@ func take(vacant func(number int) error) (s seat, err error) {
 		return s, fmt.Errorf("%d balancers hold addresses here already", seats)
 	}
 	return s, nil
+}
+
+// seatName is that of the socket of a seat.
+func seatName(number int) string { return fmt.Sprintf("@afxlb-announce-%d", number) }
+
+// Left is an address that a process has left on an interface which did not live to take it away.
+type Left struct {
+	Address netip.Addr
+	Device  string
+}
+
+// LookForLeft returns those of the calling thread's network namespace. It changes nothing, and
+// takes no seat.
+func LookForLeft() (list []Left, err error) {
+	own, err := addresses()
+	if err != nil {
+		return nil, err
+	}
+	const sockets = "/proc/thread-self/net/unix"
+	text, err := os.ReadFile(sockets)
+	if err != nil {
+		return nil, fmt.Errorf("look who holds addresses: %w", err)
+	}
+	taken := strings.Fields(string(text))
+	for _, a := range own {
+		number := int(a.mark - mark)
+		if a.mark < mark || number >= seats || !a.IsSingleIP() || slices.Contains(taken, seatName(number)) {
+			continue
+		}
+		name := fmt.Sprint(a.device)
+		if i, err := net.InterfaceByIndex(a.device); err == nil {
+			name = i.Name
+		}
+		list = append(list, Left{a.Addr(), name})
+	}
+	return list, nil
 }
 
 func (s *seat) leave() {

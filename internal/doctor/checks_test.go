@@ -13,6 +13,7 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/bpf"
 	"github.com/afxlb/afxlb/engine"
+	"github.com/afxlb/afxlb/internal/announce"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/egress"
@@ -107,9 +108,12 @@ func TestChecks(t *testing.T) {
 		"a program, not known":  {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Err: errors.New("EPERM")}} }, want{"program", Warning, "EPERM"}},
 		"own program":           {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Steers: true}}; runs(f, "native", "copy") }, want{}},
 		"a silent balancer's":   {func(f *Facts) { f.Programs = []Program{{Interface: "eth0", Steers: true}} }, want{"leftovers", Warning, "a steering program is attached, and no balancer answers"}},
-		"no /dev/net/tun":       {func(f *Facts) { f.Punt = errors.New("open /dev/net/tun: no such file") }, want{"punt", Warning, "modprobe tun"}},
-		"nobody needs it":       {func(f *Facts) { f.Punt = errors.New("no"); f.Config.Spec.Services[0].Mode = balancer.DSR }, want{}},
-		"no carrier":            {func(f *Facts) { f.Ways.Ports[0] = egress.Port{Name: "eth0", Why: "it is down"} }, want{"link", Cannot, "ip link set eth0 up"}},
+		"a dead one's address": {func(f *Facts) {
+			f.Left.Addresses = []announce.Left{{Address: netip.MustParseAddr("192.0.2.10"), Device: "eth0"}}
+		}, want{"leftovers", Warning, "ip address del 192.0.2.10/32 dev eth0"}},
+		"no /dev/net/tun": {func(f *Facts) { f.Punt = errors.New("open /dev/net/tun: no such file") }, want{"punt", Warning, "modprobe tun"}},
+		"nobody needs it": {func(f *Facts) { f.Punt = errors.New("no"); f.Config.Spec.Services[0].Mode = balancer.DSR }, want{}},
+		"no carrier":      {func(f *Facts) { f.Ways.Ports[0] = egress.Port{Name: "eth0", Why: "it is down"} }, want{"link", Cannot, "ip link set eth0 up"}},
 		"no way": {func(f *Facts) {
 			f.Ways.Hops = map[netip.Addr]egress.Hop{netip.MustParseAddr("10.0.0.11"): {Why: "no route"}}
 		}, want{"backends", Cannot, "a of web at 10.0.0.11 is unreachable: no route"}},

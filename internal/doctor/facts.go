@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/afxlb/afxlb/balancer"
+	"github.com/afxlb/afxlb/internal/announce"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/egress"
@@ -103,4 +104,6 @@ type Leftovers struct {
 	Devices []string // of the names that a balancer gives
 	Socket  string   // that nobody answers at
 	State   string   // a state file that was not finished
+	// Addresses of services, on interfaces.
+	Addresses []announce.Left
 }

@@ -2,13 +2,17 @@ package doctor
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/afxlb/afxlb/internal/announce"
 )
 
 // leftovers says what a balancer has left that does not run any more. What one has by its
@@ -26,6 +30,11 @@ func leftovers(f *Facts, r *found) {
 					"pgrep -a afxlb; afxlb doctor --socket PATH asks it")
 			}
 		}
+	}
+	for _, a := range l.Addresses {
+		r.add(a.Device, Warning, fmt.Sprintf("%v is still here, which a balancer that was killed has announced", a.Address),
+			"the kernel answers with resets for what comes to it; the next start takes it away, or it goes by itself within a minute",
+			fmt.Sprintf("start the balancer, or ip address del %v dev %s", netip.PrefixFrom(a.Address, a.Address.BitLen()), a.Device))
 	}
 	if l.Socket != "" {
 		r.warn("nobody answers at "+l.Socket, "a balancer was killed; the next start takes the socket over", "rm "+l.Socket+", if none is to be started")
@@ -54,6 +63,9 @@ func lookForLeftovers(socket, state string) (l Leftovers, err error) {
 				l.Devices = append(l.Devices, name)
 			}
 		}
+	}
+	if l.Addresses, err = announce.LookForLeft(); err != nil {
+		return l, err
 	}
 	if info, err := os.Stat(socket); err == nil && info.Mode()&fs.ModeSocket != 0 && deaf(socket) {
 		l.Socket = socket

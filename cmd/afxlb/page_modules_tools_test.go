@@ -38,9 +38,10 @@ var modules = []struct{ module, expression, want string }{
 10.0.0.1:80|up|part|weight 2, full, 9 of 9 connections, check: ok|full
 10.0.0.1:80|unreachable|unreachable|weight 2, no route, check: ok|no route`},
 
-	{"backend", `[[3, 3, ''], [2, 3, ''], [0, 3, ''], [0, 3, 'panic'], [1, 3, 'backup'], [1, 3, 'down']].map(([up, total, fallback]) => m.serviceState({backends: {up, total}, fallback}))
+	{"backend", `[[3, 3, 3, ''], [2, 2, 3, ''], [0, 0, 3, ''], [0, 3, 3, 'panic'], [1, 1, 3, 'backup'], [1, 0, 3, 'down'], [3, 0, 3, ''], [0, 0, 0, '']]
+		.map(([up, in_rotation, total, fallback]) => m.serviceState({backends: {up, total}, in_rotation, fallback}))
 		.map((s) => s.state.replaceAll(' ', '_') + ':' + s.kind)`,
-		`3_of_3_up:up 2_of_3_up:part 0_of_3_up:down 0_of_3_up_(panic):down 1_of_3_up_(backup):part 1_of_3_up_(down):down`},
+		`3_of_3_up:up 2_of_3_up:part 0_of_3_up:down 0_of_3_up_(panic):part 1_of_3_up_(backup):part 1_of_3_up_(down):down 3_of_3_up_(drained):down 0_of_0_up:down`},
 
 	// A rate is the difference over the time; of what is new or began anew there is none, and of
 	// what did not change it is 0. The same moment told twice counts once.

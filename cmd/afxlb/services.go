@@ -16,8 +16,8 @@ func newServices(e *env) *cobra.Command {
 			table(w, "SERVICE PROTO ADDRESS PORT MODE ALGORITHM UP LIVE FLOWS PKTS-IN PKTS-OUT BYTES-IN BYTES-OUT", func(row func(...any)) {
 				for _, s := range list {
 					up := fmt.Sprintf("%d/%d", s.Backends.Up, s.Backends.Total)
-					if s.Fallback != "" {
-						up += " (" + s.Fallback + ")"
+					if short := s.Short(); short != "" {
+						up += " (" + short + ")"
 					}
 					row(s.Name, s.Protocol, s.Address, s.Port, s.Mode, s.Algorithm, up,
 						s.Live, s.Flows, amount(s.PacketsIn), amount(s.PacketsOut), amount(s.BytesIn), amount(s.BytesOut))

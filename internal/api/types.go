@@ -28,7 +28,7 @@ type Status struct {
 	XDPMode      string      `json:"xdp_mode" doc:"of the first port that is served"`
 	Bind         string      `json:"bind" doc:"of the first port that is served"`
 	Poll         string      `json:"poll" enum:"adaptive,busy"`
-	Services     UpTotal     `json:"services"`
+	Services     UpTotal     `json:"services" doc:"up is who has a backend in rotation: in a panic one that is down, too"`
 	Backends     UpTotal     `json:"backends"`
 	Flows        FlowTable   `json:"flows"`
 	SnatPorts    []SnatPorts `json:"snat_ports" doc:"of full NAT, by backend, the fullest first"`
@@ -60,7 +60,9 @@ type Warning struct {
 	Since time.Time `json:"since"`
 }
 
-// UpTotal counts things that can be up.
+// UpTotal counts things that can be up. A service is while some backend is in rotation, which
+// is to say that it gets new flows. A backend is while it can serve, in rotation or not: in the
+// states up and drain.
 type UpTotal struct {
 	Up    int `json:"up"`
 	Total int `json:"total"`
@@ -142,7 +144,17 @@ type Service struct {
 	AddressConflict string `json:"address_conflict" doc:"MAC address of another machine that says it has the address; empty: none"`
 }
 
-// Backend is one backend of one service. New flows go to it only in state up:
+// Short says in a word what comes of a want of backends that take new flows: what the service falls
+// back on, or drained if all that can serve drain. Empty: there is no such want, or nobody who can serve.
+func (s *Service) Short() string {
+	if s.Fallback == "" && s.InRotation == 0 && s.Backends.Up > 0 {
+		return "drained"
+	}
+	return s.Fallback
+}
+
+// Backend is one backend of one service. New flows go to it only in state up, or in a panic (see
+// Share):
 //
 //	up           it can serve
 //	drain        it can serve, but has weight 0: the flows that it has may go on

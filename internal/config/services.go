@@ -58,7 +58,7 @@ var (
 		},
 		{
 			name: "on-no-backend", unset: "reject", form: into(func(s *balancer.ServiceSpec) *balancer.OnNoBackend { return &s.OnNoBackend }, choice(balancer.ParseOnNoBackend, nil, nil)),
-			about: "what new flows get while no backend is up: an answer (TCP reset, ICMP unreachable) or none",
+			about: "what new flows get while no backend is in rotation: an answer (TCP reset, ICMP unreachable) or none",
 		},
 		{
 			name: "on-down", unset: "reassign", form: into(func(s *balancer.ServiceSpec) *balancer.OnDown { return &s.OnDown }, choice(balancer.ParseOnDown, nil, nil)),

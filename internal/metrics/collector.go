@@ -213,7 +213,7 @@ func (s scrape) backends(list []api.Backend) {
 		sums[group{b.Service, b.State}]++
 		of := label(backendUp, b.Name, b.Service)
 		in, out := directed(of, "in"), directed(of, "out")
-		s.value(backendUp, number(b.Share > 0), of)
+		s.value(backendUp, number(b.State == "up" || b.State == "drain"), of)
 		s.value(backendShare, float64(b.Share)/100, of)
 		if b.MaxConns > 0 {
 			s.value(backendMax, float64(b.MaxConns), of)

@@ -103,15 +103,15 @@ var (
 
 // Services and backends.
 var (
-	serviceUp       = family(Gauge, "service_up", "1 if some backend takes new flows", "service")
+	serviceUp       = family(Gauge, "service_up", "1 if some backend takes new flows: in a panic one that is down, too", "service")
 	serviceHeld     = family(Gauge, "service_announced", "1 if this machine holds the service's address, as its announce says; none for services without", "service")
 	serviceRival    = family(Gauge, "service_address_conflict", "1 if another machine says that it has the service's address", "service")
 	serviceBackends = family(Gauge, "service_backends", "Backends by state", "service", "state")
 	serviceFallback = family(Gauge, "service_fallback", "1 for what the service does for want of healthy backends, 0 for the others: backup (backup backends take new flows), panic (all do, healthy or not), down (nobody does)", "service", "fallback")
 	serviceFull     = family(Counter, "full_connections_total", "Connections that could not begin, since every backend that they could have had max-conns connections")
-	backendUp       = family(Gauge, "backend_up", "1 if new flows go to the backend", "service", "backend")
+	backendUp       = family(Gauge, "backend_up", "1 if the backend can serve, in rotation or not: in the states up and drain", "service", "backend")
 	backendWeight   = family(Gauge, "backend_weight", "Its share of new flows; 0: none", "service", "backend")
-	backendShare    = family(Gauge, "backend_share", "How much of what its weight gives it it gets of new flows: 0 out of rotation, less than 1 in a slow-start", "service", "backend")
+	backendShare    = family(Gauge, "backend_share", "How much of what its weight gives it it gets of new flows: 0 out of rotation, less than 1 in a slow-start, 1 in a panic though it is down", "service", "backend")
 	backendMax      = family(Gauge, "backend_connections_max", "Established connections that it may have (max-conns), of those backends that have a limit", "service", "backend")
 	backendStanding = family(Gauge, "backend_connections_established", "Established connections now, of those backends that have a limit", "service", "backend")
 	backendLive     = family(Gauge, "backend_connections_active", "Connections now", "service", "backend")

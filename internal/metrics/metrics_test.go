@@ -49,7 +49,7 @@ func (w world) Backends(string) (list []api.Backend) {
 		for j := range w.backends {
 			list = append(list, api.Backend{
 				Service: fmt.Sprintf("s%d", i), Name: fmt.Sprintf("b%d", j), Weight: 3, State: [...]string{"up", "down"}[j%2],
-				Share: [...]int{40, 0}[j%2], MaxConns: uint32(10 * (1 - j%2)), Standing: 3,
+				Share: [...]int{40, 100}[j%2], MaxConns: uint32(10 * (1 - j%2)), Standing: 3,
 				Live: 4, Flows: 5, PacketsIn: 6, PacketsOut: 7, BytesIn: 800, BytesOut: 900,
 			})
 		}
@@ -121,7 +121,7 @@ func TestScrape(t *testing.T) {
 		`afxlb_backend_up{backend="b0",service="s1"} 1`, `afxlb_backend_up{backend="b1",service="s1"} 0`,
 		`afxlb_service_announced{service="s1"} 1`, `afxlb_service_address_conflict{service="s1"} 1`,
 		`afxlb_service_fallback{fallback="panic",service="s1"} 1`, `afxlb_service_fallback{fallback="down",service="s1"} 0`,
-		`afxlb_full_connections_total 14`, `afxlb_backend_share{backend="b0",service="s1"} 0.4`,
+		`afxlb_full_connections_total 14`, `afxlb_backend_share{backend="b0",service="s1"} 0.4`, `afxlb_backend_share{backend="b1",service="s1"} 1`,
 		`afxlb_backend_connections_max{backend="b0",service="s1"} 10`, `afxlb_backend_connections_established{backend="b0",service="s1"} 3`,
 		`afxlb_backend_bytes_total{backend="b1",direction="out",service="s0"} 900`,
 		`afxlb_backend_bytes_total{backend="b0",direction="in",service="s0"} 800`,

@@ -59,13 +59,13 @@ func (f *fake) Services(context.Context) (list []api.Service, _ error) {
 	for i := range f.services {
 		n := uint64(2*i+1) * f.second
 		s := api.Service{Name: fmt.Sprint("service-", i), Address: fmt.Sprintf("192.0.2.%d", 10+i%240), Port: fmt.Sprint(80 + i/240), Protocol: "tcp", Mode: "nat", Algorithm: "least-conn",
-			Backends: api.UpTotal{Up: f.backends, Total: f.backends}, Live: int64(100 * (i + 1)), Flows: 50 * n, PacketsIn: 1500 * n, PacketsOut: 2500 * n, BytesIn: 150_000 * n, BytesOut: 2_500_000 * n}
+			Backends: api.UpTotal{Up: f.backends, Total: f.backends}, InRotation: f.backends, Live: int64(100 * (i + 1)), Flows: 50 * n, PacketsIn: 1500 * n, PacketsOut: 2500 * n, BytesIn: 150_000 * n, BytesOut: 2_500_000 * n}
 		switch i {
 		case 0:
 			s.Name = "web"
 		case 1:
 			s.Name, s.Address, s.Port, s.Protocol, s.Mode, s.Algorithm = "dns", "2001:db8:0:1::53", "53", "udp", "dsr", "maglev"
-			s.Backends.Up, s.PacketsOut, s.BytesOut = 0, 0, 0
+			s.Backends.Up, s.InRotation, s.PacketsOut, s.BytesOut = 0, 0, 0, 0
 		case 2:
 			s.Name, s.Address, s.Port = "a-service-whose-name-is-longer-than-its-column", "2001:db8:1234:5678:9abc:def0:1234:5678", "8000-8099"
 			s.Backends.Up--

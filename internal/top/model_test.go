@@ -10,6 +10,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"github.com/afxlb/afxlb/internal/api"
 )
 
 // Down to a backend's details and up again; each list asks for what it shows alone.
@@ -272,6 +274,24 @@ func TestStatesAreWords(t *testing.T) {
 	plain.pass()
 	if regexp.MustCompile(`\x1b\[[0-9;]*3[0-9]`).MatchString(plain.frame()) || plain.text() != s.text() {
 		t.Errorf("it is not plain:\n%q", plain.frame())
+	}
+}
+
+// A service's state says what it falls back on.
+func TestServicesStates(t *testing.T) {
+	for want, s := range map[string]api.Service{
+		"empty":   {},
+		"all up":  {Backends: api.UpTotal{Up: 2, Total: 2}, InRotation: 2},
+		"some up": {Backends: api.UpTotal{Up: 1, Total: 2}, InRotation: 1},
+		"none up": {Backends: api.UpTotal{Up: 0, Total: 2}},
+		"panic":   {Backends: api.UpTotal{Up: 0, Total: 2}, InRotation: 2, Fallback: "panic"},
+		"backup":  {Backends: api.UpTotal{Up: 1, Total: 2}, InRotation: 1, Fallback: "backup"},
+		"down":    {Backends: api.UpTotal{Up: 1, Total: 3}, Fallback: "down"},
+		"drained": {Backends: api.UpTotal{Up: 2, Total: 2}},
+	} {
+		if got := upState(&s); got != want {
+			t.Errorf("%+v is %q, want %q", s, got, want)
+		}
 	}
 }
 

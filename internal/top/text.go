@@ -101,9 +101,9 @@ func (m *Model) look(state string) ansi.Style {
 	switch state {
 	case "up", "all up", "serving", "info":
 		return good
-	case "drain", "disabled", "warming", "some up", "degraded", "starting", "stopping", "warn":
+	case "drain", "disabled", "warming", "some up", "backup", "panic", "degraded", "starting", "stopping", "warn":
 		return doubt
-	case "down", "unreachable", "none up", "waiting", "error", "no answer":
+	case "down", "unreachable", "none up", "drained", "waiting", "error", "no answer":
 		return bad
 	}
 	return ansi.Style{}

@@ -75,7 +75,7 @@ func serviceRows(p pair) (rows []row) {
 		s := &p.now.services[i]
 		old, rate := rate(p, before, key(s))
 		rows = append(rows, row{key(s), s.Name, []cell{
-			word(s.Name), word(upState(s.Backends)), share(s.Backends),
+			word(s.Name), word(upState(s)), share(s.Backends),
 			word(s.Protocol), word(target(s.Address, s.Port)), word(s.Mode), word(s.Algorithm),
 			number(s.Live), number(s.Flows), number(rate(old.Flows, s.Flows)),
 			number(rate(old.PacketsIn, s.PacketsIn)), number(rate(old.PacketsOut, s.PacketsOut)),
@@ -85,11 +85,14 @@ func serviceRows(p pair) (rows []row) {
 	return rows
 }
 
-// upState is a service's state in words: how many of its backends are up.
-func upState(n api.UpTotal) string {
+// upState is a service's state in words: what it falls back on, or how many of its backends are up.
+func upState(s *api.Service) string {
+	n, short := s.Backends, s.Short()
 	switch {
 	case n.Total == 0:
 		return "empty"
+	case short != "":
+		return short
 	case n.Up == 0:
 		return "none up"
 	case n.Up < n.Total:

@@ -20,10 +20,11 @@ export function words(b, now) {
   };
 }
 
-/** serviceState says how many of a service's backends are up, and what it falls back on for want of them. */
-export function serviceState({backends: {up, total}, fallback}) {
-  const kind = up === 0 || fallback === 'down' ? 'down' : up < total || fallback ? 'part' : 'up';
-  return {state: `${up} of ${total} up` + (fallback ? ` (${fallback})` : ''), kind};
+/** serviceState says how many of a service's backends are up, and what comes of a want of them; it is down when nobody takes new flows. */
+export function serviceState({backends: {up, total}, in_rotation, fallback}) {
+  const short = fallback || (in_rotation === 0 && up > 0 ? 'drained' : '');
+  const kind = in_rotation === 0 ? 'down' : up < total || short ? 'part' : 'up';
+  return {state: `${up} of ${total} up` + (short && ` (${short})`), kind};
 }
 
 /** marks are behind a state and a weight that operators have changed. */

@@ -1,42 +1,50 @@
 package daemon
 
 import (
+	"slices"
 	"strings"
 	"testing"
-
-	"go.uber.org/zap/zapcore"
+	"time"
 
 	"github.com/afxlb/afxlb/engine"
-	"github.com/afxlb/afxlb/internal/config"
-	"github.com/afxlb/afxlb/internal/events"
 	"github.com/afxlb/afxlb/internal/packet"
 )
 
-// Each notice is said when it is met, and never again.
-func TestNoticesAreSaidOnce(t *testing.T) {
-	var out strings.Builder
-	log, _ := newLog(zapcore.AddSync(&out), config.Log{Level: "info", Format: "json"})
-	d := &daemon{log: log, events: events.NewRecorder(log), config: &config.Config{Interfaces: config.InterfaceList{"eth0"}}}
+// Each notice is told of once when it is met, however often, and once when it has not been for
+// some time; and so again.
+func TestNotices(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
 	var total engine.Counters
-	left := d.say(notices, &total)
-	if len(left) != len(notices) || out.Len() > 0 {
-		t.Errorf("%d of %d are left, and nothing was met:\n%s", len(left), len(notices), out.String())
+	var p noticed
+	if told := p.look(now, &total); len(told) != 0 || len(p.lately()) != 0 {
+		t.Errorf("nothing was met: %+v, %v", told, p.lately())
 	}
-	for i, step := range []struct {
+	for _, c := range []struct {
+		code  string
 		count *uint64
 		text  string
 	}{
-		{&total.Verdicts[packet.DropPuntFailed], "given back to the kernel"},
-		{&total.Completed, "unfinished checksums"},
+		{"punt", &total.Verdicts[packet.DropPuntFailed], "given back to the kernel"},
+		{"checksums", &total.Completed, "unfinished checksums"},
+		{"checksums", &total.Completed, "unfinished checksums"},
 	} {
-		for range 2 {
-			*step.count += 3
-			if left = d.say(left, &total); len(left) != len(notices)-i-1 {
-				t.Errorf("%s: %d are left", step.text, len(left))
+		for i := range 3 {
+			*c.count += 3
+			now = now.Add(noticeQuiet - 1)
+			told := p.look(now, &total)
+			if first := i == 0; len(told) == 1 != first || first && (string(told[0].Kind) != c.code || told[0].Over || !strings.Contains(told[0].Text, c.text)) {
+				t.Errorf("%s: look %d tells %+v", c.code, i, told)
+			}
+			if got := p.lately(); !slices.Equal(got, []string{c.code}) {
+				t.Errorf("%s: lately there were %v", c.code, got)
 			}
 		}
-		if n := strings.Count(out.String(), step.text); n != 1 {
-			t.Errorf("%s is said %d times:\n%s", step.text, n, out.String())
+		if told := p.look(now.Add(noticeQuiet-1), &total); len(told) != 0 {
+			t.Errorf("%s: it is over too soon: %+v", c.code, told)
+		}
+		now = now.Add(noticeQuiet)
+		if told := p.look(now, &total); len(told) != 1 || !told[0].Over || len(p.lately()) != 0 {
+			t.Errorf("%s: the end tells %+v, and lately there were %v", c.code, told, p.lately())
 		}
 	}
 }

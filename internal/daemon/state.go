@@ -19,9 +19,10 @@ type state struct {
 	reload       error            // why the last one was refused, or is not in force
 	asked        bool             // there was one
 	needsRestart []string
-	stalled      string // who stands still; see watchPulse
-	web          string // why page and metrics are not served
-	unkept       string // why the state file could not be written
+	lately       []string // codes of notices that are met
+	stalled      string   // who stands still; see watchPulse
+	web          string   // why page and metrics are not served
+	unkept       string   // why the state file could not be written
 }
 
 // enter notes that the daemon is in a state now, which the service manager shows, too.
@@ -98,6 +99,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Stalled: s.stalled,
+		Findings: s.findings, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Lately: s.lately, Stalled: s.stalled,
 	}
 }

@@ -131,11 +131,16 @@ func TestWarnings(t *testing.T) {
 	}
 	refused := engine.Info{Ports: []engine.PortInfo{{Punt: engine.PuntInfo{Device: "afxlb-punt0"}}}}
 	refused.Total.Verdicts[packet.DropPuntFailed] = 3
-	if list := warnings(&refused, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "punt" || !strings.Contains(list[0].Text, "3 packets") || !strings.Contains(list[0].Text, "is afxlb-punt0 up?") {
+	if list := warnings(&refused, &control.View{Link: linked}, &About{Lately: []string{"punt"}}); len(list) != 1 || list[0].Code != "punt" || !strings.Contains(list[0].Text, "3 packets") || !strings.Contains(list[0].Text, "is afxlb-punt0 up?") {
 		t.Errorf("what the kernel did not take: %+v", list)
 	}
 	unfinished := engine.Info{Total: engine.Counters{Completed: 7}}
-	if list := warnings(&unfinished, &control.View{Link: linked}, &About{}); len(list) != 1 || list[0].Code != "checksums" || !strings.Contains(list[0].Text, "7 packets") {
+	for _, count := range []*engine.Info{&refused, &unfinished} {
+		if list := warnings(count, &control.View{Link: linked}, &About{}); len(list) != 0 {
+			t.Errorf("of what was long ago: %+v", list)
+		}
+	}
+	if list := warnings(&unfinished, &control.View{Link: linked}, &About{Lately: []string{"checksums"}}); len(list) != 1 || list[0].Code != "checksums" || !strings.Contains(list[0].Text, "7 packets") {
 		t.Errorf("unfinished checksums: %+v", list)
 	}
 	generic := warnings(&engine.Info{Ports: []engine.PortInfo{{Name: "eth0"}, {Name: "eth1", Attached: bpf.Generic}}}, &control.View{Link: linked}, &About{Mode: "auto"})

@@ -53,6 +53,7 @@ type About struct {
 	Listeners       []string  // what is to be said of this machine's own servers
 	Web             string    // why page and metrics are not served; empty: they are
 	Stalled         string    // who stands still: workers, the control plane; empty: nobody
+	Lately          []string  // codes of warnings of what is counted, and was lately: checksums, punt
 	Unkept          string    // why changes at run time are not kept over a restart; empty: they are
 
 	Addresses map[netip.Addr]announce.State // of services, as far as they are to be announced

@@ -76,8 +76,8 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 			add("copied", time.Time{}, "what crosses between %s and other interfaces is copied: %s", p.Name, p.Apart)
 		}
 	}
-	puntable(in, v, add)
-	if n := in.Total.Completed; n > 0 {
+	puntable(in, v, a, add)
+	if n := in.Total.Completed; slices.Contains(a.Lately, "checksums") {
 		add("checksums", time.Time{}, "%d packets came with unfinished checksums, which are finished here at some cost: "+
 			"switch TX checksum offload off where they are sent, as by ethtool -K on the other end of a veth", n)
 	}
@@ -98,7 +98,7 @@ type adder = func(code string, since time.Time, format string, args ...any)
 
 // puntable warns if what backends send for reasons of their own can't go back to the
 // kernel, or could not: the device may have been set down, or taken away, since.
-func puntable(in *engine.Info, v *control.View, add adder) {
+func puntable(in *engine.Info, v *control.View, a *About, add adder) {
 	var devices []string
 	for i := range in.Ports {
 		p := &in.Ports[i].Punt
@@ -112,7 +112,7 @@ func puntable(in *engine.Info, v *control.View, add adder) {
 			add("punt", time.Time{}, "what backends of nat services send for reasons of their own can't all be given back to the kernel: %s", why)
 		}
 	}
-	if n := in.Total.Verdicts[packet.DropPuntFailed]; n > 0 {
+	if n := in.Total.Verdicts[packet.DropPuntFailed]; slices.Contains(a.Lately, "punt") {
 		add("punt", time.Time{}, "%d packets were to be given back to the kernel, which did not take them: is %s up? "+
 			"One that is taken away is made anew", n, cmp.Or(strings.Join(devices, ", "), "the device for that"))
 	}

@@ -137,6 +137,49 @@ func TestNothingIsLostSilently(t *testing.T) {
 	}
 }
 
+// TestNoWordIsLostSilently puts such a word at the end of each line.
+func TestNoWordIsLostSilently(t *testing.T) {
+	for _, file := range []string{"keepalived.conf", "haproxy.cfg", "ipvsadm-save", "whole.conf"} {
+		path := filepath.Join("testdata", file)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := world()
+		o.From = Guess(data)
+		before, err := Convert(path, data, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.SplitAfter(string(data), "\n")
+		for i, line := range lines {
+			line, _, _ = strings.Cut(line, "#")
+			line, _, _ = strings.Cut(strings.TrimRight(line, " \t\n"), "!")
+			if w := strings.Fields(line); len(w) == 0 || w[len(w)-1] == "{" || w[len(w)-1] == "}" || strings.HasSuffix(line, `\`) || unheard(w) {
+				continue
+			}
+			more := strings.Join(lines[:i], "") + strings.TrimRight(line, " ") + " frobnicate\n" + strings.Join(lines[i+1:], "")
+			r, err := Convert(path, []byte(more), o)
+			var syntax SyntaxError
+			var wrong Problems
+			switch {
+			case errors.As(err, &syntax), errors.As(err, &wrong):
+			case err != nil:
+				t.Errorf("%s:%d: %v", file, i+1, err)
+			case r.LeftOut <= before.LeftOut && !bytes.Contains(r.YAML, []byte("frobnicate")) && !leftOutAround(string(before.YAML), file, lines, i):
+				t.Errorf("%s:%d: a word is lost in silence: %s", file, i+1, line)
+			}
+		}
+	}
+}
+
+// unheard reports whether nothing of a line matters here, whatever stands there.
+func unheard(line []string) bool {
+	_, needs := needless[line[0]]
+	return needs || ownProcess[line[0]] || strings.HasPrefix(line[0], "ssl-") || without[line[0]] || line[0] == "global" || line[0] == "defaults" || // which may have a name
+		line[0] == "option" && options[line[1]]
+}
+
 // leftOutAround reports whether a line lies in a block that has a comment of its own.
 func leftOutAround(yaml, file string, lines []string, i int) bool {
 	for ; i >= 0; i-- {

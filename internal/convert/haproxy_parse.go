@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"encoding/hex"
 	"strings"
 )
 
@@ -53,16 +54,7 @@ func (r *reader) parseHAProxy(data []byte) []*hapSection {
 		case left > 0:
 			r.out.lose(here, strings.Join(words, " "), "stands under a condition; convert does not decide these")
 		case sections[words[0]]:
-			s := &hapSection{at: here, kind: words[0]}
-			if len(words) > 1 {
-				s.name = words[1]
-			}
-			for i := 2; i+1 < len(words); i++ {
-				if words[i] == "from" {
-					s.from = words[i+1]
-				}
-			}
-			list = append(list, s)
+			list = append(list, r.hapHead(here, words))
 		case len(list) == 0:
 			unreadable(here, "%q stands in no section; want one as in frontend NAME in front of it", words[0])
 		default:
@@ -79,6 +71,27 @@ func (r *reader) parseHAProxy(data []byte) []*hapSection {
 		unreadable(at{r.file, n}, "an .if is not closed; want .endif")
 	}
 	return list
+}
+
+// hapHead reads the line that begins a section. Before there was bind, the address stood there.
+func (r *reader) hapHead(here at, words []string) *hapSection {
+	s := &hapSection{at: here, kind: words[0]}
+	if len(words) > 1 {
+		s.name = words[1]
+	}
+	for i := 2; i < len(words); i++ {
+		switch {
+		case words[i] == "from" && i+1 < len(words):
+			i++
+			s.from = words[i]
+		case i == 2 && (s.kind == "listen" || s.kind == "frontend"):
+			s.lines = append(s.lines, hapLine{here, []string{"bind", words[i]}})
+		default:
+			r.out.lose(here, strings.Join(words[i:], " "), "is no part of the line that begins a section")
+			return s
+		}
+	}
+	return s
 }
 
 // hapCondition reads a line that begins with a dot, and returns by how many blocks of .if
@@ -117,9 +130,10 @@ func (r *reader) hapWords(here at, line string, set map[string]string) (words []
 		c := line[i]
 		switch {
 		case c == '\\' && quote != '\'' && i+1 < len(line):
-			i++
-			word.WriteByte(line[i])
+			c, length := escaped(line[i+1:])
+			word.WriteByte(c)
 			in = true
+			i += length
 		case quote != 0 && c == quote:
 			quote = 0
 		case quote == 0 && (c == '"' || c == '\''):
@@ -147,6 +161,26 @@ func (r *reader) hapWords(here at, line string, set map[string]string) (words []
 	}
 	end()
 	return words
+}
+
+// escaped returns what stands behind a backslash, and its length: a letter for a control
+// character, a byte in hexadecimal digits, or what is to be taken as it is.
+func escaped(s string) (c byte, length int) {
+	switch s[0] {
+	case 'r':
+		return '\r', 1
+	case 'n':
+		return '\n', 1
+	case 't':
+		return '\t', 1
+	case 'x':
+		if len(s) >= 3 {
+			if b, err := hex.DecodeString(s[1:3]); err == nil {
+				return b[0], 3
+			}
+		}
+	}
+	return s[0], 1
 }
 
 // variable returns the value of the one that s begins with, NAME or {NAME} or

@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,7 @@ type hapProxy struct {
 	path, host, body string
 	expect           []string
 	source           string
+	transparent      bool // connections to servers come from the client's address
 	timeouts         map[string]hapTimeout
 	stick            hapLine
 	stickOnSource    bool
@@ -72,12 +75,28 @@ var waits = map[string]string{
 	"client-hs": ownConnections,
 }
 
+// oldTimeouts are former names of some of them.
+var oldTimeouts = map[string]string{"clitimeout": "client", "srvtimeout": "server", "contimeout": "connect"}
+
+// lengths are how many words of a line are read, of those that have a certain number.
+var lengths = map[string]int{"mode": 2, "balance": 2, "default_backend": 2, "timeout": 3, "maxconn": 2, "hash-type": 2}
+
+// oldHost is how the Host header was given before http-check.
+var oldHost = regexp.MustCompile(`^HTTP/1\.[01]\r\n(?i:host):[ \t]*([^ \t\r\n]+)[ \t]*(?:\r\n)*$`)
+
 const ownConnections = "connections are between client and backend: nothing waits in between"
 
 // read reads the lines of a section.
 func (h *hapReader) read(p *hapProxy) {
 	for _, l := range p.lines {
-		switch word := l.arg(0); word {
+		word := l.arg(0)
+		if kind, ok := oldTimeouts[word]; ok {
+			word, l.words = "timeout", append([]string{"timeout", kind}, l.words[1:]...)
+		}
+		if n, ok := lengths[word]; ok && len(l.words) > n {
+			p.lose(l, fmt.Sprintf("%q and what follows it is not read", l.arg(n)))
+		}
+		switch word {
 		case "mode":
 			if p.mode = l.arg(1); !slices.Contains([]string{"tcp", "http", "health", "log", "spop", "haterm"}, p.mode) {
 				h.wrong(l.at, "%q is no mode; want tcp or http", p.mode)
@@ -93,7 +112,7 @@ func (h *hapReader) read(p *hapProxy) {
 		case "default_backend":
 			p.to = l
 		case "source":
-			p.source, _ = cutPort(l.arg(1))
+			h.source(p, l)
 		case "timeout":
 			say, ok := waits[l.arg(1)]
 			switch p.timeouts[l.arg(1)] = (hapTimeout{l.at, h.duration(l.at, l.arg(2), time.Millisecond)}); {
@@ -140,6 +159,19 @@ func (h *hapReader) read(p *hapProxy) {
 	}
 }
 
+// source reads from where servers are spoken to.
+func (h *hapReader) source(p *hapProxy, l hapLine) {
+	p.source, _ = cutPort(l.arg(1))
+	p.transparent = false
+	switch who := l.arg(3); {
+	case len(l.words) == 2:
+	case l.arg(2) == "usesrc" && len(l.words) == 4 && (who == "client" || who == "clientip"):
+		p.transparent = true
+	default:
+		p.lose(l, "connections come from snat-addresses, by the way that the routes say")
+	}
+}
+
 // option reads one of `option`.
 func (h *hapReader) option(p *hapProxy, l hapLine) {
 	switch word := l.arg(1); word {
@@ -153,8 +185,11 @@ func (h *hapReader) option(p *hapProxy, l hapLine) {
 				p.path = w
 			case i == 0 && w != "GET":
 				p.lose(l, "a check asks with GET")
-			case strings.HasPrefix(w, "HTTP/1.1\r\nHost:"): // how the header was given before http-check
-				p.host = strings.TrimSpace(strings.TrimPrefix(w, "HTTP/1.1\r\nHost:"))
+			case i == 0, w == "HTTP/1.0", w == "HTTP/1.1":
+			case oldHost.MatchString(w):
+				p.host = oldHost.FindStringSubmatch(w)[1]
+			default:
+				p.lose(l, "of a request path and Host header alone can be said")
 			}
 		}
 	case "tcp-check":

@@ -105,9 +105,14 @@ func (h *hapReader) bind(p *hapProxy, l hapLine, address string) *service {
 	}
 	for i := 2; i < len(l.words); i++ {
 		switch w := l.arg(i); w {
-		case "name", "backlog", "id", "gid", "uid", "user", "group", "mode", "process", "thread", "maxconn", "nice", "tcp-ut", "mss":
+		case "name", "backlog", "id", "gid", "uid", "user", "group", "mode", "process", "thread", "nice", "tcp-ut", "mss":
 			i++
-		case "tfo", "v4v6", "v6only", "transparent", "defer-accept", "shards", "level":
+		case "maxconn":
+			i++
+			s.lose(l.at, "maxconn "+l.arg(i), noMaxConns)
+		case "v4v6":
+			s.lose(l.at, w, "a service has one address; write another for the other family")
+		case "tfo", "v6only", "transparent", "defer-accept", "shards", "level":
 		case "ssl":
 			s.lose(l.at, "bind … ssl", "TLS is not ended here: it passes through, and backends have to end it")
 		case "accept-proxy":
@@ -145,6 +150,11 @@ func (h *hapReader) fill(s *service, p, back *hapProxy) {
 
 // way sets how packets get to the backends: HAProxy speaks to them from its own address.
 func (h *hapReader) way(s *service, back *hapProxy) {
+	if back.transparent {
+		s.mode = "nat"
+		s.tell(back.at, "usesrc", "backends see the client's address, and their way back must lead through this machine, as before")
+		return
+	}
 	source := h.Source
 	if a, err := netip.ParseAddr(back.source); err == nil && !a.IsUnspecified() {
 		source = a
@@ -189,9 +199,17 @@ func (h *hapReader) stick(s *service, back *hapProxy) {
 		return
 	}
 	expire := 30 * time.Minute // HAProxy's entries stay until there is no room
-	for i, w := range t.words {
-		if w == "expire" {
-			expire = h.duration(t.at, t.arg(i+1), time.Millisecond)
+	for i := 1; i < len(t.words); i++ {
+		switch w, next := t.arg(i), t.arg(i+1); {
+		case w == "type" && (next == "ip" || next == "ipv6"), w == "size":
+			i++
+		case w == "expire":
+			i++
+			expire = h.duration(t.at, next, time.Millisecond)
+		case w == "nopurge":
+		case back.stickOnSource: // else all of it is told below
+			i++
+			s.lose(t.at, w+" "+next, "persistence goes by the client's address alone, and is each balancer's own")
 		}
 	}
 	if back.stickOnSource {

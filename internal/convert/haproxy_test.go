@@ -15,6 +15,7 @@ func TestHAProxyGrammar(t *testing.T) {
 		"CRLF":            "listen a\r\n bind 192.0.2.1:80\r\n server s 10.0.0.1:80\r\n",
 		"comments":        "# x\nlisten a # y\n bind 192.0.2.1:80# z\n server s 10.0.0.1:80\n",
 		"quotes":          "listen \"a\"\n bind '192.0.2.1:80'\n server s\\\n 10.0.0.1:80\n",
+		"old address":     "listen a 192.0.2.1:80\n server s 10.0.0.1:80\n",
 		"variables":       "global\n setenv IP 192.0.2.1\nlisten a\n bind \"${IP}:80\"\n server s \"${NONE-10.0.0.1}:80\"\n",
 		"bare variables":  "global\n presetenv IP 192.0.2.1\nlisten a\n bind $IP:80\n server s 10.0.0.1:80\n",
 		"two sections":    "frontend a\n bind 192.0.2.1:80\n default_backend b\nbackend b\n server s 10.0.0.1:80\n",
@@ -43,7 +44,11 @@ func TestHAProxySettings(t *testing.T) {
 		"": func(s *balancer.ServiceSpec) bool {
 			return s.Mode == balancer.FullNAT && s.SnatAddresses[0] == with.Source && s.Address == with.Address && s.Algorithm == balancer.RoundRobin
 		},
-		"source 10.0.0.7":   func(s *balancer.ServiceSpec) bool { return s.SnatAddresses[0].String() == "10.0.0.7" },
+		"source 10.0.0.7":                func(s *balancer.ServiceSpec) bool { return s.SnatAddresses[0].String() == "10.0.0.7" },
+		"source 0.0.0.0 usesrc clientip": func(s *balancer.ServiceSpec) bool { return s.Mode == balancer.NAT },
+		`option httpchk GET /up HTTP/1.1\r\nHost:\ a.example` + "\nserver a 10.0.0.1 check": func(s *balancer.ServiceSpec) bool {
+			return s.Health.Path == "/up" && s.Health.Host == "a.example"
+		},
 		"balance leastconn": func(s *balancer.ServiceSpec) bool { return s.Algorithm == balancer.LeastConn },
 		"balance source":    func(s *balancer.ServiceSpec) bool { return s.Algorithm == balancer.SourceHash },
 		"balance random":    func(s *balancer.ServiceSpec) bool { return s.Algorithm == balancer.TwoChoices },
@@ -97,7 +102,11 @@ func TestHAProxySettings(t *testing.T) {
 		"timeout frob 5s": "timeout frob 5s: is unknown", "maxconn 5": "maxconn 5: max-conns", "option tcplog": "option tcplog: no line is logged", "timeout connect 5s": "timeout connect 5s: connections are",
 		"rate-limit sessions 5": "rate-limit sessions 5: ", "dispatch 10.0.0.1:80": "dispatch 10.0.0.1:80: ", "email-alert to x": "email-alert to x: ",
 		"hash-type map-based": "hash-type map-based: ", "frob": "frob: ", "server-template s 3 x:80": "server-template s 3 x:80: write out the servers",
-		"server a 10.0.0.1:80 check\nserver b 10.0.0.2:80": "health check of 10.0.0.2: differs",
+		"source 10.0.0.7 interface eth1": "source 10.0.0.7 interface eth1: connections come from snat-addresses", "source 0.0.0.0 usesrc hdr_ip(x)": "source 0.0.0.0 usesrc hdr_ip(x): ",
+		"balance source sticky": `balance source sticky: "sticky" and what follows it is not read`, "timeout client 5s 6s": `"6s" and what follows`, "contimeout 5000": "timeout connect 5000: connections are",
+		"bind 192.0.2.7:80 maxconn 5": "maxconn 5: max-conns", "bind 192.0.2.7:80 v4v6": "v4v6: a service has one address",
+		"stick-table type ip size 1m peers p\nstick on src": "LEFT OUT: f:3: peers p: persistence goes by", "stick-table type string len 9 size 1m\nstick on src": "LEFT OUT: f:3: type string: ",
+		"option httpchk GET /up HTTP/1.1\\r\\nX-Y:\\ z": "of a request path and Host header alone can be said", "server a 10.0.0.1:80 check\nserver b 10.0.0.2:80": "health check of 10.0.0.2: differs",
 	} {
 		_, yaml := converted(t, "listen a\n bind :80\n"+inside+"\n", with)
 		if !strings.Contains(yaml, want) {
@@ -115,11 +124,12 @@ func TestHAProxySections(t *testing.T) {
 		"peers p\n peer a 10.0.0.1:1024\n":                                            "peers p: flows are not told",
 		"resolvers r\n nameserver a 10.0.0.1:53\n":                                    "resolvers r: names of hosts are not looked up",
 		"defaults\n frob\nlisten a\n bind 192.0.2.1:80\n":                             "LEFT OUT: f:2: frob: ",
-		"global\n frob\n":        "frob: has no equivalent",
-		"listen a\n bind *:80\n": "say with --address which it is",
-		"listen a\n":             "listen a: binds no address",
-		".if defined(X)\nglobal\n.endif\nlisten a\n":                                                           "global: stands under a condition",
-		"listen a\n bind 192.0.2.1:80\n server a 10.0.0.1:80\n":                                                "say with --source which it is",
+		"global\n frob\n":                                       "frob: has no equivalent",
+		"listen a\n bind *:80\n":                                "say with --address which it is",
+		"listen a 192.0.2.1:80 frob\n":                          "LEFT OUT: f:1: frob: is no part of the line",
+		"listen a\n":                                            "listen a: binds no address",
+		".if defined(X)\nglobal\n.endif\nlisten a\n":            "global: stands under a condition",
+		"listen a\n bind 192.0.2.1:80\n server a 10.0.0.1:80\n": "say with --source which it is",
 		"listen a\n timeout client 5s\n bind 192.0.2.1:80\nlisten b\n timeout client 9s\n bind 192.0.2.2:80\n": "timeout 9s: is the longest",
 	} {
 		if _, yaml := converted(t, text+"# global\nglobal\n", world()); !strings.Contains(yaml, want) {

@@ -3,6 +3,7 @@ package convert
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,11 @@ func ipvs(r *reader, data []byte) {
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
-		switch words[0] {
+		command := words[0]
+		if len(command) > 2 && command[1] != '-' {
+			command = command[:2]
+		}
+		switch command {
 		case "-A", "-a", "--add-service", "--add-server":
 			o := r.ipvsLine(here, words)
 			if o == nil {
@@ -75,6 +80,13 @@ func ipvs(r *reader, data []byte) {
 func (r *reader) ipvsLine(here at, words []string) map[string]*string {
 	o := map[string]*string{}
 	for i := 0; i < len(words); i++ {
+		if w := words[i]; len(w) > 2 && w[0] == '-' && w[1] != '-' { // several in one, as in -At
+			if words[i] = w[:2]; short[w[:2]] {
+				words = slices.Insert(words, i+1, w[2:])
+			} else {
+				words = slices.Insert(words, i+1, "-"+w[2:])
+			}
+		}
 		w, value, joined := strings.Cut(words[i], "=")
 		if long, ok := ipvsOptions[w]; ok {
 			w = long.short
@@ -160,12 +172,26 @@ func (r *reader) ipvsService(here at, o map[string]*string, services map[string]
 	if pe := o["--pe"]; pe != nil {
 		s.lose(here, "--pe "+*pe, "persistence goes by addresses alone")
 	}
-	if flags := o["-b"]; flags != nil && strings.Contains(*flags, "sh-port") {
-		s.algorithm = "maglev" // which goes by the ports, too
-	}
+	r.ipvsFlags(s, here, o["-b"])
 	s.mode = "dsr" // as ipvsadm has it, if the servers say nothing
 	services[key] = s
 	r.out.services = append(r.out.services, s)
+}
+
+// ipvsFlags reads those of a scheduler.
+func (r *reader) ipvsFlags(s *service, here at, flags *string) {
+	if flags == nil {
+		return
+	}
+	for flag := range strings.SplitSeq(*flags, ",") {
+		switch {
+		case flag == "sh-port" && s.algorithm == "source-hash", flag == "mh-port" && s.algorithm == "maglev":
+			s.algorithm = "maglev" // which goes by the ports, too
+		case flag == "sh-fallback", flag == "mh-fallback": // whose backend is not in rotation gets another anyway
+		default:
+			s.lose(here, "-b "+flag, "has no equivalent")
+		}
+	}
 }
 
 func (r *reader) ipvsServer(here at, o map[string]*string, services map[string]*service, methods map[*service]string) {
@@ -223,6 +249,11 @@ func (r *reader) ipvsMethod(here at, s *service, o map[string]*string) (mode, gu
 	}
 	switch kind {
 	case "ipip", "gre":
+		for _, option := range []string{"--tun-port", "--tun-csum", "--tun-remcsum"} {
+			if o[option] != nil {
+				s.lose(here, option, "is of gue alone")
+			}
+		}
 		return kind, ""
 	case "gue":
 	default:

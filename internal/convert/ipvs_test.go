@@ -20,10 +20,14 @@ func TestIPVS(t *testing.T) {
 		"-A -t 192.0.2.1:http -p 60 -M 255.255.255.0": func(s []balancer.ServiceSpec) bool {
 			return s[0].First == 80 && s[0].Persistence == balancer.PersistenceSpec{Timeout: time.Minute, Prefix4: 24, Prefix6: 128}
 		},
-		"-A -t 192.0.2.1:80 -p -s rr":           func(s []balancer.ServiceSpec) bool { return s[0].Persistence.Timeout == 5*time.Minute },
-		"-A -t 192.0.2.1:0 -s rr -p":            func(s []balancer.ServiceSpec) bool { return s[0].AnyPort() },
-		"-A -t [2001:db8::1]:80 -s sh -p -M 64": func(s []balancer.ServiceSpec) bool { return s[0].Address.Is6() && s[0].Persistence.Prefix6 == 64 },
-		"-A -t 192.0.2.1:80 -s sh -b sh-port":   func(s []balancer.ServiceSpec) bool { return s[0].Algorithm == balancer.Maglev },
+		"ipvsadm -At 192.0.2.1:80 -s rr\nipvsadm -at 192.0.2.1:80 -r 10.0.0.1:80 -iw5": func(s []balancer.ServiceSpec) bool {
+			return s[0].Mode == balancer.IPIP && s[0].Backends[0].Weight == 5
+		},
+		"-A -t 192.0.2.1:80 -s mh -b mh-port,mh-fallback": func(s []balancer.ServiceSpec) bool { return s[0].Algorithm == balancer.Maglev },
+		"-A -t 192.0.2.1:80 -p -s rr":                     func(s []balancer.ServiceSpec) bool { return s[0].Persistence.Timeout == 5*time.Minute },
+		"-A -t 192.0.2.1:0 -s rr -p":                      func(s []balancer.ServiceSpec) bool { return s[0].AnyPort() },
+		"-A -t [2001:db8::1]:80 -s sh -p -M 64":           func(s []balancer.ServiceSpec) bool { return s[0].Address.Is6() && s[0].Persistence.Prefix6 == 64 },
+		"-A -t 192.0.2.1:80 -s sh -b sh-port":             func(s []balancer.ServiceSpec) bool { return s[0].Algorithm == balancer.Maglev },
 		"-A -t 192.0.2.1:80": func(s []balancer.ServiceSpec) bool {
 			return s[0].Algorithm == balancer.LeastConn && s[0].Mode == balancer.DSR
 		},
@@ -48,8 +52,11 @@ func TestIPVS(t *testing.T) {
 		"-A --sctp-service 192.0.2.1:80":                       "SCTP is not built",
 		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.1:80 -g\n-a -t 192.0.2.1:80 -r 10.0.0.2:80 -m": "LEFT OUT: f:3: -r 10.0.0.2:80: is reached by nat, the first of the service by dsr",
 		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -y 5":                                  "LEFT OUT: f:2: -y 5: ",
-		"-A -t 192.0.2.1:80 --pe sip\n":               "--pe sip: persistence goes by addresses alone",
-		"-A -t 192.0.2.1:80\n--start-daemon master\n": "LEFT OUT: f:2: --start-daemon master: ",
+		"-A -t 192.0.2.1:80 -s sh -b sh-port,flag-3\n":                                                   "LEFT OUT: f:1: -b flag-3: has no equivalent",
+		"-A -t 192.0.2.1:80 -s rr -b sh-port\n":                                                          "LEFT OUT: f:1: -b sh-port: has no equivalent",
+		"-A -t 192.0.2.1:80\n-a -t 192.0.2.1:80 -r 10.0.0.1 -i --tun-type gre --tun-csum":                "LEFT OUT: f:2: --tun-csum: is of gue alone",
+		"-A -t 192.0.2.1:80 --pe sip\n":                                                                  "--pe sip: persistence goes by addresses alone",
+		"-A -t 192.0.2.1:80\n--start-daemon master\n":                                                    "LEFT OUT: f:2: --start-daemon master: ",
 	} {
 		if r := to(t, text, world()); !strings.Contains(string(r.YAML), want) {
 			t.Errorf("%s: no %q in\n%s", text, want, r.YAML)

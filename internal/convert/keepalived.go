@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -13,6 +14,9 @@ func keepalived(r *reader, data []byte) {
 	statements := r.parseKeepalived(data)
 	for _, s := range statements {
 		if s.arg(0) == "virtual_server_group" {
+			if first, twice := k.groups[s.arg(1)]; twice {
+				k.wrong(s.at, "virtual_server_group %s is there twice, first in line %d", s.arg(1), first.line)
+			}
 			k.groups[s.arg(1)] = s
 		}
 	}
@@ -31,6 +35,24 @@ func keepalived(r *reader, data []byte) {
 			k.out.lose(s.at, s.text(), "has no equivalent")
 		}
 	}
+	k.unread(statements)
+}
+
+// unread tells of what nobody has asked for: words behind those that count, blocks where none
+// is known, what is said again further down.
+func (k *keepalivedReader) unread(list []*statement) {
+	for _, s := range list {
+		switch {
+		case s.told:
+			continue
+		case s.read < len(s.words):
+			k.out.lose(s.at, s.text(), fmt.Sprintf("%q and what follows it is not read", s.words[s.read]))
+		case !s.entered && len(s.block) > 0:
+			k.out.lose(s.at, s.text(), "what stands in its block is not read")
+		default:
+			k.unread(s.block)
+		}
+	}
 }
 
 type keepalivedReader struct {
@@ -46,7 +68,7 @@ var needless = map[string]string{
 
 // global reads global_defs.
 func (k *keepalivedReader) global(g *statement) {
-	for _, s := range g.block {
+	for _, s := range g.inside() {
 		word := s.arg(0)
 		switch {
 		case word == "lvs_timeouts":
@@ -73,7 +95,7 @@ func (k *keepalivedReader) global(g *statement) {
 
 // minor notes what is left out, unless nothing is.
 func (k *keepalivedReader) minor(s *statement, lose func(at, string, string)) {
-	if _, ok := needless[s.arg(0)]; !ok {
+	if _, ok := needless[s.whole().arg(0)]; !ok {
 		lose(s.at, s.text(), "has no equivalent")
 	}
 }
@@ -91,7 +113,7 @@ func (k *keepalivedReader) virtualServer(v *statement) {
 			k.wrong(v.at, "there is no virtual_server_group %s", v.arg(2))
 			return
 		}
-		for _, s := range group.block {
+		for _, s := range group.inside() {
 			switch {
 			case s.arg(0) == "fwmark":
 				k.out.lose(s.at, s.text(), "firewall marks are not known to packets that the kernel never sees; write a service for each address and port that gets the mark")
@@ -135,7 +157,7 @@ func (k *keepalivedReader) addresses(s *statement) []string {
 // service makes a service of a virtual_server at one address.
 func (k *keepalivedReader) service(v *statement, p at, name, address, port string) {
 	s := &service{at: p, address: k.address(p, address), protocol: "tcp", mode: "nat", algorithm: "least-conn"}
-	for _, one := range v.block { // first, for the names of ports go by it
+	for _, one := range v.inside() { // first, for the names of ports go by it
 		if one.arg(0) == "protocol" {
 			s.protocol = strings.ToLower(one.arg(1))
 		}
@@ -160,7 +182,7 @@ func (k *keepalivedReader) service(v *statement, p at, name, address, port strin
 	common, scheduler := checker{}, &statement{at: v.at}
 	var servers, sorry []*statement
 	var quorum *statement
-	for _, one := range v.block {
+	for _, one := range v.inside() {
 		switch word := one.arg(0); word {
 		case "protocol":
 		case "lb_algo", "lvs_sched", "lvs_scheduler":
@@ -254,6 +276,9 @@ func (k *keepalivedReader) tunnel(s *service, one *statement) {
 			k.wrong(one.at, "%q is no option of a tunnel", w)
 		}
 	}
+	if s.mode != "gue" && len(inside) > 0 {
+		s.lose(one.at, one.text(), "port and checksum are of gue alone")
+	}
 	if s.mode == "gue" {
 		s.gue = strings.Join(append(inside, "variant: 0"), ", ") // IPVS sends GUE's header
 	}
@@ -268,7 +293,7 @@ func (k *keepalivedReader) realServer(s *service, v *statement, common checker) 
 		}
 	}
 	check := common
-	for _, one := range v.block {
+	for _, one := range v.inside() {
 		switch word := one.arg(0); word {
 		case "weight":
 			b.weight = strconv.Itoa(k.count(one.at, word, one.arg(1), 65535))

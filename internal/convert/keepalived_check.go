@@ -37,7 +37,7 @@ func (c *checker) take(k *keepalivedReader, one *statement) bool {
 	case "virtualhost":
 		c.host = one.arg(1)
 	case "warmup":
-		// Probes are spread in time anyway.
+		one.told = true // probes are spread in time anyway
 	default:
 		return false
 	}
@@ -60,11 +60,12 @@ func (c *checker) block(k *keepalivedReader, s *service, v *statement) bool {
 		return false
 	}
 	if c.kind != "" {
-		s.lose(v.at, v.arg(0), "a backend has one check; "+c.kind+", which stands first, counts")
+		s.lose(v.at, v.whole().arg(0), "a backend has one check; "+c.kind+", which stands first, counts")
 		return true
 	}
 	if c.kind = check.kind; check.say != "" {
 		if check.kind == "" {
+			v.told = true
 			check.say += "; without a check the backend is taken to work"
 		}
 		s.lose(v.at, v.arg(0), check.say)
@@ -72,7 +73,7 @@ func (c *checker) block(k *keepalivedReader, s *service, v *statement) bool {
 	if c.kind == "dns" {
 		c.name, c.query = ".", "SOA" // keepalived's defaults
 	}
-	for _, one := range v.block {
+	for _, one := range v.inside() {
 		switch word := one.arg(0); word {
 		case "type", "name", "payload", "require_reply":
 			c.datagram(s, one)
@@ -87,7 +88,7 @@ func (c *checker) block(k *keepalivedReader, s *service, v *statement) bool {
 		case "delay_before_retry":
 			c.fast = k.seconds(one.at, word, one.arg(1))
 		case "host": // SMTP_CHECK's
-			for _, inner := range one.block {
+			for _, inner := range one.inside() {
 				if inner.arg(0) == "connect_port" {
 					c.port = k.port(inner.at, "tcp", inner.arg(1))
 				}
@@ -135,21 +136,23 @@ func isHex(s string) bool {
 // url reads what an HTTP_GET asks for.
 func (c *checker) url(k *keepalivedReader, s *service, v *statement) {
 	if c.kind != "http" && c.kind != "https" {
-		return // said already
+		v.told = true // with the check
+		return
 	}
 	if c.path != "" {
-		s.lose(v.at, "url", "a check asks for one path; "+c.path+", which stands first, counts")
+		s.lose(v.at, v.whole().arg(0), "a check asks for one path; "+c.path+", which stands first, counts")
 		return
 	}
 	c.path = "/"
-	for _, one := range v.block {
+	for _, one := range v.inside() {
 		switch word := one.arg(0); word {
 		case "path":
 			if c.path = one.arg(1); !strings.HasPrefix(c.path, "/") {
 				c.path = "/" + c.path
 			}
 		case "status_code":
-			for _, code := range one.words[1:] {
+			for i := 1; i < len(one.words); i++ {
+				code := one.arg(i)
 				first, last, isRange := strings.Cut(code, "-")
 				if k.count(one.at, word, first, 599) < 100 || isRange && k.count(one.at, word, last, 599) < 100 {
 					k.wrong(one.at, "status_code: %q is no HTTP status", code)

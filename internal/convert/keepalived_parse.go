@@ -6,22 +6,40 @@ import (
 	"strings"
 )
 
-// statement is a line of keepalived's configuration, with the block that follows it.
+// statement is a line of keepalived's configuration, with the block that follows it. It
+// notes what of it is read: what nobody asks for is lost, and [keepalivedReader.unread] says so.
 type statement struct {
 	at
 	words []string
 	block []*statement // nil: none
+
+	read    int  // words
+	entered bool // the block
+	told    bool // something is said of all of it, or nothing is to be said
 }
 
 // arg returns the i-th word, "" if there is none. The 0th is the keyword.
 func (s *statement) arg(i int) string {
+	s.read = max(s.read, i+1)
 	if i < len(s.words) {
 		return s.words[i]
 	}
 	return ""
 }
 
-func (s *statement) text() string { return strings.Join(s.words, " ") }
+// inside returns what is in the block.
+func (s *statement) inside() []*statement {
+	s.entered = true
+	return s.block
+}
+
+// whole notes that something is said of the whole statement, which it returns.
+func (s *statement) whole() *statement {
+	s.told = true
+	return s
+}
+
+func (s *statement) text() string { return strings.Join(s.whole().words, " ") }
 
 const (
 	maxIncludes = 16    // as deep as files include each other
@@ -84,6 +102,9 @@ func (p *keepalivedParser) parse(file string, data []byte, depth int) {
 		words := p.words(here, p.expand(here, line))
 		if len(words) > 1 && strings.HasPrefix(words[0], "include") {
 			p.include(here, words[1], depth)
+			if len(words) > 2 {
+				p.out.lose(here, strings.Join(words, " "), "one file or pattern is included by a line")
+			}
 			continue
 		}
 		p.statements(here, words)
@@ -117,18 +138,19 @@ func (p *keepalivedParser) expand(here at, line string) string {
 	}
 	for range maxIncludes { // definitions may use others
 		changed := false
+		grown := len(line)
 		line = use.ReplaceAllStringFunc(line, func(s string) string {
 			if value, ok := p.definitions[strings.Trim(s, "${}")]; ok {
 				changed = true
+				if grown += len(value) - len(s); grown > maxExpanded {
+					unreadable(here, "the line is longer than %d bytes with its definitions", maxExpanded)
+				}
 				return value
 			}
 			return s
 		})
 		if !changed {
 			break
-		}
-		if len(line) > maxExpanded {
-			unreadable(here, "the line is longer than %d bytes with its definitions", maxExpanded)
 		}
 	}
 	return line
@@ -158,7 +180,12 @@ func (p *keepalivedParser) words(here at, line string) (words []string) {
 			i += length + 1
 		case c == ' ' || c == '\t' || c == '\f' || c == '\v':
 			end()
-		case (c == '#' || c == '!') && !in:
+		case c == '\\' && i+1 < len(line) && (line[i+1] == '#' || line[i+1] == '!'):
+			word.WriteByte(line[i+1])
+			in = true
+			i++
+		case c == '#' || c == '!': // in the middle of a word, too (decomment in lib/parser.c)
+			end()
 			return words
 		case c == '{' || c == '}':
 			end()

@@ -103,7 +103,13 @@ func TestKeepalivedSettings(t *testing.T) {
 		"sorry_server 10.0.0.9 80\nreal_server 10.0.0.1 80 {\nTCP_CHECK {\n}\n}":                                   "sorry_server 10.0.0.9 80: it is asked how it is as the others are",
 		"protocol UDP\nreal_server 10.0.0.1 80 {\nuthreshold 5\n}":                                                 "uthreshold 5: max-conns counts connections",
 		"real_server 10.0.0.1 80 {\nlthreshold 5\n}":                                                               "lthreshold 5: a backend takes new connections as soon",
-		"lvs_method FNAT": "fullnat needs snat-addresses", "persistence_timeout 0": "persistence of 0s: is out of range", "persistence_engine sip": "goes by addresses alone",
+		"lb_algo rr sticky":       `lb_algo rr sticky: "sticky" and what follows it is not read`,
+		"lb_algo rr\nlb_algo wrr": `lb_algo rr: "rr" and what follows it is not read`,
+		"real_server 10.0.0.1 80 { weight 1 HTTP_GET {\nurl {\n}\n} }":              `weight 1 HTTP_GET: "HTTP_GET" and what follows it is not read`,
+		"delay_loop 3 {\nretry 1\n}":                                                "delay_loop 3: what stands in its block is not read",
+		"real_server 10.0.0.1 80 {\nSMTP_CHECK {\nhost {\nbindto 10.0.0.9\n}\n}\n}": `bindto 10.0.0.9: "10.0.0.9" and what follows it is not read`,
+		"lvs_method TUN type gre csum":                                              "lvs_method TUN type gre csum: port and checksum are of gue alone",
+		"lvs_method FNAT":                                                           "fullnat needs snat-addresses", "persistence_timeout 0": "persistence of 0s: is out of range", "persistence_engine sip": "goes by addresses alone",
 		"notify_up x": "notify_up x: ", "what ever": "what ever: has no equivalent",
 		"real_server 10.0.0.1 80 {\nUDP_CHECK {\nrequire_reply\n}\n}":                     "require_reply: silence counts as good",
 		"real_server 10.0.0.1 80 {\nDNS_CHECK {\ntype RRSIG\n}\n}":                        "type RRSIG: records of this type are not asked for",
@@ -124,6 +130,9 @@ func TestKeepalivedSettings(t *testing.T) {
 
 func TestKeepalivedErrors(t *testing.T) {
 	for text, want := range map[string]string{
+		"virtual_server 192.0.2.1 80 {\ndelay_loop nan\n}\n":                          `f:2: delay_loop: "nan" is no number of seconds`,
+		"virtual_server_group g {\n}\nvirtual_server_group g {\n}\n":                  "f:3: virtual_server_group g is there twice, first in line 1",
+		"$a=" + strings.Repeat("x", 9000) + "\n" + strings.Repeat("${a}", 1<<19):      "f:2: the line is longer than 65536 bytes with its definitions",
 		"\nvirtual_server 192.0.2.1 80 {\n":                                           "f:2: the block of virtual_server is not closed",
 		"virtual_server 192.0.2.1 80 {\n}\n}\n":                                       "f:3: a } closes nothing",
 		"\n{\n":                                                                       "f:2: a { has nothing in front of it",

@@ -53,7 +53,7 @@ func (s *service) delivers() {
 // seconds reads a time as a count of seconds, which may have a fraction.
 func (r *reader) seconds(p at, what, s string) time.Duration {
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f < 0 || f > 1e7 {
+	if err != nil || !(f >= 0 && f <= 1e7) { // so that NaN is none
 		r.wrong(p, "%s: %q is no number of seconds", what, s)
 		return 0
 	}

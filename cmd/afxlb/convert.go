@@ -2,19 +2,19 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
+	"github.com/afxlb/afxlb/internal/config"
 	"github.com/afxlb/afxlb/internal/convert"
 )
 
 func newConvert(e *env) *cobra.Command {
 	var from, address, source, out string
-	o := convert.Options{Getenv: os.LookupEnv, Read: os.ReadFile, Glob: filepath.Glob}
+	o := convert.Options{Getenv: os.LookupEnv, Read: config.Read, Glob: filepath.Glob}
 	c := &cobra.Command{
 		Use:   "convert FILE",
 		Short: "Make a config of keepalived.conf, haproxy.cfg or ipvsadm-save",
@@ -64,9 +64,9 @@ func runConvert(e *env, file, out string, o convert.Options) error {
 	var err error
 	if file == "-" {
 		file = "stdin" // for messages
-		data, err = io.ReadAll(e.stdin)
+		data, err = config.ReadFrom(e.stdin, file)
 	} else {
-		data, err = os.ReadFile(file)
+		data, err = config.Read(file)
 	}
 	if err != nil {
 		return err

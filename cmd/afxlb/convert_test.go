@@ -32,6 +32,8 @@ func TestConvert(t *testing.T) {
 		{[]string{put("unclosed", "virtual_server 192.0.2.1 80 {\n")}, exitFailed, "unclosed:1: the block of virtual_server is not closed"},
 		{[]string{put("wrong", "virtual_server 192.0.2.1 80 {\n lb_algo x\n}\n")}, exitUsage, `wrong:2: "x" is no scheduler`},
 		{[]string{put("other", "server { listen 80; }\n")}, exitUsage, "say with --from"},
+		{[]string{"/dev/zero"}, exitFailed, "read /dev/zero: it has more than 16 MB"},
+		{[]string{put("endless", "include /dev/zero\nvirtual_server 192.0.2.1 80 {\n}\n")}, exitUsage, "endless:1: include: read /dev/zero: it has more"},
 		{[]string{"/nonexistent/keepalived.conf"}, exitFailed, "/nonexistent/keepalived.conf"},
 		{[]string{"--from", "nginx", samples + "whole.conf"}, exitUsage, "want keepalived, haproxy or ipvsadm"},
 		{[]string{"--address", "web1", samples + "haproxy.cfg"}, exitUsage, "--address"},

@@ -24,9 +24,14 @@ func read(path string, patience time.Duration) ([]byte, error) {
 	}
 	defer f.Close()
 	_ = f.SetReadDeadline(time.Now().Add(patience)) // a file on a disk has none, and needs none
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	return ReadFrom(f, path)
+}
+
+// ReadFrom reads what r has, which is known by a name, up to the size that a config can have.
+func ReadFrom(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("read %s: it has more than %d MB, and is no config", path, maxFile>>20)
+		err = fmt.Errorf("read %s: it has more than %d MB, and is no config", name, maxFile>>20)
 	}
 	return data, err
 }

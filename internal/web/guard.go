@@ -55,7 +55,8 @@ func byOthers(r *http.Request) bool {
 // name resolve to this address, and its page is of the same origin then (DNS rebinding). That
 // takes a name: by an address nobody comes here but who means it.
 //
-// Metrics are not kept so: scrapers come by whatever names an installation has.
+// Scrapers come by whatever names an installation has. So metrics are kept from browsers alone:
+// see [fromOwn].
 func own(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isOwn(r.Host) {
@@ -65,6 +66,29 @@ func own(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// fromOwn is [own] for browsers alone.
+func fromOwn(next http.Handler) http.Handler {
+	guarded := own(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isBrowser(r) {
+			guarded.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isBrowser reports whether a request has what each browser sends and no scraper does. A page can
+// change the languages, but not have them left out (Fetch Standard, 4.1), and nothing of Sec-.
+func isBrowser(r *http.Request) bool {
+	for _, name := range []string{"Accept-Language", "Sec-Fetch-Mode", "Sec-Fetch-Site"} {
+		if _, ok := r.Header[name]; ok {
+			return true
+		}
+	}
+	return strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
 
 // isOwn reports whether a Host header has an address, localhost, or the name that the machine

@@ -36,11 +36,11 @@ func Serve(ctx context.Context, l net.Listener, o Options) error {
 
 func newHandler(api, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET /metrics", fromOwn(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only a test's recorder has no deadlines.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapeTime))
 		metrics.ServeHTTP(w, r)
-	}))
+	})))
 	for _, path := range reads {
 		mux.Handle("GET "+path, own(api))
 	}

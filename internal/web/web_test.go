@@ -160,6 +160,11 @@ func TestHost(t *testing.T) {
 		if res := ask(t, at, "GET", "/metrics", "Host", host); res.StatusCode != 200 {
 			t.Errorf("metrics of %s: %s", host, res.Status)
 		}
+		for _, browser := range [][]string{{"Accept-Language", ""}, {"Accept-Language", "de"}, {"User-Agent", "Mozilla/5.0"}, {"Sec-Fetch-Mode", "cors"}} {
+			if res := ask(t, at, "GET", "/metrics", append(browser, "Host", host)...); res.StatusCode != want {
+				t.Errorf("metrics of %s to a browser with %q: %s, want %d", host, browser, res.Status, want)
+			}
+		}
 	}
 }
 

@@ -22,14 +22,17 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
 }
 
-// slips are the syntax errors that careful users make, and what to do about them.
+// slips are the syntax errors that careful users make, and what to do about them. Some are in
+// the line before that in which the library meets them.
 var slips = []struct {
-	line *regexp.Regexp
+	text *regexp.Regexp // of the line, or of the two
 	hint string
 }{
 	// An IPv6 address whose last colon YAML takes for a mapping.
 	{regexp.MustCompile(`:\s+[0-9a-fA-F:]+::\s*(#|,|}|$)`), "put quotes around an address that ends in a colon"},
-	{regexp.MustCompile(`^ *\t`), "indent with blanks, not with tabs"},
+	{regexp.MustCompile(`(?:^|\n) *\t[^\n]*$`), "indent with blanks, not with tabs"},
+	{regexp.MustCompile(`\x{FFFD}`), "save the file as UTF-8"},
+	{regexp.MustCompile(`\x{A0}`), "there is a no-break space, which looks like a blank; write a blank"},
 }
 
 // syntaxError gives the YAML library's error our form.
@@ -50,8 +53,9 @@ func syntaxError(file string, data []byte, err error) *SyntaxError {
 	if at := located.ContextMark.Line; 0 < at && at < e.Line {
 		e.Text += fmt.Sprintf(" (%s that begins in line %d)", located.ContextMsg, at)
 	}
+	near := strings.Join(lines[max(e.Line-2, 0):e.Line], "\n")
 	for _, slip := range slips {
-		if slip.line.MatchString(lines[e.Line-1]) {
+		if slip.text.MatchString(near) {
 			e.Text += " (" + slip.hint + ")"
 			break
 		}

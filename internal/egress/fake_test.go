@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -67,6 +68,10 @@ func (f *fake) LinkList() ([]netlink.Link, error) {
 func (f *fake) MTUs6() (map[int]int, error) { return nil, nil }
 
 func (f *fake) BridgeVlanList() (map[int32][]*nl.BridgeVlanInfo, error) { return nil, nil }
+
+func (f *fake) Nexthops(netip.Addr) ([]*netlink.NexthopInfo, error) {
+	return nil, errors.New("a fake has no nexthop objects")
+}
 
 func (f *fake) AddrList(netlink.Link, int) ([]netlink.Addr, error) { return nil, nil }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -49,8 +50,6 @@ func addNexthop(id, device uint32, gateway netip.Addr, group []byte) error {
 	return err
 }
 
-const rtaNhID = 30 // RTA_NH_ID of include/uapi/linux/rtnetlink.h
-
 func routeTo(a netip.Addr, id uint32, mtu uint32) error {
 	r := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_ACK)
 	m := nl.NewRtMsg()
@@ -80,7 +79,7 @@ func TestNexthopObjects(t *testing.T) {
 			return err
 		}
 		device := uint32(link.Attrs().Index)
-		both := append(append(word(1).Serialize(), make([]byte, 4)...), append(word(2).Serialize(), make([]byte, 4)...)...) // struct nexthop_grp
+		both := append(append(word(1).Serialize(), 0, 0, 0, 0), append(word(2).Serialize(), 2, 0, 0, 0)...) // struct nexthop_grp
 		for _, err := range []error{
 			addNexthop(1, device, lab.BackendAddr(0), nil), addNexthop(2, device, lab.BackendAddr(1), nil),
 			addNexthop(3, 0, lab.BackendAddr(0), both), addNexthop(4, device, lab.BackendAddr6(0), nil),
@@ -95,6 +94,7 @@ func TestNexthopObjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var ways []Hop
 	for _, mode := range []string{"1", "0"} {
 		if err := l.Balancer.Sysctl("net/ipv4/nexthop_compat_mode", mode); err != nil {
 			t.Fatal(err)
@@ -106,8 +106,14 @@ func TestNexthopObjects(t *testing.T) {
 				t.Errorf("mode %s: to %v by %+v, want one of %v", mode, a, h, via)
 			}
 		}
-		if len(s.Hops) != 3 {
-			t.Errorf("mode %s: %+v", mode, s.Hops)
+		if len(s.Hops) != 3 || len(s.Ways) != 1 {
+			t.Errorf("mode %s: %+v, %+v", mode, s.Hops, s.Ways)
+		}
+		if ways == nil {
+			ways = s.Ways[group]
+		}
+		if got := s.Ways[group]; len(got) != 2 || got[0].Weight+got[1].Weight != 4 || !slices.Equal(got, ways) {
+			t.Errorf("mode %s: to the group by %+v, and in the other one by %+v", mode, got, ways)
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err e
 		err = errors.New("no answer")
 	}
 	if err == nil && isBare(&routes[0]) {
-		err = fill(k, a, &routes[0])
+		routes[0].MultiPath, err = k.Nexthops(a)
 	}
 	if err != nil {
 		return nil, from, fmt.Errorf("look up the route to %v: %w", a, err)
@@ -80,20 +80,6 @@ func (t *tree) route(k kernel, a netip.Addr) (hops []Hop, from netip.Addr, err e
 // kernel says nothing but the number (net.ipv4.nexthop_compat_mode=0, for both families).
 func isBare(r *netlink.Route) bool {
 	return r.Type == unix.RTN_UNICAST && r.LinkIndex == 0 && len(r.MultiPath) == 0
-}
-
-// fill puts a next hop into a route that names none: the one, maybe of several, that the
-// kernel itself would send by.
-func fill(k kernel, a netip.Addr, bare *netlink.Route) error {
-	routes, err := k.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{})
-	if err == nil && len(routes) == 0 {
-		err = errors.New("no answer")
-	}
-	if err == nil {
-		r := &routes[0]
-		bare.LinkIndex, bare.Gw, bare.Via, bare.Encap = r.LinkIndex, r.Gw, r.Via, r.Encap
-	}
-	return err
 }
 
 // inVRF says which routes were not asked for: those of a VRF, of which the machine's own

@@ -21,6 +21,7 @@ type kernel interface {
 	NeighList(index, family int) ([]netlink.Neigh, error)
 	NeighSet(n *netlink.Neigh) error
 	RouteGetWithOptions(to net.IP, o *netlink.RouteGetOptions) ([]netlink.Route, error)
+	Nexthops(to netip.Addr) ([]*netlink.NexthopInfo, error)
 	RouteListFilteredIter(family int, filter *netlink.Route, mask uint64, visit func(netlink.Route) bool) error
 }
 

@@ -38,10 +38,11 @@ func (k told) AddrList(l netlink.Link, family int) ([]netlink.Addr, error) {
 	return k.kernel.AddrList(l, family)
 }
 
-// plain is a kernel without MTUs of IPv6.
+// plain is a kernel without MTUs of IPv6 and nexthop objects.
 type plain struct{ *netlink.Handle }
 
-func (plain) MTUs6() (map[int]int, error) { return nil, nil }
+func (plain) MTUs6() (map[int]int, error)                         { return nil, nil }
+func (plain) Nexthops(netip.Addr) ([]*netlink.NexthopInfo, error) { return nil, nil }
 
 // awaitLook returns after the end of a look at everything that began after the call.
 func (w *watched) awaitLook() {

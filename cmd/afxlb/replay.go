@@ -197,6 +197,10 @@ func (r *replayFlags) tell(e *env, s *replay.Summary) {
 	if s.Cut > 0 {
 		fmt.Fprintf(e.stderr, "afxlb: of %d packets the capture has only the beginning: the rest is taken for zeros\n", s.Cut)
 	}
+	if s.TooLong > 0 {
+		fmt.Fprintf(e.stderr, "afxlb: %d packets are longer than %d bytes, which is what replay takes, and count as %v: were they merged (ethtool -K IF gro off) before they were captured?\n",
+			s.TooLong, replay.MaxPacket, packet.DropTooBig)
+	}
 	if r.json {
 		return
 	}

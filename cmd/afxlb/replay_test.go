@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/afxlb/afxlb/internal/capture"
+	"github.com/afxlb/afxlb/internal/replay"
 )
 
 // replayData is where package replay has its captures, and what they give.
@@ -181,5 +182,10 @@ func TestReplaySays(t *testing.T) {
 		if code, _, stderr := cli(append([]string{"replay"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%s: exit code %d, want %d; %q, want %q", name, code, c.code, stderr, c.want)
 		}
+	}
+	var said bytes.Buffer
+	(&replayFlags{json: true}).tell(&env{stderr: &said}, &replay.Summary{TooLong: 2})
+	if !strings.Contains(said.String(), "2 packets are longer than 3648 bytes") {
+		t.Errorf("of what is too long: %q", said.String())
 	}
 }

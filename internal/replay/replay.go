@@ -46,6 +46,7 @@ type Summary struct {
 	Sent     int
 	Verdicts [packet.NumVerdicts]uint64 // as a running balancer counts: of one that was cut, of its pieces
 	Cut      int                        // packets that the capture had only the beginning of
+	TooLong  int                        // of those for the balancer, longer than [MaxPacket]: they are counted as too-big
 	// Guessed are the backends of which the config names no next hop: one was made up.
 	Guessed []netip.Addr
 	// Sources are addresses of the machine's own that were made up, for tunnels to come from.
@@ -68,7 +69,6 @@ type player struct {
 	sent    []frame // while it was handled
 	own     int     // of these, how many it has brought about itself
 	missing int     // bytes at the end of its own frame that the capture does not have
-	tooLong uint64  // packets that no interface takes
 	alien   uint16  // a link type of summary.Others
 	summary Summary
 }
@@ -130,7 +130,7 @@ func (p *player) sum() Summary {
 	s, v := p.summary, p.world
 	_, _ = v.engine.Step(0) // without packets: it tells its counters, and nothing can go wrong
 	s.Verdicts, s.Held = v.engine.Total().Verdicts, v.engine.Held()
-	s.Verdicts[packet.DropTooBig] += p.tooLong
+	s.Verdicts[packet.DropTooBig] += uint64(s.TooLong)
 	s.Guessed, s.Sources = slices.SortedFunc(slices.Values(v.guessed), netip.Addr.Compare), v.sources
 	return s
 }
@@ -238,7 +238,7 @@ func (p *player) packet() error {
 	if p.missing = max(0, c.Length-len(frame)); p.missing > 0 {
 		p.summary.Cut++
 		// Decisions go by headers and lengths: zeros do for the rest. What is longer than the
-		// buffer is too long for any interface anyway.
+		// buffer is too long anyway.
 		frame = p.buffer[:min(c.Length, len(p.buffer))]
 		clear(frame[copy(frame, c.Data):])
 	}
@@ -278,9 +278,9 @@ func (p *player) steered(data []byte) error {
 	if err != nil {
 		return err
 	}
-	end := engine.Outcome{Verdict: packet.DropTooBig} // no interface that can be served takes it
+	end := engine.Outcome{Verdict: packet.DropTooBig}
 	if !fits {
-		p.tooLong++
+		p.summary.TooLong++
 	} else if end, err = p.step(); err != nil {
 		return err
 	}

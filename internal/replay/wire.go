@@ -17,6 +17,11 @@ const (
 	// In copy mode the kernel puts a packet so far behind the address that it was given:
 	// XDP_PACKET_HEADROOM, and what a UMEM adds.
 	headroom = 256 + 3*64
+
+	// MaxPacket is how long a packet may be to be replayed, with its Ethernet header: one frame.
+	// A running balancer with jumbo frames takes longer ones.
+	MaxPacket = frameSize - headroom
+
 	// With unaligned chunks an offset is in the address's upper bits
 	// (XSK_UNALIGNED_BUF_OFFSET_SHIFT).
 	offsetShift = 48

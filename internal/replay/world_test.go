@@ -237,9 +237,13 @@ func TestCut(t *testing.T) {
 // TestTooLong: what fits into no frame is lost, and nothing else with it.
 func TestTooLong(t *testing.T) {
 	long := packettest.UDP("198.51.100.7:1000", "192.0.2.10:53", strings.Repeat("x", 9000))
-	records, _ := play(t, []capture.Packet{at(0, long), at(0, syn("1"))}, Down)
-	if got, want := verdicts(records), []string{"too-big ", "forwarded a"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
+	most := packettest.UDP("198.51.100.7:1000", "192.0.2.10:53", strings.Repeat("x", MaxPacket-14-20-8))
+	more := packettest.UDP("198.51.100.7:1000", "192.0.2.10:53", strings.Repeat("x", MaxPacket-14-20-7))
+	o := options(t, twoBackends, file(t, []capture.Packet{at(0, long), at(0, syn("1")), at(0, more), at(0, most)}))
+	o.MTU = 0
+	_, records, sum := replayed(t, o)
+	if got, want := verdicts(records), []string{"too-big ", "forwarded a", "too-big ", "forwarded a"}; !slices.Equal(got, want) || sum.TooLong != 2 {
+		t.Errorf("%q, %d too long, want %q", got, sum.TooLong, want)
 	}
 }
 

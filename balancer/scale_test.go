@@ -141,3 +141,14 @@ func BenchmarkValidate(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkEqual(b *testing.B) {
+	one, two := largeSpec(1000), largeSpec(1000)
+	for b.Loop() {
+		for i := range one.Services {
+			if !one.Services[i].Equal(&two.Services[i]) {
+				b.Fatal(i)
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
@@ -68,6 +69,17 @@ type ServiceSpec struct {
 	GUE           GUESpec // GUE only
 	Health        HealthSpec
 	Backends      []BackendSpec
+}
+
+// Equal reports whether o says the very same. What is nil here and empty there may count as
+// different: then nothing has been saved.
+func (s *ServiceSpec) Equal(o *ServiceSpec) bool {
+	if !slices.Equal(s.Backends, o.Backends) { // by far the most, and reflection is slow
+		return false
+	}
+	a, b := *s, *o
+	a.Backends, b.Backends = nil, nil
+	return reflect.DeepEqual(&a, &b)
 }
 
 // GUESpec says how mode GUE puts packets into UDP.

@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 )
 
@@ -66,4 +67,50 @@ func TestTarget(t *testing.T) {
 			t.Errorf("ports %s, backend port %d: traffic goes to port %d, want %d", s.Ports(), test.backend, got, test.want)
 		}
 	}
+}
+
+// Two services are equal if they say the same in all that there is to say.
+func TestEqualServices(t *testing.T) {
+	a, b := largeSpec(1).Services[0], largeSpec(1).Services[0]
+	a.TunnelSources, b.TunnelSources = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	if !a.Equal(&b) {
+		t.Fatal("the same is not equal")
+	}
+	for _, at := range []reflect.Value{reflect.ValueOf(&b).Elem(), reflect.ValueOf(&b.Health).Elem(), reflect.ValueOf(&b.Backends[19]).Elem()} {
+		for i := range at.NumField() {
+			f, was := at.Field(i), reflect.ValueOf(at.Field(i).Interface())
+			other := reflect.Zero(f.Type())
+			if f.IsZero() {
+				other = anyOf(f.Type())
+			}
+			f.Set(other)
+			if a.Equal(&b) || b.Equal(&a) {
+				t.Errorf("equal with another %s: %v", at.Type().Field(i).Name, f)
+			}
+			f.Set(was)
+		}
+	}
+	if !a.Equal(&b) {
+		t.Error("it is not as it was")
+	}
+}
+
+// anyOf returns a value of the type that is not zero.
+func anyOf(t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	switch t.Kind() {
+	case reflect.Slice:
+		return reflect.MakeSlice(t, 1, 1)
+	case reflect.Struct:
+		v.Field(0).Set(anyOf(t.Field(0).Type))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Int, reflect.Int64:
+		v.SetInt(1)
+	default:
+		v.SetUint(1)
+	}
+	return v
 }

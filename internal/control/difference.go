@@ -90,7 +90,7 @@ func (s *side) ids(i int) []uint32 {
 // stays compares service i of now with j of old, which it is.
 func (r *Reconciler) stays(old *side, j int, now *side, i int, overrides Overrides) ServiceDifference {
 	was, is := &old.spec.Services[j], &now.spec.Services[i]
-	d := ServiceDifference{Was: was, Is: is}
+	d := ServiceDifference{Was: was, Is: is, Backends: make([]BackendDifference, 0, len(is.Backends))}
 	if old.table != nil {
 		d.Moved, d.Slots = now.table.Moved(&now.table.Services[i], old.table, &old.table.Services[j])
 	}

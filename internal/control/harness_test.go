@@ -242,7 +242,7 @@ func newRig(t *testing.T, w *wire, spec balancer.Spec, options ...health.Option)
 	core, logs := observer.New(zap.DebugLevel)
 	r := &rig{t: t, kernel: &kernel{}, wire: w, log: logs}
 	r.Reconciler = New(Options{
-		Engine: r.kernel, Loads: balancer.NewLoads(), Spec: spec, Log: zap.New(core), Events: events.NewRecorder(zap.New(core)),
+		Engine: r.kernel, Loads: balancer.NewLoads(), Spec: copyOf(spec), Log: zap.New(core), Events: events.NewRecorder(zap.New(core)),
 		Health: append(options, health.WithDial(w.dial)),
 	})
 	ctx, stop := context.WithCancel(context.Background())
@@ -266,9 +266,10 @@ func (r *rig) serve() {
 	r.must(r.Probe(r.t.Context()))
 }
 
-// Reload is the Reconciler's, for those who do not ask what it has changed.
+// Reload is the Reconciler's, for those who do not ask what it has changed, of a copy of
+// spec, that may be changed then.
 func (r *rig) Reload(ctx context.Context, spec balancer.Spec) error {
-	_, err := r.Reconciler.Reload(ctx, spec)
+	_, err := r.Reconciler.Reload(ctx, copyOf(spec))
 	return err
 }
 

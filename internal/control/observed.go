@@ -1,7 +1,9 @@
 package control
 
 import (
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -56,8 +58,7 @@ type check struct {
 	key     balancer.BackendKey
 	target  health.Target // the configured check
 	holder  health.Target // whether it holds the service's address; zero: that is not asked
-	spec    *balancer.HealthSpec
-	said    verdicts // to both
+	said    verdicts      // to both
 	health  balancer.Health
 	began   time.Time // since when it is to be found out how the backend is
 	asked   time.Time // since when by these questions; older answers were to others
@@ -87,18 +88,28 @@ const notChecked, noAnswer, wellChecked = "not checked", "no answer yet", "ok"
 
 // regroup returns the groups of spec, with what is known of those backends that were
 // there before, under these overrides: a change keeps what it does not change, the way of
-// asking included. It changes nothing.
+// asking included. It changes nothing. A service of which nothing has changed has the group
+// that it had, since most are that: they are judged again, as at any other time.
 func (o *observed) regroup(spec *balancer.Spec, overrides Overrides, now time.Time) []*group {
 	before := make(map[balancer.ServiceKey]*group, len(o.groups))
 	for _, g := range o.groups {
 		before[g.spec.Key()] = g
 	}
+	sameHops := len(o.groups) > 0 && maps.Equal(o.groups[0].static, spec.Neighbours)
 	groups := make([]*group, len(spec.Services))
 	for i := range spec.Services {
-		groups[i] = o.newGroup(&spec.Services[i], before[spec.Services[i].Key()], overrides, now)
-		groups[i].static = spec.Neighbours
+		s := &spec.Services[i]
+		if groups[i] = before[s.Key()]; !sameHops || !groups[i].serves(s, overrides) {
+			groups[i] = o.newGroup(s, groups[i], overrides, now)
+			groups[i].static = spec.Neighbours
+		}
 	}
 	return groups
+}
+
+// serves reports whether g is all that there is to know of s under these overrides.
+func (g *group) serves(s *balancer.ServiceSpec, overrides Overrides) bool {
+	return g != nil && g.spec.Equal(s) && !slices.ContainsFunc(g.checks, func(k *check) bool { return k.override != overrides[k.key] })
 }
 
 // newGroup returns the group of s, with what is known by the one that was there before,
@@ -114,7 +125,7 @@ func (o *observed) newGroup(s *balancer.ServiceSpec, was *group, overrides Overr
 		b, k := &s.Backends[j], &list[j]
 		holder, twofold := health.HolderOf(s, b)
 		*k = check{
-			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), holder: holder, spec: &s.Health,
+			group: g, key: s.BackendKey(b), target: health.TargetOf(s.Probe(b), &s.Health), holder: holder,
 			said: newVerdicts(twofold), began: now, asked: now, text: noAnswer,
 		}
 		if inside, ok := health.TunnelOf(s, b); ok {
@@ -174,10 +185,10 @@ func (k *check) inherit(old *check) {
 	}
 	if sameQuestion(k.target, old.target) && sameQuestion(k.holder, old.holder) {
 		k.failing, k.text, k.said = old.failing, old.text, old.said
-		k.health.Retune(k.spec)
+		k.health.Retune(&k.group.spec.Health)
 		return
 	}
-	k.health.Adopt(k.spec)
+	k.health.Adopt(&k.group.spec.Health)
 }
 
 // sameQuestion reports whether two targets differ at most in when they are asked.
@@ -207,10 +218,11 @@ func (k *check) overhear(other *check) {
 	}
 }
 
-// install makes groups those that answers are for.
-func (o *observed) install(groups []*group) {
+// install makes groups, which are spec's, those that answers are for.
+func (o *observed) install(spec *balancer.Spec, groups []*group) {
 	o.groups, o.askers = groups, map[health.Target][]*check{}
-	for _, g := range groups {
+	for i, g := range groups {
+		g.spec, g.static = &spec.Services[i], spec.Neighbours // nothing of a Spec before is kept for its sake
 		for _, k := range g.checks {
 			if k.target.Type == balancer.HealthNone || k.disabled() {
 				continue

@@ -84,7 +84,7 @@ func (r *Reconciler) adopt(spec *balancer.Spec, overrides Overrides) (*Differenc
 	r.mu.Lock()
 	o := &r.observed
 	o.overrides = overrides
-	o.install(o.regroup(spec, overrides, now)) // anew: answers may have come meanwhile
+	o.install(spec, o.regroup(spec, overrides, now)) // anew: answers may have come meanwhile
 	targets, addrs, hops := o.targets(), o.addresses(), o.hops
 	r.mu.Unlock()
 	if r.probing {

@@ -100,7 +100,7 @@ func New(o Options) *Reconciler {
 	r.inForce.spec = r.spec // until there is a table
 	now := time.Now()
 	r.observed = observed{link: link{since: now}, overrides: o.Overrides}
-	r.observed.install(r.observed.regroup(r.spec, o.Overrides, now))
+	r.observed.install(r.spec, r.observed.regroup(r.spec, o.Overrides, now))
 	r.prober = health.New(o.Log.Named("health"), func(result health.Result) {
 		if o.Probed != nil {
 			o.Probed(&result)
@@ -195,7 +195,7 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 }
 
 // Reload makes spec the desired state, and returns what that has changed when it is in
-// force. Overrides of what the file has changed end. On an error everything is as it was,
+// force. What spec refers to must not change from then on. Overrides of what the file has changed end. On an error everything is as it was,
 // unless it is [ErrCommit].
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {

@@ -80,6 +80,8 @@ func serviceChange(s *control.ServiceDifference) (out api.ServiceChange, ok bool
 	case s.Is == nil:
 		spec = s.Was
 		out.Change = api.Removed
+	case s.Was.Equal(s.Is): // as most are, and to compare them key by key takes long
+		return out, false
 	default:
 		out.Change, out.Settings, out.Then = api.Changed, settingChanges(config.ServiceChanges(s.Was, s.Is)), afterMode(s.Was, s.Is)
 		for i := range s.Backends {

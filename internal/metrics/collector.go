@@ -1,9 +1,7 @@
 package metrics
 
 import (
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -28,9 +26,9 @@ type Latency struct {
 	Sum    time.Duration
 }
 
-// gather returns what src says of all families but that of the probes, by name.
-func gather(src Source) []*dto.MetricFamily {
-	s := scrape{make([]*dto.MetricFamily, len(families))}
+// gather forgets what was gathered before, and asks src for all but how long probes took.
+func (s *scrape) gather(src Source) {
+	s.reset()
 	status := src.Status()
 	s.balancer(&status)
 	s.workers(&status)
@@ -39,62 +37,11 @@ func gather(src Source) []*dto.MetricFamily {
 	s.latency(src.Latency())
 	s.services(src.Services())
 	s.backends(src.Backends(""))
-	list := slices.DeleteFunc(s.families, func(f *dto.MetricFamily) bool { return f == nil })
-	slices.SortFunc(list, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return list
-}
-
-// scrape is what one scrape has gathered, by the family's number. It does without the
-// library's own Collector, as with 20,000 backends that takes ten times as long, and memory.
-type scrape struct{ families []*dto.MetricFamily }
-
-func (s scrape) add(f *Family, m *dto.Metric) {
-	into := s.families[f.number]
-	if into == nil {
-		into = &dto.MetricFamily{Name: &f.Name, Help: &f.Help, Type: types[f.Kind]}
-		s.families[f.number] = into
-	}
-	into.Metric = append(into.Metric, m)
-}
-
-// label returns the labels of one metric of f; values are in the order of its labels.
-func label(f *Family, values ...string) []*dto.LabelPair {
-	pairs := make([]*dto.LabelPair, len(values))
-	for i := range values {
-		pairs[i] = &dto.LabelPair{Name: &f.Labels[i], Value: &values[i]}
-	}
-	return pairs
-}
-
-// value adds a metric whose labels may be shared by several.
-func (s scrape) value(f *Family, value float64, labels []*dto.LabelPair) {
-	m := &dto.Metric{Label: labels}
-	if f.Kind == Counter {
-		m.Counter = &dto.Counter{Value: &value}
-	} else {
-		m.Gauge = &dto.Gauge{Value: &value}
-	}
-	s.add(f, m)
-}
-
-func (s scrape) put(f *Family, value float64, labels ...string) {
-	s.value(f, value, label(f, labels...))
-}
-
-func (s scrape) count(f *Family, n uint64, labels ...string) { s.put(f, float64(n), labels...) }
-
-func (s scrape) is(f *Family, yes bool, labels ...string) { s.put(f, number(yes), labels...) }
-
-func number(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
 }
 
 var states = [...]string{api.StateStarting, api.StateServing, api.StateDegraded, api.StateWaiting, api.StateStopping}
 
-func (s scrape) balancer(status *api.Status) {
+func (s *scrape) balancer(status *api.Status) {
 	s.put(buildInfo, 1, status.Version)
 	s.put(started, float64(status.Started.UnixMilli())/1000)
 	for _, name := range states {
@@ -120,7 +67,7 @@ func (s scrape) balancer(status *api.Status) {
 	}
 }
 
-func (s scrape) workers(status *api.Status) {
+func (s *scrape) workers(status *api.Status) {
 	for i := range status.Workers {
 		w := &status.Workers[i]
 		queue := strconv.Itoa(w.Queue)
@@ -140,7 +87,7 @@ func (s scrape) workers(status *api.Status) {
 	}
 }
 
-func (s scrape) flowTable(status *api.Status) {
+func (s *scrape) flowTable(status *api.Status) {
 	f := &status.Flows
 	for class, n := range f.ByClass {
 		s.put(flows, float64(n), class)
@@ -155,14 +102,14 @@ func (s scrape) flowTable(status *api.Status) {
 	s.put(maxClients, float64(f.MaxClients))
 	for i := range status.SnatPorts {
 		p := &status.SnatPorts[i]
-		of := label(snatTaken, p.Backend, p.Service)
+		of := s.label(snatTaken, p.Backend, p.Service)
 		s.value(snatTaken, float64(p.Taken), of)
 		s.value(snatResting, float64(p.Resting), of)
 		s.value(snatTotal, float64(p.Total), of)
 	}
 }
 
-func (s scrape) counters(list []api.Counter) {
+func (s *scrape) counters(list []api.Counter) {
 	for i := range list {
 		c := &list[i]
 		switch {
@@ -180,7 +127,7 @@ func (s scrape) counters(list []api.Counter) {
 	}
 }
 
-func (s scrape) latency(l Latency) {
+func (s *scrape) latency(l Latency) {
 	h, sum := &dto.Histogram{}, uint64(0)
 	for i, n := range l.Counts {
 		if sum += n; i < len(l.Bounds) {
@@ -188,10 +135,10 @@ func (s scrape) latency(l Latency) {
 		}
 	}
 	h.SampleCount, h.SampleSum = &sum, new(l.Sum.Seconds())
-	s.add(latency, &dto.Metric{Histogram: h})
+	s.add(latency).Histogram = h
 }
 
-func (s scrape) services(list []api.Service) {
+func (s *scrape) services(list []api.Service) {
 	for i := range list {
 		v := &list[i]
 		s.is(serviceUp, v.InRotation > 0, v.Name)
@@ -205,14 +152,15 @@ func (s scrape) services(list []api.Service) {
 	}
 }
 
-func (s scrape) backends(list []api.Backend) {
+func (s *scrape) backends(list []api.Backend) {
 	type group struct{ service, state string }
 	sums := map[group]int{}
+	toward, back := s.pair(direction, "in"), s.pair(direction, "out")
 	for i := range list {
 		b := &list[i]
 		sums[group{b.Service, b.State}]++
-		of := label(backendUp, b.Name, b.Service)
-		in, out := directed(of, "in"), directed(of, "out")
+		of := s.label(backendUp, b.Name, b.Service)
+		in, out := s.join(of[0], toward, of[1]), s.join(of[0], back, of[1])
 		s.value(backendUp, number(b.State == "up" || b.State == "drain"), of)
 		s.value(backendShare, float64(b.Share)/100, of)
 		if b.MaxConns > 0 {
@@ -232,7 +180,5 @@ func (s scrape) backends(list []api.Backend) {
 	}
 }
 
-// directed returns a backend's labels with a direction between them.
-func directed(of []*dto.LabelPair, direction string) []*dto.LabelPair {
-	return []*dto.LabelPair{of[0], {Name: &backendPackets.Labels[1], Value: &direction}, of[1]}
-}
+// direction is the name of the label between a backend's own two.
+var direction = &backendPackets.Labels[1]

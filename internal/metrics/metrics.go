@@ -1,7 +1,9 @@
 package metrics
 
 import (
+	"bufio"
 	"net/http"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,6 +19,7 @@ type Metrics struct {
 	registry *prometheus.Registry // of what the library counts itself
 	probes   *prometheus.HistogramVec
 	handler  http.Handler
+	idle     sync.Pool // of *scrape
 }
 
 // New returns the metrics of a balancer that src tells of.
@@ -26,7 +29,7 @@ func New(src Source) *Metrics {
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, probes.Labels)}
 	m.registry.MustRegister(m.probes, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
-	m.handler = promhttp.HandlerFor(m, promhttp.HandlerOpts{
+	m.handler = promhttp.HandlerForTransactional(m, promhttp.HandlerOpts{
 		EnableOpenMetrics: true, MaxRequestsInFlight: inFlight,
 		// With 20,000 backends to compress takes as long as all else, of a CPU that may be a
 		// worker's; the 13 MB that are sent instead, a scrape, are nothing to a network.
@@ -35,10 +38,16 @@ func New(src Source) *Metrics {
 	return m
 }
 
-// Gather returns all families; it is a [prometheus.Gatherer].
-func (m *Metrics) Gather() ([]*dto.MetricFamily, error) {
+// Gather returns all families; it is a [prometheus.TransactionalGatherer]. They are the
+// caller's until it calls done.
+func (m *Metrics) Gather() (list []*dto.MetricFamily, done func(), err error) {
+	s, _ := m.idle.Get().(*scrape)
+	if s == nil {
+		s = newScrape()
+	}
+	s.gather(m.source)
 	others, err := m.registry.Gather()
-	return append(gather(m.source), others...), err
+	return append(s.list(), others...), func() { m.idle.Put(s) }, err
 }
 
 // Probed takes the answer to a health check. Any number of goroutines may call it.
@@ -57,4 +66,20 @@ func (m *Metrics) Probed(r *health.Result) {
 const inFlight = 4
 
 // ServeHTTP answers a scrape, as text or as OpenMetrics, whichever is asked for.
-func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, r) }
+func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b := buffered{w, bufio.NewWriterSize(w, chunkSize)}
+	m.handler.ServeHTTP(b, r)
+	_ = b.Flush() // to a client that has gone there is nothing to say
+}
+
+// chunkSize is what is gathered of an answer before it is sent, in bytes.
+const chunkSize = 64 << 10
+
+// buffered is an answer that is sent in large chunks. Left to themselves the library and
+// net/http send a few lines at a time, each of which wakes the client.
+type buffered struct {
+	http.ResponseWriter
+	*bufio.Writer
+}
+
+func (b buffered) Write(p []byte) (int, error) { return b.Writer.Write(p) }

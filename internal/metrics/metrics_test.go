@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -198,11 +199,33 @@ func TestScrapesAtATime(t *testing.T) {
 
 // BenchmarkScrape is one scrape of 1,000 services with 20 backends each.
 func BenchmarkScrape(b *testing.B) {
-	m := New(world{1000, 20})
-	b.ReportAllocs()
-	for b.Loop() {
-		r, w := httptest.NewRequest("GET", "/metrics", nil), httptest.NewRecorder()
-		m.ServeHTTP(w, r)
-		b.ReportMetric(float64(w.Body.Len()), "bytes")
+	of := world{1000, 20}
+	m := New(still{of, of.Services(), of.Backends("")})
+	for _, accept := range []string{"text/plain", "application/openmetrics-text; version=1.0.0"} {
+		b.Run(accept, func(b *testing.B) {
+			b.ReportAllocs()
+			var w drain
+			for b.Loop() {
+				r := httptest.NewRequest("GET", "/metrics", nil)
+				r.Header.Set("Accept", accept)
+				w = drain{header: http.Header{}}
+				m.ServeHTTP(&w, r)
+			}
+			b.SetBytes(w.bytes)
+		})
 	}
+}
+
+// drain is a client that reads all and keeps nothing.
+type drain struct {
+	header http.Header
+	bytes  int64
+}
+
+func (d *drain) Header() http.Header { return d.header }
+func (d *drain) WriteHeader(int)     {}
+
+func (d *drain) Write(p []byte) (int, error) {
+	d.bytes += int64(len(p))
+	return len(p), nil
 }

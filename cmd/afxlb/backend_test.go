@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +37,7 @@ func (c changing) Change(_ context.Context, order api.BackendOrder) (api.Backend
 	return c.done, nil
 }
 
-func (c changing) Backends(string) []api.Backend {
+func (c changing) Backends(string) iter.Seq[api.Backend] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := (*c.looks)[0]
@@ -43,7 +45,7 @@ func (c changing) Backends(string) []api.Backend {
 		*c.looks = (*c.looks)[1:]
 	}
 	b.Service = "web"
-	return []api.Backend{b}
+	return slices.Values([]api.Backend{b})
 }
 
 // left is a backend with so many flows that drains.

@@ -28,12 +28,12 @@ type fake struct {
 
 func (fake) Status() api.Status      { return api.Status{Version: "v1", State: "serving"} }
 func (fake) Services() []api.Service { return []api.Service{{Name: "web"}} }
-func (f fake) Backends(string) []api.Backend {
+func (f fake) Backends(string) iter.Seq[api.Backend] {
 	list := make([]api.Backend, f.backends)
 	for i := range list {
 		list[i] = api.Backend{Service: "web", Name: fmt.Sprint("b", i), State: "up", Check: "<ok>"}
 	}
-	return list
+	return slices.Values(list)
 }
 func (fake) Flows(f api.FlowFilter) iter.Seq[api.Flow] {
 	return func(yield func(api.Flow) bool) {
@@ -108,7 +108,7 @@ func TestJSON(t *testing.T) {
 		if err := json.Unmarshal([]byte(stdout), &list); err != nil {
 			t.Errorf("%d backends: %v", backends, err)
 		}
-		if d := cmp.Diff(f.Backends(""), list); d != "" {
+		if d := cmp.Diff(slices.AppendSeq([]api.Backend{}, f.Backends("")), list); d != "" {
 			t.Errorf("%d backends: -want +got:\n%s", backends, d)
 		}
 	}

@@ -40,12 +40,12 @@ func (fixed) Status() Status {
 		SnatPorts: []SnatPorts{{Service: "web", Backend: "a", Taken: 5, Resting: 1, Total: 9}}}
 }
 func (fixed) Services() []Service { return []Service{{Name: "web", Live: 2, Announce: "none"}} }
-func (fixed) Backends(s string) []Backend {
+func (fixed) Backends(s string) iter.Seq[Backend] {
 	asked := time.Unix(1000, 0).UTC()
-	return []Backend{
+	return slices.Values([]Backend{
 		{Service: s, Name: "a", State: "up", Checks: []Check{{Type: "tcp", Result: "ok", At: &asked}, {Result: "none"}}},
 		{Service: s, Name: "b", State: "unreachable", Reason: "route is by eth1", Checks: []Check{}},
-	}
+	})
 }
 func (fixed) Flows(f FlowFilter) iter.Seq[Flow] {
 	return slices.Values([]Flow{{Service: f.Service, Backend: f.Backend, Client: f.Client, PacketsIn: uint64(f.Limit)}})

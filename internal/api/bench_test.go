@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 	"time"
 )
@@ -26,7 +27,7 @@ func newLarge(n int) *large {
 	return l
 }
 
-func (l *large) Backends(string) []Backend { return l.backends }
+func (l *large) Backends(string) iter.Seq[Backend] { return slices.Values(l.backends) }
 
 func (l *large) Flows(FlowFilter) iter.Seq[Flow] {
 	return func(yield func(Flow) bool) {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"strings"
@@ -258,7 +259,7 @@ type counting struct {
 	now, most atomic.Int32
 }
 
-func (c *counting) Backends(service string) []Backend {
+func (c *counting) Backends(service string) iter.Seq[Backend] {
 	n := c.now.Add(1)
 	defer c.now.Add(-1)
 	for most := c.most.Load(); n > most && !c.most.CompareAndSwap(most, n); most = c.most.Load() {

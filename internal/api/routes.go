@@ -63,7 +63,10 @@ func (h *handler) routes() {
 	list(h, "/v1/backends", "The backends of one service, or of all", func(in *struct {
 		Service string `query:"service" doc:"only this service's"`
 	}) (iter.Seq[Backend], error) {
-		found := h.source.Backends(in.Service)
+		if in.Service == "" {
+			return h.source.Backends(""), nil
+		}
+		found := slices.Collect(h.source.Backends(in.Service))
 		if len(found) == 0 {
 			return slices.Values(found), h.known(in.Service, "")
 		}
@@ -111,7 +114,7 @@ func (h *handler) known(service, backend string) error {
 	}
 	if backend != "" {
 		var names []string
-		for _, b := range h.source.Backends(service) {
+		for b := range h.source.Backends(service) {
 			names = append(names, b.Name)
 		}
 		if !slices.Contains(names, backend) {

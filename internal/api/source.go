@@ -12,8 +12,9 @@ import (
 type Source interface {
 	Status() Status
 	Services() []Service
-	// Backends returns the backends of one service, or of all if its name is empty.
-	Backends(service string) []Backend
+	// Backends yields the backends of one service, or of all if its name is empty. Like
+	// Flows it holds no lock while its consumer works.
+	Backends(service string) iter.Seq[Backend]
 	// Flows yields the flows that the filter selects. It holds no lock while its
 	// consumer works, which may take as long as a slow client reads. The server stops
 	// at the filter's limit.

@@ -102,7 +102,7 @@ func (h *handler) makeList(k listKey) any {
 	case withServices:
 		return h.source.Services()
 	case withBackends:
-		return orEmpty(h.source.Backends(k.service))
+		return orEmpty(slices.Collect(h.source.Backends(k.service)))
 	case withCounters:
 		return h.source.Counters()
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -30,9 +31,9 @@ func (b *busy) Services() []Service {
 	return []Service{{Name: "web", Live: b.live.Load(), Announce: "arp", Announced: true}}
 }
 
-func (b *busy) Backends(service string) []Backend {
+func (b *busy) Backends(service string) iter.Seq[Backend] {
 	b.backends.Add(1)
-	return []Backend{{Service: service, Name: "a", State: "up"}}
+	return slices.Values([]Backend{{Service: service, Name: "a", State: "up"}})
 }
 
 func (b *busy) Counters() []Counter {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -18,12 +19,14 @@ type answer struct {
 
 // Probe is a question to a backend, with the latest answer.
 type Probe struct {
-	Target health.Target
-	Start  time.Time // of the latest; zero: there was none yet
-	Took   time.Duration
-	Err    error     // nil: it is well
-	Local  bool      // Err is the balancer's own trouble
-	Next   time.Time // zero: it is under way, or waits for its turn
+	Type    balancer.HealthType
+	Address netip.AddrPort // as of [health.Target], and Source too
+	Source  netip.Addr
+	Start   time.Time // of the latest; zero: there was none yet
+	Took    time.Duration
+	Err     error     // nil: it is well
+	Local   bool      // Err is the balancer's own trouble
+	Next    time.Time // zero: it is under way, or waits for its turn
 }
 
 // Probed is all that was asked of a backend.
@@ -46,19 +49,25 @@ func (r *Reconciler) Probed(i int, service balancer.ServiceKey) []Probed {
 		return nil
 	}
 	list := make([]Probed, len(groups[i].checks))
+	probes := make([]Probe, 0, len(list)) // in one piece
 	for j, k := range groups[i].checks {
 		list[j].Suspicions = k.traffic.count
 		if k.target.Type == balancer.HealthNone || k.disabled() {
 			continue
 		}
-		list[j].Probes = append(list[j].Probes, r.probe(k.target, &k.answers[asWell]))
+		first := len(probes)
+		probes = append(probes, r.probe(&k.target, &k.answers[asWell]))
 		if k.said.twofold {
-			list[j].Probes = append(list[j].Probes, r.probe(k.holder, &k.answers[asHeld]))
+			probes = append(probes, r.probe(&k.holder, &k.answers[asHeld]))
 		}
+		list[j].Probes = probes[first:len(probes):len(probes)]
 	}
 	return list
 }
 
-func (r *Reconciler) probe(t health.Target, a *answer) Probe {
-	return Probe{Target: t, Start: a.start, Took: a.took, Err: a.err, Local: a.local, Next: r.prober.Next(t)}
+func (r *Reconciler) probe(t *health.Target, a *answer) Probe {
+	return Probe{
+		Type: t.Type, Address: t.Address, Source: t.Source,
+		Start: a.start, Took: a.took, Err: a.err, Local: a.local, Next: r.prober.Next(*t),
+	}
 }

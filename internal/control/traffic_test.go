@@ -167,7 +167,7 @@ func TestProbed(t *testing.T) {
 		w.answer(errRefused, "10.0.0.12")
 		after(time.Second)
 		p := r.Probed(0, key.Key())
-		if a, b := p[0].Probes[0], p[1].Probes[0]; a.Err != nil || b.Err == nil || a.Start.IsZero() || a.Target.Address.String() != "10.0.0.11:8080" ||
+		if a, b := p[0].Probes[0], p[1].Probes[0]; a.Err != nil || b.Err == nil || a.Start.IsZero() || a.Address.String() != "10.0.0.11:8080" ||
 			time.Until(a.Next) < 8*time.Second || time.Until(a.Next) > 10*time.Second {
 			t.Errorf("%+v", p)
 		}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"iter"
 	"strconv"
 	"time"
 
@@ -13,7 +14,8 @@ import (
 type Source interface {
 	Status() api.Status
 	Services() []api.Service
-	Backends(service string) []api.Backend
+	// Figures yields all backends, with what can be counted or measured of them.
+	Figures() iter.Seq[api.Backend]
 	Counters() []api.Counter
 	Latency() Latency
 }
@@ -36,7 +38,7 @@ func (s *scrape) gather(src Source) {
 	s.counters(src.Counters())
 	s.latency(src.Latency())
 	s.services(src.Services())
-	s.backends(src.Backends(""))
+	s.backends(src.Figures())
 }
 
 var states = [...]string{api.StateStarting, api.StateServing, api.StateDegraded, api.StateWaiting, api.StateStopping}
@@ -152,12 +154,11 @@ func (s *scrape) services(list []api.Service) {
 	}
 }
 
-func (s *scrape) backends(list []api.Backend) {
+func (s *scrape) backends(list iter.Seq[api.Backend]) {
 	type group struct{ service, state string }
 	sums := map[group]int{}
 	toward, back := s.pair(direction, "in"), s.pair(direction, "out")
-	for i := range list {
-		b := &list[i]
+	for b := range list {
 		sums[group{b.Service, b.State}]++
 		of := s.label(backendUp, b.Name, b.Service)
 		in, out := s.join(of[0], toward, of[1]), s.join(of[0], back, of[1])

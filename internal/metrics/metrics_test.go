@@ -3,9 +3,11 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +47,9 @@ func (w world) Services() (list []api.Service) {
 	return list
 }
 
-func (w world) Backends(string) (list []api.Backend) {
+func (w world) Figures() iter.Seq[api.Backend] { return slices.Values(w.backendList()) }
+
+func (w world) backendList() (list []api.Backend) {
 	for i := range w.services {
 		for j := range w.backends {
 			list = append(list, api.Backend{
@@ -200,7 +204,7 @@ func TestScrapesAtATime(t *testing.T) {
 // BenchmarkScrape is one scrape of 1,000 services with 20 backends each.
 func BenchmarkScrape(b *testing.B) {
 	of := world{1000, 20}
-	m := New(still{of, of.Services(), of.Backends("")})
+	m := New(still{of, of.Services(), of.backendList()})
 	for _, accept := range []string{"text/plain", "application/openmetrics-text; version=1.0.0"} {
 		b.Run(accept, func(b *testing.B) {
 			b.ReportAllocs()

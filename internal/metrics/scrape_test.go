@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func TestScrapeAgain(t *testing.T) {
 // are in.
 func TestScrapeMakesNothingOfEachBackend(t *testing.T) {
 	took := func(w world) float64 {
-		s, src := newScrape(), still{w, w.Services(), w.Backends("")}
+		s, src := newScrape(), still{w, w.Services(), w.backendList()}
 		for range 5 {
 			s.gather(src) // until there is room
 		}
@@ -61,5 +62,5 @@ type still struct {
 	backends []api.Backend
 }
 
-func (s still) Services() []api.Service       { return s.services }
-func (s still) Backends(string) []api.Backend { return s.backends }
+func (s still) Services() []api.Service        { return s.services }
+func (s still) Figures() iter.Seq[api.Backend] { return slices.Values(s.backends) }

@@ -16,6 +16,7 @@ func (s *Source) probed(i int, svc *control.ServiceView) []control.Probed {
 	return s.Probed(i, svc.Spec.Key())
 }
 
+// checks tells of probes, and keeps the times in them.
 func checks(probes []control.Probe) []api.Check {
 	list := make([]api.Check, len(probes))
 	for i := range probes {
@@ -26,13 +27,13 @@ func checks(probes []control.Probe) []api.Check {
 
 func check(p *control.Probe) api.Check {
 	out := api.Check{
-		Type: p.Target.Type.String(), Address: p.Target.Address.String(), Result: "ok", Took: p.Took, At: moment(p.Start), Next: moment(p.Next),
+		Type: p.Type.String(), Address: p.Address.String(), Result: "ok", Took: p.Took, At: moment(&p.Start), Next: moment(&p.Next),
 	}
-	if p.Target.Address.Port() == 0 {
-		out.Address = p.Target.Address.Addr().String()
+	if p.Address.Port() == 0 {
+		out.Address = p.Address.Addr().String()
 	}
-	if p.Target.Source != (netip.Addr{}) {
-		out.Source = p.Target.Source.String()
+	if p.Source != (netip.Addr{}) {
+		out.Source = p.Source.String()
 	}
 	switch {
 	case p.Start.IsZero():
@@ -49,9 +50,9 @@ func check(p *control.Probe) api.Check {
 }
 
 // moment returns nil for no time.
-func moment(t time.Time) *time.Time {
+func moment(t *time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	return &t
+	return t
 }

@@ -9,18 +9,21 @@ import (
 	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
-	"github.com/afxlb/afxlb/internal/health"
 )
 
 func TestChecks(t *testing.T) {
 	at, next := time.Unix(1000, 0), time.Unix(1005, 0)
-	echo := health.Target{Type: balancer.HealthICMP, Address: netip.MustParseAddrPort("10.0.0.1:0"), Source: netip.MustParseAddr("10.0.0.9")}
-	dns := health.Target{Type: balancer.HealthDNS, Address: netip.MustParseAddrPort("[2001:db8::1]:53")}
+	echo := control.Probe{Type: balancer.HealthICMP, Address: netip.MustParseAddrPort("10.0.0.1:0"), Source: netip.MustParseAddr("10.0.0.9")}
+	dns := control.Probe{Type: balancer.HealthDNS, Address: netip.MustParseAddrPort("[2001:db8::1]:53")}
+	asked := func(p, answered control.Probe) control.Probe {
+		answered.Type, answered.Address, answered.Source = p.Type, p.Address, p.Source
+		return answered
+	}
 	got := checks([]control.Probe{
-		{Target: echo},
-		{Target: echo, Start: at, Took: time.Second, Next: next},
-		{Target: dns, Start: at, Err: errors.New("rcode refused")},
-		{Target: dns, Start: at, Err: errors.New("no way"), Local: true},
+		echo,
+		asked(echo, control.Probe{Start: at, Took: time.Second, Next: next}),
+		asked(dns, control.Probe{Start: at, Err: errors.New("rcode refused")}),
+		asked(dns, control.Probe{Start: at, Err: errors.New("no way"), Local: true}),
 	})
 	want := []api.Check{
 		{Type: "icmp", Address: "10.0.0.1", Source: "10.0.0.9", Result: "none"},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"strconv"
 	"strings"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -12,7 +11,6 @@ import (
 	"github.com/afxlb/afxlb/engine/conntrack"
 	"github.com/afxlb/afxlb/internal/api"
 	"github.com/afxlb/afxlb/internal/control"
-	"github.com/afxlb/afxlb/internal/packet"
 )
 
 // Services returns all services in the config's order, with the sums of their
@@ -57,31 +55,51 @@ func backendIDs(v *control.View, i int) []uint32 {
 	return v.Table.Services[i].Backends
 }
 
-// Backends returns the backends of one service, or of all if its name is empty.
-func (s *Source) Backends(service string) []api.Backend {
-	v := s.View()
-	list := []api.Backend{}
-	for i := range v.Services {
-		svc := &v.Services[i]
-		if service != "" && service != svc.Spec.Name {
-			continue
-		}
-		ids := backendIDs(v, i)
-		traffic := s.Engine.Traffic(ids)
-		probed := s.probed(i, svc)
-		for j := range svc.Backends {
-			out := describe(v, svc, j)
-			out.Checks = []api.Check{}
-			if j < len(probed) {
-				out.Checks, out.Suspicions = checks(probed[j].Probes), probed[j].Suspicions
+// Backends yields the backends of one service, or of all if its name is empty, one
+// service after the other.
+func (s *Source) Backends(service string) iter.Seq[api.Backend] { return s.backends(service, true) }
+
+// Figures yields all backends as Backends does, but for where they are and what they were
+// asked. That is most of the work, and of no use to those who count.
+func (s *Source) Figures() iter.Seq[api.Backend] { return s.backends("", false) }
+
+func (s *Source) backends(service string, whole bool) iter.Seq[api.Backend] {
+	return func(yield func(api.Backend) bool) {
+		v := s.View()
+		ways := hops{view: v, known: map[uint64]hop{}}
+		for i := range v.Services {
+			svc := &v.Services[i]
+			if service != "" && service != svc.Spec.Name {
+				continue
 			}
-			if ids != nil {
-				s.measure(&out, v, ids[j], &traffic[j])
+			var probed []control.Probed
+			if whole {
+				probed = s.probed(i, svc)
 			}
-			list = append(list, out)
+			ids := backendIDs(v, i)
+			traffic := s.Engine.Traffic(ids)
+			for j := range svc.Backends {
+				out := describe(v, svc, j)
+				if ids != nil {
+					s.measure(&out, v, ids[j], &traffic[j])
+				}
+				if whole {
+					place(&out, &svc.Backends[j].Key)
+					if ids != nil {
+						next := ways.of(ids[j])
+						out.MAC, out.Egress = next.mac, next.egress
+					}
+					out.Checks = []api.Check{}
+					if j < len(probed) {
+						out.Checks, out.Suspicions = checks(probed[j].Probes), probed[j].Suspicions
+					}
+				}
+				if !yield(out) {
+					return
+				}
+			}
 		}
 	}
-	return list
 }
 
 // describe says what backend j of a service is, and how it is.
@@ -89,7 +107,7 @@ func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
 	b := &svc.Backends[j]
 	state, reason, since := v.Shown(b)
 	out := api.Backend{
-		Service: svc.Spec.Name, Name: b.Name, Address: b.Key.Address.String(), Port: "same", Weight: int(b.Weight),
+		Service: svc.Spec.Name, Name: b.Name, Weight: int(b.Weight),
 		State: state, Reason: reason, Since: since, Check: b.Check,
 		Override: b.Override.String(), FileWeight: int(svc.Spec.Backends[j].Weight),
 		Backup: b.Backup, MaxConns: svc.Spec.Backends[j].MaxConns,
@@ -99,9 +117,6 @@ func describe(v *control.View, svc *control.ServiceView, j int) api.Backend {
 	}
 	if state == b.State && reason == "" {
 		out.Reason = part(b, svc.Fallback)
-	}
-	if b.Key.Port != 0 {
-		out.Port = strconv.Itoa(int(b.Key.Port))
 	}
 	return out
 }
@@ -144,24 +159,6 @@ func (s *Source) measure(out *api.Backend, v *control.View, id uint32, t *engine
 	}
 	out.PacketsIn, out.PacketsOut = t.Packets[conntrack.Request], t.Packets[conntrack.Reply]
 	out.BytesIn, out.BytesOut = t.Bytes[conntrack.Request], t.Bytes[conntrack.Reply]
-	if b := &v.Table.Backends[id]; b.Flags&balancer.HasMAC != 0 {
-		var macs, exits []string
-		for _, next := range v.Table.Ways(b.Next) {
-			macs, exits = append(macs, packet.WordMAC(next).String()), append(exits, exitOf(v.Table.Links.At(balancer.HopLink(next)), v.PortName))
-		}
-		out.MAC, out.Egress = strings.Join(macs, ","), strings.Join(exits, ",")
-	}
-}
-
-// exitOf names a link as interfaces of its kind are named by custom.
-func exitOf(link balancer.Link, port func(int) string) string {
-	name := port(int(link.Port))
-	for _, tag := range link.Tags {
-		if tag != 0 {
-			name += "." + strconv.Itoa(int(tag.VLAN()))
-		}
-	}
-	return name
 }
 
 // Flows returns the flows that f selects, one after the other; its limit is the

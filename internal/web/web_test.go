@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,11 +34,11 @@ func (stub) Services() []api.Service    { return []api.Service{{Name: "web"}} }
 func (stub) Counters() []api.Counter    { return []api.Counter{{Name: "forwarded"}} }
 func (s stub) Events() *events.Recorder { return s.events }
 
-func (stub) Backends(service string) []api.Backend {
+func (stub) Backends(service string) iter.Seq[api.Backend] {
 	if service != "web" {
-		return nil
+		return slices.Values([]api.Backend(nil))
 	}
-	return []api.Backend{{Service: service, Name: "a"}}
+	return slices.Values([]api.Backend{{Service: service, Name: "a"}})
 }
 
 // many clients are more than a test is.

@@ -277,7 +277,7 @@ func (o *observed) assess(groups []*group, now time.Time) *assessment {
 		} else {
 			g.frozen(a.conditions[i])
 		}
-		a.sooner(g.weigh(a.conditions[i], now))
+		a.sooner(g.weigh(a.conditions[i], o.stepped, now))
 		for j, k := range g.checks {
 			if k.weight != g.spec.Backends[j].Weight {
 				a.facts.Weights[k.key] = k.weight

@@ -23,6 +23,7 @@ type observed struct {
 	groups    []*group // one a service, in the Spec's order
 	askers    map[health.Target][]*check
 	troubles  troubles
+	stepped   stepped // ramps, last
 	scratch   scratch
 }
 

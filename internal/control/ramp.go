@@ -39,16 +39,38 @@ const rampTick = 250 * time.Millisecond
 
 // climb sets how many steps of its ramp the backend has, and returns when it has the next
 // one; 0: it has all. In panic all are needed now.
-func (k *check) climb(now time.Time) (wait time.Duration) {
+func (k *check) climb(last stepped, now time.Time) (wait time.Duration) {
+	had := k.ramp
 	k.ramp = balancer.RampSteps
 	d, risen := k.group.spec.SlowStart, now.Sub(k.back)
-	if d <= 0 || k.back.IsZero() || k.weight == 0 || risen >= d+stepOf(d) || k.group.fallback == FallbackPanic {
+	if d <= 0 || k.back.IsZero() || k.weight == 0 || k.group.fallback == FallbackPanic {
+		return 0
+	}
+	if rest := last.rest(d, now); rest > 0 && had > 0 && had < balancer.RampSteps {
+		k.ramp = had
+		return rest
+	}
+	if risen >= d+stepOf(d) {
 		return 0
 	}
 	step := stepOf(d)
 	risen += time.Duration(k.back.UnixNano() % int64(step)) // since the multiple of it before
 	k.ramp = uint8(max(1, min(balancer.RampSteps, balancer.RampSteps*risen.Truncate(step)/(d+step).Truncate(step))))
 	return step - risen%step
+}
+
+// stepped is the last step that ramps have made, all together: the table with it. Where thousands
+// of services have a consistent hash each of its own, that takes a second.
+type stepped struct {
+	at   time.Time // when it was in force
+	took time.Duration
+}
+
+// rest returns how long the next step of a ramp of d has to wait yet. What takes long is done
+// less often, as [restFactor] has it, but a ramp has as many steps as fewSteps, and some more.
+func (s stepped) rest(d time.Duration, now time.Time) time.Duration {
+	const fewSteps = 4
+	return min(restFactor*s.took, d/fewSteps) - now.Sub(s.at)
 }
 
 // stepOf returns how long a step of a ramp of d lasts.

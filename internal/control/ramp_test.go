@@ -211,3 +211,40 @@ func TestSlowStartByLoad(t *testing.T) {
 		}
 	})
 }
+
+// Where a table takes long, ramps have fewer steps, and leave the time between these to all
+// else; but they have some, and end.
+func TestSlowStartWhereTablesTakeLong(t *testing.T) {
+	for _, d := range []time.Duration{4 * time.Second, 20 * time.Second, time.Minute} {
+		t.Run(d.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := start(t, newWire(addressesOf("abcs")...), slowSpec(d))
+				after(2 * time.Second)
+				r.wire.answer(errRefused, addressesOf("a")...)
+				after(2 * time.Second)
+				const slow = 800 * time.Millisecond
+				r.kernel.slow.Store(int64(slow))
+				r.wire.answer(nil, addressesOf("a")...)
+				for r.share("a") == 0 {
+					after(10 * time.Millisecond)
+				}
+				begin, tables, last := time.Now(), r.kernel.count(), r.share("a")
+				for r.share("a") < 100 {
+					after(20 * time.Millisecond)
+					if got := r.share("a"); got < last {
+						t.Fatalf("after %v its share is %d%%, and was %d%%", time.Since(begin), got, last)
+					} else {
+						last = got
+					}
+				}
+				took, n := time.Since(begin), r.kernel.count()-tables
+				if took > d+stepOf(d)+restFactor*slow+slow+time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if busy := time.Duration(n) * slow; n < 3 || busy > max(4*slow, took/3) {
+					t.Errorf("%d tables in %v", n, took)
+				}
+			})
+		})
+	}
+}

@@ -122,6 +122,7 @@ func (r *Reconciler) commit(spec *balancer.Spec, a *assessment) error {
 // draft is what is planned in full, and not in force yet.
 type draft struct {
 	commitment
+	begun      time.Time
 	compiled   *balancer.Draft
 	conditions [][]condition
 }
@@ -135,7 +136,7 @@ func (r *Reconciler) draft(spec *balancer.Spec, a *assessment) (*draft, error) {
 	if was.err == nil && was.table != nil && sameSteering && sameFacts(&was.facts, &a.facts) {
 		return nil, nil
 	}
-	next := &draft{commitment: commitment{spec: spec, facts: a.facts, machine: a.machine, plan: was.plan}, conditions: a.conditions}
+	next := &draft{begun: time.Now(), commitment: commitment{spec: spec, facts: a.facts, machine: a.machine, plan: was.plan}, conditions: a.conditions}
 	var err error
 	if !sameSteering || next.plan == nil {
 		if next.plan, err = plan(spec, &a.machine); err != nil {
@@ -156,6 +157,11 @@ func (r *Reconciler) enforce(next *draft) error {
 	r.easing.adopt(next.table, next.spec, next.conditions, time.Now())
 	if err := r.engine.Apply(next.table, next.plan); err != nil {
 		next.err = fmt.Errorf("%w: %w", ErrCommit, err)
+	}
+	if !maps.Equal(next.facts.Ramps, r.inForce.facts.Ramps) {
+		r.mu.Lock()
+		r.observed.stepped = stepped{time.Now(), time.Since(next.begun)}
+		r.mu.Unlock()
 	}
 	r.inForce, r.sources = next.commitment, append(sources(next.spec), next.machine.former...)
 	r.log.Debug("new table", zap.Uint64("generation", next.table.Generation))

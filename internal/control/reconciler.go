@@ -142,7 +142,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 			_ = r.reconcile() // it tells by the View, and comes back
 			rested = time.Now().Add(min(restFactor*time.Since(start), maxRest))
 		case <-r.alarm.C:
-			r.Notify() // with a rest before: the steps of ramps may be many, and large
+			r.Notify()
 		case now := <-traffic.C:
 			r.watchTraffic(now)
 		case now := <-r.easing.timer.C:

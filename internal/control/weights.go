@@ -14,13 +14,13 @@ import (
 //	fallback  0 for backup backends that are not needed, and for all of a service that is
 //	          taken down; in panic those that are down have theirs too (fallback.go)
 //	ramp      a part of it, for one that is back (ramp.go)
-func (g *group) weigh(conditions []condition, now time.Time) (wait time.Duration) {
+func (g *group) weigh(conditions []condition, last stepped, now time.Time) (wait time.Duration) {
 	for j, k := range g.checks {
 		k.attend(&conditions[j], now)
 	}
 	g.fall(conditions)
 	for j, k := range g.checks {
-		again := k.climb(now)
+		again := k.climb(last, now)
 		if wait == 0 || again > 0 && again < wait {
 			wait = again
 		}

@@ -22,7 +22,7 @@ func fullnatService(name, vip string, backends, ports int) balancer.ServiceSpec 
 	for i := range s.Backends {
 		s.Backends[i].Port = 8080
 	}
-	s.SnatAddresses = sources4[:1]
+	s.SnatAddresses = sources4[:1:1] // who appends to it gets a list of its own
 	if s.Address.Is6() {
 		s.SnatAddresses = []netip.Addr{netip.MustParseAddr("2001:db8:10::5")}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -92,7 +93,7 @@ func TestFieldAnnounce(t *testing.T) {
 	all := []netip.Addr{linkVIP4, linkVIP6, natVIP4, natVIP6}
 	config := w.writeConfig("afxlb.yaml",
 		service("arp4", linkVIP4, "nat", "tcp", "announce: arp, "+quickHealth), service("arp6", linkVIP6, "nat", "tcp", "announce: arp, "+quickHealth),
-		streamService("besides", linkVIP4, "nat", "algorithm: maglev, health: {type: none},"),
+		streamService("besides", linkVIP4, "nat", fmt.Sprintf("algorithm: maglev, health: {type: tcp, port: %d, %s},", port, quickly)),
 		service("local4", natVIP4, "nat", "tcp", "announce: local, "+quickHealth), service("local6", natVIP6, "nat", "tcp", "announce: local, "+quickHealth),
 	)
 	here := w.interfaceOf(w.lab.Balancer)
@@ -114,8 +115,8 @@ func TestFieldAnnounce(t *testing.T) {
 	}
 	w.awaitHolder("", all...)
 	p.awaitEvent("a withdrawal", func(e *api.Event) bool { return e.Kind == events.Announce && e.Over && e.Address == natVIP6.String() })
-	if err := w.web[1].Start(); err != nil {
-		t.Fatal(err)
+	for i := range w.web {
+		w.restart(i)
 	}
 	awaitTold(t, tap, here.HardwareAddr, linkVIP4)
 	w.awaitHolder(lab.Interface, linkVIP4, linkVIP6)
@@ -138,6 +139,7 @@ func TestFieldAnnounce(t *testing.T) {
 
 	// The addresses go before the workers do, and come after them: else the kernel would answer
 	// for them, and reset what there is.
+	p.await("have all", func(s api.Status) bool { return s.Backends.Up == s.Backends.Total })
 	s := w.openStreams(40, linkVIP4)
 	p.stop()
 	w.awaitHolder("", all...)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -120,6 +123,45 @@ func (w *world) askUnconnected(h *lab.Host, from netip.Addr, to netip.AddrPort, 
 	}
 	defer c.Close()
 	return question(unconnected{c, to}, strings.Repeat("x", size))
+}
+
+// visit is a connection of client 0 to a web server, which stays. An http.Client has another one
+// in its place, without a word, when it breaks, or when the machine was busy for 50 ms
+// (maxWriteWaitBeforeConnReuse of net/http/transport.go).
+type visit struct {
+	net.Conn
+	answers *bufio.Reader
+}
+
+func (w *world) visit(vip netip.Addr) (*visit, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	c, err := w.lab.Clients[0].Dial(ctx, "tcp", netip.AddrPortFrom(vip, port).String())
+	if err != nil {
+		return nil, err
+	}
+	w.t.Cleanup(func() { c.Close() })
+	return &visit{c, bufio.NewReader(c)}, nil
+}
+
+// ask returns the name of who answers.
+func (v *visit) ask() (name string, err error) {
+	if err := v.SetDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(v, "GET / HTTP/1.1\r\nHost: web\r\n\r\n"); err != nil {
+		return "", err
+	}
+	res, err := http.ReadResponse(v.answers, nil)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = errors.New(res.Status)
+	}
+	return string(b), err
 }
 
 // dialStream opens a connection to a stream's server, and reads the server's name.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -139,13 +138,16 @@ func TestFieldMaxConns(t *testing.T) {
 	}
 	p.await("have many that only knock", func(s api.Status) bool { return s.Flows.ByClass["tcp-syn"] >= 80 })
 
-	clients := make([]*http.Client, crowd)
+	clients := make([]*visit, crowd)
 	names := make([]string, crowd)
 	var all sync.WaitGroup
 	for i := range clients {
-		clients[i] = w.lab.Clients[0].HTTPClient(patience, true)
-		t.Cleanup(clients[i].CloseIdleConnections)
-		all.Go(func() { names[i], _ = lab.Get(t.Context(), clients[i], url(natVIP4, "/")) })
+		all.Go(func() {
+			var err error
+			if clients[i], err = w.visit(natVIP4); err == nil {
+				names[i], _ = clients[i].ask()
+			}
+		})
 	}
 	all.Wait()
 	by := map[string]int{}
@@ -169,13 +171,13 @@ func TestFieldMaxConns(t *testing.T) {
 		if name == "" {
 			continue
 		}
-		if again, err := lab.Get(t.Context(), clients[i], url(natVIP4, "/")); again != name {
+		if again, err := clients[i].ask(); again != name {
 			t.Errorf("a connection to %s has come to %q, %v", name, again, err)
 		}
 	}
 	for i, name := range names {
 		if name == "b1" {
-			clients[i].CloseIdleConnections()
+			clients[i].Close()
 			break
 		}
 	}

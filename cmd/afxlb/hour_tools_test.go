@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -71,17 +70,19 @@ func TestToolsPersonsHour(t *testing.T) {
 	// A connection that stays keeps the drain waiting, and nobody else's goes there.
 	service, backend := fmt.Sprintf("%v:%d", natVIP4, port), fmt.Sprintf("%v:%d", lab.BackendAddr(1), port)
 	name := ""
-	var client *http.Client
+	var client *visit
 	for range 30 { // until it is at the backend that will drain
-		client = w.lab.Clients[0].HTTPClient(patience, true)
 		var err error
-		if name, err = lab.Get(t.Context(), client, url(natVIP4, "/")); err != nil {
+		if client, err = w.visit(natVIP4); err == nil {
+			name, err = client.ask()
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 		if name == "b1" {
 			break
 		}
-		client.CloseIdleConnections()
+		client.Close()
 	}
 	if name != "b1" {
 		t.Fatalf("no connection gets to b1, the last one to %s", name)
@@ -97,7 +98,7 @@ func TestToolsPersonsHour(t *testing.T) {
 			t.Error("a backend that drains gets new connections")
 		}
 	}
-	if again, err := lab.Get(t.Context(), client, url(natVIP4, "/")); err != nil || again != "b1" {
+	if again, err := client.ask(); err != nil || again != "b1" {
 		t.Errorf("the connection that was there before is answered by %q, %v", again, err)
 	}
 	select {
@@ -105,7 +106,7 @@ func TestToolsPersonsHour(t *testing.T) {
 		t.Errorf("the drain does not wait for the connection that is left: %s", out)
 	default:
 	}
-	client.CloseIdleConnections()
+	client.Close()
 	if out := <-drained; !strings.HasPrefix(out, "exit code 0\n") {
 		t.Errorf("the drain: %s", out)
 	}

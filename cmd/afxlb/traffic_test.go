@@ -63,12 +63,16 @@ func (w *world) connections(t *testing.T, vip netip.Addr, connections, requests 
 	var wg sync.WaitGroup
 	by := map[string]int{}
 	for range connections {
-		c := w.lab.Clients[0].HTTPClient(patience, true)
 		wg.Go(func() {
-			defer c.CloseIdleConnections()
+			c, err := w.visit(vip)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
 			first := ""
 			for i := range requests {
-				name, err := lab.Get(t.Context(), c, url(vip, "/"))
+				name, err := c.ask()
 				if err != nil {
 					t.Errorf("request %d: %v", i, err)
 					return

@@ -77,7 +77,7 @@ limit leaves no room for it; 4: the balancer has ended before.`,
 	n.StringVar(&f.Service, "service", "", "only packets of this service")
 	n.StringVar(&f.Backend, "backend", "", "only packets of this backend")
 	n.StringVar(&f.Address, "address", "", "only packets from or to this address")
-	n.StringVar(&client, "client", "", "the same")
+	n.StringVar(&client, "client", "", "the same as --address")
 	n.StringSliceVar(&f.Verdict, "verdict", nil, "only packets that ended so: forwarded, replied, punted, dropped")
 	n.StringSliceVar(&reasons, "reason", nil, "only packets that were dropped for these reasons, as counters has them")
 	n.Uint64VarP(&f.Count, "count", "c", 0, "end after so many packets")

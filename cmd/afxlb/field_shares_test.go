@@ -166,7 +166,12 @@ func TestFieldMaxConns(t *testing.T) {
 		t.Errorf("a full backend is %+v", b)
 	}
 	p.await("count who could not begin", func(api.Status) bool { return p.counter("services", "full") >= crowd+1-3*each })
-	p.awaitLines(1, "max-conns connections, and can't begin")
+	p.awaitLines(1, "max-conns connections, and can't begin.*reason\": \"web\"")
+	p.await("warn of it", func(s api.Status) bool { return strings.HasSuffix(warned(s, "backend-full"), ": web") })
+	said, err := p.api.Trace(t.Context(), &api.TraceQuery{Packet: fmt.Sprintf("tcp 198.51.100.7:40000 > %v:%d", natVIP4, port)})
+	if text := fmt.Sprint(said.Steps); err != nil || !strings.Contains(text, "everybody of web in rotation has as many connections") {
+		t.Errorf("what keeps a client out is %s, %v", text, err)
+	}
 	for i, name := range names { // known connections go on, and one ends
 		if name == "" {
 			continue

@@ -34,14 +34,18 @@ func TestBounds(t *testing.T) {
 		"clients":  {events.Clients, func(in *engine.Info, n int) { in.Clients.Evicted = uint64(n) }, "persistence"},
 		"answers":  {events.ReplyLimit, func(in *engine.Info, n int) { in.Total.Verdicts[packet.DropReplyLimit] = uint64(n) }, "answers"},
 		"punts":    {events.PuntLimit, func(in *engine.Info, n int) { in.Total.Verdicts[packet.DropPuntLimit] = uint64(n) }, "kernel"},
+		"full":     {events.BackendFull, func(in *engine.Info, n int) { in.Total.Full = uint64(n) }, "max-conns"},
 		"overload": {events.Overload, func(in *engine.Info, n int) { in.Ports[1].Sockets[0].Kernel.RxRingFull = uint64(n) }, "faster"},
 	} {
-		p := pressure{before: blank()}
+		p := pressure{before: blank(), full: func() string { return "web, dns" }}
 		var told []events.Event
 		look := func(n int) {
 			in := blank()
 			c.meet(&in, n)
 			told = append(told, p.look(in)...)
+		}
+		if met := p.met(); met != nil {
+			t.Fatalf("%s: warned of before it is met: %+v", name, met)
 		}
 		full := 2 // of "nearly full" it is the first that counts
 		look(0)
@@ -53,6 +57,12 @@ func TestBounds(t *testing.T) {
 		}
 		if len(told) != 1 || told[0].Kind != c.kind || told[0].Over || !strings.Contains(told[0].Text, c.part) {
 			t.Fatalf("%s: %+v, want one of %s with %q", name, told, c.kind, c.part)
+		}
+		if met := p.met(); len(met) != 1 || met[0].Code != string(c.kind) || !strings.Contains(met[0].Text, c.part) || met[0].Since.IsZero() {
+			t.Errorf("%s: %+v, want a warning while it is met", name, met)
+		}
+		if of := p.met()[0].Text; c.kind == events.BackendFull && (told[0].Reason != "web, dns" || !strings.HasSuffix(of, ": web, dns")) {
+			t.Errorf("%s: %+v and %q, want whose backends these are", name, told[0], of)
 		}
 		rest := full + 2
 		if name == "nearly full" {
@@ -69,6 +79,9 @@ func TestBounds(t *testing.T) {
 		}
 		if len(told) != 2 || !told[1].Over || told[1].Kind != c.kind || !strings.HasPrefix(told[1].Text, "over: ") {
 			t.Errorf("%s: %+v, want that it is over", name, told[1:])
+		}
+		if met := p.met(); met != nil {
+			t.Errorf("%s: warned of when it is over: %+v", name, met)
 		}
 	}
 }

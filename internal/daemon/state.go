@@ -16,6 +16,7 @@ type state struct {
 	name, reason string           // as of api.Status
 	ports        []report.Port    // by number, as the engine has them
 	findings     []report.Finding // of the interfaces; never changed once noted
+	pressed      []report.Finding // bounds that are met; never changed once noted
 	reload       error            // why the last one was refused, or is not in force
 	asked        bool             // there was one
 	needsRestart []string
@@ -99,6 +100,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Lately: s.lately, Stalled: s.stalled,
+		Findings: s.findings, Pressed: s.pressed, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Lately: s.lately, Stalled: s.stalled,
 	}
 }

@@ -48,6 +48,7 @@ type About struct {
 	Driver, Mode    string // as asked for
 	Poll            string
 	Findings        []Finding // what is wrong with the interfaces, the worst of each first, and with the machine
+	Pressed         []Finding // bounds that packets have used up
 	Reload          string    // outcome of the last reload: empty, ok or what was wrong
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers

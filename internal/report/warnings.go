@@ -48,6 +48,9 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	}
 	misplaced(a.Addresses, add)
 	scarcity(SnatPorts(in.Sources, v), add)
+	for i := range a.Pressed {
+		add(a.Pressed[i].Code, a.Pressed[i].Since, "%s", a.Pressed[i].Text)
+	}
 	for _, f := range v.Foreign {
 		add(string(f.Kind), time.Time{}, "%s", f)
 	}

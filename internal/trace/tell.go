@@ -124,7 +124,11 @@ func serviceText(s *balancer.Service) string {
 // pick tells what a pick goes by.
 func (r *run) pick(f *engine.Finding) {
 	b := &f.Basis
-	if !f.OK {
+	switch {
+	case !f.OK && len(f.Service.Eligible()) > 0:
+		r.step("pick", b.Algorithm.String(), "everybody of %s in rotation has as many connections as it may have", f.Service.Name)
+		return
+	case !f.OK:
 		r.step("pick", b.Algorithm.String(), "nobody of %s is in rotation", f.Service.Name)
 		return
 	}

@@ -82,7 +82,7 @@ export class Services {
     else if (this.opened) this.choose('');
     else if (!this.chosen && list.length > 0) {
       this.chosen = true;
-      this.choose((list.find((s) => s.backends.up < s.backends.total) ?? list[0]).name);
+      this.choose((list.find((s) => serviceState(s).kind !== 'up') ?? list[0]).name);
     }
   }
 

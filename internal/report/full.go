@@ -1,0 +1,30 @@
+package report
+
+import "github.com/afxlb/afxlb/internal/control"
+
+// Full names the services that take no new connections now, since each of their backends in
+// rotation has as many as it may have; empty: there is none.
+func (s *Source) Full() string {
+	v := s.View()
+	if v.Table == nil {
+		return ""
+	}
+	var names []string
+	for i := range v.Services {
+		if full(v, i, func(id uint32) bool { return s.Loads.Full(v.Table, id) }) {
+			names = append(names, v.Services[i].Spec.Name)
+		}
+	}
+	return some(names)
+}
+
+// full reports whether service i has backends in rotation, and all of them are full.
+func full(v *control.View, i int, is func(id uint32) bool) bool {
+	ids := backendIDs(v, i)
+	for j := range v.Services[i].Backends {
+		if v.Services[i].Backends[j].Share > 0 && !is(ids[j]) {
+			return false
+		}
+	}
+	return v.Services[i].Up > 0
+}

@@ -138,9 +138,15 @@ func printChanged(w io.Writer, done *api.BackendChanged) {
 	}
 }
 
+// settingText says how a backend takes part, and what operators have changed of that if it is
+// more than what shows.
 func settingText(s *api.BackendSetting) string {
-	if s.Override == "" {
-		return fmt.Sprintf("%s, weight %d", s.State, s.Weight)
+	text := fmt.Sprintf("%s, weight %d", s.State, s.Weight)
+	switch s.Override {
+	case "":
+		return text
+	case s.State, fmt.Sprintf("weight %d", s.Weight):
+		return text + " (override)"
 	}
-	return fmt.Sprintf("%s, weight %d (override)", s.State, s.Weight)
+	return text + " (override: " + s.Override + ")"
 }

@@ -213,3 +213,18 @@ func TestOverridesInTables(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestSettingText(t *testing.T) {
+	for want, s := range map[string]api.BackendSetting{
+		"up, weight 1":                                      {State: "up", Weight: 1},
+		"up, weight 5 (override)":                           {State: "up", Weight: 5, Override: "weight 5"},
+		"drain, weight 0 (override)":                        {State: "drain", Override: "drain"},
+		"drain, weight 0 (override: drain, weight 5)":       {State: "drain", Override: "drain, weight 5"},
+		"down, weight 0 (override: drain)":                  {State: "down", Override: "drain"},
+		"disabled, weight 0 (override: disabled, weight 0)": {State: "disabled", Override: "disabled, weight 0"},
+	} {
+		if got := settingText(&s); got != want {
+			t.Errorf("%+v is %q, want %q", s, got, want)
+		}
+	}
+}

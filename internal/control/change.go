@@ -81,7 +81,7 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 	if i < len(changed.Services) { // else nothing has
 		done.Moved, done.Slots = changed.Services[i].Moved, changed.Services[i].Slots
 	}
-	done.Warnings = append(done.Warnings, c.surprises(&next, b, &v.Services[i], same)...)
+	done.Warnings = append(done.Warnings, c.surprises(&next, b, &before.Services[i], &v.Services[i], same)...)
 	if !same {
 		r.events.Record(events.Event{
 			Kind: events.Override, Over: next.Setting == Setting{}, Severity: events.Info, Service: s.Name, Backend: b.Name, Address: done.Address,
@@ -116,8 +116,8 @@ func (c *Change) apply(s *Setting, b *balancer.BackendSpec) {
 }
 
 // surprises are what the operator may not have expected of the change, which has given b
-// this setting, and made of its service this.
-func (c *Change) surprises(now *Override, b *balancer.BackendSpec, s *ServiceView, same bool) (list []string) {
+// this setting, and made s of what its service was.
+func (c *Change) surprises(now *Override, b *balancer.BackendSpec, was, s *ServiceView, same bool) (list []string) {
 	if same {
 		list = append(list, "it was so already")
 	}
@@ -126,6 +126,9 @@ func (c *Change) surprises(now *Override, b *balancer.BackendSpec, s *ServiceVie
 		list = append(list, "it drains all the same, for its weight is 0; afxlb backend weight gives it another")
 	case out && s.Up == 0:
 		list = append(list, fmt.Sprintf("service %s has no backend in rotation: its new flows meet on-no-backend: %v", s.Spec.Name, s.Spec.OnNoBackend))
+	}
+	if f, ok := fallbacks[s.Fallback]; ok && s.Fallback != was.Fallback {
+		list = append(list, fmt.Sprintf("service %s: %s", s.Spec.Name, f.text))
 	}
 	if c.Volatile && now.Lasting != (Setting{}) && now.Lasting != now.Setting {
 		list = append(list, fmt.Sprintf("after a restart it is %v again", now.Lasting))
@@ -137,8 +140,15 @@ func (c *Change) surprises(now *Override, b *balancer.BackendSpec, s *ServiceVie
 }
 
 // Transition says how a backend was and how it is: "up, weight 3 → drain, weight 0".
-func Transition(old, now *BackendView) string {
-	return fmt.Sprintf("%s, weight %d → %s, weight %d", old.State, old.Weight, now.State, now.Weight)
+func Transition(old, now *BackendView) string { return standing(old) + " → " + standing(now) }
+
+// standing says how a backend takes part, and with what weight it would if it did.
+func standing(b *BackendView) string {
+	text := fmt.Sprintf("%s, weight %d", b.State, b.Weight)
+	if o := &b.Override; o.State != "" && o.Weighted {
+		text += fmt.Sprintf(" (%d once it is enabled)", o.Weight)
+	}
+	return text
 }
 
 // find returns the indices of a service and of its backend.

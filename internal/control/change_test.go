@@ -47,8 +47,8 @@ func TestChange(t *testing.T) {
 			{Enable, nil, "up, weight 1 → up, weight 1", balancer.Usable | balancer.Up, "it was so already"},
 			{Drain, nil, "up, weight 1 → drain, weight 0", balancer.Usable | balancer.Up, ""},
 			{Drain, nil, "drain, weight 0 → drain, weight 0", balancer.Usable | balancer.Up, "it was so already"},
-			{Reweigh, []uint16{7}, "drain, weight 0 → drain, weight 0", balancer.Usable | balancer.Up, "once it is enabled"},
-			{Enable, nil, "drain, weight 0 → up, weight 7", balancer.Usable | balancer.Up, ""},
+			{Reweigh, []uint16{7}, "drain, weight 0 → drain, weight 0 (7 once it is enabled)", balancer.Usable | balancer.Up, "once it is enabled"},
+			{Enable, nil, "drain, weight 0 (7 once it is enabled) → up, weight 7", balancer.Usable | balancer.Up, ""},
 			{Reweigh, nil, "up, weight 7 → up, weight 1", balancer.Usable | balancer.Up, ""},
 			{Reweigh, []uint16{0}, "up, weight 1 → drain, weight 0", balancer.Usable | balancer.Up, ""},
 			{Enable, nil, "drain, weight 0 → drain, weight 0", balancer.Usable | balancer.Up, "its weight is 0"},
@@ -349,6 +349,27 @@ func TestChangeIsAnEvent(t *testing.T) {
 		}
 		if !slices.Equal(over, []bool{false, true}) {
 			t.Errorf("events of the kind override are over: %v", over)
+		}
+	})
+}
+
+// Who takes the last one too many out is told at once what the service falls back on for that,
+// and so is not who takes out another one.
+func TestChangeTellsOfTheFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, newWire(addressesOf("acs")...), fourSpec(balancer.MinHealthy{Count: 2}, balancer.Panic))
+		after(2 * time.Second)
+		for _, step := range []struct{ action, backend, want string }{ // b is down
+			{Drain, "b", ""},
+			{Enable, "b", ""},
+			{Drain, "c", "service web: panic: "},
+			{Drain, "a", "service web: backup backends take new flows"},
+		} {
+			done, err := r.Change(t.Context(), Change{Service: "web", Backend: step.backend, Action: step.action})
+			r.must(err)
+			if text := strings.Join(done.Warnings, "; "); (text == "") != (step.want == "") || !strings.HasPrefix(text, step.want) {
+				t.Errorf("%s %s: warnings %q, want one with %q", step.action, step.backend, text, step.want)
+			}
 		}
 	})
 }

@@ -59,6 +59,6 @@ func Restore(spec *balancer.Spec, list []Kept) (Overrides, []Ended) {
 			unknown = append(unknown, Ended{k.Service, k.Backend, k.Backend, s, gone})
 		}
 	}
-	kept, ended := all.under(spec)
+	kept, ended := all.under(spec, nil)
 	return kept, append(ended, unknown...)
 }

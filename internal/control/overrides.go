@@ -77,7 +77,7 @@ func (all Overrides) with(key balancer.BackendKey, o Override) Overrides {
 }
 
 // Ended is an override that holds no more, because the file has its say again. A service or
-// backend that is gone is named by what it was.
+// backend that is gone has the name that it had, or its address if nobody knows that any more.
 type Ended struct {
 	Service, Backend, Address string
 	Setting                   Setting // that held or, if that is the file's, would have after a restart
@@ -94,8 +94,9 @@ func (e *Ended) Event() events.Event {
 
 const gone = "the file does not have it any more"
 
-// under returns which overrides hold under spec, and which have ended.
-func (all Overrides) under(spec *balancer.Spec) (kept Overrides, ended []Ended) {
+// under returns which overrides hold under spec, and which have ended; before is what was in its
+// place, nil if that is not known.
+func (all Overrides) under(spec, before *balancer.Spec) (kept Overrides, ended []Ended) {
 	if len(all) == 0 {
 		return all, nil
 	}
@@ -120,9 +121,32 @@ func (all Overrides) under(spec *balancer.Spec) (kept Overrides, ended []Ended) 
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(left), compareKeys) {
 		o := left[key]
-		ended = append(ended, Ended{key.Service.String(), address(key), address(key), cmp.Or(o.Setting, o.Lasting), gone})
+		e := Ended{key.Service.String(), address(key), address(key), cmp.Or(o.Setting, o.Lasting), gone}
+		if s, b := named(before, key); b != nil {
+			e.Service, e.Backend = s.Name, b.Name
+		}
+		ended = append(ended, e)
 	}
 	return kept, ended
+}
+
+// named returns the service and the backend of a key; nil if spec is, or has none.
+func named(spec *balancer.Spec, key balancer.BackendKey) (*balancer.ServiceSpec, *balancer.BackendSpec) {
+	if spec == nil {
+		return nil, nil
+	}
+	for i := range spec.Services {
+		s := &spec.Services[i]
+		if s.Key() != key.Service {
+			continue
+		}
+		for j := range s.Backends {
+			if s.BackendKey(&s.Backends[j]) == key {
+				return s, &s.Backends[j]
+			}
+		}
+	}
+	return nil, nil
 }
 
 func compareKeys(a, b balancer.BackendKey) int { return strings.Compare(a.String(), b.String()) }

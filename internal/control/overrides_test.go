@@ -133,7 +133,7 @@ func TestOverridesOverReloadsAndRestarts(t *testing.T) {
 			case "reload":
 				ends := edit()
 				spec := specOf(backends)
-				kept, ended := r.observed.overrides.under(&spec)
+				kept, ended := r.observed.overrides.under(&spec, nil)
 				if len(ended) != ends {
 					t.Fatalf("%d overrides have ended, want %d: %+v", len(ended), ends, ended)
 				}
@@ -213,12 +213,16 @@ func TestEndedOverrides(t *testing.T) {
 	all[second] = Override{Lasting: drained, Filed: all[second].Filed} // enabled until a restart
 	s.Name, s.Backends[0].Name, s.Backends[0].Weight = "www", "first", 9
 	s.Backends = s.Backends[:1]
-	_, ended := all.under(&spec)
+	before := webSpec()
 	want := []Ended{
 		{"www", "first", "10.0.0.11:8080", drained, "the file has changed it: it said weight 1, and says weight 9"},
-		{"192.0.2.10:80/tcp", "10.0.0.12:80", "10.0.0.12:80", drained, "the file does not have it any more"},
+		{"web", "b", "10.0.0.12:80", drained, "the file does not have it any more"},
 	}
-	if !slices.Equal(ended, want) {
+	if _, ended := all.under(&spec, &before); !slices.Equal(ended, want) {
+		t.Errorf("ended are %+v, want %+v", ended, want)
+	}
+	want[1].Service, want[1].Backend = "192.0.2.10:80/tcp", "10.0.0.12:80"
+	if _, ended := all.under(&spec, nil); !slices.Equal(ended, want) { // after a restart
 		t.Errorf("ended are %+v, want %+v", ended, want)
 	}
 }

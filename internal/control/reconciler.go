@@ -199,7 +199,7 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 // unless it is [ErrCommit].
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
-		kept, ended := r.observed.overrides.under(&spec) // only this goroutine writes them
+		kept, ended := r.observed.overrides.under(&spec, r.spec) // only this goroutine writes them
 		if d, err = r.adopt(&spec, kept); d != nil {
 			d.Ended = ended
 			for i := range ended {
@@ -215,7 +215,7 @@ func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Differe
 // nothing.
 func (r *Reconciler) Preview(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
-		kept, ended := r.observed.overrides.under(&spec)
+		kept, ended := r.observed.overrides.under(&spec, r.spec)
 		draft, err := r.propose(&spec, kept, time.Now())
 		if err == nil {
 			d = r.difference(draft, kept)

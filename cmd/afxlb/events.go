@@ -92,7 +92,7 @@ func printEvent(w io.Writer, e *api.Event) error {
 	if e.Reason != "" {
 		text += ": " + strings.ReplaceAll(e.Reason, "\n", "; ")
 	}
-	_, err := fmt.Fprintf(w, "%s  %-5s  %-14s  %-12s  %s\n", e.Time.Local().Format(time.DateTime), strings.ToUpper(string(e.Severity)), e.Kind, orDash(about), text)
+	_, err := fmt.Fprintf(w, "%s  %-5s  %-19s  %-12s  %s\n", e.Time.Local().Format(time.DateTime), strings.ToUpper(string(e.Severity)), e.Kind, orDash(about), text)
 	return err
 }
 

@@ -25,10 +25,10 @@ func recorded() *events.Recorder {
 func TestEvents(t *testing.T) {
 	socket := fakeSocket(t, fake{events: recorded()})
 	code, stdout, stderr := cli("events", "--socket", socket)
-	want := regexp.MustCompile(`^[-0-9]{10} [:0-9]{8}  WARN   backend-down    web/a         backend is down: two; lines
-[-0-9]{10} [:0-9]{8}  WARN   no-backend      web           service has no backend in rotation
-[-0-9]{10} [:0-9]{8}  WARN   mtu             eth0          too large
-[-0-9]{10} [:0-9]{8}  INFO   reload          -             reloaded
+	want := regexp.MustCompile(`^[-0-9]{10} [:0-9]{8}  WARN   backend-down         web/a         backend is down: two; lines
+[-0-9]{10} [:0-9]{8}  WARN   no-backend           web           service has no backend in rotation
+[-0-9]{10} [:0-9]{8}  WARN   mtu                  eth0          too large
+[-0-9]{10} [:0-9]{8}  INFO   reload               -             reloaded
 $`)
 	if code != exitDone || stderr != "" || !want.MatchString(stdout) {
 		t.Errorf("exit code %d, %q\n%s", code, stderr, stdout)

@@ -260,10 +260,10 @@ func TestFieldNobodyAnswersForTheAddress(t *testing.T) {
 			t.Errorf("%v: answered by %v", vip, by)
 		}
 	}
-	p.mustTell("absent", "no answer to ARP since 3s")
+	p.mustTell("absent", "no answer to ARP within 3s")
 	p.await("tell of the other", func(s api.Status) bool {
 		return slices.ContainsFunc(s.Warnings, func(w api.Warning) bool {
-			return strings.Contains(w.Text, "no answer to neighbour discovery since 3s") && strings.Contains(w.Text, "web6/absent")
+			return strings.Contains(w.Text, "no answer to neighbour discovery within 3s") && strings.Contains(w.Text, "web6/absent")
 		})
 	})
 	w.mustAnswer(12, natVIP4)

@@ -86,7 +86,7 @@ func (o *observed) way(k *check, now time.Time) way {
 		w.wait = reachGrace - waited
 		return w
 	}
-	return way{reason: fmt.Sprintf("no answer to %s since %v", question(h), reachGrace), asked: w.asked}
+	return way{reason: fmt.Sprintf("no answer to %s within %v", question(h), reachGrace), asked: w.asked}
 }
 
 // Obstacle says why packets of s for a backend can't be sent as things are, whatever its

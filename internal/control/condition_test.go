@@ -27,7 +27,7 @@ func TestWay(t *testing.T) {
 		"nat behind a router":   {egress.Hop{Via: router, Known: true, MAC: mac}, balancer.NAT, true, "", 0},
 		"dsr behind a router":   {egress.Hop{Via: router, Known: true, MAC: mac}, balancer.DSR, false, "10.0.0.254", 0},
 		"being asked for":       {egress.Hop{Via: a, OnLink: true, Asked: now.Add(-time.Second)}, balancer.NAT, false, "", 2 * time.Second},
-		"asked in vain":         {egress.Hop{Via: a, OnLink: true, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "no answer to ARP since 3s", 0},
+		"asked in vain":         {egress.Hop{Via: a, OnLink: true, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "no answer to ARP within 3s", 0},
 		"lost a moment ago":     {egress.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-time.Second)}, balancer.NAT, true, "", 2 * time.Second},
 		"lost for good":         {egress.Hop{Via: a, OnLink: true, MAC: mac, Asked: now.Add(-reachGrace)}, balancer.NAT, false, "ARP", 0},
 		"IPv6 router of IPv4":   {egress.Hop{Via: addr("fe80::1"), Known: true, MAC: mac}, balancer.NAT, true, "", 0},

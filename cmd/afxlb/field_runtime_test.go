@@ -120,8 +120,10 @@ func TestFieldRuntimeChanges(t *testing.T) {
 	late.close()
 	p.stop()
 
-	t.Log("a restart")
-	p = w.start(nil, "--config", config)
+	t.Log("a restart, from where the file is")
+	p = w.newProcess(nil)
+	p.Dir, p.Args = w.dir, append(p.Args, "--config", filepath.Base(config))
+	p.launch(w, p.Args)
 	p.await("serve", func(s api.Status) bool { return s.State == "serving" && s.Backends.Up == 4 })
 	want := map[string]string{"web/b0": "drain", "web/b1": "disabled", "http/b0": "weight 6", "http/b1": "disabled"}
 	for _, o := range p.status().Overrides {
@@ -133,6 +135,9 @@ func TestFieldRuntimeChanges(t *testing.T) {
 	}
 	if len(want) != 0 {
 		t.Errorf("after a restart there is no %v", want)
+	}
+	if path := p.status().Config; path != config {
+		t.Errorf("the config is %s for who is elsewhere, want %s", path, config)
 	}
 
 	t.Log("the file has another say")

@@ -45,6 +45,9 @@ func (c changing) Backends(string) iter.Seq[api.Backend] {
 		*c.looks = (*c.looks)[1:]
 	}
 	b.Service = "web"
+	if b.Address == "" {
+		b.Address, b.Port = "10.0.0.11", "8080"
+	}
 	return slices.Values([]api.Backend{b})
 }
 
@@ -128,8 +131,11 @@ func TestDrainWait(t *testing.T) {
 		"enabled meanwhile":   {"--wait", []api.Backend{left(1), {Name: "b0", State: "up", Weight: 3, Live: 7}}, exitFailed, "1 flow of web/b0 left\n", "somebody has ended the drain: it is up, with weight 3"},
 		"down meanwhile":      {"--wait", []api.Backend{left(1), {State: "down", Override: "drain, weight 5", Name: "b0", Live: 1}, {State: "unreachable", Override: "drain", Name: "b0"}}, exitDone, "no flow of web/b0 left\n", ""},
 		"a weight meanwhile":  {"--wait", []api.Backend{{Name: "b0", State: "up", Override: "weight 9", Live: 1}}, exitFailed, "generation 9\n", "somebody has ended the drain"},
-		"gone meanwhile":      {"--wait", []api.Backend{left(1), {Name: "b9"}}, exitFailed, "1 flow of web/b0 left\n", "not in the config any more"},
-		"without a wait":      {"", []api.Backend{left(5)}, exitDone, "generation 9\n", ""},
+		"gone meanwhile":      {"--wait", []api.Backend{left(1), {Name: "b9", Address: "10.0.0.12", Port: "same"}}, exitFailed, "1 flow of web/b0 left\n", "not in the config any more"},
+		"renamed meanwhile":   {"--wait", []api.Backend{left(2), {Name: "b9", State: "drain", Live: 0}}, exitDone, "no flow of web/b0 left\n", ""},
+		"another's name": {"--wait", []api.Backend{left(1), {Name: "b0", Address: "10.0.0.12", Port: "8080", State: "up", Weight: 3}}, exitFailed,
+			"1 flow of web/b0 left\n", "web/b0 (10.0.0.11:8080): it is not in the config any more"},
+		"without a wait": {"", []api.Backend{left(5)}, exitDone, "generation 9\n", ""},
 	} {
 		socket := fakeSocket(t, newChanging(c.looks...))
 		code, stdout, stderr := cli(append(strings.Fields("backend drain web b0 "+c.args), "--socket", socket)...)

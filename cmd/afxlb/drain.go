@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -106,15 +107,24 @@ func drainingOf(ctx context.Context, a *api.Client, at *api.BackendChanged) (*ap
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(list, func(b api.Backend) bool { return b.Name == at.Backend })
+	// A name may be another one's by now.
+	i := slices.IndexFunc(list, func(b api.Backend) bool { return addressOf(&b) == at.Address })
 	if i < 0 {
-		return nil, fmt.Errorf("wait for %s/%s: it is not in the config any more", at.Service, at.Backend)
+		return nil, fmt.Errorf("wait for %s/%s (%s): it is not in the config any more", at.Service, at.Backend, at.Address)
 	}
 	state, _, _ := strings.Cut(list[i].Override, ", ")
 	if state != "drain" && state != "disabled" && list[i].State != "drain" { // the file may have it drain, too
 		return nil, fmt.Errorf("wait for %s/%s: somebody has ended the drain: it is %s, with weight %d", at.Service, at.Backend, list[i].State, list[i].Weight)
 	}
 	return &list[i], nil
+}
+
+// addressOf returns a backend's address as a change of it tells it.
+func addressOf(b *api.Backend) string {
+	if b.Port == "same" {
+		return b.Address
+	}
+	return net.JoinHostPort(b.Address, b.Port)
 }
 
 func flowsLeft(n int64) string {

@@ -170,7 +170,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.notice(background) })
 	tasks.Go(func() { d.keepAgain(background) })
 	tasks.Go(func() { d.watchSources(background) })
-	tasks.Go(func() { d.watchLimits(background, reporter.Full) })
+	tasks.Go(func() { d.watchLimits(background, beside{reporter.Full, reporter.Mute}) })
 	tasks.Go(func() { d.addresses.announcer.Run(background) })
 	tasks.Go(func() { d.watchPulse(background) })
 	tasks.Go(func() { d.watchMachine(background) })

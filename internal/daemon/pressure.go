@@ -17,16 +17,16 @@ import (
 type bound struct {
 	kind events.Kind
 	text string
-	met  func(now, before *engine.Info) bool
+	met  func(p *pressure, now *engine.Info) bool
 }
 
 // growing is a bound that has been met as often as a count says.
 func growing(kind events.Kind, count func(*engine.Info) uint64, text string) bound {
-	return bound{kind, text, func(now, before *engine.Info) bool { return count(now) > count(before) }}
+	return bound{kind, text, func(p *pressure, now *engine.Info) bool { return count(now) > count(&p.before) }}
 }
 
 var bounds = []bound{
-	{events.FlowTable, "the flow table is nearly full, and flows will make way for new ones: raise conntrack.max-flows", func(now, _ *engine.Info) bool {
+	{events.FlowTable, "the flow table is nearly full, and flows will make way for new ones: raise conntrack.max-flows", func(_ *pressure, now *engine.Info) bool {
 		const nearly = 0.9
 		return float64(now.Flows.Total()) >= nearly*float64(now.Flows.MaxFlows)
 	}},
@@ -49,6 +49,8 @@ var bounds = []bound{
 		}
 		return full
 	}, "packets come faster than a worker takes them, and some are lost"),
+	{events.Unanswered, "clients come in vain to backends that are up, which refuse them or leave SYNs unanswered (do they listen at their port, and answer by way of this machine?)",
+		(*pressure).unanswered},
 }
 
 // boundQuiet is how many looks long a bound is not met before that is told.
@@ -56,18 +58,27 @@ const boundQuiet = 10
 
 // pressure remembers which bounds are met.
 type pressure struct {
+	ask    beside
 	before engine.Info
-	left   []int         // looks until that of a bound is over; 0: it is not met
-	since  []time.Time   // when each that is met began
-	full   func() string // names the services whose backends have all the connections that they may have
-	whose  string        // what that was when somebody was refused last
+	left   []int       // looks until that of a bound is over; 0: it is not met
+	since  []time.Time // when each that is met began
+	full   string      // the services, when somebody was refused last
+	mute   string      // the backends
+	looks  int         // for which there have been such
+	times  int64       // of them, at the last
+}
+
+// beside are questions of what there is besides the engine's figures, as of [report.Source].
+type beside struct {
+	full func() (services string)
+	mute func() (backends string, times int64)
 }
 
 // watchLimits tells when bounds are met, and when they are not any more, until ctx ends.
-func (d *daemon) watchLimits(ctx context.Context, full func() string) {
+func (d *daemon) watchLimits(ctx context.Context, ask beside) {
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	p := pressure{before: d.engine.Info(), full: full}
+	p := pressure{before: d.engine.Info(), ask: ask}
 	for {
 		select {
 		case <-ctx.Done():
@@ -92,9 +103,9 @@ func (p *pressure) look(now engine.Info) (list []events.Event) {
 	}
 	for i, b := range bounds {
 		switch left := &p.left[i]; {
-		case b.met(&now, &p.before):
+		case b.met(p, &now):
 			if b.kind == events.BackendFull {
-				p.ask(*left == 0)
+				p.refused(*left == 0)
 			}
 			if *left == 0 {
 				p.since[i] = time.Now()
@@ -113,18 +124,38 @@ func (p *pressure) look(now engine.Info) (list []events.Event) {
 	return list
 }
 
-// ask notes which services are full. One whose clients come and go may have room again before
+// refused notes which services are full. One whose clients come and go may have room again before
 // anybody looks: then it is those that were full before, in the same pressure.
-func (p *pressure) ask(anew bool) {
-	if now := p.full(); now != "" || anew {
-		p.whose = now
+func (p *pressure) refused(anew bool) {
+	if now := p.ask.full(); now != "" || anew {
+		p.full = now
 	}
 }
 
-// of says which services a bound of a kind is of; empty: all, or it is not known.
+// unanswered reports whether clients come in vain to somebody who has been up for some time since
+// they first did: it is not as with one that has died just now, whose next check tells.
+func (p *pressure) unanswered(*engine.Info) bool {
+	who, times := p.ask.mute()
+	grown := times > p.times
+	p.times, p.looks = times, p.looks+1
+	if who == "" {
+		p.looks = 0
+		return false
+	}
+	if p.looks <= boundQuiet || !grown {
+		return false
+	}
+	p.mute = who
+	return true
+}
+
+// of says which services or backends a bound of a kind is of; empty: all, or it is not known.
 func (p *pressure) of(k events.Kind) string {
-	if k == events.BackendFull {
-		return p.whose
+	switch k {
+	case events.BackendFull:
+		return p.full
+	case events.Unanswered:
+		return p.mute
 	}
 	return ""
 }

@@ -37,7 +37,7 @@ func TestBounds(t *testing.T) {
 		"full":     {events.BackendFull, func(in *engine.Info, n int) { in.Total.Full = uint64(n) }, "max-conns"},
 		"overload": {events.Overload, func(in *engine.Info, n int) { in.Ports[1].Sockets[0].Kernel.RxRingFull = uint64(n) }, "faster"},
 	} {
-		p := pressure{before: blank(), full: func() string { return "web, dns" }}
+		p := pressure{before: blank(), ask: beside{func() string { return "web, dns" }, func() (string, int64) { return "", 0 }}}
 		var told []events.Event
 		look := func(n int) {
 			in := blank()
@@ -82,6 +82,42 @@ func TestBounds(t *testing.T) {
 		}
 		if met := p.met(); met != nil {
 			t.Errorf("%s: warned of when it is over: %+v", name, met)
+		}
+	}
+}
+
+// Clients that come to one in vain who is up are told of if that lasts, and goes on; the end of it
+// is told too.
+func TestUnanswered(t *testing.T) {
+	const dies, lasts = boundQuiet, boundQuiet + 1
+	for name, c := range map[string]struct {
+		inVain, rests int // looks with one more client each, and then without another
+		told          int
+		over          bool
+	}{
+		"one that dies":      {dies, 30, 0, false},
+		"one that stays up":  {lasts + 20, 1, 1, false},
+		"nobody comes there": {lasts, boundQuiet, 1, true},
+	} {
+		who, times := "", int64(0)
+		p := pressure{ask: beside{nil, func() (string, int64) { return who, times }}}
+		var told []events.Event
+		for range c.inVain {
+			who, times = "web/a", times+3
+			told = append(told, p.look(engine.Info{Flows: conntrack.Stats{MaxFlows: 100}})...)
+		}
+		if met := p.met(); c.told > 0 && (len(met) != 1 || !strings.HasSuffix(met[0].Text, ": web/a")) {
+			t.Errorf("%s: %+v, want a warning with its name", name, met)
+		}
+		for range c.rests {
+			told = append(told, p.look(engine.Info{Flows: conntrack.Stats{MaxFlows: 100}})...)
+		}
+		want := c.told
+		if c.over {
+			want++
+		}
+		if len(told) != want || want > 0 && (told[0].Reason != "web/a" || told[want-1].Over != c.over) {
+			t.Errorf("%s: %+v, want %d of it, over: %v", name, told, c.told, c.over)
 		}
 	}
 }

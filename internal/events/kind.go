@@ -27,6 +27,7 @@ const (
 	Panic              Kind = "panic"
 	BelowMinHealthy    Kind = "below-min-healthy"
 	BackendFull        Kind = "backend-full"
+	Unanswered         Kind = "unanswered"
 	Reload             Kind = "reload"
 	ReloadRefused      Kind = "reload-refused"
 	Restart            Kind = "restart"
@@ -96,6 +97,7 @@ var Kinds = []Meaning{
 	{Panic, "fewer backends of a service are healthy than min-healthy asks for: all take new flows"},
 	{BelowMinHealthy, "fewer backends of a service are healthy than min-healthy asks for: it is taken down"},
 	{BackendFull, "new connections find all backends of their service with max-conns connections"},
+	{Unanswered, "clients get no connection to a backend that is up by its check, or has none"},
 	{Reload, "the config was read again, and is in force"},
 	{ReloadRefused, "the config was read again, and can't be had; nothing has changed"},
 	{Restart, "a part of the config is not in force before a restart"},

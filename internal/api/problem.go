@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -46,6 +48,48 @@ func refuse(w http.ResponseWriter, p *Problem) {
 	_ = json.NewEncoder(w).Encode(p) // to a client that may have gone
 }
 
+const (
+	maxErrors = 10  // that are told of one request
+	maxQuoted = 200 // bytes of each thing that they quote
+)
+
+// invalid is the problem of a request that is not as the document has it. The library would tell
+// each thing that is wrong, and quote for each all of what that is in: the whole body for a field
+// that is unknown, so that the answer to a small one with many of these had gigabytes.
+func invalid(status int, detail string, errs ...error) huma.StatusError {
+	p := newProblem(status, detail)
+	for i, err := range errs {
+		if i == maxErrors {
+			p.Errors = append(p.Errors, &huma.ErrorDetail{Message: fmt.Sprintf("and %d more", len(errs)-i)})
+			break
+		}
+		d := &huma.ErrorDetail{}
+		if told, ok := err.(huma.ErrorDetailer); ok {
+			*d = *told.ErrorDetail()
+		} else {
+			d.Message = err.Error()
+		}
+		d.Message, d.Location = shortened(d.Message), shortened(d.Location)
+		switch v := d.Value.(type) {
+		case string:
+			d.Value = shortened(v)
+		case []byte:
+			d.Value = shortened(string(v))
+		case map[string]any, []any, map[any]any:
+			d.Value = nil // the location says where
+		}
+		p.Errors = append(p.Errors, d)
+	}
+	return p
+}
+
+func shortened(s string) string {
+	if len(s) <= maxQuoted {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxQuoted], "") + "…"
+}
+
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer, pattern := h.mux.Handler(r)
@@ -74,6 +118,24 @@ type head struct {
 func (h *head) Header() http.Header         { return h.header }
 func (h *head) Write(b []byte) (int, error) { return len(b), nil }
 func (h *head) WriteHeader(status int)      { h.status = status }
+
+// refuseQuery refuses what is no query, or gives something twice: it would go on without the
+// filter that was meant.
+func (h *handler) refuseQuery(c huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(c)
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		refuse(w, newProblem(http.StatusBadRequest, "malformed query: "+shortened(err.Error())))
+		return
+	}
+	for name, values := range q {
+		if len(values) > 1 {
+			refuse(w, newProblem(http.StatusBadRequest, shortened(name)+" is given more than once; a list has commas"))
+			return
+		}
+	}
+	next(c)
+}
 
 // refuseBody refuses what comes with a body where none is taken: who sends one means
 // something by it.

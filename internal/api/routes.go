@@ -17,8 +17,12 @@ import (
 	"github.com/afxlb/afxlb/internal/events"
 )
 
-// A list is never null: readers range over it.
-func init() { huma.DefaultArrayNullable = false }
+// A list is never null: readers range over it. Names of fields are as the document has them.
+func init() {
+	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true
+	huma.NewError = invalid
+}
 
 // handler is the API over a Source.
 type handler struct {
@@ -45,7 +49,7 @@ func newHandler(src Source, mayChange func(*http.Request) error, streams *stream
 	}
 	config.AllowAdditionalPropertiesByDefault = true // of answers, to which fields may be added
 	h.api = humago.New(h.mux, config)
-	h.api.UseMiddleware(h.refuseBody, h.refuseChange)
+	h.api.UseMiddleware(h.refuseQuery, h.refuseBody, h.refuseChange)
 	h.routes()
 	return h
 }

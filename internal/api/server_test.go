@@ -78,6 +78,14 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 		{"POST", "/v1/backends/change", `{"service": "web", "backend": "a", "action": "weight", "weight": "1"}`, 422, "body.weight"},
 		{"POST", "/v1/backends/change", `{"service": ["web"], "backend": "a", "action": "drain"}`, 422, "body.service"},
 		{"POST", "/v1/backends/change", `{"service": "` + strings.Repeat("x", 1<<20) + `"}`, 413, "limit"},
+		{"POST", "/v1/backends/change", "{" + strings.Repeat(`"x":1,`, 2000) + `"y":1}`, 422, "body.x"},
+		{"POST", "/v1/backends/change", unknownFields(2000), 422, "more"},
+		{"POST", "/v1/backends/change", `{"` + strings.Repeat("x", 1<<19) + `": 1}`, 422, "body.x"},
+		{"POST", "/v1/backends/change", strings.Repeat("[", 1<<19), 400, "max depth"},
+		{"POST", "/v1/backends/change", `{"service": "web", "Backend": "a", "action": "drain"}`, 422, "body.Backend"},
+		{"GET", "/v1/backends?service=%zz", "", 400, "malformed query"},
+		{"GET", "/v1/flows?limit=1;service=web", "", 400, "malformed query"},
+		{"GET", "/v1/flows?service=web&service=none", "", 400, "service is given more than once"},
 		{"GET", "/v1/backends/change", "", 405, "POST"},
 		{"POST", "/v1/status", "", 405, "GET, HEAD"},
 		{"DELETE", "/v1/flows", "", 405, "GET, HEAD"},
@@ -98,6 +106,9 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 			}
 			continue
 		}
+		if r.Body.Len() > 8<<10 {
+			t.Errorf("%s: %d bytes say what is wrong", name, r.Body.Len())
+		}
 		var p Problem
 		if err := json.Unmarshal(r.Body.Bytes(), &p); err != nil || r.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: no problem document: %v %v", name, r.Header(), r.Body)
@@ -106,6 +117,15 @@ func TestHandlerRefusesBadRequests(t *testing.T) {
 			t.Errorf("%s: %d %q %q, want %q in it", name, p.Status, p.Title, text(&p), c.says)
 		}
 	}
+}
+
+// unknownFields is an object of so many.
+func unknownFields(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"%d": 1, `, i)
+	}
+	return "{" + b.String() + `"action": "drain"}`
 }
 
 func TestUnknownServiceOfTheBackends(t *testing.T) {

@@ -140,7 +140,7 @@ func writeState(path string, was, text []byte) (err error) {
 
 // writeFile writes a file to the disk.
 func writeFile(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NONBLOCK, 0o644) // or a pipe would be waited for
 	if err != nil {
 		return err
 	}

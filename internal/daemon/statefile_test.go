@@ -58,6 +58,12 @@ func TestStateFileThatCannotBeWritten(t *testing.T) {
 	if err := writeState(path, someState().text(), someState().text()); !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("no space left: %v", err)
 	}
+	if err := syscall.Mkfifo(path+".new", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeState(path, someState().text(), someState().text()); !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("a pipe that nobody reads: %v", err)
+	}
 	for name, path := range map[string]string{
 		"no folder": filepath.Join(dir, "a", "b", "state.json"), "a file for a folder": filepath.Join(path, "state.json"), "a folder for a file": dir,
 	} {

@@ -7,7 +7,10 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/afxlb/afxlb/balancer"
 )
@@ -27,6 +30,8 @@ const (
 type dialogue struct {
 	request []byte
 	again   time.Duration // when it is said again; 0: never
+	// filter, if there is one, keeps strays out of the socket, of which anybody could send many.
+	filter []unix.SockFilter
 	// judge holds what came against what is expected. A stray one is no answer to this
 	// request, and others are waited for.
 	judge func(answer []byte) (stray bool, err error)
@@ -43,6 +48,9 @@ func (p *Prober) exchange(ctx context.Context, t *Target) error {
 		return err
 	}
 	defer conn.Close()
+	if err := d.keepStraysOut(conn); err != nil {
+		return unsent{err}
+	}
 	release := bind(ctx, conn)
 	defer release()
 	start := time.Now()
@@ -64,6 +72,25 @@ func dialogueOf(t *Target) (*dialogue, error) {
 		return newEcho(t), nil
 	}
 	return nil, fmt.Errorf("health type %v has no datagrams", t.Type)
+}
+
+// keepStraysOut has the kernel drop what the filter does not let through.
+func (d *dialogue) keepStraysOut(conn net.Conn) error {
+	c, ok := conn.(syscall.Conn)
+	if len(d.filter) == 0 || !ok {
+		return nil
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	program := unix.SockFprog{Len: uint16(len(d.filter)), Filter: &d.filter[0]}
+	if e := raw.Control(func(fd uintptr) {
+		err = os.NewSyscallError("setsockopt", unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program))
+	}); e != nil {
+		return e
+	}
+	return err
 }
 
 // with has the dialogue by a connected socket.

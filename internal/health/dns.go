@@ -30,7 +30,7 @@ func newQuestion(t *Target) (*dialogue, error) {
 		return nil, fmt.Errorf("ask for %s: %w", t.Name, err)
 	}
 	judge := func(answer []byte) (bool, error) { return t.judgeDNS(answer, m.ID, &q) }
-	return &dialogue{request, t.Timeout / rounds, judge}, nil
+	return &dialogue{request: request, again: t.Timeout / rounds, judge: judge}, nil
 }
 
 var errGarbled = errors.New("malformed DNS answer")

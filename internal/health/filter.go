@@ -9,8 +9,10 @@ const snapLen = 1 << 16
 // The instructions of classic BPF that are needed here (Documentation/networking/filter.rst).
 const (
 	loadByte  = unix.BPF_LD | unix.BPF_B | unix.BPF_ABS
+	loadWord  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 	loadHalf  = unix.BPF_LD | unix.BPF_H | unix.BPF_ABS
 	loadByteX = unix.BPF_LD | unix.BPF_B | unix.BPF_IND // at X + k
+	loadWordX = unix.BPF_LD | unix.BPF_W | unix.BPF_IND
 	loadHalfX = unix.BPF_LD | unix.BPF_H | unix.BPF_IND
 	headerLen = unix.BPF_LDX | unix.BPF_B | unix.BPF_MSH // X = 4 * (byte k & 15)
 	setX      = unix.BPF_LDX | unix.BPF_IMM

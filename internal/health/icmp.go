@@ -3,6 +3,7 @@ package health
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,7 +30,7 @@ func newEcho(t *Target) *dialogue {
 		c := ^sum(0, b)
 		b[2], b[3] = byte(c>>8), byte(c)
 	}
-	return &dialogue{b, t.Timeout / rounds, func(answer []byte) (stray bool, err error) {
+	return &dialogue{request: b, again: t.Timeout / rounds, filter: echoes(ipv4, b), judge: func(answer []byte) (stray bool, err error) {
 		if ipv4 { // has its header before it (raw(7))
 			if len(answer) < ipv4Len || len(answer) < int(answer[0]&15)*4 {
 				return true, nil
@@ -38,6 +39,21 @@ func newEcho(t *Target) *dialogue {
 		}
 		return len(answer) < echoLen || answer[0] != reply || !bytes.Equal(answer[4:echoLen], b[4:]), nil
 	}}
+}
+
+// echoes is the program that lets through what has identifier and sequence number of a request.
+// Packets of IPv4 begin with their header, those of IPv6 behind it (raw_rcv in net/ipv4/raw.c,
+// rawv6_rcv in net/ipv6/raw.c).
+func echoes(ipv4 bool, request []byte) []unix.SockFilter {
+	load := []unix.SockFilter{{Code: loadWord, K: 4}}
+	if ipv4 {
+		load = []unix.SockFilter{{Code: headerLen, K: 0}, {Code: loadWordX, K: 4}}
+	}
+	return append(load, []unix.SockFilter{
+		{Code: ifEqual, K: binary.BigEndian.Uint32(request[4:]), Jf: 1},
+		{Code: giveBack, K: snapLen},
+		{Code: giveBack, K: 0},
+	}...)
 }
 
 // onlyEchoReplies keeps all else out of a raw socket (raw(7), RFC 3542, 3.2).

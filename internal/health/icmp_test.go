@@ -2,6 +2,7 @@ package health
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/netip"
 	"syscall"
@@ -28,6 +29,39 @@ func TestICMP(t *testing.T) {
 		r, c := p.probe(t.Context(), TargetOf(a, &balancer.HealthSpec{Type: balancer.HealthICMP, Timeout: patient}))
 		if !errors.Is(r.Err, test.want) || r.Local != test.local || c != nil {
 			t.Errorf("%s: %v, local %v; want %v, local %v", test.address, r.Err, r.Local, test.want, test.local)
+		}
+	}
+}
+
+// Echoes of anybody else's, as many as there may be, keep nobody from hearing its own.
+func TestStrayEchoes(t *testing.T) {
+	asker := newWire(t)
+	p := newIn(asker)
+	for _, test := range []struct{ network, address string }{{"ip4:icmp", askerAddr}, {"ip6:ipv6-icmp", "::1"}} {
+		target := Target{Type: balancer.HealthICMP, Address: netip.AddrPortFrom(netip.MustParseAddr(test.address), 0), Timeout: patient}
+		ctx, cancel := context.WithTimeout(t.Context(), patient)
+		defer cancel()
+		conn, err := p.dial(ctx, &target)
+		must(t, err)
+		defer conn.Close()
+		d := newEcho(&target)
+		must(t, d.keepStraysOut(conn))
+		forger, err := asker.ListenPacket(test.network, test.address)
+		must(t, err)
+		defer forger.Close()
+		for range 2 * maxStray {
+			stray := newEcho(&target).request
+			if stray[0] = echoReply6; target.Address.Addr().Is4() {
+				stray[0] = echoReply4
+				stray[2], stray[3] = 0, 0
+				c := ^sum(0, stray)
+				stray[2], stray[3] = byte(c>>8), byte(c)
+			}
+			_, err := forger.WriteTo(stray, conn.RemoteAddr())
+			must(t, err)
+		}
+		if err := d.with(ctx, conn); err != nil {
+			t.Errorf("%s: %v", test.address, err)
 		}
 	}
 }

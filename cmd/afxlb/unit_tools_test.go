@@ -64,6 +64,9 @@ func TestToolsUnit(t *testing.T) {
 	}
 	m.await("why", "journalctl --unit afxlb --no-pager --output cat", regexp.MustCompile(`afxlb.yaml:3: services\[0\].mode: `))
 	w.mustAnswer(4, natVIP4)
+	m.write("/etc/afxlb/afxlb.yaml", config+"driver: asavie\n")
+	m.run("systemctl reload afxlb") // all of it is in force but that
+	m.await("what needs a restart", "journalctl --unit afxlb --no-pager --output cat && afxlb status", regexp.MustCompile(`(?s)driver.*warning +changed in the file, and not in force before a restart: driver`))
 	m.write("/etc/afxlb/afxlb.yaml", config)
 
 	m.write("/run/systemd/system/afxlb.service.d/watchdog.conf", "[Service]\nWatchdogSec=3s\n")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,5 +18,16 @@ func isTerminal(stream any) bool {
 	return err == nil
 }
 
-// isScreen reports whether it is one that can be drawn on.
-func isScreen(stream any) bool { return isTerminal(stream) && os.Getenv("TERM") != "dumb" }
+// isScreen reports whether it is one that can be drawn on: not if nobody says of what kind it is.
+func isScreen(stream any) bool {
+	kind := os.Getenv("TERM")
+	return isTerminal(stream) && kind != "" && kind != "dumb"
+}
+
+// isASCII reports whether terminals show ASCII alone, by the variables of locale(7); where none is
+// set, they are taken for what they are today.
+func isASCII(getenv func(string) string) bool {
+	locale := cmp.Or(getenv("LC_ALL"), getenv("LC_CTYPE"), getenv("LANG"))
+	charset := strings.ToLower(strings.ReplaceAll(locale, "-", ""))
+	return locale != "" && !strings.Contains(charset, "utf8")
+}

@@ -29,13 +29,13 @@ happens, with rates of the last interval. The key ? lists the others. It only re
 --write lets d, e and w drain, enable and weigh a backend, each after a question.
 
 With --once, or where there is no terminal, it prints one frame with all rows and columns,
-which takes one interval, and ends. NO_COLOR is honoured.`,
+which takes one interval, and ends. NO_COLOR is honoured, and so is a locale without UTF-8.`,
 		Example: `  afxlb top
   afxlb top --write --view backends --service web
   afxlb top --once --view backends --service web`,
 		Args: exactArgs(),
 		RunE: func(c *cobra.Command, _ []string) error {
-			o := top.Options{Interval: interval, Service: service, Plain: os.Getenv("NO_COLOR") != ""}
+			o := top.Options{Interval: interval, Service: service, Plain: os.Getenv("NO_COLOR") != "", ASCII: isASCII(os.Getenv)}
 			var err error
 			switch o.View, err = top.ParseView(view); {
 			case err != nil:

@@ -50,23 +50,48 @@ func TestTopRefuses(t *testing.T) {
 }
 
 // That top draws on the terminal is nobody else's matter: the other verbs ask it nothing,
-// whatever it is.
+// whatever it is; nor does top of one that is not known.
 func TestOnlyTopAsksTheTerminal(t *testing.T) {
-	for _, args := range [][]string{{"version"}, {"top", "--once", "--interval", "100ms", "--socket", fakeSocket(t, fake{})}} {
+	top := []string{"top", "--interval", "100ms", "--socket", fakeSocket(t, fake{})}
+	for _, c := range []struct {
+		term string
+		args []string
+	}{{"xterm-256color", []string{"version"}}, {"xterm-256color", append(top, "--once")}, {"dumb", top}, {"", top}} {
 		ours, theirs, err := openPTY()
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := exec.Command("/proc/self/exe", args...)
-		c.Env = append(os.Environ(), "AFXLB_TEST_MAIN=1", "TERM=xterm-256color")
-		c.Stdin, c.Stdout, c.Stderr = theirs, theirs, theirs
-		err = c.Run()
+		run := exec.Command("/proc/self/exe", c.args...)
+		run.Env = append(os.Environ(), "AFXLB_TEST_MAIN=1", "TERM="+c.term)
+		run.Stdin, run.Stdout, run.Stderr = theirs, theirs, theirs
+		err = run.Run()
 		theirs.Close()
 		out := make([]byte, 64<<10)
 		n, _ := ours.Read(out)
 		ours.Close()
 		if err != nil || n == 0 || strings.Contains(string(out[:n]), "\x1b") {
-			t.Errorf("%v: %v, %q", args, err, out[:n])
+			t.Errorf("%v on %q: %v, %q", c.args, c.term, err, out[:n])
+		}
+	}
+}
+
+// Only a locale that says so is without UTF-8.
+func TestIsASCII(t *testing.T) {
+	for _, c := range []struct {
+		all, ctype, lang string
+		want             bool
+	}{
+		{"", "", "", false},
+		{"", "", "en_US.UTF-8", false},
+		{"", "", "C", true},
+		{"C.utf8", "", "C", false},
+		{"POSIX", "en_US.UTF-8", "en_US.UTF-8", true},
+		{"", "de_DE.ISO-8859-1", "de_DE.UTF-8", true},
+		{"", "UTF-8", "C", false},
+	} {
+		env := map[string]string{"LC_ALL": c.all, "LC_CTYPE": c.ctype, "LANG": c.lang}
+		if got := isASCII(func(name string) string { return env[name] }); got != c.want {
+			t.Errorf("%v: %v", env, got)
 		}
 	}
 }

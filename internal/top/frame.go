@@ -18,6 +18,9 @@ const (
 	paper = 1 << 20
 )
 
+// inASCII has others, as wide, for the characters that are not ASCII of top's own, and of events.
+var inASCII = strings.NewReplacer("…", "~", "→", ">", "←", "<", "↑", "^", "↓", "v")
+
 // View is the frame: above what all views have, the list, and a line for the keys or
 // what is asked.
 func (m *Model) View() tea.View {
@@ -53,7 +56,11 @@ func (m *Model) frame() string {
 	for i := range lines {
 		lines[i] = ansi.Truncate(lines[i], m.width, "…")
 	}
-	return strings.Join(lines[max(0, len(lines)-max(1, m.height)):], "\n")
+	text := strings.Join(lines[max(0, len(lines)-max(1, m.height)):], "\n")
+	if m.ascii {
+		text = inASCII.Replace(text)
+	}
+	return text
 }
 
 // room is how many rows of the list are on the screen.

@@ -15,6 +15,7 @@ type Options struct {
 	View     Kind
 	Service  string // of the view of backends: whose
 	Plain    bool   // without colours
+	ASCII    bool   // without characters of its own that are not ASCII
 	// Order makes a change, and says what has changed, for people; nil: top only reads.
 	Order func(context.Context, Order) (string, error)
 }
@@ -37,6 +38,7 @@ type Model struct {
 	ctx      context.Context // of what it asks
 	interval time.Duration
 	plain    bool
+	ascii    bool
 	order    func(context.Context, Order) (string, error) // nil: it only reads
 
 	width, height int
@@ -62,7 +64,7 @@ type Model struct {
 
 // New returns a model that asks a source, within a context.
 func New(ctx context.Context, from Source, o Options) *Model {
-	m := &Model{from: from, ctx: ctx, interval: o.Interval, order: o.Order, plain: o.Plain, width: 80, height: 24, at: o.View}
+	m := &Model{from: from, ctx: ctx, interval: o.Interval, order: o.Order, plain: o.Plain, ascii: o.ASCII, width: 80, height: 24, at: o.View}
 	for k := range numKinds {
 		m.lists[k] = newList(question{kind: k})
 	}

@@ -277,6 +277,20 @@ func TestStatesAreWords(t *testing.T) {
 	}
 }
 
+// On a terminal without UTF-8 there is nothing else than ASCII, where it would be.
+func TestASCII(t *testing.T) {
+	for _, key := range []string{"r", "?"} {
+		s, ascii := newScreen(t, 80, 24, Options{}), newScreen(t, 80, 24, Options{ASCII: true})
+		for _, one := range []*screen{s, ascii} {
+			one.pass()
+			one.press(key)
+		}
+		if got := ascii.text(); regexp.MustCompile("[^\x00-\x7f]").MatchString(got) || len([]rune(got)) != len([]rune(s.text())) || got == s.text() {
+			t.Errorf("%q:\n%s", key, got)
+		}
+	}
+}
+
 // A service's state says what it falls back on.
 func TestServicesStates(t *testing.T) {
 	for want, s := range map[string]api.Service{

@@ -78,6 +78,14 @@ func TestToolsPage(t *testing.T) {
 					.filter((e) => e.getBoundingClientRect().right > innerWidth && e.textContent).map((e) => e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 30)).join('; ')`))
 			}
 		}
+		b.must(chromedp.EmulateViewport(1280, 900))
+		if wide := value[int64](b, `(() => { const name = document.querySelector('.services tbody button'), was = name.textContent;
+			name.textContent = 'a-very-long-name-'.repeat(4);
+			const wide = document.querySelector('.services td.about').clientWidth;
+			name.textContent = was;
+			return wide; })()`); wide < 150 {
+			t.Errorf("a long name leaves %d for what a service is about", wide)
+		}
 		b.must(chromedp.EmulateViewport(1440, 900))
 	})
 	t.Run("no link", func(*testing.T) { // of ours

@@ -57,6 +57,8 @@ type look struct {
 	now   time.Time
 	links []link
 	own   []address
+
+	ignores map[string]int // by device: the arp_ignore that holds there, once it is asked for
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -166,6 +167,16 @@ func TestKeptUp(t *testing.T) {
 		if c, ok := parseClaim(f); err == nil && ok && c.mac == [6]byte(mac) && !c.probe {
 			told[c.address] = true
 		}
+	}
+
+	setting := "net/ipv4/conf/" + lab.Interface + "/arp_ignore"
+	for _, value := range []string{"2", "0"} {
+		if err := s.lab.Balancer.Sysctl(setting, value); err != nil {
+			t.Fatal(err)
+		}
+		s.await(vip4, "say whether it is answered for", func(st State) bool {
+			return st.Held && strings.Contains(st.Problem, "arp_ignore is 2 on eth0") == (value == "2")
+		})
 	}
 
 	before := len(s.told)

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/afxlb/afxlb/balancer"
@@ -119,9 +122,11 @@ func (a *Announcer) arp(e *entry, l *look, ports []string) error {
 		return nil
 	case asks:
 		return e.ask(s, at, l.now, a.mark())
-	default:
-		return e.hold(s, at, l.now, a.mark())
 	}
+	if err := e.hold(s, at, l.now, a.mark()); err != nil {
+		return err
+	}
+	return l.answered(e.address, at.name)
 }
 
 // mark is that of this process's addresses.
@@ -200,6 +205,33 @@ func (l *look) link(index int) *link {
 		}
 	}
 	return nil
+}
+
+// answered returns why the kernel does not answer who asks a link for an address of this package's,
+// which is alone in its network and of the host's scope (arp_ignore of net/ipv4/arp.c).
+func (l *look) answered(a netip.Addr, device string) error {
+	if a.Is6() {
+		return nil
+	}
+	ignore, known := l.ignores[device]
+	if !known {
+		ignore = max(setting("all/arp_ignore"), setting(device+"/arp_ignore"))
+		if l.ignores == nil {
+			l.ignores = map[string]int{}
+		}
+		l.ignores[device] = ignore
+	}
+	if ignore < 2 {
+		return nil
+	}
+	return fmt.Errorf("arp_ignore is %d on %s, by which the kernel does not answer who asks for %v: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.%[2]s.arp_ignore=1", ignore, device, a)
+}
+
+// setting reads one of IPv4's of the calling thread's network namespace; 0 if there is none.
+func setting(name string) int {
+	text, _ := os.ReadFile("/proc/sys/net/ipv4/conf/" + name)
+	n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	return n
 }
 
 // owns reports whether a MAC address is one of this machine's.

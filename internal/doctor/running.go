@@ -93,7 +93,7 @@ var advice = map[string]struct {
 	"generic":      {"serve an interface whose driver has native XDP", false},
 	"copied":       {"have all interfaces in the same XDP mode, with the same MTU; systemctl restart afxlb", false},
 	"punt":         {"modprobe tun; ip link set afxlb-punt0 up", false},
-	"checksums":    {"ethtool -K IF tx off, where the packets are sent: at the veth's other end, or in the VM", false},
+	"checksums":    {"ethtool -K IF tx off, where the packets are sent: at the veth's other end, or in the VM; the warning goes five minutes after the last one", false},
 
 	// The interfaces' own, which are found from outside, too, as far as they can be seen there.
 

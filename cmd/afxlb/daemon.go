@@ -30,8 +30,8 @@ packets off the NIC's queues by AF_XDP, one pinned worker a queue, and leaves
 everything else to the kernel.
 
 Without a verb it runs in the foreground until SIGTERM or SIGINT; SIGHUP
-reloads the config's services, idle timeouts and log level. Flags override the
-file.
+reloads the config's services, neighbours, idle timeouts and log level. Flags
+override the file.
 
 Exit codes, of all verbs: 0 done; 1 failed; 2 wrong usage or wrong config; 3 the machine
 can't do it, and what is missing is named; 4 done, but not all of it.`,

@@ -27,7 +27,7 @@ turn.
 PACKET is PROTOCOL SOURCE > DESTINATION, then options: flags SA, length 100 (bytes of
 payload), vlan 5, ttl 64, seq and ack, from MAC, and of IPv4 df, more, offset and id. A TCP
 packet without flags is a SYN. Without a queue it is that of queue 0: each worker has turns of
-its own for round-robin and the like.`,
+its own for round-robin and the like. An interface or queue that is not served is exit code 3.`,
 		Example: `  afxlb trace "tcp 198.51.100.7:40000 > 192.0.2.10:80"
   afxlb trace tcp 198.51.100.7:40000 192.0.2.10:80 --flags A --json
   afxlb trace "udp [2001:db8::7]:40000 > [2001:db8::10]:53 length 1400 vlan 5"

@@ -28,7 +28,7 @@ var (
 			about: "the RX queues to serve, of each interface; each has a worker",
 		},
 		{
-			name: "cpus", restart: true, unset: "chosen by NUMA node and interrupts", form: into(func(c *Config) *CPUList { return &c.CPUs }, cpuList),
+			name: "cpus", restart: true, unset: "the last ones of those that the process may use", form: into(func(c *Config) *CPUList { return &c.CPUs }, cpuList),
 			about: "the worker of the i-th queue runs on the i-th of these CPUs",
 		},
 		{

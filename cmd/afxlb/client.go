@@ -34,14 +34,18 @@ func reader[T any](e *env, c *cobra.Command, ask func(*cobra.Command, *api.Clien
 			}
 			return err
 		}
-		var answer bytes.Buffer // only a whole one is printed
-		if _, err := ask(c, a.Raw(&answer)); err != nil {
+		answer := bytes.NewBuffer(make([]byte, 0, room)) // only a whole one is printed
+		if _, err := ask(c, a.Raw(answer)); err != nil {
 			return err
 		}
 		return printJSON(e.stdout, answer.Bytes())
 	}
 	return c
 }
+
+// room is for the list of 20,000 backends. Memory that is fresh costs nothing where no answer
+// comes to lie; a buffer that grows to it clears and copies three times as much.
+const room = 16 << 20
 
 // printJSON prints an answer, indented if somebody might read all of it. A long one
 // goes out as it came, an element a line, since to indent it takes longer than all else.

@@ -32,9 +32,10 @@ func answer[T any](w http.ResponseWriter, _ *http.Request, v T) {
 func answerList[T any](w http.ResponseWriter, _ *http.Request, list iter.Seq[T]) {
 	a, err := newAnswer(w), error(nil)
 	before, after := "[\n  ", "[]\n"
-	for v := range list {
+	var element T // in one place, where the encoder needs no copy of each
+	for element = range list {
 		a.WriteString(before)
-		if err = a.json.Encode(v); err != nil {
+		if err = a.json.Encode(&element); err != nil {
 			break
 		}
 		a.Truncate(a.Len() - len("\n"))

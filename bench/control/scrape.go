@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// prometheus is what Prometheus 3 asks for if nobody has told it otherwise.
+const prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5," +
+	"text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+
 // scrape has all metrics read once, as Prometheus does, and returns how long that takes.
 func (s *stage) scrape(ctx context.Context) (time.Duration, error) {
 	const at = "http://127.0.0.1:9190/metrics" // the default of listen
@@ -17,6 +21,7 @@ func (s *stage) scrape(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	request.Header.Set("Accept", prometheus)
 	begun := time.Now()
 	answer, err := c.Do(request)
 	if err != nil {

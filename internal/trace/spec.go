@@ -38,16 +38,16 @@ type Spec struct {
 // ErrSpec says that a text describes no packet.
 var ErrSpec = errors.New("no packet")
 
-// MaxSpec is how long a text may be.
-const MaxSpec = 1024
+// maxSpec is how long a text may be.
+const maxSpec = 1024
 
 // maxPayload is less than what a frame takes, whatever its headers are.
 const maxPayload = 3000
 
 // Parse reads a packet. The error says what would be right.
 func Parse(text string) (s Spec, err error) {
-	if len(text) > MaxSpec {
-		return s, fmt.Errorf("%w: %d bytes of text; want %d at most", ErrSpec, len(text), MaxSpec)
+	if len(text) > maxSpec {
+		return s, fmt.Errorf("%w: %d bytes of text; want %d at most", ErrSpec, len(text), maxSpec)
 	}
 	words := strings.Fields(strings.ReplaceAll(strings.ReplaceAll(text, "->", " > "), ">", " "))
 	if len(words) < 3 {

@@ -220,7 +220,7 @@ func (r *run) conclude(out *api.Trace, end engine.Outcome) {
 	case v.IsDrop():
 		out.Verdict, out.Reason = "dropped", v.String()
 	case v == packet.Pending:
-		out.Verdict = VerdictHeld
+		out.Verdict = replay.VerdictHeld
 	}
 	if end.To {
 		out.Service, out.Backend = t.Refs[end.Backend].Service, t.Refs[end.Backend].Backend

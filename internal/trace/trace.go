@@ -119,12 +119,6 @@ func (r *run) step(name, by, format string, args ...any) {
 	r.steps = append(r.steps, api.TraceStep{Step: name, By: by, Text: fmt.Sprintf(format, args...)})
 }
 
-// VerdictPassed is that of a packet which the kernel keeps, and VerdictHeld that of one that waits.
-const (
-	VerdictPassed = replay.VerdictPassed
-	VerdictHeld   = replay.VerdictHeld
-)
-
 // follow has the packet go its way, and tells of it.
 func (r *run) follow(out *api.Trace) error {
 	defer func() { out.Steps = r.steps }()
@@ -133,9 +127,9 @@ func (r *run) follow(out *api.Trace) error {
 	if err != nil {
 		return err
 	}
-	out.Steering, out.Verdict = why.String(), VerdictPassed
+	out.Steering, out.Verdict = why.String(), replay.VerdictPassed
 	if why == bpf.Passed {
-		r.step("verdict", VerdictPassed, "the kernel keeps the packet, and the balancer never sees it")
+		r.step("verdict", replay.VerdictPassed, "the kernel keeps the packet, and the balancer never sees it")
 		return nil
 	}
 	fits, err := r.wires[r.port].Deliver(r.frame)

@@ -116,15 +116,11 @@ func (d *daemon) run(ctx context.Context) error {
 	if err := errors.Join(takes.WithinGroup(), takes.WithinLock()); err != nil {
 		return err
 	}
-	l, err := api.Listen(d.Socket) // before what is large: another instance may be there
+	doors, err := d.openDoors() // before what is large: another instance may be there
 	if err != nil {
 		return err
 	}
-	outer, err := d.listenOutside()
-	if err != nil {
-		l.Close()
-		return err
-	}
+	defer doors.close()
 	loads := balancer.NewLoads()
 	settings.Loads = loads
 	d.engine, err = engine.New(settings)
@@ -134,19 +130,11 @@ func (d *daemon) run(ctx context.Context) error {
 		files, err = share(engine.Descriptors(n, where.Workers), n, where.Workers)
 	}
 	if err != nil {
-		l.Close()
-		if outer != nil {
-			outer.Close()
-		}
 		return err
 	}
 	reporter := &report.Source{Engine: d.engine, Loads: loads, About: d.about}
 	measured := metrics.New(reporter)
 	if err := d.openAddresses(loads); err != nil {
-		l.Close()
-		if outer != nil {
-			outer.Close()
-		}
 		return err
 	}
 	defer d.addresses.announcer.Close()
@@ -175,7 +163,7 @@ func (d *daemon) run(ctx context.Context) error {
 	tasks.Go(func() { d.watchPulse(background) })
 	tasks.Go(func() { d.watchMachine(background) })
 	src := source{reporter, d.own()}
-	tasks.Go(func() { serving = d.serveAPI(background, src, l, outer, files.clients) })
+	tasks.Go(func() { serving = d.serveAPI(background, src, doors, files.clients) })
 	tasks.Go(func() { d.serveWeb(background, src, measured, files.web) })
 	err = d.serveUntil(ctx)
 	d.enter(api.StateStopping, nil)

@@ -13,23 +13,36 @@ import (
 	"github.com/afxlb/afxlb/internal/trace"
 )
 
-// listenOutside listens for clients on other machines, if the config says where; else the
-// listener is nil.
-func (d *daemon) listenOutside() (net.Listener, error) {
+// doors are where clients of the API come in: the control socket, and if the config says so, one
+// for other machines.
+type doors []net.Listener
+
+func (d *daemon) openDoors() (doors, error) {
+	socket, err := api.Listen(d.Socket)
+	if err != nil {
+		return nil, err
+	}
 	c := &d.config.API
 	if c.Listen == "" {
-		return nil, nil
+		return doors{socket}, nil
 	}
-	return api.ListenTLS(api.TLS{Address: c.Listen, Cert: c.Cert, Key: c.Key, ClientCA: c.ClientCA})
+	outer, err := api.ListenTLS(api.TLS{Address: c.Listen, Cert: c.Cert, Key: c.Key, ClientCA: c.ClientCA})
+	if err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return doors{socket, outer}, nil
 }
 
-// serveAPI answers by the control socket, and to other machines if there is a listener for
-// them, until ctx ends. So many clients are shared by the two.
-func (d *daemon) serveAPI(ctx context.Context, src api.Source, socket, outer net.Listener, clients int) error {
-	doors := []net.Listener{socket}
-	if outer != nil {
-		doors = append(doors, outer)
+// close closes those that serveAPI has not closed already.
+func (d doors) close() {
+	for _, l := range d {
+		l.Close()
 	}
+}
+
+// serveAPI answers by the doors until ctx ends, and closes them. So many clients are shared by all.
+func (d *daemon) serveAPI(ctx context.Context, src api.Source, doors doors, clients int) error {
 	troubles := make([]error, len(doors))
 	var serving sync.WaitGroup
 	for i, l := range doors {

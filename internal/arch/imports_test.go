@@ -45,7 +45,7 @@ var rules = []rule{
 	{"internal/top", []string{"internal/api"}},
 	{"internal/web", []string{"internal/api", "internal/events"}},
 	{"internal/doctor", []string{"engine", "xsk", "bpf", "balancer", "internal/announce", "internal/api", "internal/config", "internal/control", "internal/egress", "internal/events", "internal/listener", "internal/nic", "internal/packet", "internal/punt"}},
-	{"internal/report", []string{"internal/health", "internal/metrics", "engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/announce", "internal/api", "internal/control"}},
+	{"internal/report", []string{"internal/health", "internal/metrics", "engine/...", "xsk", "bpf", "balancer", "internal/packet", "internal/announce", "internal/api", "internal/control", "internal/egress"}},
 	{"internal/trace", []string{"engine/...", "xsk", "bpf", "balancer", "internal/api", "internal/packet", "internal/replay"}},
 	{"internal/tap", []string{"engine/...", "internal/api", "internal/capture", "internal/packet", "internal/pcapfilter"}},
 	{"internal/daemon", []string{"engine/...", "xsk", "bpf", "balancer",

@@ -11,20 +11,20 @@ import (
 // 20,000 backends that takes ten times as long, and memory. It is used for one scrape after the
 // other: to make the 180,000 metrics of so many each time takes longer than to write them.
 type scrape struct {
-	families []gathered // by number
-	words    []string   // values of labels
-	names    []dto.LabelPair
+	families []gathered   // by number
+	words    room[string] // values of labels
+	names    room[dto.LabelPair]
 	pairs    []*dto.LabelPair
 }
 
-// gathered is a family, and what its metrics are made of, each kind in one piece: whoever goes
-// through the metrics finds the next one beside the last.
+// gathered is a family, and what its metrics are made of: whoever goes through these finds the
+// next one beside the last.
 type gathered struct {
 	dto.MetricFamily
-	metrics  []dto.Metric
-	values   []float64
-	counters []dto.Counter
-	gauges   []dto.Gauge
+	metrics  room[dto.Metric]
+	values   room[float64]
+	counters room[dto.Counter]
+	gauges   room[dto.Gauge]
 }
 
 // labels are those of a metric, sorted by name. Several may have the same.
@@ -41,10 +41,11 @@ func newScrape() *scrape {
 
 // reset forgets all but the room that it took.
 func (s *scrape) reset() {
-	s.words, s.names, s.pairs = s.words[:0], s.names[:0], s.pairs[:0]
+	s.words.used, s.names.used, s.pairs = 0, 0, s.pairs[:0]
 	for i := range s.families {
 		g := &s.families[i]
-		g.Metric, g.metrics, g.values, g.counters, g.gauges = g.Metric[:0], g.metrics[:0], g.values[:0], g.counters[:0], g.gauges[:0]
+		g.Metric = g.Metric[:0]
+		g.metrics.used, g.values.used, g.counters.used, g.gauges.used = 0, 0, 0, 0
 	}
 }
 
@@ -59,27 +60,17 @@ func (s *scrape) list() (list []*dto.MetricFamily) {
 	return list
 }
 
-// next returns the next of a list, as it was left. Those before stay where they are, as others
-// point to them: without room it begins another list of twice the size.
-func next[T any](list *[]T) *T {
-	if len(*list) == cap(*list) {
-		*list = make([]T, 0, max(8, 2*cap(*list)))
-	}
-	*list = (*list)[:len(*list)+1]
-	return &(*list)[len(*list)-1]
-}
-
 // add returns a new metric of f, of which everything is yet to be said.
 func (s *scrape) add(f *Family) *dto.Metric {
 	g := &s.families[f.number]
-	m := next(&g.metrics)
+	m := g.metrics.next()
 	g.Metric = append(g.Metric, m)
 	return m
 }
 
 // pair returns a label.
 func (s *scrape) pair(name *string, value string) *dto.LabelPair {
-	p, word := next(&s.names), next(&s.words)
+	p, word := s.names.next(), s.words.next()
 	*word = value
 	p.Name, p.Value = name, word
 	return p
@@ -104,13 +95,13 @@ func (s *scrape) label(f *Family, values ...string) labels {
 // value adds a metric whose labels may be shared by several.
 func (s *scrape) value(f *Family, value float64, of labels) {
 	g, m := &s.families[f.number], s.add(f)
-	v := next(&g.values)
+	v := g.values.next()
 	*v, m.Label = value, of
 	if f.Kind == Counter {
-		m.Counter = next(&g.counters)
+		m.Counter = g.counters.next()
 		m.Counter.Value = v
 	} else {
-		m.Gauge = next(&g.gauges)
+		m.Gauge = g.gauges.next()
 		m.Gauge.Value = v
 	}
 }

@@ -60,7 +60,7 @@ func (k *check) climb(last stepped, now time.Time) (wait time.Duration) {
 }
 
 // stepped is the last step that ramps have made, all together: the table with it. Where thousands
-// of services have a consistent hash each of its own, that takes a second.
+// of services have a consistent hash each of its own, that takes seconds.
 type stepped struct {
 	at   time.Time // when it was in force
 	took time.Duration

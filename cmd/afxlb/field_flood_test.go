@@ -130,7 +130,7 @@ func TestFieldSYNFlood(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { c.Close() })
-			if err := c.SetDeadline(time.Now().Add(4 * patience)); err != nil { // far above what it takes
+			if err := c.SetDeadline(time.Now().Add(20 * patience)); err != nil { // far above what it takes
 				t.Fatal(err)
 			}
 			list = append(list, &transfer{Conn: c, service: name, server: server})

@@ -166,14 +166,16 @@ func TestFieldOwnLinkFails(t *testing.T) {
 func TestFieldSwitchFails(t *testing.T) {
 	w := newWorld(t)
 	w.listenStreams()
-	for i, s := range w.web { // they come back one after the other, and none of them late
-		s.SetDelay(time.Duration(i) * 100 * time.Millisecond)
-	}
 	const health = "health: {type: http, port: 8080, interval: 1s, fast-interval: 500ms, timeout: 1s, rise: 2, fall: 2},"
 	p := w.serve(w.writeConfig("afxlb.yaml", streamService("web", natVIP4, "nat", health)))
 	s := w.openStreams(10, natVIP4)
 	if err := w.lab.SetForwarding(w.lab.Balancer, false); err != nil {
 		t.Fatal(err)
+	}
+	// They come back one after the other, and none of them late. Before, a slow answer that is
+	// lost on the way would seem to be one's own failure, beside a quick one that is not.
+	for i, s := range w.web {
+		s.SetDelay(time.Duration(i) * 150 * time.Millisecond)
 	}
 	p.await("lose all", func(s api.Status) bool { return s.Backends.Up == 0 })
 	p.stays(time.Second, "without any", func(s api.Status) bool { return s.Backends.Up == 0 })

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -69,6 +70,6 @@ func exactArgs(names ...string) cobra.PositionalArgs {
 		if len(names) == 0 {
 			return usageError{fmt.Errorf("%s takes no arguments, got %q (see %s --help)", c.CommandPath(), args, c.CommandPath())}
 		}
-		return usageError{fmt.Errorf("%s wants %v, got %d arguments (see %s --help)", c.CommandPath(), names, len(args), c.CommandPath())}
+		return usageError{fmt.Errorf("%s wants %s, got %q (see %[1]s --help)", c.CommandPath(), strings.Join(names, " "), args)}
 	}
 }

@@ -161,6 +161,13 @@ func TestFieldRuntimeChanges(t *testing.T) {
 	}
 	p = w.serve(config)
 	p.awaitLines(1, `ERROR.*the state file can't be used; it is kept as .*damaged`)
+	if text := warned(p.status(), "state-file"); !strings.Contains(text, "is forgotten") {
+		t.Errorf("the status warns of the state file by %q", text)
+	}
+	p.reload()
+	if text := warned(p.status(), "state-file"); text != "" {
+		t.Errorf("after a reload the status warns by %q", text)
+	}
 	if aside, err := filepath.Glob(state + ".damaged-*"); err != nil || len(aside) != 1 {
 		t.Errorf("put aside: %v, %v", aside, err)
 	}

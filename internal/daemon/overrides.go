@@ -33,10 +33,11 @@ func (d *daemon) recall() control.Overrides {
 		if moved := os.Rename(path, aside); moved != nil {
 			what = "and it stays where it is: " + moved.Error()
 		}
-		d.events.Record(events.Event{
-			Kind: events.StateFile, Severity: events.Error, Text: "what operators had changed at run time is forgotten, since the state file can't be used; " + what,
-			Reason: err.Error(),
-		})
+		text := "what operators had changed at run time is forgotten, since the state file can't be used; " + what
+		d.events.Record(events.Event{Kind: events.StateFile, Severity: events.Error, Text: text, Reason: err.Error()})
+		d.mu.Lock()
+		d.state.forgotten = text
+		d.mu.Unlock()
 		return nil
 	}
 	d.kept.text = text
@@ -105,7 +106,7 @@ func (d *daemon) keeps(err error) {
 	}
 	d.mu.Lock()
 	before := d.state.unkept
-	d.state.unkept = why
+	d.state.unkept, d.state.forgotten = why, "" // who changes or reloads something has seen it
 	d.mu.Unlock()
 	switch {
 	case why != "" && why != before:

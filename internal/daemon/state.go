@@ -24,6 +24,7 @@ type state struct {
 	stalled      string   // who stands still; see watchPulse
 	web          string   // why page and metrics are not served
 	unkept       string   // why the state file could not be written
+	forgotten    string   // what was lost with it at the start, as long as nobody has done anything since
 }
 
 // enter notes that the daemon is in a state now, which the service manager shows, too.
@@ -100,6 +101,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Pressed: s.pressed, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Lately: s.lately, Stalled: s.stalled,
+		Findings: s.findings, Pressed: s.pressed, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Forgotten: s.forgotten, Lately: s.lately, Stalled: s.stalled,
 	}
 }

@@ -104,6 +104,7 @@ func TestWarnings(t *testing.T) {
 		}}, About{}, []string{"below-min-healthy", "asks for: api", "panic", "flows: tls", "backup", "can: web"}},
 		"no link":    {control.View{Link: control.LinkView{Why: "no carrier"}, Table: &balancer.Table{}, Services: []control.ServiceView{dead}}, About{Ports: []Port{{Name: "eth0"}}}, []string{"link", "eth0: no carrier"}},
 		"stalled":    {control.View{Link: linked}, About{Stalled: "worker 1"}, []string{"stalled", "not come round for seconds: worker 1;"}},
+		"forgotten":  {control.View{Link: linked}, About{Forgotten: "it is forgotten"}, []string{"state-file", "it is forgotten"}},
 		"state file": {control.View{Link: linked}, About{Unkept: "no space left on device"}, []string{"state-file", "not kept over a restart: no space left"}},
 		"own trouble": {control.View{Link: linked, Failure: errors.New("no memory"), Troubles: []control.Trouble{{Cause: "x", Text: "too many open files"}}}, About{},
 			[]string{"commit", "no memory", "probes", "too many open files"}},

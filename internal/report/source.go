@@ -55,6 +55,7 @@ type About struct {
 	Web             string    // why page and metrics are not served; empty: they are
 	Stalled         string    // who stands still: workers, the control plane; empty: nobody
 	Lately          []string  // codes of warnings of what is counted, and was lately: checksums, punt
+	Forgotten       string    // that changes at run time were lost at the start; empty: they were not
 	Unkept          string    // why changes at run time are not kept over a restart; empty: they are
 
 	Addresses map[netip.Addr]announce.State // of services, as far as they are to be announced

@@ -60,6 +60,9 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 	if len(a.NeedsRestart) > 0 {
 		add("restart", time.Time{}, "changed in the file, and not in force before a restart: %s", strings.Join(a.NeedsRestart, ", "))
 	}
+	if a.Forgotten != "" {
+		add("state-file", time.Time{}, "%s", a.Forgotten)
+	}
 	if a.Unkept != "" {
 		add("state-file", time.Time{}, "what operators have changed at run time is in force, but not kept over a restart: %s", a.Unkept)
 	}

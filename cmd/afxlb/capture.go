@@ -96,14 +96,14 @@ func runCapture(c *cobra.Command, e *env, a *api.Client, f *api.CaptureFilter, f
 		return err
 	}
 	defer in.Close()
-	out := e.stdout
+	out, whole := e.stdout, func(int64) error { return nil }
 	if file != "-" {
 		to, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) // it has what users send
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, to.Close()) }()
-		out = to
+		out, whole = to, to.Truncate
 	}
 	sum, err := capture.Relay(out, in)
 	packets := tap.Packets(&sum)
@@ -116,6 +116,9 @@ func runCapture(c *cobra.Command, e *env, a *api.Client, f *api.CaptureFilter, f
 	case c.Context().Err() != nil, errors.Is(err, unix.EPIPE): // interrupted, or nobody reads on: that is how it ends
 		return nil
 	case err != nil:
+		if cut := whole(sum.Bytes); cut != nil {
+			return fmt.Errorf("the capture ended early, and its last block may be cut: %w", err)
+		}
 		return fmt.Errorf("the capture ended early; what is written is whole: %w", err)
 	case f.Count == packets && packets != 0, f.Time != "" && time.Since(began) >= mustDuration(f.Time):
 		return nil

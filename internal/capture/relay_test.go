@@ -21,6 +21,17 @@ func TestRelay(t *testing.T) {
 	if err = errors.Join(err, w.Flush()); err != nil {
 		t.Fatal(err)
 	}
+	for n := 400; n < file.Len(); n += 89 { // how much room a disk has
+		disk := &small{room: n}
+		sum, err := Relay(disk, bytes.NewReader(file.Bytes()))
+		if !errors.Is(err, io.ErrShortWrite) || sum.Bytes > int64(n) {
+			t.Fatalf("room for %d bytes: %d of whole blocks, %v", n, sum.Bytes, err)
+		}
+		list, _, err := readAll(disk.Bytes()[:sum.Bytes])
+		if err != nil || uint64(len(list)) != sum.Packets[0]+sum.Packets[1] {
+			t.Fatalf("room for %d bytes: %d packets, told as %v: %v", n, len(list), sum, err)
+		}
+	}
 	for n := range file.Len() + 1 {
 		if n > 400 && n%97 != 0 && n != file.Len() {
 			continue
@@ -48,4 +59,18 @@ func TestRelay(t *testing.T) {
 	if _, err := Relay(full{}, &file); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("a full disk: %v", err)
 	}
+}
+
+// small is a disk that is full after some bytes.
+type small struct {
+	bytes.Buffer
+	room int
+}
+
+func (s *small) Write(b []byte) (int, error) {
+	n, _ := s.Buffer.Write(b[:min(len(b), s.room-s.Len())])
+	if n < len(b) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
 }

@@ -116,7 +116,7 @@ func TestChecks(t *testing.T) {
 		"no carrier":      {func(f *Facts) { f.Ways.Ports[0] = egress.Port{Name: "eth0", Why: "it is down"} }, want{"link", Cannot, "ip link set eth0 up"}},
 		"no way": {func(f *Facts) {
 			f.Ways.Hops = map[netip.Addr]egress.Hop{netip.MustParseAddr("10.0.0.11"): {Why: "no route"}}
-		}, want{"backends", Cannot, "a of web at 10.0.0.11 is unreachable: no route"}},
+		}, want{"backends", Cannot, "a of web at 10.0.0.11 is unreachable: no route; ip route get 10.0.0.11 shows the way; it has to lead by eth0, or by one more that interfaces names"}},
 		"foreign": {func(f *Facts) {
 			f.Config.Spec.Services[0].SnatAddresses = []netip.Addr{netip.MustParseAddr("10.0.0.5")}
 		}, want{"snat-address", Warning, "ip address add 10.0.0.5/32 dev eth0"}},

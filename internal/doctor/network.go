@@ -50,7 +50,7 @@ func reachable(f *Facts, r *found) {
 				}
 				continue
 			}
-			do := fmt.Sprintf("ip route get %s shows the way; it has to lead by %s", b.Address, strings.Join(f.Ports, " or "))
+			do := fmt.Sprintf("ip route get %s shows the way; it has to lead by %s, or by one more that interfaces names", b.Address, strings.Join(f.Ports, " or "))
 			if s.Mode.Traits().NeedsLink {
 				do += ", without a router for mode " + s.Mode.String()
 			}

@@ -28,9 +28,8 @@ type Latency struct {
 	Sum    time.Duration
 }
 
-// gather forgets what was gathered before, and asks src for all but how long probes took.
+// gather asks src for all but how long probes took.
 func (s *scrape) gather(src Source) {
-	s.reset()
 	status := src.Status()
 	s.balancer(&status)
 	s.workers(&status)

@@ -3,7 +3,6 @@ package metrics
 import (
 	"bufio"
 	"net/http"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,7 +18,6 @@ type Metrics struct {
 	registry *prometheus.Registry // of what the library counts itself
 	probes   *prometheus.HistogramVec
 	handler  http.Handler
-	idle     sync.Pool // of *scrape
 }
 
 // New returns the metrics of a balancer that src tells of.
@@ -29,7 +27,7 @@ func New(src Source) *Metrics {
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, probes.Labels)}
 	m.registry.MustRegister(m.probes, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
-	m.handler = promhttp.HandlerForTransactional(m, promhttp.HandlerOpts{
+	m.handler = promhttp.HandlerFor(m, promhttp.HandlerOpts{
 		EnableOpenMetrics: true, MaxRequestsInFlight: inFlight,
 		// With 20,000 backends to compress takes as long as all else, of a CPU that may be a
 		// worker's; the 13 MB that are sent instead, a scrape, are nothing to a network.
@@ -38,16 +36,12 @@ func New(src Source) *Metrics {
 	return m
 }
 
-// Gather returns all families; it is a [prometheus.TransactionalGatherer]. They are the
-// caller's until it calls done.
-func (m *Metrics) Gather() (list []*dto.MetricFamily, done func(), err error) {
-	s, _ := m.idle.Get().(*scrape)
-	if s == nil {
-		s = newScrape()
-	}
+// Gather returns all families; it is a [prometheus.Gatherer].
+func (m *Metrics) Gather() ([]*dto.MetricFamily, error) {
+	s := newScrape()
 	s.gather(m.source)
 	others, err := m.registry.Gather()
-	return append(s.list(), others...), func() { m.idle.Put(s) }, err
+	return append(s.list(), others...), err
 }
 
 // Probed takes the answer to a health check. Any number of goroutines may call it.

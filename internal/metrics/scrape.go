@@ -8,12 +8,13 @@ import (
 )
 
 // scrape is what one scrape has gathered. It does without the library's own Collector, as with
-// 20,000 backends that takes ten times as long, and memory. It is used for one scrape after the
-// other: to make the 180,000 metrics of so many each time takes longer than to write them.
+// 20,000 backends that takes ten times as long, and memory. What it is made of is made many at a
+// time: to make 180,000 metrics one by one, and to go through memory from one to the other,
+// takes longer than to write them.
 type scrape struct {
-	families []gathered   // by number
-	words    room[string] // values of labels
-	names    room[dto.LabelPair]
+	families []gathered // by number
+	words    []string   // values of labels
+	names    []dto.LabelPair
 	pairs    []*dto.LabelPair
 }
 
@@ -21,10 +22,10 @@ type scrape struct {
 // next one beside the last.
 type gathered struct {
 	dto.MetricFamily
-	metrics  room[dto.Metric]
-	values   room[float64]
-	counters room[dto.Counter]
-	gauges   room[dto.Gauge]
+	metrics  []dto.Metric
+	values   []float64
+	counters []dto.Counter
+	gauges   []dto.Gauge
 }
 
 // labels are those of a metric, sorted by name. Several may have the same.
@@ -39,16 +40,6 @@ func newScrape() *scrape {
 	return s
 }
 
-// reset forgets all but the room that it took.
-func (s *scrape) reset() {
-	s.words.used, s.names.used, s.pairs = 0, 0, s.pairs[:0]
-	for i := range s.families {
-		g := &s.families[i]
-		g.Metric = g.Metric[:0]
-		g.metrics.used, g.values.used, g.counters.used, g.gauges.used = 0, 0, 0, 0
-	}
-}
-
 // list returns all families that there is something of, by name.
 func (s *scrape) list() (list []*dto.MetricFamily) {
 	for i := range s.families {
@@ -60,17 +51,28 @@ func (s *scrape) list() (list []*dto.MetricFamily) {
 	return list
 }
 
+// next returns the next of a list. Those before stay where they are, as others point to them:
+// where there is no room the list begins anew.
+func next[T any](list *[]T) *T {
+	const most = 1024
+	if n := cap(*list); len(*list) == n {
+		*list = make([]T, 0, min(max(8, 2*n), most))
+	}
+	*list = (*list)[:len(*list)+1]
+	return &(*list)[len(*list)-1]
+}
+
 // add returns a new metric of f, of which everything is yet to be said.
 func (s *scrape) add(f *Family) *dto.Metric {
 	g := &s.families[f.number]
-	m := g.metrics.next()
+	m := next(&g.metrics)
 	g.Metric = append(g.Metric, m)
 	return m
 }
 
 // pair returns a label.
 func (s *scrape) pair(name *string, value string) *dto.LabelPair {
-	p, word := s.names.next(), s.words.next()
+	p, word := next(&s.names), next(&s.words)
 	*word = value
 	p.Name, p.Value = name, word
 	return p
@@ -95,13 +97,13 @@ func (s *scrape) label(f *Family, values ...string) labels {
 // value adds a metric whose labels may be shared by several.
 func (s *scrape) value(f *Family, value float64, of labels) {
 	g, m := &s.families[f.number], s.add(f)
-	v := g.values.next()
+	v := next(&g.values)
 	*v, m.Label = value, of
 	if f.Kind == Counter {
-		m.Counter = g.counters.next()
+		m.Counter = next(&g.counters)
 		m.Counter.Value = v
 	} else {
-		m.Gauge = g.gauges.next()
+		m.Gauge = next(&g.gauges)
 		m.Gauge.Value = v
 	}
 }

@@ -83,7 +83,8 @@ func newInspected(t *testing.T) *inspected {
 			entries = append(entries, entry(mode+"-"+algorithm, inspectedVIP(i, j).Addr(), port, keys, backendsOf(natVIP4)...))
 		}
 	}
-	n.process = n.serve(n.writeConfig("afxlb.yaml", entries...))
+	// No flow ends by itself meanwhile: that would look as if a question had changed something.
+	n.process = n.serve(n.writeConfig("afxlb.yaml", append(entries, "conntrack: {timeouts: {tcp-syn: 10m}}\n")...))
 	n.cable = n.openCable(l.Clients[0])
 	if n.tap, err = l.Wiretap(); err != nil {
 		t.Fatal(err)

@@ -106,7 +106,7 @@ func TestFieldEvents(t *testing.T) {
 			t.Errorf("line %d: %s, %v", i, line, err)
 		}
 	}
-	if code, stdout, _ := cli("events", "--since", "1h", "--socket", p.socket); code != exitDone || !strings.Contains(stdout, "WARN   backend-down    web/b1        backend is down: ") {
+	if code, stdout, _ := cli("events", "--since", "1h", "--socket", p.socket); code != exitDone || !strings.Contains(strings.Join(strings.Fields(stdout), " "), " WARN backend-down web/b1 backend is down: ") {
 		t.Errorf("events: %d\n%s", code, stdout)
 	}
 	p.stop()

@@ -100,45 +100,42 @@ func TestFiles(t *testing.T) {
 }
 
 // TestNothingIsLostSilently puts a word that nobody knows behind each line of the files: it
-// is told, or an error.
+// is told, or an error, or lies in what is left out as a whole.
 func TestNothingIsLostSilently(t *testing.T) {
-	for _, file := range []string{"keepalived.conf", "haproxy.cfg", "ipvsadm-save", "whole.conf"} {
-		path := filepath.Join("testdata", file)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o := world()
-		o.From = Guess(data)
-		before, err := Convert(path, data, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines := strings.SplitAfter(string(data), "\n")
-		quiet := 0
-		for i := range lines {
-			more := strings.Join(lines[:i+1], "") + "frobnicate 17\n" + strings.Join(lines[i+1:], "")
-			r, err := Convert(path, []byte(more), o)
-			var syntax SyntaxError
-			var wrong Problems
-			switch {
-			case errors.As(err, &syntax), errors.As(err, &wrong):
-			case err != nil:
-				t.Errorf("%s:%d: %v", file, i+2, err)
-			case r.LeftOut <= before.LeftOut && !bytes.Contains(r.YAML, []byte("frobnicate")):
-				// In a block that is left out as a whole, or of a section that says nothing.
-				quiet++
-				if !leftOutAround(string(before.YAML), file, lines, i) {
-					t.Errorf("%s:%d: a word that nobody knows is lost in silence", file, i+2)
-				}
+	for _, s := range samples(t) {
+		for i := range s.lines {
+			if s.loses(t, i, s.lines[i]+"frobnicate 17\n") {
+				t.Errorf("%s:%d: a word that nobody knows is lost in silence", s.file, i+2)
 			}
 		}
-		t.Logf("%s: %d of %d places lie in what is left out as a whole", file, quiet, len(lines))
 	}
 }
 
 // TestNoWordIsLostSilently puts such a word at the end of each line.
 func TestNoWordIsLostSilently(t *testing.T) {
+	for _, s := range samples(t) {
+		for i, line := range s.lines {
+			line, _, _ = strings.Cut(line, "#")
+			line, _, _ = strings.Cut(strings.TrimRight(line, " \t\n"), "!")
+			if w := strings.Fields(line); len(w) == 0 || w[len(w)-1] == "{" || w[len(w)-1] == "}" || strings.HasSuffix(line, `\`) || unheard(w) {
+				continue
+			}
+			if s.loses(t, i, strings.TrimRight(line, " ")+" frobnicate\n") {
+				t.Errorf("%s:%d: a word is lost in silence: %s", s.file, i+1, line)
+			}
+		}
+	}
+}
+
+// sample is a file of testdata, and what it converts to.
+type sample struct {
+	file    string
+	lines   []string
+	options Options
+	whole   *Result
+}
+
+func samples(t *testing.T) (list []sample) {
 	for _, file := range []string{"keepalived.conf", "haproxy.cfg", "ipvsadm-save", "whole.conf"} {
 		path := filepath.Join("testdata", file)
 		data, err := os.ReadFile(path)
@@ -147,30 +144,31 @@ func TestNoWordIsLostSilently(t *testing.T) {
 		}
 		o := world()
 		o.From = Guess(data)
-		before, err := Convert(path, data, o)
+		whole, err := Convert(path, data, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := strings.SplitAfter(string(data), "\n")
-		for i, line := range lines {
-			line, _, _ = strings.Cut(line, "#")
-			line, _, _ = strings.Cut(strings.TrimRight(line, " \t\n"), "!")
-			if w := strings.Fields(line); len(w) == 0 || w[len(w)-1] == "{" || w[len(w)-1] == "}" || strings.HasSuffix(line, `\`) || unheard(w) {
-				continue
-			}
-			more := strings.Join(lines[:i], "") + strings.TrimRight(line, " ") + " frobnicate\n" + strings.Join(lines[i+1:], "")
-			r, err := Convert(path, []byte(more), o)
-			var syntax SyntaxError
-			var wrong Problems
-			switch {
-			case errors.As(err, &syntax), errors.As(err, &wrong):
-			case err != nil:
-				t.Errorf("%s:%d: %v", file, i+1, err)
-			case r.LeftOut <= before.LeftOut && !bytes.Contains(r.YAML, []byte("frobnicate")) && !leftOutAround(string(before.YAML), file, lines, i):
-				t.Errorf("%s:%d: a word is lost in silence: %s", file, i+1, line)
-			}
-		}
+		list = append(list, sample{file, strings.SplitAfter(string(data), "\n"), o, whole})
 	}
+	return list
+}
+
+// loses reports whether the strange word of a text in place of line i is neither told nor an
+// error, and not in a block that is left out as a whole.
+func (s *sample) loses(t *testing.T, i int, text string) bool {
+	t.Helper()
+	changed := strings.Join(s.lines[:i], "") + text + strings.Join(s.lines[i+1:], "")
+	r, err := Convert(filepath.Join("testdata", s.file), []byte(changed), s.options)
+	var syntax SyntaxError
+	var wrong Problems
+	switch {
+	case errors.As(err, &syntax), errors.As(err, &wrong):
+		return false
+	case err != nil:
+		t.Errorf("%s: instead of line %d %q: %v", s.file, i+1, text, err)
+		return false
+	}
+	return r.LeftOut <= s.whole.LeftOut && !bytes.Contains(r.YAML, []byte("frobnicate")) && !leftOutAround(string(s.whole.YAML), s.file, s.lines, i)
 }
 
 // unheard reports whether nothing of a line matters here, whatever stands there.

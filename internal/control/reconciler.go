@@ -195,8 +195,8 @@ func (r *Reconciler) ask(ctx context.Context, do func() error) error {
 }
 
 // Reload makes spec the desired state, and returns what that has changed when it is in
-// force. What spec refers to must not change from then on. Overrides of what the file has changed end. On an error everything is as it was,
-// unless it is [ErrCommit].
+// force. What spec refers to must not change from then on. Overrides of what the file has
+// changed end. On an error everything is as it was, unless it is [ErrCommit].
 func (r *Reconciler) Reload(ctx context.Context, spec balancer.Spec) (d *Difference, err error) {
 	err = r.ask(ctx, func() error {
 		kept, ended := r.observed.overrides.under(&spec, r.spec) // only this goroutine writes them

@@ -79,7 +79,7 @@ func runTests(t *testing.T, g *Guest, pkg string, more ...string) {
 	text := out.String()
 	t.Logf("%d tests passed, %d failed, %d do not apply", strings.Count(text, "\n--- PASS"), strings.Count(text, "\n--- FAIL"), strings.Count(text, "\n--- SKIP"))
 	if err != nil || code != 0 {
-		t.Errorf("exit code %d, %v\n%s", code, err, text)
+		t.Errorf("exit code %d, %v\n%s", code, err, failures(text))
 	}
 }
 

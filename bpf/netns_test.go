@@ -35,7 +35,9 @@ func newNamespace(t testing.TB) {
 	})
 }
 
-// newVeth returns both ends of a veth pair that is up: v0 and v1.
+// newVeth returns both ends of a veth pair that is up, v0 and v1, on which nobody sends but the
+// test: with addresses of their own the kernel's neighbour discovery does, up to two seconds
+// later, and a program that is attached counts that too.
 func newVeth(t testing.TB, change ...func(*netlink.Veth)) (v0, v1 netlink.Link) {
 	t.Helper()
 	pair := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs(), PeerName: "v1"}
@@ -48,7 +50,11 @@ func newVeth(t testing.TB, change ...func(*netlink.Veth)) (v0, v1 netlink.Link) 
 		t.Fatalf("add a veth pair: %v", err)
 	}
 	v0, v1 = linkByName(t, "v0"), linkByName(t, "v1")
+	const none = 1 // IN6_ADDR_GEN_MODE_NONE in include/uapi/linux/if_link.h
 	for _, l := range []netlink.Link{v0, v1} {
+		if err := netlink.LinkSetIP6AddrGenMode(l, none); err != nil {
+			t.Fatal(err)
+		}
 		if err := netlink.LinkSetUp(l); err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"iter"
 	"slices"
@@ -37,14 +38,28 @@ func (c changing) Change(_ context.Context, order api.BackendOrder) (api.Backend
 	return c.done, nil
 }
 
-func (c changing) Backends(string) iter.Seq[api.Backend] {
+// Services has the service by its name at the next look, and another one by the name that it had.
+func (c changing) Services() []api.Service {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := []api.Service{{Name: cmp.Or((*c.looks)[0].Service, "web"), Address: "192.0.2.10"}}
+	if list[0].Name != "web" {
+		list = append(list, api.Service{Name: "web", Address: "192.0.2.11"})
+	}
+	return list
+}
+
+func (c changing) Backends(service string) iter.Seq[api.Backend] {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := (*c.looks)[0]
+	if service != cmp.Or(b.Service, "web") { // the other one's
+		return slices.Values([]api.Backend{{Service: service, Name: "b0", Address: "10.0.0.11", Port: "8080", State: "up"}})
+	}
 	if len(*c.looks) > 1 {
 		*c.looks = (*c.looks)[1:]
 	}
-	b.Service = "web"
+	b.Service = service
 	if b.Address == "" {
 		b.Address, b.Port = "10.0.0.11", "8080"
 	}
@@ -133,6 +148,7 @@ func TestDrainWait(t *testing.T) {
 		"a weight meanwhile":  {"--wait", []api.Backend{{Name: "b0", State: "up", Override: "weight 9", Live: 1}}, exitFailed, "generation 9\n", "somebody has ended the drain"},
 		"gone meanwhile":      {"--wait", []api.Backend{left(1), {Name: "b9", Address: "10.0.0.12", Port: "same"}}, exitFailed, "1 flow of web/b0 left\n", "not in the config any more"},
 		"renamed meanwhile":   {"--wait", []api.Backend{left(2), {Name: "b9", State: "drain", Live: 0}}, exitDone, "no flow of web/b0 left\n", ""},
+		"with its service":    {"--wait", []api.Backend{left(2), {Service: "shop", Name: "b9", State: "drain", Live: 0}}, exitDone, "no flow of web/b0 left\n", ""},
 		"another's name": {"--wait", []api.Backend{left(1), {Name: "b0", Address: "10.0.0.12", Port: "8080", State: "up", Weight: 3}}, exitFailed,
 			"1 flow of web/b0 left\n", "web/b0 (10.0.0.11:8080): it is not in the config any more"},
 		"without a wait": {"", []api.Backend{left(5)}, exitDone, "generation 9\n", ""},

@@ -68,6 +68,10 @@ const drainLook = 250 * time.Millisecond
 // awaitDrained shows the flows that are left at a backend until none is, or ctx ends.
 func awaitDrained(ctx context.Context, a *api.Client, at *api.BackendChanged, show *progress) error {
 	name, began := at.Service+"/"+at.Backend, time.Now()
+	service, err := serviceOf(ctx, a, at, func(s *api.Service) bool { return s.Name == at.Service })
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
 	look := time.NewTicker(drainLook)
 	defer look.Stop()
 	left := int64(-1) // nobody has looked
@@ -84,7 +88,7 @@ func awaitDrained(ctx context.Context, a *api.Client, at *api.BackendChanged, sh
 			}
 			return fmt.Errorf("%w: %s, with %s of %s left; it goes on draining", errPartly, why, flowsLeft(left), name)
 		}
-		b, err := drainingOf(ctx, a, at)
+		b, err := drainingOf(ctx, a, at, &service)
 		switch {
 		case ctx.Err() != nil:
 			continue
@@ -101,22 +105,46 @@ func awaitDrained(ctx context.Context, a *api.Client, at *api.BackendChanged, sh
 	}
 }
 
-// drainingOf returns the backend that was told to drain, if it does.
-func drainingOf(ctx context.Context, a *api.Client, at *api.BackendChanged) (*api.Backend, error) {
-	list, err := a.Backends(ctx, at.Service)
+// drainingOf returns the backend of a service that was told to drain, if it does. Names may be
+// others' by now: a service is what it is by its address, and a backend by its own.
+func drainingOf(ctx context.Context, a *api.Client, at *api.BackendChanged, service *api.Service) (*api.Backend, error) {
+	now, err := serviceOf(ctx, a, at, func(s *api.Service) bool {
+		return s.Address == service.Address && s.Port == service.Port && s.Protocol == service.Protocol
+	})
 	if err != nil {
 		return nil, err
 	}
-	// A name may be another one's by now.
+	list, err := a.Backends(ctx, now.Name)
+	if err != nil {
+		return nil, err
+	}
 	i := slices.IndexFunc(list, func(b api.Backend) bool { return addressOf(&b) == at.Address })
 	if i < 0 {
-		return nil, fmt.Errorf("wait for %s/%s (%s): it is not in the config any more", at.Service, at.Backend, at.Address)
+		return nil, errGone(at)
 	}
 	state, _, _ := strings.Cut(list[i].Override, ", ")
 	if state != "drain" && state != "disabled" && list[i].State != "drain" { // the file may have it drain, too
 		return nil, fmt.Errorf("wait for %s/%s: somebody has ended the drain: it is %s, with weight %d", at.Service, at.Backend, list[i].State, list[i].Weight)
 	}
 	return &list[i], nil
+}
+
+// serviceOf returns the service that is the one of a backend which drains.
+func serviceOf(ctx context.Context, a *api.Client, at *api.BackendChanged, is func(*api.Service) bool) (api.Service, error) {
+	list, err := a.Services(ctx)
+	if err != nil {
+		return api.Service{}, err
+	}
+	for i := range list {
+		if is(&list[i]) {
+			return list[i], nil
+		}
+	}
+	return api.Service{}, errGone(at)
+}
+
+func errGone(at *api.BackendChanged) error {
+	return fmt.Errorf("wait for %s/%s (%s): it is not in the config any more", at.Service, at.Backend, at.Address)
 }
 
 // addressOf returns a backend's address as a change of it tells it.

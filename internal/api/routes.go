@@ -89,7 +89,7 @@ func (h *handler) routes() {
 	lasting[eventFilter, Event](h, "/v1/events", "What has happened, and what happens",
 		"Each change of state once, as a stream: first those that are kept, which are the last "+strconv.Itoa(events.Kept)+", and then each as it comes. "+
 			"After a pause a client goes on where it was by the header Last-Event-ID, or the parameter after. A message named gap says in its data, "+
-			"which is #/components/schemas/Gap, that some are not kept any more. To a client that accepts application/json and no stream it is a list of those that are kept.",
+			"which is #/components/schemas/Gap, that some are not kept any more. To a client that would rather have application/json than a stream it is a list of those that are kept.",
 		func(*eventFilter) error { return nil }, h.followEvents, h.listEvents)
 	schema[Gap](h)
 	schema[Tick](h)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/negotiation"
 )
 
 const (
@@ -173,7 +174,8 @@ func lasting[I, O any](h *handler, path, summary, description string, check func
 
 const streamType = "text/event-stream"
 
-// wantsJSON reports whether an Accept header has JSON, and no stream.
+// wantsJSON reports whether an Accept header prefers JSON to a stream.
 func wantsJSON(accept string) bool {
-	return strings.Contains(accept, "application/json") && !strings.Contains(accept, streamType)
+	const jsonType = "application/json"
+	return negotiation.SelectQValue(strings.ToLower(accept), []string{streamType, jsonType}) == jsonType
 }

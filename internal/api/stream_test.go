@@ -295,7 +295,11 @@ func TestListOfEvents(t *testing.T) {
 	if late, err := c.Events(t.Context(), all[1].Time); err != nil || len(late) != 2 || late[0] != all[1] {
 		t.Errorf("%+v, %v", late, err)
 	}
-	for accept, want := range map[string]string{"": streamType, "*/*": streamType, "application/json": "application/json", streamType + ", application/json": streamType} {
+	for accept, want := range map[string]string{
+		"": streamType, "*/*": streamType, "application/json": "application/json", "Application/JSON": "application/json",
+		streamType + ", application/json": streamType, streamType + ";q=0.1, application/json": "application/json",
+		"application/json;q=0.5, " + streamType + ";q=0.6": streamType, "application/json;q=0": streamType,
+	} {
 		r, ended := httptest.NewRecorder(), httptest.NewRequest("GET", "/v1/events", nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

@@ -48,6 +48,11 @@ func refuse(w http.ResponseWriter, p *Problem) {
 	_ = json.NewEncoder(w).Encode(p) // to a client that may have gone
 }
 
+// NotHere answers for a part of the API that is not served by the way that the request came.
+func NotHere(w http.ResponseWriter, r *http.Request) {
+	refuse(w, newProblem(http.StatusNotFound, r.Method+" "+r.URL.Path+" is not served here: the control socket has all of the API"))
+}
+
 const (
 	maxErrors = 10  // that are told of one request
 	maxQuoted = 200 // bytes of each thing that they quote

@@ -34,7 +34,7 @@ func Serve(ctx context.Context, l net.Listener, o Options) error {
 	})
 }
 
-func newHandler(api, metrics http.Handler) http.Handler {
+func newHandler(served, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", fromOwn(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Only a test's recorder has no deadlines.
@@ -42,8 +42,9 @@ func newHandler(api, metrics http.Handler) http.Handler {
 		metrics.ServeHTTP(w, r)
 	})))
 	for _, path := range reads {
-		mux.Handle("GET "+path, own(api))
+		mux.Handle(path, own(served)) // which has a problem document for other methods
 	}
+	mux.Handle("/v1/", own(http.HandlerFunc(api.NotHere)))
 	for path, a := range assets {
 		if path == "/" {
 			path = "/{$}"

@@ -82,6 +82,7 @@ type Reconciler struct {
 	scratch  []BackendView // of one service, for comparison
 	alarm    *time.Timer
 	waiting  []chan struct{} // see Settled
+	calm     time.Time       // when it was seen last that no client was refused or ignored
 }
 
 // task is something that the reconciling goroutine is asked to do.

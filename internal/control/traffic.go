@@ -67,8 +67,12 @@ func (s *suspicion) look(refused, ignored int64, now time.Time) bool {
 
 // watchTraffic has those backends probed at once that clients' connections speak against.
 func (r *Reconciler) watchTraffic(now time.Time) {
+	if !r.loads.Troubled() {
+		r.calm = now
+		return
+	}
 	t, spec := r.inForce.table, r.inForce.spec
-	if !r.probing || t == nil || !r.loads.Troubled() {
+	if !r.probing || t == nil {
 		return
 	}
 	r.mu.Lock()
@@ -83,6 +87,7 @@ func (r *Reconciler) watchTraffic(now time.Time) {
 		}
 		for j, k := range g.checks {
 			id := t.Services[i].Backends[j]
+			k.traffic.known = k.traffic.known || r.calm.After(k.began) // all counts were 0 then
 			if k.health.State() == balancer.StateUp && k.traffic.look(r.loads.Refused(id), r.loads.Ignored(id), now) {
 				r.log.Debug("suspected by its traffic, and probed now", zap.String("service", s.Name), zap.String("backend", s.Backends[j].Name),
 					zap.String("why", k.traffic.why))

@@ -53,6 +53,21 @@ func TestRefusalsAreFollowedByProbes(t *testing.T) {
 	}
 }
 
+// Those few may be the first ones of all, and all that come.
+func TestTheFirstRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire("10.0.0.11", "10.0.0.12")
+		r := start(t, w, seldomAsked())
+		after(time.Second)
+		w.answer(errRefused, "10.0.0.11")
+		for range inRow {
+			r.loads.Refuse(r.id("a"))
+		}
+		after(2 * time.Second)
+		r.expect("after three", map[string]string{"web/a": "down", "web/b": "up"})
+	})
+}
+
 // Whoever makes a backend look dead that is not costs a probe each time, and less and less of
 // these; nobody goes down by it.
 func TestSuspicionsAreFewer(t *testing.T) {

@@ -10,12 +10,17 @@ func haproxy(r *reader, data []byte) {
 	h := &hapReader{reader: r, backends: map[string]*hapProxy{}, defaults: map[string]*hapProxy{}, used: map[string]bool{}}
 	list := r.parseHAProxy(data)
 	for _, s := range list { // backends may stand behind what uses them
-		if p := h.proxy(s); p != nil && s.kind == "backend" {
+		p := h.proxy(s)
+		if p == nil {
+			continue
+		}
+		if s.kind != "frontend" { // a listen can be a default_backend, too
 			if _, twice := h.backends[s.name]; twice {
-				r.wrong(s.at, "backend %s is there twice", s.name)
+				r.wrong(s.at, "%s %s is there twice", s.kind, s.name)
 			}
 			h.backends[s.name] = p
-		} else if p != nil {
+		}
+		if s.kind != "backend" {
 			h.front = append(h.front, p)
 		}
 	}
@@ -24,6 +29,8 @@ func haproxy(r *reader, data []byte) {
 	}
 	for _, s := range list {
 		switch {
+		case s.kind == "listen" && len(h.backends[s.name].binds) == 0 && !h.used[s.name]:
+			r.out.lose(s.at, "listen "+s.name, "binds no address")
 		case s.kind != "backend":
 		case h.backends[s.name].mode != "tcp":
 			r.out.lose(s.at, "backend "+s.name, "mode "+h.backends[s.name].mode+": "+looksInside)
@@ -38,8 +45,8 @@ type hapReader struct {
 	*reader
 	last     *hapProxy            // defaults, until there are others
 	defaults map[string]*hapProxy // with names
-	backends map[string]*hapProxy
-	front    []*hapProxy // frontends and listens
+	backends map[string]*hapProxy // and listens
+	front    []*hapProxy          // frontends and listens
 	used     map[string]bool
 	timeouts []hapTimeout // of clients and servers, of what is used
 }

@@ -16,23 +16,30 @@ func (h *hapReader) services(p *hapProxy) {
 		return
 	}
 	back := p
-	if p.kind == "frontend" {
-		if p.to.arg(1) == "" {
-			h.out.lose(p.at, "frontend "+p.name, "has no default_backend: "+looksInside+", and each service has backends of its own")
-			return
-		}
-		if back = h.backends[p.to.arg(1)]; back == nil {
-			h.wrong(p.to.at, "there is no backend %s", p.to.arg(1))
+	switch to := p.to.arg(1); {
+	case to != "": // of a listen, too: its own servers get nothing then
+		if back = h.backends[to]; back == nil {
+			h.wrong(p.to.at, "there is no backend %s", to)
 			return
 		}
 		h.used[back.name] = true
+	case p.kind == "frontend":
+		h.out.lose(p.at, "frontend "+p.name, "has no default_backend: "+looksInside+", and each service has backends of its own")
+		return
+	}
+	if back != p {
+		for _, l := range p.servers {
+			p.lose(l, "gets nothing: default_backend "+back.name+" of the section does")
+		}
 	}
 	if back.mode != "tcp" {
 		h.out.lose(p.at, p.kind+" "+p.name, "its backend "+back.name+" is of mode "+back.mode+": "+looksInside)
 		return
 	}
 	if len(p.binds) == 0 {
-		h.out.lose(p.at, p.kind+" "+p.name, "binds no address")
+		if p.kind == "frontend" { // a listen may be somebody's default_backend
+			h.out.lose(p.at, "frontend "+p.name, "binds no address")
+		}
 		return
 	}
 	var made []*service

@@ -98,7 +98,8 @@ func (s *Shadow) Handle() (Outcome, error) {
 		return Outcome{}, err
 	}
 	end := s.engine.Outcome(0, 0)
-	for cut := end.Verdict == packet.Pending; s.engine.Again(0); cut = false {
+	for s.engine.Again(0) {
+		cut := end.Verdict == packet.Pending // once more, if the next backend's way is narrower
 		n, err := s.engine.Step(0)
 		if err != nil || n == 0 {
 			return end, err

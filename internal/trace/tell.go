@@ -3,6 +3,7 @@ package trace
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,12 +19,15 @@ import (
 func (r *run) backend(id uint32) string {
 	t := r.worker.Table()
 	ref, b := t.Refs[id], &t.Backends[id]
-	port := ""
+	at := b.Address.Netip().String()
 	if b.Port != 0 {
-		port = fmt.Sprintf(":%d", b.Port)
+		at = endText(b.Address, b.Port)
 	}
-	return fmt.Sprintf("%s/%s (%s%s)", ref.Service, ref.Backend, b.Address.Netip(), port)
+	return fmt.Sprintf("%s/%s (%s)", ref.Service, ref.Backend, at)
 }
+
+// endText is an address with a port, that of IPv6 in brackets.
+func endText(a packet.Addr, port uint16) string { return netip.AddrPortFrom(a.Netip(), port).String() }
 
 // found tells of one finding of the worker's.
 func (r *run) found(f *engine.Finding) {
@@ -55,9 +59,9 @@ func (r *run) found(f *engine.Finding) {
 		case !f.OK:
 			r.step("source", "snat-addresses", "towards %s all ports are in use", r.backend(f.Backend))
 		case f.Robbed:
-			r.step("source", "snat-addresses", "towards %s all ports are in use; one that only began would lose %s:%d", r.backend(f.Backend), f.Source.Netip(), f.Port)
+			r.step("source", "snat-addresses", "towards %s all ports are in use; one that only began would lose %s", r.backend(f.Backend), endText(f.Source, f.Port))
 		default:
-			r.step("source", "snat-addresses", "towards %s the flow would speak from %s:%d", r.backend(f.Backend), f.Source.Netip(), f.Port)
+			r.step("source", "snat-addresses", "towards %s the flow would speak from %s", r.backend(f.Backend), endText(f.Source, f.Port))
 		}
 	case engine.Remembered:
 		r.remembered(f)
@@ -99,15 +103,14 @@ func (r *run) sought(f *engine.Finding) {
 	in, side := &f.Flow, [...]string{"request", "reply"}[f.Direction]
 	source := ""
 	if in.Masked() {
-		source = fmt.Sprintf(", from %s:%d", in.Source.Netip(), in.SourcePort)
+		source = ", from " + endText(in.Source, in.SourcePort)
 	}
 	r.step("flow", flowText(in), "it is a %s of a flow to %s%s, in state %s, %v old, idle for %v, with %d packets in and %d out",
 		side, r.backend(in.BackendID), source, in.Class, in.Age.Round(time.Millisecond), in.Idle.Round(time.Millisecond), in.Packets[0], in.Packets[1])
 }
 
 func flowText(in *conntrack.Info) string {
-	k := &in.Key
-	return fmt.Sprintf("%s:%d > %s:%d", k.Src.Netip(), k.SrcPort, k.Dst.Netip(), k.DstPort)
+	return endText(in.Key.Src, in.Key.SrcPort) + " > " + endText(in.Key.Dst, in.Key.DstPort)
 }
 
 func serviceText(s *balancer.Service) string {
@@ -215,12 +218,14 @@ func (r *run) name(port int) string {
 // conclude tells what became of the packet.
 func (r *run) conclude(out *api.Trace, end engine.Outcome) {
 	t, v := r.worker.Table(), end.Verdict
-	out.Verdict = v.String()
+	by, help := v.String(), v.Help()
+	out.Verdict = by
 	switch {
 	case v.IsDrop():
-		out.Verdict, out.Reason = "dropped", v.String()
+		out.Verdict, out.Reason = "dropped", by
 	case v == packet.Pending:
-		out.Verdict = replay.VerdictHeld
+		by, help = replay.VerdictHeld, "a fragment waits for the first one of its packet"
+		out.Verdict = by
 	}
 	if end.To {
 		out.Service, out.Backend = t.Refs[end.Backend].Service, t.Refs[end.Backend].Backend
@@ -241,8 +246,8 @@ func (r *run) conclude(out *api.Trace, end engine.Outcome) {
 			}
 		}
 		out.Sent = append(out.Sent, s)
-		r.step("rewrite", end.Verdict.String(), "%s becomes %s", describe(r.frame), s.Text)
+		r.step("rewrite", by, "%s becomes %s", describe(r.frame), s.Text)
 		r.step("out", s.Interface, "%d bytes to %s from %s", s.Length, s.DestinationMAC, s.SourceMAC)
 	}
-	r.step("verdict", v.String(), "%s", v.Help())
+	r.step("verdict", by, "%s", help)
 }

@@ -49,7 +49,7 @@ func newTracer(t *testing.T, mode balancer.Mode, algorithm balancer.Algorithm, c
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := bpf.NewPlan(bpf.Steering{Services: []bpf.Service{{Address: web, Protocol: bpf.TCP, First: 80, Last: 80}}}, bpf.DefaultLimits())
+	plan, err := bpf.NewPlan(bpf.Steering{Services: []bpf.Service{{Address: web, Protocol: bpf.TCP, First: 80, Last: 80}, {Address: web, Protocol: bpf.UDP, First: 80, Last: 80}}}, bpf.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,6 +113,12 @@ func TestTraceOfOthers(t *testing.T) {
 	nobody := func(s *balancer.ServiceSpec, _ *balancer.Facts) {
 		s.Backends[0].Weight, s.Backends[1].Weight = 0, 0
 	}
+	narrower := func(s *balancer.ServiceSpec, f *balancer.Facts) { // whose first piece goes to b
+		s.Protocol, s.Affinity = balancer.UDP, balancer.AffinityNone
+		hop := f.NextHops[s.Backends[1].Address]
+		hop.Link.MTU = 1300
+		f.NextHops[s.Backends[1].Address] = hop
+	}
 	for name, test := range map[string]struct {
 		packet            string
 		mode              balancer.Mode
@@ -130,7 +136,8 @@ func TestTraceOfOthers(t *testing.T) {
 		"TTL":              {syn + " ttl 1", balancer.NAT, nil, "replied", "answer", "time exceeded"},
 		"ping":             {"icmp 198.51.100.7 > 192.0.2.10", balancer.NAT, nil, "replied", "answer", "echo reply"},
 		"tagged":           {syn + " vlan 5", balancer.NAT, nil, "forwarded", "parse", "headers"},
-		"a later fragment": {syn + " offset 1480 length 8 id 7", balancer.NAT, nil, "held", "verdict", "pending"},
+		"a later fragment": {syn + " offset 1480 length 8 id 7", balancer.NAT, nil, "held", "verdict", "held"},
+		"cut twice":        {"udp 198.51.100.7:40000 > 192.0.2.10:80 length 1450", balancer.DSR, narrower, "forwarded", "verdict", "forwarded"},
 	} {
 		got := newTracer(t, test.mode, balancer.RoundRobin, test.change).must(t, api.TraceQuery{Packet: test.packet})
 		if said := strings.TrimSpace(got.Verdict + " " + got.Reason); said != test.verdict || !quotes(got, test.step, test.by) {
@@ -181,5 +188,14 @@ func TestTraceOfNothing(t *testing.T) {
 	tracer := &Tracer{Engine: none, Ports: func() []string { return []string{"eth0"} }}
 	if got := tracer.must(t, api.TraceQuery{Packet: syn}); got.Verdict != "passed" {
 		t.Errorf("%+v", got)
+	}
+}
+
+// An address of IPv6 with a port stands in brackets (RFC 5952, section 6).
+func TestTraceOfIPv6(t *testing.T) {
+	a, k := packet.AddrFrom(netip.MustParseAddr("2001:db8::7")), packet.AddrFrom(netip.MustParseAddr("192.0.2.10"))
+	in := conntrack.Info{Key: packet.Key{Src: a, Dst: k, SrcPort: 40000, DstPort: 80}}
+	if got, want := flowText(&in), "[2001:db8::7]:40000 > 192.0.2.10:80"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -84,15 +84,11 @@ func follow(c *cobra.Command, w io.Writer, a *api.Client, since time.Time, asJSO
 
 // printEvent prints a line.
 func printEvent(w io.Writer, e *api.Event) error {
-	about := e.Interface
-	if e.Service != "" {
-		about = strings.TrimSuffix(e.Service+"/"+e.Backend, "/")
-	}
 	text := e.Text
 	if e.Reason != "" {
 		text += ": " + strings.ReplaceAll(e.Reason, "\n", "; ")
 	}
-	_, err := fmt.Fprintf(w, "%s  %-5s  %-19s  %-12s  %s\n", e.Time.Local().Format(time.DateTime), strings.ToUpper(string(e.Severity)), e.Kind, orDash(about), text)
+	_, err := fmt.Fprintf(w, "%s  %-5s  %-19s  %-12s  %s\n", e.Time.Local().Format(time.DateTime), strings.ToUpper(string(e.Severity)), e.Kind, orDash(e.About()), text)
 	return err
 }
 
@@ -109,7 +105,7 @@ func (m *moment) Type() string { return "time" }
 func (m *moment) Set(s string) error {
 	now := time.Now()
 	if ago, err := time.ParseDuration(s); err == nil {
-		m.Time = now.Add(-ago)
+		m.Time = now.Add(-ago.Abs()) // -10m is journalctl's word for it
 		return nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateTime, "2006-01-02 15:04", time.DateOnly} {

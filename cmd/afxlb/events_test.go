@@ -18,6 +18,7 @@ func recorded() *events.Recorder {
 	r.Record(api.Event{Kind: events.BackendDown, Severity: events.Warning, Service: "web", Backend: "a", Text: "backend is down", Reason: "two\nlines"})
 	r.Record(api.Event{Kind: events.NoBackend, Severity: events.Warning, Service: "web", Text: "service has no backend in rotation"})
 	r.Record(api.Event{Kind: events.MTU, Severity: events.Warning, Interface: "eth0", Text: "too large"})
+	r.Record(api.Event{Kind: events.Announce, Severity: events.Info, Address: "192.0.2.10", Interface: "eth0", Text: "the address is announced"})
 	r.Record(api.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded"})
 	return r
 }
@@ -28,16 +29,17 @@ func TestEvents(t *testing.T) {
 	want := regexp.MustCompile(`^[-0-9]{10} [:0-9]{8}  WARN   backend-down         web/a         backend is down: two; lines
 [-0-9]{10} [:0-9]{8}  WARN   no-backend           web           service has no backend in rotation
 [-0-9]{10} [:0-9]{8}  WARN   mtu                  eth0          too large
+[-0-9]{10} [:0-9]{8}  INFO   announce             192.0.2.10 eth0  the address is announced
 [-0-9]{10} [:0-9]{8}  INFO   reload               -             reloaded
 $`)
 	if code != exitDone || stderr != "" || !want.MatchString(stdout) {
 		t.Errorf("exit code %d, %q\n%s", code, stderr, stdout)
 	}
 	var list []api.Event
-	if code, stdout, _ := cli("events", "--json", "--socket", socket); code != exitDone || json.Unmarshal([]byte(stdout), &list) != nil || len(list) != 4 {
+	if code, stdout, _ := cli("events", "--json", "--socket", socket); code != exitDone || json.Unmarshal([]byte(stdout), &list) != nil || len(list) != 5 {
 		t.Errorf("--json: exit code %d, %s", code, stdout)
 	}
-	if code, stdout, _ := cli("events", "--since", list[3].Time.Format(time.RFC3339Nano), "--socket", socket); code != exitDone || strings.Count(stdout, "\n") != 1 {
+	if code, stdout, _ := cli("events", "--since", list[4].Time.Format(time.RFC3339Nano), "--socket", socket); code != exitDone || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("--since: exit code %d, %s", code, stdout)
 	}
 	if code, _, stderr := cli("events", "--since", "yesterday", "--socket", socket); code != exitUsage || !strings.Contains(stderr, "want a duration") {
@@ -54,7 +56,7 @@ func TestSince(t *testing.T) {
 	now := time.Now()
 	today := time.Date(now.Year(), now.Month(), now.Day(), 15, 4, 0, 0, time.Local)
 	for text, want := range map[string]time.Time{
-		"10m": now.Add(-10 * time.Minute), "15:04": today, "15:04:05": today.Add(5 * time.Second),
+		"10m": now.Add(-10 * time.Minute), "-10m": now.Add(-10 * time.Minute), "15:04": today, "15:04:05": today.Add(5 * time.Second),
 		"2026-01-02": time.Date(2026, 1, 2, 0, 0, 0, 0, time.Local), "2026-01-02 15:04": time.Date(2026, 1, 2, 15, 4, 0, 0, time.Local),
 		"2026-01-02T15:04:05Z": time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
 	} {

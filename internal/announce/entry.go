@@ -224,7 +224,8 @@ func (l *look) answered(a netip.Addr, device string) error {
 	if ignore < 2 {
 		return nil
 	}
-	return fmt.Errorf("arp_ignore is %d on %s, by which the kernel does not answer who asks for %v: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.%[2]s.arp_ignore=1", ignore, device, a)
+	return fmt.Errorf("arp_ignore is %d on %s, by which the kernel does not answer who asks for %[3]v: sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.%[4]s.arp_ignore=1",
+		ignore, device, a, strings.ReplaceAll(device, ".", "/")) // sysctl(8): a dot within a name is a slash
 }
 
 // setting reads one of IPv4's of the calling thread's network namespace; 0 if there is none.

@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -30,5 +31,14 @@ func TestHeard(t *testing.T) {
 	}
 	if wait := e.next.Sub(now); wait < refusedTime || wait > 2*refusedTime {
 		t.Errorf("the next try is in %v", wait)
+	}
+}
+
+// What sysctl is to be told of a VLAN's device has a slash for the dot in its name (sysctl(8)).
+func TestIgnoredByVLAN(t *testing.T) {
+	l := look{ignores: map[string]int{"eth0.5": 2}}
+	if err := l.answered(four, "eth0.5"); err == nil || !strings.HasSuffix(err.Error(), "arp_ignore is 2 on eth0.5, by which the kernel does not answer who asks for "+four.String()+
+		": sysctl -w net.ipv4.conf.all.arp_ignore=1 net.ipv4.conf.eth0/5.arp_ignore=1") {
+		t.Error(err)
 	}
 }

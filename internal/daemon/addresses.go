@@ -77,6 +77,12 @@ func (d *daemon) tellAddress(a netip.Addr, was, is announce.State) {
 		}
 		d.events.Record(events.Event{Kind: kind, Over: over, Severity: severity, Address: a.String(), Interface: device, Text: text, Reason: reason})
 	}
+	over := func(text string) string {
+		if is == (announce.State{}) { // which says nothing of how it is
+			return "over: the address is not to be announced any more"
+		}
+		return text
+	}
 	switch {
 	case is.Held && !was.Held:
 		record(events.Announce, false, events.Info, "the address is announced", is.How.String())
@@ -88,7 +94,7 @@ func (d *daemon) tellAddress(a netip.Addr, was, is announce.State) {
 	case is.Problem != "":
 		record(events.AnnounceFailed, false, events.Warning, "the address can't be announced", is.Problem)
 	default:
-		record(events.AnnounceFailed, true, events.Info, "over: the address can't be announced", was.Problem)
+		record(events.AnnounceFailed, true, events.Info, over("over: the address can't be announced"), was.Problem)
 	}
 	switch {
 	case is.Conflict == was.Conflict:
@@ -97,6 +103,6 @@ func (d *daemon) tellAddress(a netip.Addr, was, is announce.State) {
 	case is.Conflict != "":
 		record(events.AddressConflict, false, events.Warning, "another machine has the address, which is not announced for that", "MAC address "+is.Conflict)
 	default:
-		record(events.AddressConflict, true, events.Info, "over: no other machine says that it has the address", "MAC address "+was.Conflict)
+		record(events.AddressConflict, true, events.Info, over("over: no other machine says that it has the address"), "MAC address "+was.Conflict)
 	}
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap"
@@ -69,6 +70,7 @@ func TestTellAddress(t *testing.T) {
 		{announce.State{}, announce.State{Conflict: "02:00:00:00:00:01"}, events.AddressConflict, false},
 		{announce.State{}, announce.State{Problem: "no such thing"}, events.AnnounceFailed, false},
 		{announce.State{Problem: "no such thing"}, announce.State{}, events.AnnounceFailed, true},
+		{announce.State{Conflict: "02:00:00:00:00:01"}, announce.State{}, events.AddressConflict, true},
 	}
 	for _, s := range steps {
 		d.tellAddress(a, s.was, s.is)
@@ -80,6 +82,8 @@ func TestTellAddress(t *testing.T) {
 	for i, s := range steps {
 		if e := list[i]; e.Kind != s.kind || e.Over != s.over || e.Address != a.String() {
 			t.Errorf("step %d: %+v", i, e)
+		} else if unwanted := s.is == (announce.State{}) && e.Kind != events.Announce; unwanted != strings.Contains(e.Text, "not to be announced any more") {
+			t.Errorf("step %d: %q", i, e.Text) // that a rival is gone is not known of an address that nobody wants
 		}
 	}
 }

@@ -73,6 +73,7 @@ func TestMachineChecks(t *testing.T) {
 		"nothing":                         {Machine{}, want{}},
 		"strict":                          {Machine{Ports: one, Routing: Routing{Strict: one}}, want{}},
 		"strict, and it drops":            {Machine{Ports: one, Routing: Routing{Strict: one, Filtered: 7}}, want{"rp-filter", Warning, "7 packets were dropped by it"}},
+		"strict, on a VLAN":               {Machine{Ports: []string{"eth0", "eth1.5"}, Routing: Routing{Strict: []string{"eth1.5"}}}, want{"rp-filter", Warning, "conf.eth1/5.rp_filter=2"}},
 		"strict, and several ways":        {Machine{Ports: []string{"eth0", "eth1"}, Routing: Routing{Strict: []string{"eth1"}}}, want{"rp-filter", Warning, "eth1.rp_filter=2"}},
 		"several ways":                    {Machine{Ports: []string{"eth0", "eth1"}, Routing: Routing{Filtered: 3}}, want{}},
 		"neighbours":                      {Machine{Spec: specOf(100, "192.0.2.1"), Own: own, Neighbours: Neighbours{Soft4: 512, Hard4: 1024}}, want{}},

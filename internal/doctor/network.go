@@ -146,7 +146,7 @@ func rpFilter(m *Machine, r *found) {
 	for _, port := range m.Routing.Strict {
 		r.add(port, Warning, "rp_filter is 1 (strict), and "+seen,
 			"what comes by another interface than the route to its source leads by is dropped without a word: answers to health checks, and what the kernel forwards",
-			"sysctl -w net.ipv4.conf."+port+".rp_filter=2")
+			"sysctl -w net.ipv4.conf."+strings.ReplaceAll(port, ".", "/")+".rp_filter=2") // sysctl(8): a dot within a name is a slash
 	}
 }
 

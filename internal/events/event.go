@@ -1,6 +1,9 @@
 package events
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Severity is how much an event matters.
 type Severity string
@@ -27,4 +30,12 @@ type Event struct {
 	Text       string    `json:"text" doc:"what has changed"`
 	Reason     string    `json:"reason" doc:"why, or the particulars"`
 	Generation uint64    `json:"generation" doc:"of the balancing table that was in force"`
+}
+
+// About says what the event is about, as people name it; empty: the balancer itself.
+func (e *Event) About() string {
+	if e.Service != "" {
+		return strings.TrimSuffix(e.Service+"/"+e.Backend, "/")
+	}
+	return strings.TrimSpace(e.Address + " " + e.Interface)
 }

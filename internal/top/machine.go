@@ -128,13 +128,7 @@ var eventColumns = []column{
 func eventRows(p pair) (rows []row) {
 	for i := range p.now.events {
 		e := &p.now.events[i]
-		about := e.Interface
-		if e.Service != "" {
-			about = e.Service
-			if e.Backend != "" {
-				about += "/" + e.Backend
-			}
-		}
+		about := e.About()
 		text := e.Text
 		if e.Reason != "" {
 			text += ": " + e.Reason

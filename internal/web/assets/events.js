@@ -51,7 +51,7 @@ export class Events {
 
 /** where says what an event is about, as people name it. */
 function where(e) {
-  return e.service ? e.service + (e.backend ? '/' + e.backend : '') : e.interface || '';
+  return e.service ? e.service + (e.backend ? '/' + e.backend : '') : [e.address, e.interface].filter(Boolean).join(' ');
 }
 
 class Row {

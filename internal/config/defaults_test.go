@@ -113,7 +113,7 @@ services:
 			`slow-start, snat-addresses, snat-ports, tunnel-source`,
 		"defaults: {snat-addresses: [10.0.0.5], algorithm: wlc}": `f:1: defaults.algorithm: unknown algorithm "wlc"; want round-robin, weighted-round-robin, weighted, least-conn, two-choices, ` +
 			`source-hash or maglev (write least-conn, which goes by the weights)`,
-		"defaults: {snat-addresses: [10.0.0.5], announce: bgp}":  `f:1: defaults.announce: unknown way to announce "bgp"; want none, local or arp`,
+		"defaults: {snat-addresses: [10.0.0.5], announce: bgp}":  `f:1: defaults.announce: unknown way to announce "bgp"; want none, local or arp (write local, from which a routing daemon takes it)`,
 		"defaults: {snat-addresses: [10.0.0.5], min-healthy: 0}": `f:1: defaults.min-healthy: "0" is no number of backends; want one as in 2, a share as in "50%", or none`,
 		"defaults: {persistence: {group: x}}":                    `f:1: defaults.persistence.timeout: is missing; want how long a client without a connection is remembered, as in 10m`,
 		"default: {snat-addresses: [10.0.0.5]}":                  `f:1: default: unknown key; did you mean "defaults"?`,

@@ -71,7 +71,7 @@ func parseDuration(low, high time.Duration) func(string) (time.Duration, error) 
 	return func(s string) (time.Duration, error) {
 		d, err := time.ParseDuration(s)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a duration; want a number with a unit, as in 5s or 250ms", s)
+			return 0, fmt.Errorf("%q is not a duration; want a number with a unit of ms, s, m or h, as in 5s or 250ms", s)
 		}
 		if d < low || d > high {
 			return 0, fmt.Errorf("%s is out of range; want %s to %s", s, brief(low), brief(high))

@@ -31,6 +31,7 @@ var slips = []struct {
 	// An IPv6 address whose last colon YAML takes for a mapping.
 	{regexp.MustCompile(`:\s+[0-9a-fA-F:]+::\s*(#|,|}|$)`), "put quotes around an address that ends in a colon"},
 	{regexp.MustCompile(`(?:^|\n) *\t[^\n]*$`), "indent with blanks, not with tabs"},
+	{regexp.MustCompile(`(?m)^%YAML`), "leave the line out: none is needed"},
 	{regexp.MustCompile(`\x{FFFD}`), "save the file as UTF-8"},
 	{regexp.MustCompile(`\x{A0}`), "there is a no-break space, which looks like a blank; write a blank"},
 }

@@ -19,6 +19,7 @@ func TestSyntaxErrors(t *testing.T) {
 		{"a: \"\\q\"", "f:1: found unknown escape character"},
 		{"a: 1\r\rb: c: d\r", "f:3: mapping values are not allowed in this context"},
 		{"a: 1\nb: \x01\nc: 2\n", "f:2: control characters are not allowed (value: 1)"},
+		{"%YAML 1.2\n---\na: 1\n", "f:1: found incompatible YAML document (leave the line out: none is needed)"},
 		{"a: 1\nb: x\xff\nc: 2\n", "f:2: invalid leading UTF-8 octet (value: 255) (save the file as UTF-8)"},
 		{"a:\u00a0x\nb: 1\n", "f:2: mapping values are not allowed in this context (there is a no-break space, which looks like a blank; write a blank)"},
 		{"#\tx\n\t# x\na: b: c\n", "f:3: mapping values are not allowed in this context"},

@@ -27,16 +27,17 @@ func TestTermsLeadToWhatThereIs(t *testing.T) {
 		}
 	}
 	parsers := map[string]func(string) error{
-		"algorithm":     func(s string) error { _, err := balancer.ParseAlgorithm(s); return err },
-		"mode":          func(s string) error { _, err := balancer.ParseMode(s); return err },
-		"protocol":      func(s string) error { _, err := balancer.ParseProtocol(s); return err },
-		"health type":   func(s string) error { _, err := balancer.ParseHealthType(s); return err },
-		"on-down":       func(s string) error { _, err := balancer.ParseOnDown(s); return err },
-		"on-no-backend": func(s string) error { _, err := balancer.ParseOnNoBackend(s); return err },
-		"affinity":      func(s string) error { _, err := balancer.ParseAffinity(s); return err },
-		"XDP mode":      func(s string) error { _, err := ParseXDPMode(s); return err },
-		"log level":     func(s string) error { _, err := parseLogLevel(s); return err },
-		"log format":    func(s string) error { _, err := parseLogFormat(s); return err },
+		"algorithm":       func(s string) error { _, err := balancer.ParseAlgorithm(s); return err },
+		"mode":            func(s string) error { _, err := balancer.ParseMode(s); return err },
+		"protocol":        func(s string) error { _, err := balancer.ParseProtocol(s); return err },
+		"health type":     func(s string) error { _, err := balancer.ParseHealthType(s); return err },
+		"on-down":         func(s string) error { _, err := balancer.ParseOnDown(s); return err },
+		"way to announce": func(s string) error { _, err := balancer.ParseAnnounce(s); return err },
+		"on-no-backend":   func(s string) error { _, err := balancer.ParseOnNoBackend(s); return err },
+		"affinity":        func(s string) error { _, err := balancer.ParseAffinity(s); return err },
+		"XDP mode":        func(s string) error { _, err := ParseXDPMode(s); return err },
+		"log level":       func(s string) error { _, err := parseLogLevel(s); return err },
+		"log format":      func(s string) error { _, err := parseLogFormat(s); return err },
 	}
 	for what, terms := range valueTerms {
 		for word, term := range terms {
@@ -61,6 +62,12 @@ func TestTermsAreAnswered(t *testing.T) {
 		{service: "algorithm: LEAST_REQUEST", want: "(write two-choices)"},
 		{service: "mode: masq", want: "(write nat)"},
 		{service: "mode: DR", want: "(write dsr)"},
+		{service: "mode: vxlan", want: "(that tunnel is not built; gue goes through the same networks)"},
+		{service: "announce: bgp", want: "(write local, from which a routing daemon takes it)"},
+		{service: "announce: VRRP", want: "(VRRP is not built; keepalived can run beside afxlb, without virtual_server; arp does without a second machine)"},
+		{service: "protocol: tcp/udp", want: "(want one service of udp and one of tcp)"},
+		{health: "type: mysql-check", want: "(write tcp, which opens a connection and says nothing on it)"},
+		{health: "interval: 1d", want: "want a number with a unit of ms, s, m or h, as in 5s or 250ms"},
 		{service: "mode: http", want: "balances connections and does not look into them"},
 		{service: "health: {type: TCP_CHECK}", want: "(write tcp)"},
 		{service: "lb_algo: rr", want: `services[0].lb_algo: unknown key; here it is "algorithm"`},

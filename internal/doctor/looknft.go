@@ -85,7 +85,7 @@ func addressesOf(spec *balancer.Spec) (list []netip.Addr) {
 // elements are those of the set that an expression looks up.
 func elements(c *nftables.Conn, t *nftables.Table, look *expr.Lookup) []nftables.SetElement {
 	set, err := c.GetSetByName(t, look.SetName)
-	if err != nil || set.Concatenation {
+	if err != nil {
 		return nil
 	}
 	list, err := c.GetSetElements(set)
@@ -123,22 +123,27 @@ const (
 // the zero value. A rule that is for all addresses, or all but some, names none; nor does one for a
 // network that is wider than these.
 func names(exprs []expr.Any, vips []netip.Addr, elements func(*expr.Lookup) []nftables.SetElement) netip.Addr {
-	var at uint32 // the register that has the destination; 0: none
+	at := -1 // where in the registers the destination is
 	six, mask := false, []byte(nil)
 	for _, e := range exprs {
 		switch e := e.(type) {
 		case *expr.Payload:
-			at, mask = 0, nil
-			four := e.Offset == destination4 && e.Len <= 4
-			if six = e.Offset == destination6 && e.Len <= 16; e.Base == expr.PayloadBaseNetworkHeader && e.OperationType == expr.PayloadLoad && (four || six) {
-				at = e.DestRegister
+			four, long := e.Offset == destination4 && e.Len <= 4, e.Offset == destination6 && e.Len <= 16
+			if e.Base == expr.PayloadBaseNetworkHeader && e.OperationType == expr.PayloadLoad && (four || long) {
+				at, mask, six = registerAt(e.DestRegister), nil, long
+			} else if registerAt(e.DestRegister) == at {
+				at = -1
+			}
+		case *expr.Meta:
+			if registerAt(e.Register) == at {
+				at = -1
 			}
 		case *expr.Bitwise:
-			if at != 0 && e.SourceRegister == at {
-				at, mask = e.DestRegister, e.Mask
+			if at >= 0 && registerAt(e.SourceRegister) == at {
+				at, mask = registerAt(e.DestRegister), e.Mask
 			}
 		case *expr.Cmp:
-			if at == 0 || e.Register != at || e.Op != expr.CmpOpEq {
+			if at < 0 || registerAt(e.Register) != at || e.Op != expr.CmpOpEq {
 				continue
 			}
 			for _, a := range vips {
@@ -147,18 +152,28 @@ func names(exprs []expr.Any, vips []netip.Addr, elements func(*expr.Lookup) []nf
 				}
 			}
 		case *expr.Lookup:
-			if at == 0 || e.SourceRegister != at || e.Invert {
+			from := registerAt(e.SourceRegister) // on: a concatenation has several fields
+			if at < from || e.Invert {
 				continue
 			}
 			list := elements(e)
 			for _, a := range vips {
-				if a.Is6() == six && contains(list, a) {
+				if a.Is6() == six && contains(list, at-from, a) {
 					return a
 				}
 			}
 		}
 	}
 	return netip.Addr{}
+}
+
+// registerAt is where a register begins: there are four of 16 bytes, and names for each 4 bytes of them
+// (include/uapi/linux/netfilter/nf_tables.h).
+func registerAt(register uint32) int {
+	if register >= unix.NFT_REG32_00 {
+		return int(register-unix.NFT_REG32_00) * 4
+	}
+	return int(register-unix.NFT_REG_1) * 16
 }
 
 // covers reports whether an address begins with data, where the mask is 1.
@@ -178,9 +193,16 @@ func covers(data, mask, address []byte) bool {
 	return true
 }
 
-// contains reports whether a set has an address: as one of its elements, or between one and the
-// end of its interval.
-func contains(list []nftables.SetElement, a netip.Addr) bool {
+// contains reports whether a set has an address, from a byte of its keys on: as one of its elements,
+// or between one and the end of its interval.
+func contains(list []nftables.SetElement, from int, a netip.Addr) bool {
+	field := func(key []byte) (netip.Addr, bool) {
+		end := from + a.BitLen()/8
+		if len(key) < end {
+			return a, false
+		}
+		return netip.AddrFromSlice(key[from:end])
+	}
 	// Of intervals there is an element where one begins and one, marked, behind its end.
 	type edge struct {
 		at  netip.Addr
@@ -189,11 +211,14 @@ func contains(list []nftables.SetElement, a netip.Addr) bool {
 	var edges []edge
 	intervals := false
 	for _, e := range list {
-		at, ok := netip.AddrFromSlice(e.Key)
+		at, ok := field(e.Key)
 		if !ok {
 			return false
 		}
 		if at == a && !e.IntervalEnd {
+			return true
+		}
+		if last, ok := field(e.KeyEnd); ok && !a.Less(at) && !last.Less(a) { // of a concatenation
 			return true
 		}
 		edges, intervals = append(edges, edge{at, e.IntervalEnd}), intervals || e.IntervalEnd

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/afxlb/afxlb/balancer"
 	"github.com/afxlb/afxlb/internal/config"
 )
 
@@ -234,6 +235,24 @@ func TestRefusedByCheck(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+}
+
+// TestRefusedInPart: a service does not go for what is one backend's, or its check's alone.
+func TestRefusedInPart(t *testing.T) {
+	with := world()
+	with.Source = netip.MustParseAddr("10.0.0.5")
+	s, yaml := converted(t, "listen a\n bind 192.0.2.1:80-90\n server s 10.0.0.1 check\n server u [2001:db8::1]:80 check\n", with)
+	if len(s) != 1 || len(s[0].Backends) != 1 || s[0].Health.Type != balancer.HealthNone {
+		t.Errorf("%+v", s)
+	}
+	for _, want := range []string{
+		"LEFT OUT: f:2: health check: check refuses it: health.port: a service of several ports does not say which to probe",
+		"LEFT OUT: f:4: 2001:db8::1: this machine speaks to the others from 10.0.0.5, of the other family",
+	} {
+		if !strings.Contains(yaml, want) {
+			t.Errorf("no %q in\n%s", want, yaml)
 		}
 	}
 }

@@ -155,6 +155,10 @@ func (h *hapReader) duration(p at, s string, unit time.Duration) time.Duration {
 			break
 		}
 	}
+	if s == "" {
+		h.wrong(p, "want a time at the end")
+		return 0
+	}
 	n := h.count(p, "time "+s, digits, 1<<31)
 	if float64(n)*float64(unit) > float64(10*365*24*time.Hour) {
 		h.wrong(p, "%q is more than ten years", s)

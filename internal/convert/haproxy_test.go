@@ -168,9 +168,10 @@ func TestHAProxyErrors(t *testing.T) {
 		"listen a\n bind 192.0.2.1:80\n server a\n":                        "f:3: want server NAME ADDRESS",
 		"listen a\n bind 192.0.2.1:80\n balance frob\n":                    `f:3: "frob" is no algorithm of HAProxy`,
 		"listen a\n bind 192.0.2.1:80\n server a 10.0.0.1:80 weight 300\n": `f:3: weight: "300" is no number from 0 to 256`,
-		".if x\n":  "f:2: an .if is not closed",
-		".endif\n": "f:1: .endif closes nothing",
-		".frob\n":  `f:1: ".frob" is unknown`,
+		".if x\n":                     "f:2: an .if is not closed",
+		"listen a\n timeout client\n": "f:2: want a time at the end",
+		".endif\n":                    "f:1: .endif closes nothing",
+		".frob\n":                     `f:1: ".frob" is unknown`,
 	} {
 		o := world()
 		o.From = HAProxy

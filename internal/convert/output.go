@@ -130,8 +130,11 @@ func (o *output) settle() {
 			if b.name != "" {
 				b.name = unique(b.name, taken)
 			}
-			if _, err := netip.ParseAddr(b.address); err != nil {
+			switch a, err := netip.ParseAddr(b.address); {
+			case err != nil:
 				b.refused = "it is a host name; write its address, for names are not looked up"
+			case len(s.sources) > 0 && !slices.ContainsFunc(s.sources, func(source string) bool { return strings.Contains(source, ":") == a.Unmap().Is6() }):
+				b.refused = "this machine speaks to the others from " + strings.Join(s.sources, ", ") + ", of the other family; add an address of its own to snat-addresses"
 			}
 			switch {
 			case i == 0:
@@ -161,7 +164,7 @@ var place = regexp.MustCompile(`^services\[(\d+)\](?:\.backends\[(\d+)\])?`)
 
 // refuse makes comments of what check refuses, and reports whether there was any.
 func (o *output) refuse(problems config.Problems) bool {
-	done := false
+	done, unasked := false, map[*service]bool{}
 	live := slices.DeleteFunc(slices.Clone(o.services), func(s *service) bool { return s.refused != "" })
 	backends := make([][]*backend, len(live)) // as they were when check saw them
 	for i, s := range live {
@@ -174,8 +177,14 @@ func (o *output) refuse(problems config.Problems) bool {
 		}
 		i, _ := strconv.Atoi(m[1])
 		if m[2] == "" {
-			if s := live[i]; s.refused == "" {
-				s.refused, done = "check refuses it: "+strings.TrimPrefix(p.Path, m[0]+".")+": "+p.Text, true
+			s, key := live[i], strings.TrimPrefix(p.Path, m[0]+".")
+			switch {
+			case unasked[s] && strings.HasPrefix(key, "health"):
+			case strings.HasPrefix(key, "health") && s.health != nil && s.health.kind != "none": // the rest of it may be right
+				unasked[s], s.health, done = true, &health{kind: "none"}, true
+				s.lose(s.at, "health check", "check refuses it: "+key+": "+p.Text)
+			case s.refused == "":
+				s.refused, done = "check refuses it: "+key+": "+p.Text, true
 			}
 			continue
 		}

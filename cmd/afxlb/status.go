@@ -44,6 +44,13 @@ func printStatus(w io.Writer, s api.Status) {
 	}
 	line("services", "%d of %d up", s.Services.Up, s.Services.Total)
 	line("backends", "%d of %d up", s.Backends.Up, s.Backends.Total)
+	for i := range s.NotUp {
+		b := &s.NotUp[i]
+		line("  "+b.State, "%s", notUp(b))
+	}
+	if more := s.Backends.Total - s.Backends.Up - len(s.NotUp); more > 0 && len(s.NotUp) > 0 {
+		line("", "and %d more: afxlb backends", more)
+	}
 	if len(s.Overrides) > 0 {
 		line("overrides", "%s", overrides(s.Overrides))
 	}
@@ -130,6 +137,15 @@ func since(t time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf(" (for %v)", time.Since(t).Round(time.Second))
+}
+
+// notUp names a backend that can't serve, says why, and how long that has been so.
+func notUp(b *api.NotUp) string {
+	text := fmt.Sprintf("%s/%s (%s)", b.Service, b.Backend, b.Address)
+	if b.Reason != "" {
+		text += ": " + strings.ReplaceAll(b.Reason, "\n", "; ")
+	}
+	return text + since(b.Since)
 }
 
 // overrides lists the first of those backends that operators have changed at run time.

@@ -36,6 +36,7 @@ func (fixed) Status() Status {
 	return Status{Version: "v1", State: "serving", Generation: 7, Ports: []Port{{Name: "eth0", State: "serving", Queues: []int{3}}}, Workers: []Worker{{Queue: 3, CPU: -1, Received: 9}},
 		Warnings: []Warning{{Code: "code", Text: "<text>"}}, NeedsRestart: []string{"queues"}, Drops: []Counter{{Name: "ttl", Value: 4}}, Flows: FlowTable{ByClass: map[string]int{"tcp-syn": 3}},
 		Driver: "native", Poll: "adaptive",
+		NotUp:     []NotUp{{Service: "web", Backend: "b", State: "down", Reason: "connection refused"}},
 		Overrides: []Override{{Service: "web", Backend: "a", Setting: "drain", Kept: true}},
 		SnatPorts: []SnatPorts{{Service: "web", Backend: "a", Taken: 5, Resting: 1, Total: 9}}}
 }

@@ -204,7 +204,7 @@ func first[T any](n int, s iter.Seq[T]) iter.Seq[T] {
 func (h *handler) status() Status {
 	s := h.source.Status()
 	s.Warnings, s.NeedsRestart, s.SnatPorts = orEmpty(s.Warnings), orEmpty(s.NeedsRestart), orEmpty(s.SnatPorts)
-	s.Overrides = orEmpty(s.Overrides)
+	s.Overrides, s.NotUp = orEmpty(s.Overrides), orEmpty(s.NotUp)
 	s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
 	if s.Flows.ByClass == nil {
 		s.Flows.ByClass = map[string]int{}

@@ -30,6 +30,7 @@ type Status struct {
 	Poll         string      `json:"poll" enum:"adaptive,busy"`
 	Services     UpTotal     `json:"services" doc:"up is who has a backend in rotation: in a panic one that is down, too"`
 	Backends     UpTotal     `json:"backends"`
+	NotUp        []NotUp     `json:"not_up" doc:"the first few of the backends that are not up: what is down lately before what has been longer, and what operators have disabled last"`
 	Flows        FlowTable   `json:"flows"`
 	SnatPorts    []SnatPorts `json:"snat_ports" doc:"of full NAT, by backend, the fullest first"`
 	Drops        []Counter   `json:"drops" doc:"drop reasons that are not 0, largest first"`
@@ -66,6 +67,16 @@ type Warning struct {
 type UpTotal struct {
 	Up    int `json:"up"`
 	Total int `json:"total"`
+}
+
+// NotUp is a backend that can't serve.
+type NotUp struct {
+	Service string    `json:"service"`
+	Backend string    `json:"backend"`
+	Address string    `json:"address" doc:"with the port, if it has one"`
+	State   string    `json:"state" enum:"down,warming,unreachable,disabled"`
+	Reason  string    `json:"reason" doc:"why: what its health check found, or why there is no way to it"`
+	Since   time.Time `json:"since"`
 }
 
 // FlowTable is how full the flow table is, and what happened to it.

@@ -13,7 +13,8 @@ func TestFieldsStay(t *testing.T) {
 		of     any
 		fields string
 	}{
-		{Status{}, "version pid started state reason warnings generation config reload needs_restart interface driver xdp_mode bind poll services backends flows drops workers snat_ports"},
+		{Status{}, "version pid started state reason warnings generation config reload needs_restart interface driver xdp_mode bind poll services backends not_up flows drops workers snat_ports"},
+		{NotUp{}, "service backend address state reason since"},
 		{SnatPorts{}, "service backend taken resting total"},
 		{Warning{}, "code text since"},
 		{UpTotal{}, "up total"},

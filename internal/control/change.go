@@ -76,7 +76,7 @@ func (r *Reconciler) change(c *Change) (done Changed, err error) {
 		done.Warnings = append(done.Warnings, err.Error()+"; it is tried again")
 	}
 	v := r.View()
-	done.Service, done.Backend, done.Address = s.Name, b.Name, address(key)
+	done.Service, done.Backend, done.Address = s.Name, b.Name, Address(key)
 	done.Generation, done.Old, done.New = v.Generation(), before.shownBackend(i, j), v.shownBackend(i, j)
 	if i < len(changed.Services) { // else nothing has
 		done.Moved, done.Slots = changed.Services[i].Moved, changed.Services[i].Slots
@@ -176,7 +176,7 @@ func find(spec *balancer.Spec, service, backend string) (i, j int, err error) {
 	}
 	var ports []string
 	for _, j := range found {
-		ports = append(ports, address(s.BackendKey(&s.Backends[j])))
+		ports = append(ports, Address(s.BackendKey(&s.Backends[j])))
 	}
 	return 0, 0, fmt.Errorf("backend %q of service %q is one of several, and which of them is %w: name it as one of %s", backend, service, ErrUnknown, strings.Join(ports, ", "))
 }

@@ -32,7 +32,7 @@ func Changes(old, v *View) (list []events.Event) {
 				}
 			}
 			if e, ok := backendChange(state, b); ok {
-				e.Service, e.Backend, e.Address = s.Spec.Name, b.Name, address(b.Key)
+				e.Service, e.Backend, e.Address = s.Spec.Name, b.Name, Address(b.Key)
 				list = append(list, e)
 			}
 		}
@@ -210,7 +210,9 @@ func troubleChanges(was, is []Trouble) (list []events.Event) {
 	return list
 }
 
-func address(k balancer.BackendKey) string {
+// Address says where a backend is, as in 10.0.0.11:8080; without a port, if that is the one that
+// the client asked for.
+func Address(k balancer.BackendKey) string {
 	if k.Port == 0 {
 		return k.Address.String()
 	}

@@ -25,7 +25,7 @@ func (all Overrides) Kept() []Kept {
 		if o.Lasting == (Setting{}) {
 			continue
 		}
-		k := Kept{Service: key.Service.String(), Backend: address(key), State: o.Lasting.State, Filed: o.Filed}
+		k := Kept{Service: key.Service.String(), Backend: Address(key), State: o.Lasting.State, Filed: o.Filed}
 		if o.Lasting.Weighted {
 			k.Weight = &o.Lasting.Weight
 		}
@@ -42,7 +42,7 @@ func Restore(spec *balancer.Spec, list []Kept) (Overrides, []Ended) {
 		s := &spec.Services[i]
 		for j := range s.Backends {
 			key := s.BackendKey(&s.Backends[j])
-			keys[[2]string{key.Service.String(), address(key)}] = key
+			keys[[2]string{key.Service.String(), Address(key)}] = key
 		}
 	}
 	all := Overrides{}

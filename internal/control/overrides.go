@@ -113,7 +113,7 @@ func (all Overrides) under(spec, before *balancer.Spec) (kept Overrides, ended [
 			delete(left, key)
 			if now := filed(b); now != o.Filed {
 				why := fmt.Sprintf("the file has changed it: it said %s, and says %s", o.Filed, now)
-				ended = append(ended, Ended{s.Name, b.Name, address(key), cmp.Or(o.Setting, o.Lasting), why})
+				ended = append(ended, Ended{s.Name, b.Name, Address(key), cmp.Or(o.Setting, o.Lasting), why})
 			} else {
 				kept[key] = o
 			}
@@ -121,7 +121,7 @@ func (all Overrides) under(spec, before *balancer.Spec) (kept Overrides, ended [
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(left), compareKeys) {
 		o := left[key]
-		e := Ended{key.Service.String(), address(key), address(key), cmp.Or(o.Setting, o.Lasting), gone}
+		e := Ended{key.Service.String(), Address(key), Address(key), cmp.Or(o.Setting, o.Lasting), gone}
 		if s, b := named(before, key); b != nil {
 			e.Service, e.Backend = s.Name, b.Name
 		}

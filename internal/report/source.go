@@ -84,7 +84,7 @@ func (s *Source) Status() api.Status {
 		Driver: a.Driver, Poll: a.Poll, Ports: ports(&in, &a),
 		Generation: v.Generation(), Reload: a.Reload, NeedsRestart: a.NeedsRestart,
 		Flows: flowTable(&in), Drops: drops(&in), Warnings: warnings(&in, v, &a),
-		SnatPorts: SnatPorts(in.Sources, v),
+		SnatPorts: SnatPorts(in.Sources, v), NotUp: notUp(v),
 	}
 	if out.State == api.StateServing {
 		out.State, out.Reason = condition(v, &a)

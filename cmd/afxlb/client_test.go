@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,6 +75,14 @@ func (fake) Capture(*api.CaptureFilter) (api.Captured, error) {
 // fakeSocket returns the control socket of a fake that answers until the test ends.
 func fakeSocket(t *testing.T, f api.Source) string {
 	t.Helper()
+	path, stop := fakeBalancer(t, f)
+	t.Cleanup(stop)
+	return path
+}
+
+// fakeBalancer returns the control socket of a fake, and what ends it.
+func fakeBalancer(t *testing.T, f api.Source) (socket string, stop func()) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "afxlb.sock")
 	l, err := api.Listen(path)
 	if err != nil {
@@ -82,13 +91,12 @@ func fakeSocket(t *testing.T, f api.Source) string {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- api.Serve(ctx, l, f, zap.NewNop(), 80) }()
-	t.Cleanup(func() {
+	return path, sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("serve the fake: %v", err)
 		}
 	})
-	return path
 }
 
 // Short answers are indented for people; long ones are as the balancer sent them. Both

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -24,7 +25,10 @@ func newEvents(e *env) *cobra.Command {
 reloads, and bounds that are reached. A balancer remembers its last 1,024. The log has
 the same ones, by their numbers ("seq").
 
-With --json it is a list, and one event a line with -f.`,
+With --json it is a list, and one event a line with -f.
+
+Exit code 0: these are all, or -f was interrupted; 4: the balancer that -f followed has ended,
+and its last events are there.`,
 		Example: `  afxlb events --since 1h
   afxlb events -f --json`,
 		Args: exactArgs(),
@@ -65,6 +69,8 @@ func follow(c *cobra.Command, w io.Writer, a *api.Client, since time.Time, asJSO
 		switch {
 		case c.Context().Err() != nil: // interrupted: that is how it ends
 			return nil
+		case errors.Is(err, api.ErrEnded): // no more to follow
+			err = fmt.Errorf("%w: %w", errPartly, api.ErrEnded)
 		case err != nil:
 		case told.Gap != nil && asJSON:
 			err = json.NewEncoder(w).Encode(told.Gap)

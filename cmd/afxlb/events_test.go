@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -49,6 +50,18 @@ $`)
 		if code, _, stderr := cli("events", follow, "--socket", "/nonexistent.sock"); code != exitFailed || !strings.Contains(stderr, "is it running?") {
 			t.Errorf("%s without a balancer: exit code %d, %s", follow, code, stderr)
 		}
+	}
+}
+
+// Who follows is told that the balancer has ended, and has what it told before.
+func TestFollowToTheEnd(t *testing.T) {
+	socket, stop := fakeBalancer(t, fake{events: recorded()})
+	defer stop()
+	var out, stderr bytes.Buffer
+	seen := &watched{w: &out, on: "reloaded", then: stop}
+	code := run(t.Context(), &env{stdout: seen, stderr: &stderr}, []string{"events", "-f", "--socket", socket})
+	if code != exitPartly || strings.Count(out.String(), "\n") != 4 || stderr.String() != "afxlb: done, but not all of it: the balancer has ended\n" {
+		t.Errorf("exit code %d, %q\n%s", code, stderr.String(), out.String())
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 	"time"
 )
 
+// ErrEnded says that the balancer has ended, and a stream with it, after all that it had to tell.
+// One that was killed cuts a stream off instead.
+var ErrEnded = errors.New("the balancer has ended")
+
 // Told is one message of a stream of events: an event, or a gap.
 type Told struct {
 	ID    string // to go on from later; empty: of a gap
@@ -71,7 +75,7 @@ func follow[T any](ctx context.Context, c *Client, path string, q url.Values, re
 		for r := bufio.NewReader(body); ; {
 			m, err := next(r)
 			if errors.Is(err, io.EOF) {
-				yield(none, fmt.Errorf("follow %s: the balancer has ended it: %w", path, io.ErrUnexpectedEOF))
+				yield(none, fmt.Errorf("follow %s: %w", path, ErrEnded))
 				return
 			}
 			var v T

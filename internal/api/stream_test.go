@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net"
 	"net/http"
@@ -205,10 +204,15 @@ func TestFollowToTheEnd(t *testing.T) {
 		next, end := iter.Pull2(p.client().Follow(t.Context(), time.Time{}, ""))
 		defer end()
 		take(t, next, 1)
-		stop()
-		if _, err, _ := next(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		stopped := make(chan struct{})
+		go func() {
+			stop()
+			close(stopped)
+		}()
+		if _, err, _ := next(); !errors.Is(err, ErrEnded) || strings.Contains(err.Error(), "EOF") {
 			t.Errorf("%v", err)
 		}
+		<-stopped
 		if _, _, ok := next(); ok {
 			t.Error("it goes on after the end")
 		}

@@ -30,8 +30,9 @@ stopped. --timeout bounds that, and stands for --wait: when it is over, the flow
 stay as they are, and the backend goes on draining; backend disable treats them as on-down
 says. So it does if the wait is interrupted.
 
-Exit code 0: it drains, or with --wait no flow is left; 4: some are, and the time is over or
-the wait was interrupted; 1: the balancer did not answer, or somebody else ended the drain.`,
+Exit code 0: it drains, or with --wait no flow is left; 4: some were when the time was over, the
+wait was interrupted, or a reload took the backend out of the config, after which it gets
+nothing more; 1: the balancer did not answer, or somebody else ended the drain.`,
 		Example: `  afxlb backend drain web a
   afxlb backend drain web 10.0.0.11:8080 --timeout 10m`,
 	}
@@ -68,9 +69,9 @@ const drainLook = 250 * time.Millisecond
 // awaitDrained shows the flows that are left at a backend until none is, or ctx ends.
 func awaitDrained(ctx context.Context, a *api.Client, at *api.BackendChanged, show *progress) error {
 	name, began := at.Service+"/"+at.Backend, time.Now()
-	service, err := serviceOf(ctx, a, at, func(s *api.Service) bool { return s.Name == at.Service })
+	service, err := serviceOf(ctx, a, func(s *api.Service) bool { return s.Name == at.Service })
 	if err != nil && ctx.Err() == nil {
-		return err
+		return fmt.Errorf("wait for %s (%s): %w", name, at.Address, err)
 	}
 	look := time.NewTicker(drainLook)
 	defer look.Stop()
@@ -90,11 +91,14 @@ func awaitDrained(ctx context.Context, a *api.Client, at *api.BackendChanged, sh
 		}
 		b, err := drainingOf(ctx, a, at, &service)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, api.ErrNotFound): // or it was renamed between two questions
 			continue
+		case errors.Is(err, errPartly):
+			show.end()
+			return fmt.Errorf("wait for %s (%s): %w; %s left at the last look, and what comes of them goes elsewhere", name, at.Address, err, flowsLeft(left))
 		case err != nil:
 			show.end()
-			return err
+			return fmt.Errorf("wait for %s (%s): %w", name, at.Address, err)
 		}
 		left = b.Live
 		show.say(fmt.Sprintf("%s of %s left", flowsLeft(left), name), time.Since(began))
@@ -108,7 +112,7 @@ func awaitDrained(ctx context.Context, a *api.Client, at *api.BackendChanged, sh
 // drainingOf returns the backend of a service that was told to drain, if it does. Names may be
 // others' by now: a service is what it is by its address, and a backend by its own.
 func drainingOf(ctx context.Context, a *api.Client, at *api.BackendChanged, service *api.Service) (*api.Backend, error) {
-	now, err := serviceOf(ctx, a, at, func(s *api.Service) bool {
+	now, err := serviceOf(ctx, a, func(s *api.Service) bool {
 		return s.Address == service.Address && s.Port == service.Port && s.Protocol == service.Protocol
 	})
 	if err != nil {
@@ -120,17 +124,18 @@ func drainingOf(ctx context.Context, a *api.Client, at *api.BackendChanged, serv
 	}
 	i := slices.IndexFunc(list, func(b api.Backend) bool { return addressOf(&b) == at.Address })
 	if i < 0 {
-		return nil, errGone(at)
+		return nil, fmt.Errorf("%w: it is not in the config any more", errPartly)
 	}
 	state, _, _ := strings.Cut(list[i].Override, ", ")
 	if state != "drain" && state != "disabled" && list[i].State != "drain" { // the file may have it drain, too
-		return nil, fmt.Errorf("wait for %s/%s: somebody has ended the drain: it is %s, with weight %d", at.Service, at.Backend, list[i].State, list[i].Weight)
+		return nil, fmt.Errorf("somebody has ended the drain: it is %s, with weight %d", list[i].State, list[i].Weight)
 	}
 	return &list[i], nil
 }
 
-// serviceOf returns the service that is the one of a backend which drains.
-func serviceOf(ctx context.Context, a *api.Client, at *api.BackendChanged, is func(*api.Service) bool) (api.Service, error) {
+// serviceOf returns the service that is the one of a backend which drains. One that a reload took
+// out is done with, but nobody saw its flows end.
+func serviceOf(ctx context.Context, a *api.Client, is func(*api.Service) bool) (api.Service, error) {
 	list, err := a.Services(ctx)
 	if err != nil {
 		return api.Service{}, err
@@ -140,11 +145,7 @@ func serviceOf(ctx context.Context, a *api.Client, at *api.BackendChanged, is fu
 			return list[i], nil
 		}
 	}
-	return api.Service{}, errGone(at)
-}
-
-func errGone(at *api.BackendChanged) error {
-	return fmt.Errorf("wait for %s/%s (%s): it is not in the config any more", at.Service, at.Backend, at.Address)
+	return api.Service{}, fmt.Errorf("%w: its service is not in the config any more", errPartly)
 }
 
 // addressOf returns a backend's address as a change of it tells it.

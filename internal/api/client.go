@@ -32,6 +32,9 @@ type Client struct {
 	raw     *bytes.Buffer // nil: decode
 }
 
+// ErrNotFound says that the balancer has no service or backend of the name that was asked for.
+var ErrNotFound = errors.New("404 Not Found")
+
 // NewClient returns a client of the balancer whose control socket is at path.
 func NewClient(path string) *Client {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -211,6 +214,9 @@ func refusal(path string, res *http.Response, body io.Reader) error {
 		return ConfigError{errors.New(said)}
 	case ProblemMachine:
 		return MachineError{errors.New(said)}
+	}
+	if res.StatusCode == http.StatusNotFound {
+		return fmt.Errorf("ask for %s: %w: %s", path, ErrNotFound, said)
 	}
 	return fmt.Errorf("ask for %s: %s: %s", path, res.Status, said)
 }

@@ -221,7 +221,7 @@ func TestAgainstOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%v; %d for the machine's own sockets, %d fragments followed others", seen, kept, followed)
-	if kept < 10 || followed < 10 {
+	if kept < 3 || followed < 10 {
 		t.Errorf("only %d packets were for the machine's own sockets, and %d fragments followed others", kept, followed)
 	}
 	for r := range DroppedNoSocket {

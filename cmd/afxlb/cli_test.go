@@ -126,3 +126,19 @@ func TestSchema(t *testing.T) {
 		t.Errorf("an argument too many: exit code %d", code)
 	}
 }
+
+// TestNoRoom: what can't be printed is told, and not by the verbs alone that look.
+func TestNoRoom(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	file := write(t, "services: []\n")
+	for _, line := range []string{"check " + file, "help check", "version", "schema", "status --socket " + fakeSocket(t, fake{})} {
+		var said bytes.Buffer
+		if code := run(t.Context(), &env{stdout: full, stderr: &said}, strings.Fields(line)); code != exitFailed || !strings.Contains(said.String(), "no space left") {
+			t.Errorf("%s: exit code %d, %q", line, code, said.String())
+		}
+	}
+}

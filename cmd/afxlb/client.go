@@ -78,7 +78,7 @@ func table(w io.Writer, head string, rows func(row func(cells ...any))) {
 		}
 		fmt.Fprintln(tw)
 	})
-	tw.Flush() // a failed write to the terminal has nobody to be told to
+	tw.Flush() // see outlet
 }
 
 // amount prints a large number in four or five characters.

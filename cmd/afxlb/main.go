@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,13 +44,36 @@ func main() {
 
 // run executes one command line and returns the process's exit code.
 func run(ctx context.Context, e *env, args []string) int {
-	root := newRoot(e)
+	own, out := *e, &outlet{to: e.stdout}
+	if !isTerminal(e.stdout) { // which is drawn on, and has nobody behind it to be told of a loss
+		own.stdout = out
+	}
+	root := newRoot(&own)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil && !errors.Is(out.err, syscall.EPIPE) { // if nobody reads on, that is how it ends
+		err = fmt.Errorf("what was to be printed is not all there: %w", out.err)
+	}
 	if err != nil && !errors.Is(err, errSaid) {
 		fmt.Fprintf(e.stderr, "afxlb: %v\n", err)
 	}
 	return exitCode(err)
+}
+
+// outlet remembers why a write failed first: a file that is cut must not go by for a whole one.
+type outlet struct {
+	to io.Writer
+
+	mu  sync.Mutex
+	err error
+}
+
+func (o *outlet) Write(b []byte) (int, error) {
+	n, err := o.to.Write(b)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.err = cmp.Or(o.err, err)
+	return n, err
 }
 
 func newRoot(e *env) *cobra.Command {

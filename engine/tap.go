@@ -47,9 +47,9 @@ type Tap struct {
 	engine *Engine
 	config TapConfig
 	wanted [packet.NumVerdicts]bool
-	unsent bool // wanted are some of those that are not sent after all
-	second atomic.Uint32
-	taken  atomic.Int64 // in this second
+	unsent bool          // wanted are some of those that are not sent after all
+	second atomic.Uint32 // when it began, ms
+	taken  atomic.Int64  // in this second
 	over   atomic.Uint64
 
 	mu    sync.Mutex // as workers come
@@ -147,13 +147,14 @@ func (t *Tap) list() []*lane {
 }
 
 // allows reports whether one more is within the limit of a second, at a time of the workers'
-// clock in ms. Workers' seconds are not quite one: at their border there may be some more.
+// clock in ms. A second begins with the first packet that is not in the one before, so that a capture
+// of a second has no more. Workers' clocks are not quite one: at the border there may be some more.
 func (t *Tap) allows(now uint32) bool {
 	if t.config.PerSecond == 0 {
 		return true
 	}
-	if second := now / 1000; t.second.Load() != second {
-		t.second.Store(second)
+	if since := int32(now - t.second.Load()); since >= 1000 || since < -1000 { // -1 is another worker's
+		t.second.Store(now)
 		t.taken.Store(0)
 	}
 	if t.taken.Add(1) > int64(t.config.PerSecond) {

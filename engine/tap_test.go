@@ -128,6 +128,23 @@ func TestTapFilters(t *testing.T) {
 	}
 }
 
+// TestTapRate: a second is one of the capture's, whenever it begins; clocks that are not quite one make
+// no other of it, and one that ran around, or a long silence, does not end it for good.
+func TestTapRate(t *testing.T) {
+	tap := &Tap{config: TapConfig{PerSecond: 2}}
+	for i, step := range []struct {
+		now  uint32
+		want bool
+	}{
+		{5990, true}, {6010, true}, {6011, false}, {6989, false}, {6990, true}, {6989, true}, {6995, false},
+		{1 << 31, true}, {1<<32 - 10, true}, {1<<32 - 9, true}, {500, false}, {990, true}, {1<<31 + 990, true},
+	} {
+		if got := tap.allows(step.now); got != step.want {
+			t.Errorf("step %d, %d ms: %v", i, step.now, got)
+		}
+	}
+}
+
 // TestTapNobodyReads: whoever reads too late has fewer copies, and the packets go on; what is
 // read later is whole.
 func TestTapNobodyReads(t *testing.T) {

@@ -257,6 +257,21 @@ func TestRefusedInPart(t *testing.T) {
 	}
 }
 
+// TestOutOfRange: what is put into our bounds is said, and so is what has no bound there.
+func TestOutOfRange(t *testing.T) {
+	for text, want := range map[string]string{
+		"listen a\n bind 192.0.2.1:80\n timeout check 10s\n server s 10.0.0.1:80 check inter 1ms fall 2000\n":                      "f:4: health check: the interval of 1ms is written as 10ms; the timeout of 10s is written as 10ms; the fall of 2000 is written as 1000: ",
+		"virtual_server 192.0.2.1 80 {\n delay_loop 6\n real_server 10.0.0.1 80 {\n TCP_CHECK {\n connect_timeout 10\n }\n }\n}\n": "health check: the timeout of 10s is written as 6s: ",
+		"listen a\n bind 192.0.2.1:80\n timeout client 0\n timeout server 5s\n":                                                    "LEFT OUT: f:3: a timeout of 0: no connection may be idle for ever",
+		"listen a\n bind 192.0.2.1:80\n timeout client 60d\n":                                                                      "f:3: tcp-established of 1440h: is out of range, and written as 720h",
+		"listen a\n bind 192.0.2.1:80\n server s 10.0.0.1:80 slowstart 2d\n":                                                       "slowstart of 48h: is out of range, and written as 24h",
+	} {
+		if _, yaml := converted(t, text, world()); !strings.Contains(yaml, want) {
+			t.Errorf("no %q in\n%s", want, yaml)
+		}
+	}
+}
+
 // TestHostileWords: nothing in a file gets out of its comment or its quotes.
 func TestHostileWords(t *testing.T) {
 	r := to(t, "listen \"a\\\"b: {#\"\n  bind 192.0.2.1:80\n  server \"x: [y]\" 10.0.0.1:80\n  frob \"\u2028services: []\"\n", world())

@@ -128,6 +128,10 @@ func (h *hapReader) global(s *hapSection) {
 func (h *hapReader) idle() {
 	longest, differ := hapTimeout{}, false
 	for _, t := range h.timeouts {
+		if t.after == 0 {
+			h.out.lose(t.at, "a timeout of 0", "no connection may be idle for ever: conntrack.timeouts.tcp-established, 15m if nothing is said, is for all")
+			continue
+		}
 		differ = differ || longest.after != 0 && longest.after != t.after
 		if t.after > longest.after {
 			longest = t
@@ -136,7 +140,7 @@ func (h *hapReader) idle() {
 	if longest.after == 0 {
 		return
 	}
-	h.out.timeout("tcp-established", longest.after)
+	h.out.timeout(longest.at, "tcp-established", longest.after)
 	if differ {
 		h.out.lose(longest.at, "timeout "+brief(longest.after), "is the longest of the timeouts of clients, servers and tunnels, and here for all: there is one for all connections")
 	}

@@ -65,7 +65,7 @@ func (h *hapReader) services(p *hapProxy) {
 		if who != "client" {
 			of = back
 		}
-		if t := of.timeouts[who]; t.after > 0 && len(made) > 0 {
+		if t := of.timeouts[who]; t.line > 0 && len(made) > 0 {
 			h.timeouts = append(h.timeouts, t)
 		}
 	}

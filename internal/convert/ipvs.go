@@ -281,7 +281,7 @@ func (r *reader) ipvsTimeouts(here at, words []string) {
 	}
 	for i, key := range []string{"tcp-established", "tcp-closing", "udp-established"} {
 		if d := r.seconds(here, "--set", words[i]); d > 0 {
-			r.out.timeout(key, d)
+			r.out.timeout(here, key, d)
 		}
 	}
 }

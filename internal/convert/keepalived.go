@@ -79,7 +79,7 @@ func (k *keepalivedReader) global(g *statement) {
 					k.wrong(s.at, "lvs_timeouts: %q is none of tcp, tcpfin, udp", s.arg(i))
 					continue
 				}
-				k.out.timeout(key, k.seconds(s.at, s.arg(i), s.arg(i+1)))
+				k.out.timeout(s.at, key, k.seconds(s.at, s.arg(i), s.arg(i+1)))
 			}
 		case word == "lvs_sync_daemon":
 			k.out.lose(s.at, s.text(), "flows are not told to other balancers; with algorithm maglev all choose alike")

@@ -54,6 +54,7 @@ type health struct {
 	source, ca        string
 	insecure          bool
 	send, name, query string
+	changed           []string // to be in the bounds of ours
 }
 
 // backend is one of a service's.
@@ -138,7 +139,9 @@ func (o *output) settle() {
 			}
 			switch {
 			case i == 0:
-				s.health = b.health
+				if s.health = b.health; s.health != nil && len(s.health.changed) > 0 {
+					s.tell(b.at, "health check", strings.Join(s.health.changed, "; ")+": an interval is from 10ms to 24h, no timeout or fast-interval is longer, and rise and fall are 1000 at most")
+				}
 			case !b.health.same(s.health):
 				s.lose(b.at, "health check of "+b.address, "differs from that of the first backend, and here all of a service are asked alike")
 			}
@@ -195,11 +198,16 @@ func (o *output) refuse(problems config.Problems) bool {
 }
 
 // timeout sets one of conntrack, in the bounds of ours; 0 leaves it as it is.
-func (o *output) timeout(key string, d time.Duration) {
+func (o *output) timeout(p at, key string, d time.Duration) {
 	o.timeouts = slices.DeleteFunc(o.timeouts, func(t [2]string) bool { return t[0] == key })
-	if d > 0 {
-		o.timeouts = append(o.timeouts, [2]string{key, brief(min(max(d, 100*time.Millisecond), 30*24*time.Hour))})
+	if d == 0 {
+		return
 	}
+	fit := min(max(d, 100*time.Millisecond), 720*time.Hour)
+	if fit != d {
+		o.tell(p, key+" of "+brief(d), "is out of range, and written as "+brief(fit))
+	}
+	o.timeouts = append(o.timeouts, [2]string{key, brief(fit)})
 }
 
 // brief returns a duration without what is 0 of it, as in 5m.

@@ -29,7 +29,9 @@ func (s *service) ramp() {
 	for _, b := range s.backends {
 		longest = max(longest, b.slowStart)
 	}
-	s.slowStart = min(longest, 24*time.Hour)
+	if s.slowStart = min(longest, 24*time.Hour); s.slowStart != longest {
+		s.tell(s.at, "slowstart of "+brief(longest), "is out of range, and written as 24h")
+	}
 	for _, b := range s.backends {
 		if b.slowStart != longest && !b.backup {
 			s.tell(b.at, "slowstart of "+b.address, "slow-start is of the whole service, and the longest one is written")

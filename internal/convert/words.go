@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"strconv"
@@ -95,18 +96,24 @@ func (r *reader) address(p at, s string) string {
 
 // bound puts a health check into the bounds of ours.
 func (h *health) bound() {
-	every := 5 * time.Second // if nothing is said
-	if h.interval > 0 {
-		h.interval = min(max(h.interval, 10*time.Millisecond), 24*time.Hour)
-		every = h.interval
+	fit := func(what string, d *time.Duration, most time.Duration) {
+		if was := *d; was > 0 {
+			if *d = min(max(was, 10*time.Millisecond), most); *d != was {
+				h.changed = append(h.changed, "the "+what+" of "+brief(was)+" is written as "+brief(*d))
+			}
+		}
 	}
-	if h.timeout > 0 {
-		h.timeout = min(max(h.timeout, 10*time.Millisecond), every)
+	fit("interval", &h.interval, 24*time.Hour)
+	every := cmp.Or(h.interval, 5*time.Second)
+	fit("timeout", &h.timeout, every)
+	fit("fast-interval", &h.fast, every)
+	count := func(what string, n *int) {
+		if was := *n; was > 1000 {
+			*n, h.changed = 1000, append(h.changed, "the "+what+" of "+strconv.Itoa(was)+" is written as 1000")
+		}
 	}
-	if h.fast > 0 {
-		h.fast = min(max(h.fast, 10*time.Millisecond), every)
-	}
-	h.rise, h.fall = min(h.rise, 1000), min(h.fall, 1000)
+	count("rise", &h.rise)
+	count("fall", &h.fall)
 }
 
 // remember sets the persistence of a service.

@@ -60,7 +60,7 @@ func TestFollowToTheEnd(t *testing.T) {
 	var out, stderr bytes.Buffer
 	seen := &watched{w: &out, on: "reloaded", then: stop}
 	code := run(t.Context(), &env{stdout: seen, stderr: &stderr}, []string{"events", "-f", "--socket", socket})
-	if code != exitPartly || strings.Count(out.String(), "\n") != 4 || stderr.String() != "afxlb: done, but not all of it: the balancer has ended\n" {
+	if code != exitPartly || strings.Count(out.String(), "\n") != 5 || stderr.String() != "afxlb: done, but not all of it: the balancer has ended\n" {
 		t.Errorf("exit code %d, %q\n%s", code, stderr.String(), out.String())
 	}
 }

@@ -58,7 +58,7 @@ its own for round-robin and the like. An interface or queue that is not served i
 	n := c.Flags()
 	n.StringVar(&q.Interface, "interface", "", "interface that it comes by; left out: the first")
 	n.IntVar(&q.Queue, "queue", 0, "queue that it comes by")
-	n.String("flags", "", "TCP flags: letters of S, A, F, R and P")
+	n.String("flags", "", "TCP flags: letters of S, A, F, R, P, U, E and W")
 	n.Int("length", 0, "bytes of payload")
 	n.Int("ttl", 64, "TTL or hop limit")
 	n.String("from", "", "MAC address that it comes from")

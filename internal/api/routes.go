@@ -131,7 +131,12 @@ func (h *handler) known(service, backend string) error {
 // missing says that there is none of a name, and what there is.
 func missing(kind, name string, have []string) error {
 	const few = 10
-	more := ""
+	seen, more := map[string]bool{}, ""
+	have = slices.DeleteFunc(have, func(one string) bool { // backends of several services may have the same
+		twice := seen[one]
+		seen[one] = true
+		return twice
+	})
 	if len(have) > few {
 		have, more = have[:few], fmt.Sprintf(" and %d more", len(have)-few)
 	}

@@ -378,3 +378,10 @@ func TestServeWithoutListener(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 }
+
+// TestMissing: a name that several have is said once.
+func TestMissing(t *testing.T) {
+	if err := missing("backend", "c", []string{"a", "b", "a", "b"}); !strings.HasSuffix(err.Error(), "there are: a, b") {
+		t.Error(err)
+	}
+}

@@ -124,6 +124,12 @@ func (s *Spec) options(words []string) (err error) {
 			return n
 		}
 		switch word {
+		case "flags", "seq", "ack":
+			if s.Proto != packet.ProtoTCP {
+				return fmt.Errorf("%w: flags, seq and ack are of TCP", ErrSpec)
+			}
+		}
+		switch word {
 		case "flags":
 			s.Flags, err = parseFlags(value)
 		case "length":
@@ -159,12 +165,12 @@ func (s *Spec) options(words []string) (err error) {
 }
 
 // flagLetters are those of tcpdump, in the order of the bits.
-const flagLetters = "FSRP."
+const flagLetters = "FSRP.UEW"
 
 // parseFlags reads TCP flags as tcpdump writes them, where A stands for the point too, or by name
 // with commas; none is a minus.
 func parseFlags(text string) (flags uint8, err error) {
-	names := map[string]uint8{"fin": packet.TCPFin, "syn": packet.TCPSyn, "rst": packet.TCPRst, "psh": packet.TCPPsh, "ack": packet.TCPAck}
+	names := map[string]uint8{"fin": packet.TCPFin, "syn": packet.TCPSyn, "rst": packet.TCPRst, "psh": packet.TCPPsh, "ack": packet.TCPAck, "urg": 1 << 5, "ece": 1 << 6, "cwr": 1 << 7}
 	if text == "-" {
 		return 0, nil
 	}
@@ -179,13 +185,13 @@ func parseFlags(text string) (flags uint8, err error) {
 				i = strings.IndexByte(flagLetters, '.')
 			}
 			if i < 0 {
-				return 0, fmt.Errorf("%w: flags %q; want letters of S, A, F, R and P, or names as syn,ack", ErrSpec, text)
+				return 0, fmt.Errorf("%w: flags %q; want letters of S, A, F, R, P, U, E and W, or names as syn,ack", ErrSpec, text)
 			}
 			flags |= 1 << i
 		}
 	}
 	if text == "" {
-		return 0, fmt.Errorf("%w: flags without a value; want letters of S, A, F, R and P", ErrSpec)
+		return 0, fmt.Errorf("%w: flags without a value; want letters of S, A, F, R, P, U, E and W", ErrSpec)
 	}
 	return flags, nil
 }
@@ -232,7 +238,7 @@ func (s *Spec) String() string {
 
 func flagText(flags uint8) string {
 	text := ""
-	for i, c := range "FSRPA" {
+	for i, c := range strings.ReplaceAll(flagLetters, ".", "A") {
 		if flags>>i&1 != 0 {
 			text += string(c)
 		}

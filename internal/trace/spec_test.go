@@ -16,6 +16,8 @@ func TestParse(t *testing.T) {
 		" TCP 198.51.100.7:40000->192.0.2.10:80 ":                                              "tcp 198.51.100.7:40000 > 192.0.2.10:80 flags S",
 		"tcp 198.51.100.7:1 > 192.0.2.10:80 flags S.":                                          "tcp 198.51.100.7:1 > 192.0.2.10:80 flags SA",
 		"tcp 198.51.100.7:1 > 192.0.2.10:80 flags fin,ack":                                     "tcp 198.51.100.7:1 > 192.0.2.10:80 flags FA",
+		"tcp 198.51.100.7:1 > 192.0.2.10:80 flags SEW":                                         "tcp 198.51.100.7:1 > 192.0.2.10:80 flags SEW", // tcpdump's [SEW], with which ECN begins
+		"tcp 198.51.100.7:1 > 192.0.2.10:80 flags ack,urg":                                     "tcp 198.51.100.7:1 > 192.0.2.10:80 flags AU",
 		"tcp 198.51.100.7:1 > 192.0.2.10:80 flags -":                                           "tcp 198.51.100.7:1 > 192.0.2.10:80 flags -",
 		"udp [2001:db8::7]:1 > [2001:db8::10]:53 length 100 vlan 5 vlan 6":                     "udp [2001:db8::7]:1 > [2001:db8::10]:53 length 100 vlan 5 vlan 6",
 		"icmp 198.51.100.7 > 192.0.2.10 ttl 3":                                                 "icmp 198.51.100.7 > 192.0.2.10 ttl 3",
@@ -39,6 +41,8 @@ func TestParseErrors(t *testing.T) {
 		"icmp 198.51.100.7:1 192.0.2.10":                "ICMP has no ports",
 		"tcp 1.2.3.4:5 6.7.8.9:10 flags X":              "want letters",
 		"tcp 1.2.3.4:5 6.7.8.9:10 flags":                "want letters",
+		"udp 1.2.3.4:5 6.7.8.9:10 flags S":              "are of TCP",
+		"icmp 1.2.3.4 6.7.8.9 seq 5":                    "are of TCP",
 		"tcp 1.2.3.4:5 6.7.8.9:10 length 99999":         "up to 3000",
 		"tcp 1.2.3.4:5 6.7.8.9:10 vlan 5000":            "up to 4095",
 		"tcp 1.2.3.4:5 6.7.8.9:10 offset 7":             "multiple of 8",

@@ -40,10 +40,12 @@ type cursor struct {
 	// resumed says that the client had some before: it is to know of what it misses. known
 	// is false if these were another process's.
 	resumed, known bool
+	outlined       bool // as of handler
 }
 
-func newCursor(r *events.Recorder, f *Resume) cursor {
-	c := cursor{Recorder: r, known: true}
+func (h *handler) newCursor(f *Resume) cursor {
+	r := h.source.Events()
+	c := cursor{Recorder: r, known: true, outlined: h.outlined}
 	if id := cmp.Or(f.LastEventID, f.After); id != "" {
 		c.resumed = true
 		if c.seq, c.known = r.Number(id); !c.known {
@@ -59,7 +61,7 @@ func (c *cursor) tell(s *stream, name string, since time.Time) (more <-chan stru
 	if !c.known {
 		s.send("", gapName, Gap{})
 	}
-	list, missed, more := c.After(c.seq)
+	list, missed, more := c.next()
 	if missed > 0 && c.resumed && c.known {
 		s.send("", gapName, Gap{missed})
 	}
@@ -73,9 +75,20 @@ func (c *cursor) tell(s *stream, name string, since time.Time) (more <-chan stru
 	return more
 }
 
+// next returns the events that the client has not been told of, as they are for it.
+func (c *cursor) next() (list []Event, missed uint64, more <-chan struct{}) {
+	list, missed, more = c.After(c.seq)
+	if c.outlined {
+		for i := range list {
+			list[i].Reason = cmp.Or(list[i].Outline, list[i].Reason)
+		}
+	}
+	return list, missed, more
+}
+
 // followEvents sends all events that are wanted, and then each as it comes.
 func (h *handler) followEvents(f *eventFilter, s *stream) {
-	c := newCursor(h.source.Events(), &f.Resume)
+	c := h.newCursor(&f.Resume)
 	for {
 		if !await(s, c.tell(s, "", f.Since)) {
 			return
@@ -85,9 +98,8 @@ func (h *handler) followEvents(f *eventFilter, s *stream) {
 
 // listEvents answers with the events that are kept and wanted.
 func (h *handler) listEvents(f *eventFilter, w http.ResponseWriter) {
-	r := h.source.Events()
-	c := newCursor(r, &f.Resume)
-	list, _, _ := r.After(c.seq)
+	c := h.newCursor(&f.Resume)
+	list, _, _ := c.next()
 	list = slices.DeleteFunc(list, func(e Event) bool { return e.Time.Before(f.Since) })
 	answerList(w, nil, slices.Values(list))
 }

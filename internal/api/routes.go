@@ -28,6 +28,7 @@ func init() {
 type handler struct {
 	source    Source
 	mayChange func(*http.Request) error // nil: it may; else why not
+	outlined  bool                      // for whoever comes: without words of the config file
 	streams   *streams
 	current   current
 	lists     lists
@@ -213,6 +214,12 @@ func (h *handler) status() Status {
 	s.Drops, s.Workers, s.Ports = orEmpty(s.Drops), orEmpty(s.Workers), orEmpty(s.Ports)
 	if s.Flows.ByClass == nil {
 		s.Flows.ByClass = map[string]int{}
+	}
+	if h.outlined {
+		s.Reload = cmp.Or(s.ReloadOutline, s.Reload)
+		for i := range s.Warnings {
+			s.Warnings[i].Text = cmp.Or(s.Warnings[i].Outline, s.Warnings[i].Text)
+		}
 	}
 	return s
 }

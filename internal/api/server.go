@@ -20,10 +20,15 @@ func Serve(ctx context.Context, l net.Listener, src Source, log *zap.Logger, cli
 }
 
 // ServeReads is [Serve] for a server that has more than the API, and of that only what
-// changes nothing, for whoever comes: site has what there is around it.
+// changes nothing, for whoever comes: site has what there is around it. Nobody is told words of the
+// config file, in which secrets may be, but where in it they are.
 func ServeReads(ctx context.Context, l net.Listener, src Source, log *zap.Logger, clients int, site func(reads http.Handler) http.Handler) error {
 	nobody := func(*http.Request) error { return errors.New("nothing can be changed by this way") }
-	return serveHandler(ctx, l, log, clients, func(s *streams) http.Handler { return site(newHandler(src, nobody, s)) })
+	return serveHandler(ctx, l, log, clients, func(s *streams) http.Handler {
+		h := newHandler(src, nobody, s)
+		h.outlined = true
+		return site(h)
+	})
 }
 
 func serveHandler(ctx context.Context, l net.Listener, log *zap.Logger, clients int, handler func(*streams) http.Handler) error {

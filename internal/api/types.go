@@ -11,32 +11,34 @@ const (
 	StateStopping = "stopping" // nothing is served any more
 )
 
-// Status is the balancer at a glance.
+// Status is the balancer at a glance. ReloadOutline is what [ServeReads] has for Reload, where that
+// has words of the config file; empty: it is for everybody.
 type Status struct {
-	Version      string      `json:"version"`
-	PID          int         `json:"pid"`
-	Started      time.Time   `json:"started"`
-	State        string      `json:"state" enum:"starting,serving,degraded,waiting,stopping"`
-	Reason       string      `json:"reason" doc:"why it is degraded or waiting"`
-	Warnings     []Warning   `json:"warnings" doc:"what is not as it should be now, the worst first"`
-	Generation   uint64      `json:"generation" doc:"of the balancing table"`
-	Config       string      `json:"config" doc:"the file it was loaded from"`
-	Reload       string      `json:"reload" doc:"outcome of the last reload: empty, ok or what was wrong"`
-	NeedsRestart []string    `json:"needs_restart" doc:"config keys that a reload found changed and could not apply"`
-	Interface    string      `json:"interface" doc:"all of them, separated by commas"`
-	Driver       string      `json:"driver" enum:"native,asavie"`
-	XDPMode      string      `json:"xdp_mode" doc:"of the first port that is served"`
-	Bind         string      `json:"bind" doc:"of the first port that is served"`
-	Poll         string      `json:"poll" enum:"adaptive,busy"`
-	Services     UpTotal     `json:"services" doc:"up is who has a backend in rotation: in a panic one that is down, too"`
-	Backends     UpTotal     `json:"backends"`
-	NotUp        []NotUp     `json:"not_up" doc:"the first few of the backends that are not up: what is down lately before what has been longer, and what operators have disabled last"`
-	Flows        FlowTable   `json:"flows"`
-	SnatPorts    []SnatPorts `json:"snat_ports" doc:"of full NAT, by backend, the fullest first"`
-	Drops        []Counter   `json:"drops" doc:"drop reasons that are not 0, largest first"`
-	Ports        []Port      `json:"ports"`
-	Workers      []Worker    `json:"workers"`
-	Overrides    []Override  `json:"overrides" doc:"backends that operators have changed at run time"`
+	Version       string      `json:"version"`
+	PID           int         `json:"pid"`
+	Started       time.Time   `json:"started"`
+	State         string      `json:"state" enum:"starting,serving,degraded,waiting,stopping"`
+	Reason        string      `json:"reason" doc:"why it is degraded or waiting"`
+	Warnings      []Warning   `json:"warnings" doc:"what is not as it should be now, the worst first"`
+	Generation    uint64      `json:"generation" doc:"of the balancing table"`
+	Config        string      `json:"config" doc:"the file it was loaded from"`
+	Reload        string      `json:"reload" doc:"outcome of the last reload: empty, ok or what was wrong"`
+	ReloadOutline string      `json:"-"`
+	NeedsRestart  []string    `json:"needs_restart" doc:"config keys that a reload found changed and could not apply"`
+	Interface     string      `json:"interface" doc:"all of them, separated by commas"`
+	Driver        string      `json:"driver" enum:"native,asavie"`
+	XDPMode       string      `json:"xdp_mode" doc:"of the first port that is served"`
+	Bind          string      `json:"bind" doc:"of the first port that is served"`
+	Poll          string      `json:"poll" enum:"adaptive,busy"`
+	Services      UpTotal     `json:"services" doc:"up is who has a backend in rotation: in a panic one that is down, too"`
+	Backends      UpTotal     `json:"backends"`
+	NotUp         []NotUp     `json:"not_up" doc:"the first few of the backends that are not up: what is down lately before what has been longer, and what operators have disabled last"`
+	Flows         FlowTable   `json:"flows"`
+	SnatPorts     []SnatPorts `json:"snat_ports" doc:"of full NAT, by backend, the fullest first"`
+	Drops         []Counter   `json:"drops" doc:"drop reasons that are not 0, largest first"`
+	Ports         []Port      `json:"ports"`
+	Workers       []Worker    `json:"workers"`
+	Overrides     []Override  `json:"overrides" doc:"backends that operators have changed at run time"`
 }
 
 // Port is a served interface.
@@ -54,11 +56,13 @@ type Port struct {
 	WhyCopy  string `json:"why_copy" doc:"in XDP mode auto: why it is not zero-copy"`
 }
 
-// Warning is something that is wrong now and wants a look.
+// Warning is something that is wrong now and wants a look. Outline is for Text what ReloadOutline
+// of a [Status] is for Reload.
 type Warning struct {
-	Code  string    `json:"code" doc:"the same for all of its kind"`
-	Text  string    `json:"text"`
-	Since time.Time `json:"since"`
+	Code    string    `json:"code" doc:"the same for all of its kind"`
+	Text    string    `json:"text"`
+	Outline string    `json:"-"`
+	Since   time.Time `json:"since"`
 }
 
 // UpTotal counts things that can be up. A service is while some backend is in rotation, which

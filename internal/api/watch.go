@@ -47,7 +47,7 @@ func (h *handler) followStatus(in *watching, s *stream) {
 	var status []byte
 	var second time.Time
 	sent := map[string][]byte{}
-	happened := newCursor(h.source.Events(), &in.Resume)
+	happened := h.newCursor(&in.Resume)
 	for {
 		if now := h.current.json(h.status); !bytes.Equal(now, status) {
 			s.sendText("", now)

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +23,29 @@ func (p Problem) String() string {
 	return fmt.Sprintf("%s:%d: %s: %s", p.File, p.Line, p.Path, p.Text)
 }
 
+// outline returns the problem without words of the file.
+func (p Problem) outline() string {
+	return fmt.Sprintf("%s:%d: %s is wrong", p.File, p.Line, cmp.Or(ours(p.Path), "this"))
+}
+
+// ours returns the path without what is no key of ours: a slip can make a key of anything.
+func ours(path string) string {
+	end, known := 0, topKeys.settings()
+	for part := range strings.SplitSeq(path, ".") {
+		name, _, _ := strings.Cut(part, "[")
+		i := slices.IndexFunc(known, func(k setting) bool { return k.name == name })
+		if i < 0 {
+			break
+		}
+		end += len(part) + 1
+		if known[i].block == nil || known[i].any != nil {
+			break
+		}
+		known = known[i].block()
+	}
+	return path[:max(end-1, 0)]
+}
+
 // Problems is the error of a file that could be parsed and is wrong: everything
 // that is wrong with it, in the order of the file.
 type Problems []Problem
@@ -30,6 +55,16 @@ func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
 		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Outline returns one line for each problem, with where it is and no more: for those who may not
+// read the file, and its secrets.
+func (ps Problems) Outline() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.outline()
 	}
 	return strings.Join(lines, "\n")
 }

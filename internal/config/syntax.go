@@ -22,6 +22,11 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text)
 }
 
+// Outline returns where the file is not YAML, without words of it.
+func (e *SyntaxError) Outline() string {
+	return fmt.Sprintf("%s:%d: this is not YAML", e.File, e.Line)
+}
+
 // slips are the syntax errors that careful users make, and what to do about them. Some are in
 // the line before that in which the library meets them.
 var slips = []struct {

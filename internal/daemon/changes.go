@@ -189,12 +189,17 @@ func afterDrain(s *balancer.ServiceSpec) string {
 	return "each stays until it ends, and new ones go elsewhere"
 }
 
-// summary is the changes in one line, for the log.
-func summary(r *api.Reload) string {
+// summary is the changes in one line, with the settings' values or without: what a check sends, or
+// asks for, may be a secret.
+func summary(r *api.Reload, values bool) string {
 	var parts []string
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
 	settings := func(of string, list []api.SettingChange) {
 		for _, c := range list {
+			if !values {
+				add("%s%s has changed", of, c.Key)
+				continue
+			}
 			add("%s%s %s → %s", of, c.Key, orNone(c.Old), orNone(c.New))
 		}
 	}

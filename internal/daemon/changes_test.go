@@ -131,7 +131,7 @@ func TestFatesOfAService(t *testing.T) {
 
 // The log's line has what has changed, as far as a line may be long.
 func TestSummary(t *testing.T) {
-	if got := summary(&api.Reload{}); got != "nothing has changed" {
+	if got := summary(&api.Reload{}, true); got != "nothing has changed" {
 		t.Errorf("of nothing: %q", got)
 	}
 	r := api.Reload{
@@ -150,13 +150,16 @@ func TestSummary(t *testing.T) {
 	}
 	const want = "log.level info → debug; service new added; web: persistence.timeout none → 10m; web/a: weight 1 → 0; " +
 		"web: backend b removed (1 connection); web: 0.50% of the hash slots move; service old removed (7 connections)"
-	if got := summary(&r); got != want {
+	if got := summary(&r, true); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got := summary(&r, false); !strings.HasPrefix(got, "log.level has changed; service new added; web: persistence.timeout has changed; web/a: weight has changed; web: backend b") {
+		t.Errorf("without values: %s", got)
 	}
 	for range 1000 {
 		r.Services = append(r.Services, api.ServiceChange{Service: "more", Change: api.Added})
 	}
-	if got := summary(&r); len(got) > 1000 || !strings.HasSuffix(got, "; and 987 more") {
+	if got := summary(&r, true); len(got) > 1000 || !strings.HasSuffix(got, "; and 987 more") {
 		t.Errorf("of very much: %q", got)
 	}
 }

@@ -123,6 +123,36 @@ func TestOutcome(t *testing.T) {
 	}
 }
 
+// Whoever may not read the config file is told where in it a reload has found what is wrong, and
+// none of its words; the log and the control socket have these.
+func TestRefusedReloadOutline(t *testing.T) {
+	for text, want := range map[string]string{
+		"services: hunter2":                            "f.yaml:1: services is wrong",
+		"services: []\nlog: {level: hunter2}":          "f.yaml:2: log.level is wrong",
+		"services: []\nlisten: hunter2\npoll: hunter2": "f.yaml:2: listen is wrong\nf.yaml:3: poll is wrong",
+		"root:hunter2:0:0:":                            "f.yaml:1: this is wrong\nf.yaml:1: services is wrong",
+		"services: [{name: x, address: 192.0.2.1, port: 1, backends: [], hunter2: 1}]": "f.yaml:1: services[0] is wrong",
+		"services: []\nneighbours: {hunter2: 1}":                                       "f.yaml:2: neighbours is wrong",
+		"services: [hunter2\n: {":                                                      "f.yaml:2: this is not YAML",
+		"services: *hunter2":                                                           "f.yaml:1: services is wrong",
+		"services: !hunter2 []":                                                        "f.yaml:1: services is wrong",
+	} {
+		d, _ := changeable(t, "")
+		d.Load = func() (*config.Config, error) { return config.Parse("f.yaml", []byte(text)) }
+		_, err := d.reload(t.Context())
+		if got := outline(d.state.reload); err == nil || got != want {
+			t.Errorf("%q: the outline is %q, want %q; in full %v", text, got, want, err)
+		}
+		list, _, _ := d.events.After(0)
+		if e := list[len(list)-1]; e.Kind != events.ReloadRefused || e.Outline != want || e.Reason != err.Error() {
+			t.Errorf("%q: the event is %+v", text, e)
+		}
+	}
+	if got := outline(errors.New("no such file")); got != "" {
+		t.Errorf("of what has no words of the file: %q", got)
+	}
+}
+
 // A reload that comes too late is no fault of the file's.
 func TestReloadWhileStopping(t *testing.T) {
 	var out strings.Builder

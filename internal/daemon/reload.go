@@ -42,7 +42,7 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 		return api.Reload{}, err
 	}
 	if err != nil && !errors.Is(err, control.ErrCommit) {
-		d.events.Record(events.Event{Kind: events.ReloadRefused, Severity: events.Error, Text: "reload refused; everything stays as it was", Reason: err.Error()})
+		d.events.Record(events.Event{Kind: events.ReloadRefused, Severity: events.Error, Text: "reload refused; everything stays as it was", Reason: err.Error(), Outline: outline(err)})
 		d.mu.Lock()
 		d.state.reload = err
 		d.mu.Unlock()
@@ -54,9 +54,9 @@ func (d *daemon) reload(ctx context.Context) (api.Reload, error) {
 	d.level.SetLevel(level(c.Log))
 	d.inForce = c
 	d.reloaded(err, done.NeedsRestart)
-	told := events.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded", Reason: summary(&done)}
+	told := events.Event{Kind: events.Reload, Severity: events.Info, Text: "reloaded", Reason: summary(&done, true), Outline: summary(&done, false)}
 	if err != nil {
-		told.Severity, told.Text, told.Reason = events.Error, "reloaded, but not all of it is in force yet; it is tried again", err.Error()
+		told.Severity, told.Text, told.Reason, told.Outline = events.Error, "reloaded, but not all of it is in force yet; it is tried again", err.Error(), ""
 	}
 	d.events.Record(told, zap.Uint64("generation", done.Generation), zap.Int("services", len(c.Spec.Services)))
 	d.tellMeetings()

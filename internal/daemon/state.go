@@ -89,6 +89,15 @@ func (d *daemon) outcome() string {
 	return ""
 }
 
+// outline is what of an error is for those who may not read the config file; empty: all of it.
+func outline(err error) string {
+	var located interface{ Outline() string }
+	if errors.As(err, &located) {
+		return located.Outline()
+	}
+	return ""
+}
+
 func (d *daemon) about() report.About {
 	listeners := d.meetings(listenersAge)
 	d.mu.Lock()
@@ -101,6 +110,6 @@ func (d *daemon) about() report.About {
 	return report.About{
 		Version: d.Version, Config: d.Path, Started: d.started, State: s.name, Reason: s.reason,
 		Ports: slices.Clone(s.ports), Driver: string(c.Driver), Mode: string(c.XDPMode), Poll: poll,
-		Findings: s.findings, Pressed: s.pressed, Reload: d.outcome(), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Forgotten: s.forgotten, Lately: s.lately, Stalled: s.stalled,
+		Findings: s.findings, Pressed: s.pressed, Reload: d.outcome(), ReloadOutline: outline(s.reload), NeedsRestart: slices.Clone(s.needsRestart), Listeners: listeners, Web: s.web, Unkept: s.unkept, Forgotten: s.forgotten, Lately: s.lately, Stalled: s.stalled,
 	}
 }

@@ -17,6 +17,9 @@ const (
 
 // Event is one change of state. Who records it leaves Seq, Time and Generation to the [Recorder].
 // Fields that say nothing are empty.
+//
+// Outline is what whoever may read neither the log nor the control socket is told instead of Reason,
+// where that has words of the config file; empty: Reason is for everybody.
 type Event struct {
 	Seq        uint64    `json:"seq" doc:"counts the events of one process, from 1"`
 	Time       time.Time `json:"time"`
@@ -29,6 +32,7 @@ type Event struct {
 	Interface  string    `json:"interface" doc:"the name of the served interface"`
 	Text       string    `json:"text" doc:"what has changed"`
 	Reason     string    `json:"reason" doc:"why, or the particulars"`
+	Outline    string    `json:"-"`
 	Generation uint64    `json:"generation" doc:"of the balancing table that was in force"`
 }
 

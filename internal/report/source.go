@@ -50,6 +50,7 @@ type About struct {
 	Findings        []Finding // what is wrong with the interfaces, the worst of each first, and with the machine
 	Pressed         []Finding // bounds that packets have used up
 	Reload          string    // outcome of the last reload: empty, ok or what was wrong
+	ReloadOutline   string    // the same without words of the file; empty: it has none
 	NeedsRestart    []string  // keys that a reload found changed and can't apply
 	Listeners       []string  // what is to be said of this machine's own servers
 	Web             string    // why page and metrics are not served; empty: they are
@@ -82,7 +83,7 @@ func (s *Source) Status() api.Status {
 	out := api.Status{
 		Version: a.Version, PID: os.Getpid(), Started: a.Started, Config: a.Config, State: a.State, Reason: a.Reason,
 		Driver: a.Driver, Poll: a.Poll, Ports: ports(&in, &a),
-		Generation: v.Generation(), Reload: a.Reload, NeedsRestart: a.NeedsRestart,
+		Generation: v.Generation(), Reload: a.Reload, ReloadOutline: a.ReloadOutline, NeedsRestart: a.NeedsRestart,
 		Flows: flowTable(&in), Drops: drops(&in), Warnings: warnings(&in, v, &a),
 		SnatPorts: SnatPorts(in.Sources, v), NotUp: notUp(v),
 	}

@@ -55,7 +55,11 @@ func warnings(in *engine.Info, v *control.View, a *About) []api.Warning {
 		add(string(f.Kind), time.Time{}, "%s", f)
 	}
 	if a.Reload != "" && a.Reload != "ok" {
-		add("reload", time.Time{}, "the last reload was refused: %s", firstLine(a.Reload))
+		const refused = "the last reload was refused: "
+		add("reload", time.Time{}, refused+"%s", firstLine(a.Reload))
+		if a.ReloadOutline != "" {
+			list[len(list)-1].Outline = refused + firstLine(a.ReloadOutline)
+		}
 	}
 	if len(a.NeedsRestart) > 0 {
 		add("restart", time.Time{}, "changed in the file, and not in force before a restart: %s", strings.Join(a.NeedsRestart, ", "))

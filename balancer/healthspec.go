@@ -117,6 +117,7 @@ type QueryType uint8
 const (
 	QueryA    QueryType = 1
 	QuerySOA  QueryType = 6
+	QueryTXT  QueryType = 16
 	QueryAAAA QueryType = 28
 )
 

@@ -97,6 +97,8 @@ func (v *validator) http(h *HealthSpec) {
 	}
 	if strings.ContainsFunc(h.Host, unfit) || strings.Contains(h.Host, "/") {
 		v.addf("health.host", "%q is no host; want a name without blanks and slashes, as in www.example.com", h.Host)
+	} else if strings.ContainsFunc(h.Host, func(r rune) bool { return r > unicode.MaxASCII }) { // RFC 9110, 7.2; no certificate is of one
+		v.addf("health.host", "%q is not in ASCII; want the name as DNS and certificates have it, as in xn--bcher-kva.example", h.Host)
 	}
 	for _, r := range h.Expect {
 		if r.First < 100 || r.Last > 599 || r.First > r.Last {
@@ -136,6 +138,8 @@ func (v *validator) dns(h *HealthSpec) {
 		v.addf("health.answer", "%q is no address of a record of type %v; want one", h.Answer, q)
 	case q == QuerySOA:
 		v.addf("health.answer", "records of type SOA are not looked into; want no answer")
+	case q != QueryA && q != QueryAAAA && q != QueryTXT && !isDomain(h.Answer):
+		v.addf("health.answer", "%q is no name in a record of type %v; want the name alone, as in www.example.com", h.Answer, q)
 	}
 }
 

@@ -256,8 +256,12 @@ func drawAnswers(t *rapid.T, h *balancer.HealthSpec) {
 		h.Name = rapid.StringMatching(`[a-z0-9_-]{1,8}(\.[a-z]{1,9}){0,3}\.?`).Draw(t, "name")
 		h.Query = rapid.SampledFrom([]balancer.QueryType{1, 2, 5, 12, 15, 16, 28, 33}).Draw(t, "query")
 		h.Rcodes = balancer.Rcodes(rapid.Uint16Range(1, 1<<11-1).Draw(t, "rcode"))
-		if h.Rcodes.Has(0) && h.Query != balancer.QueryA && h.Query != balancer.QueryAAAA {
-			h.Answer = rapid.StringMatching(`[ -~]{0,12}`).Draw(t, "answer")
+		switch {
+		case !h.Rcodes.Has(0) || h.Query == balancer.QueryA || h.Query == balancer.QueryAAAA:
+		case h.Query == balancer.QueryTXT:
+			h.Answer = rapid.StringMatching(`[ -~]{0,12}`).Draw(t, "text")
+		default:
+			h.Answer = rapid.StringMatching(`([!-\-/-~]{1,12}(\.[a-z]{1,3})?\.?)?`).Draw(t, "answer")
 		}
 	}
 }

@@ -20,6 +20,8 @@ import (
 //	mtu NAME BYTES         set the MTU
 //	channels NAME [COUNT]  set the number of queue pairs, or tell it
 //	driver NAME            tell the driver
+//	feature NAME WHAT on|off
+//	                       switch an offload, by the kernel's name of it
 //	vlan NAME LOWER ID     make a VLAN device
 //	bond NAME LOWER…       make a bond (active-backup) of interfaces
 //	sysctl NAME VALUE      write a setting
@@ -62,14 +64,14 @@ func verb(args []string) error {
 		text, err := os.ReadFile(name)
 		fmt.Print(string(text))
 		return err
-	case "channels", "driver", "stats":
+	case "channels", "driver", "feature", "stats":
 		return askDriver(args[0], name, rest)
 	}
 	return fmt.Errorf("verb %q: there is none", args[0])
 }
 
 // arguments says how many each verb needs besides the name.
-var arguments = map[string]int{"name": 1, "addr": 1, "mtu": 1, "vlan": 2, "bond": 1, "enslave": 1, "sysctl": 1}
+var arguments = map[string]int{"name": 1, "addr": 1, "mtu": 1, "feature": 2, "vlan": 2, "bond": 1, "enslave": 1, "sysctl": 1}
 
 func withLink(name string, do func(netlink.Link) error) error {
 	l, err := netlink.LinkByName(name)
@@ -174,6 +176,8 @@ func askDriver(what, name string, args []string) error {
 		driver, err := tool.DriverName(name)
 		fmt.Println(driver)
 		return err
+	case "feature":
+		return tool.Change(name, map[string]bool{args[0]: args[1] == "on"})
 	case "stats":
 		stats, err := tool.Stats(name)
 		for k, v := range stats {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -31,7 +33,7 @@ not one of these; 4: something was left out.`,
   afxlb convert --address 192.0.2.10 --source 10.0.0.5 /etc/haproxy/haproxy.cfg > afxlb.yaml
   ipvsadm-save -n | afxlb convert --from ipvsadm - > afxlb.yaml`,
 		Args: exactArgs("FILE"),
-		RunE: func(_ *cobra.Command, args []string) (err error) {
+		RunE: func(c *cobra.Command, args []string) (err error) {
 			if from != "" {
 				if o.From, err = convert.ParseFormat(from); err != nil {
 					return usageError{fmt.Errorf("--from: %w", err)}
@@ -48,7 +50,7 @@ not one of these; 4: something was left out.`,
 					return usageError{fmt.Errorf("--%s %q: want an IP address", a.flag, a.text)}
 				}
 			}
-			return runConvert(e, args[0], out, o)
+			return runConvert(c.Context(), e, args[0], out, o)
 		},
 	}
 	c.Flags().StringVar(&from, "from", "", "what FILE is: keepalived, haproxy or ipvsadm (default: guessed)")
@@ -59,15 +61,13 @@ not one of these; 4: something was left out.`,
 	return c
 }
 
-func runConvert(e *env, file, out string, o convert.Options) error {
-	var data []byte
-	var err error
+func runConvert(ctx context.Context, e *env, file, out string, o convert.Options) error {
+	read := func() ([]byte, error) { return config.Read(file) }
 	if file == "-" {
 		file = "stdin" // for messages
-		data, err = config.ReadFrom(e.stdin, file)
-	} else {
-		data, err = config.Read(file)
+		read = func() ([]byte, error) { return config.ReadFrom(e.stdin, file) }
 	}
+	data, err := interruptible(ctx, read)
 	if err != nil {
 		return err
 	}
@@ -89,4 +89,24 @@ func runConvert(e *env, file, out string, o convert.Options) error {
 		return fmt.Errorf("%w: %w", errSaid, errPartly)
 	}
 	return nil
+}
+
+// interruptible reads until ctx ends: nothing ends a read of a terminal or a pipe, which stays
+// behind for the little that is left of the process.
+func interruptible(ctx context.Context, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := read()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, errors.New("interrupted before all was read")
+	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,5 +63,21 @@ func TestConvert(t *testing.T) {
 	}
 	if code, _, stderr := cli("convert", "-o", filepath.Join(dir, "none", "out.yaml"), samples+"whole.conf"); code != exitFailed || !strings.Contains(stderr, "none") {
 		t.Errorf("to a folder that is not there: exit code %d, %q", code, stderr)
+	}
+}
+
+// Who has typed nothing, or whose other program prints nothing, ends it with one signal.
+func TestConvertInterrupted(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var stdout, stderr bytes.Buffer
+	if code := run(ctx, &env{stdin: r, stdout: &stdout, stderr: &stderr}, []string{"convert", "-"}); code != exitFailed || stdout.Len() != 0 || !strings.Contains(stderr.String(), "interrupted") {
+		t.Errorf("exit code %d, %q, %q", code, &stdout, &stderr)
 	}
 }
